@@ -1,0 +1,418 @@
+//! Golden bytes per message, and what hostile bytes do.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::{Hello, LinkKind, Outcome, Usage};
+use crate::{Encoding, WorkerId};
+
+const JOB: JobId = JobId(0x0102);
+const TRY: Attempt = Attempt(3);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Encodes to exactly these bytes, and decodes to the same message at every
+/// split of them.
+fn check<M: Message + Clone + PartialEq + std::fmt::Debug>(message: M, golden: &str) {
+    let golden: String = golden.chars().filter(|c| !c.is_whitespace()).collect();
+    let mut bytes = BytesMut::new();
+    encode(&message, &mut bytes).unwrap();
+    assert_eq!(hex(&bytes), golden, "{message:?}");
+    let mut codec = Codec::<M, M>::new();
+    for split in 0..bytes.len() {
+        let mut buffer = BytesMut::from(&bytes[..split]);
+        assert!(codec.decode(&mut buffer).unwrap().is_none(), "at {split}");
+        buffer.extend_from_slice(&bytes[split..]);
+        assert_eq!(codec.decode(&mut buffer).unwrap().as_ref(), Some(&message));
+        assert!(buffer.is_empty());
+    }
+}
+
+#[test]
+fn golden_bytes_to_worker() {
+    let b = Bytes::from_static;
+    check(
+        ToWorker::Hello(Hello {
+            build: "x1".into(),
+            worker: WorkerId(5),
+            link: LinkKind::Remote,
+            max_payload: 0x1000,
+        }),
+        "b10f0100 1a000000 00000000
+         0200000000000000 7831 05000000 01000000 0010000000000000 0a",
+    );
+    check(
+        ToWorker::Init(b(b"ab")),
+        "b10f0200 00000000 02000000 6162 0a",
+    );
+    check(
+        ToWorker::Blob {
+            hash: 9,
+            data: b(b"ab"),
+            more: true,
+        },
+        "b10f0300 09000000 02000000 0900000000000000 01 6162 0a",
+    );
+    let header = JobHeader {
+        job: JOB,
+        attempt: TRY,
+        task: 7,
+        encoding: Encoding::Json,
+        input_len: 2,
+    };
+    check(
+        ToWorker::RunMany(vec![
+            Assignment {
+                header,
+                input: b(b"42"),
+            },
+            Assignment {
+                header: JobHeader {
+                    input_len: 9,
+                    ..header
+                },
+                input: b(b"1"),
+            },
+        ]),
+        "b10f0400 48000000 03000000 0200000000000000
+         0201000000000000 03000000 07000000 01000000 0200000000000000 02000000
+         0201000000000000 03000000 07000000 01000000 0900000000000000 01000000
+         343231 0a",
+    );
+    check(
+        ToWorker::InputChunk {
+            job: JOB,
+            attempt: TRY,
+            data: b(b"zz"),
+        },
+        "b10f0500 0c000000 02000000 0201000000000000 03000000 7a7a 0a",
+    );
+    check(
+        ToWorker::Credit {
+            job: JOB,
+            attempt: TRY,
+            chunks: 2,
+        },
+        "b10f0600 10000000 00000000 0201000000000000 03000000 02000000 0a",
+    );
+    check(
+        ToWorker::Cancel {
+            job: JOB,
+            attempt: TRY,
+        },
+        "b10f0700 0c000000 00000000 0201000000000000 03000000 0a",
+    );
+    check(
+        ToWorker::Recall(vec![(JOB, TRY)]),
+        "b10f0800 14000000 00000000 0100000000000000 0201000000000000 03000000 0a",
+    );
+    check(ToWorker::Pause, "b10f0900 00000000 00000000 0a");
+    check(ToWorker::Resume, "b10f0a00 00000000 00000000 0a");
+    check(ToWorker::Drain, "b10f0b00 00000000 00000000 0a");
+    check(
+        ToWorker::Ping(6),
+        "b10f0c00 08000000 00000000 0600000000000000 0a",
+    );
+    check(
+        ToWorker::Ack(6),
+        "b10f0d00 08000000 00000000 0600000000000000 0a",
+    );
+    check(ToWorker::Bye, "b10f0e00 00000000 00000000 0a");
+}
+
+#[test]
+fn golden_bytes_from_worker() {
+    let b = Bytes::from_static;
+    check(
+        FromWorker::Ready(Ready {
+            build: "w".into(),
+            pid: 0x1234,
+            slots: 1,
+            tasks: vec!["fib".into()],
+            status_fd: Some(9),
+        }),
+        "b10f8100 29000000 00000000
+         0100000000000000 77 34120000 01000000
+         0100000000000000 0300000000000000 666962 01 09000000 0a",
+    );
+    check(
+        FromWorker::Started {
+            job: JOB,
+            attempt: TRY,
+        },
+        "b10f8200 0c000000 00000000 0201000000000000 03000000 0a",
+    );
+    check(
+        FromWorker::Output {
+            job: JOB,
+            attempt: TRY,
+            stream: Stream::Stderr,
+            data: b(b"hi"),
+        },
+        "b10f8300 10000000 02000000 0201000000000000 03000000 01000000 6869 0a",
+    );
+    check(
+        FromWorker::ResultChunk {
+            job: JOB,
+            attempt: TRY,
+            data: b(b"hi"),
+        },
+        "b10f8400 0c000000 02000000 0201000000000000 03000000 6869 0a",
+    );
+    let usage = Usage {
+        wall_us: 1,
+        user_us: 2,
+        system_us: 3,
+        max_rss_kib: 4,
+        leaked: 5,
+    };
+    let answer = |outcome, payload| Answer {
+        header: DoneHeader {
+            job: JOB,
+            attempt: TRY,
+            outcome,
+            usage,
+        },
+        payload,
+    };
+    let used = "0100000000000000 0200000000000000 0300000000000000 0400000000000000 05000000";
+    check(
+        FromWorker::DoneMany(vec![
+            answer(Outcome::Ok, b(b"55")),
+            answer(Outcome::Failed(-1), b(b"")),
+        ]),
+        &format!(
+            "b10f8500 7c000000 02000000 0200000000000000
+             0201000000000000 03000000 00000000 {used} 02000000
+             0201000000000000 03000000 01000000 ffffffff {used} 00000000
+             3535 0a"
+        ),
+    );
+    check(
+        FromWorker::Credit {
+            job: JOB,
+            attempt: TRY,
+            chunks: 2,
+        },
+        "b10f8600 10000000 00000000 0201000000000000 03000000 02000000 0a",
+    );
+    check(
+        FromWorker::Recalled(vec![]),
+        "b10f8700 08000000 00000000 0000000000000000 0a",
+    );
+    check(
+        FromWorker::Progress {
+            job: JOB,
+            attempt: TRY,
+            done: 1,
+            total: 2,
+        },
+        "b10f8800 1c000000 00000000 0201000000000000 03000000 0100000000000000 0200000000000000 0a",
+    );
+    check(
+        FromWorker::Pong(6),
+        "b10f8900 08000000 00000000 0600000000000000 0a",
+    );
+    check(
+        FromWorker::Ack(6),
+        "b10f8a00 08000000 00000000 0600000000000000 0a",
+    );
+    check(FromWorker::Bye, "b10f8b00 00000000 00000000 0a");
+}
+
+#[test]
+fn golden_bytes_of_every_outcome() {
+    let golden = [
+        (Outcome::Ok, "00000000"),
+        (Outcome::Failed(2), "0100000002000000"),
+        (Outcome::Signaled(9), "0200000009000000"),
+        (Outcome::TimedOut, "03000000"),
+        (Outcome::SpawnError(2), "0400000002000000"),
+        (Outcome::Rejected, "05000000"),
+        (Outcome::Cancelled, "06000000"),
+    ];
+    for (outcome, bytes) in golden {
+        let mut out = BytesMut::new();
+        put(&mut out, &outcome);
+        assert_eq!(hex(&out), bytes, "{outcome:?}");
+    }
+}
+
+fn decode_all(bytes: &[u8]) -> Result<Vec<FromWorker>, FrameError> {
+    let mut codec = Codec::<FromWorker, ToWorker>::new();
+    let mut buffer = BytesMut::from(bytes);
+    let mut messages = Vec::new();
+    while let Some(message) = codec.decode_eof(&mut buffer)? {
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+#[test]
+fn text_on_the_channel_is_shown_as_text() {
+    let error = decode_all(b"hello, world\nmore").unwrap_err();
+    assert_eq!(error.to_string(), "expected a frame, found `hello, world`");
+}
+
+#[test]
+fn f013_an_oversized_length_is_refused_before_any_allocation() {
+    let mut codec = Codec::<FromWorker, ToWorker>::new();
+    let mut buffer = BytesMut::from(&b"\xb1\x0f\x83\x00\xff\xff\xff\x7f\xff\xff\xff\x7f"[..]);
+    let capacity = buffer.capacity();
+    let error = codec.decode(&mut buffer).unwrap_err();
+    assert!(matches!(error, FrameError::TooLarge(n) if n == 2 * 0x7fff_ffff + 13));
+    assert_eq!(buffer.capacity(), capacity);
+}
+
+#[test]
+fn f014_a_length_bomb_inside_a_control_part_is_refused() {
+    let mut bytes = b"\xb1\x0f\x87\x00\x08\x00\x00\x00\x00\x00\x00\x00".to_vec();
+    bytes.extend_from_slice(&(1u64 << 40).to_le_bytes());
+    bytes.push(b'\n');
+    assert!(matches!(
+        decode_all(&bytes),
+        Err(FrameError::Malformed("recalled", _))
+    ));
+}
+
+#[test]
+fn f011_a_stream_that_ends_within_a_frame_is_truncated() {
+    let mut bytes = BytesMut::new();
+    encode(&FromWorker::Pong(1), &mut bytes).unwrap();
+    assert!(matches!(
+        decode_all(&bytes[..7]),
+        Err(FrameError::Truncated(7))
+    ));
+}
+
+#[test]
+fn a_frame_without_its_trailer_is_refused() {
+    let mut bytes = BytesMut::new();
+    encode(&FromWorker::Pong(1), &mut bytes).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] = b' ';
+    assert!(matches!(decode_all(&bytes), Err(FrameError::NoTrailer)));
+}
+
+#[test]
+fn parts_that_do_not_add_up_are_refused() {
+    let mut bytes = BytesMut::new();
+    let header = DoneHeader {
+        job: JOB,
+        attempt: TRY,
+        outcome: Outcome::Ok,
+        usage: Usage::default(),
+    };
+    put(&mut bytes, &vec![(header, 5u32)]);
+    let decoded = FromWorker::decode(kind::DONE_MANY, &bytes, Bytes::from_static(b"1234"));
+    assert!(matches!(
+        decoded,
+        Err(FrameError::Malformed("done_many", _))
+    ));
+}
+
+#[test]
+fn a_message_larger_than_a_frame_leaves_the_buffer_untouched() {
+    let mut buffer = BytesMut::from(&b"before"[..]);
+    let message = FromWorker::Output {
+        job: JOB,
+        attempt: TRY,
+        stream: Stream::Stdout,
+        data: Bytes::from(vec![0; MAX_FRAME]),
+    };
+    assert!(matches!(
+        encode(&message, &mut buffer),
+        Err(FrameError::TooLarge(_))
+    ));
+    assert_eq!(&buffer[..], b"before");
+}
+
+#[test]
+fn the_overheads_are_large_enough() {
+    let header = JobHeader {
+        job: JOB,
+        attempt: TRY,
+        task: 0,
+        encoding: Encoding::Raw,
+        input_len: 0,
+    };
+    let count = 100;
+    let room = room_for(count, ASSIGNMENT_OVERHEAD);
+    let mut jobs = vec![
+        Assignment {
+            header,
+            input: Bytes::new()
+        };
+        count
+    ];
+    jobs[0].input = Bytes::from(vec![0; room]);
+    encode(&ToWorker::RunMany(jobs), &mut BytesMut::new()).unwrap();
+
+    let header = DoneHeader {
+        job: JOB,
+        attempt: TRY,
+        outcome: Outcome::SpawnError(1),
+        usage: Usage::default(),
+    };
+    let room = room_for(count, ANSWER_OVERHEAD);
+    let mut answers = vec![
+        Answer {
+            header,
+            payload: Bytes::new()
+        };
+        count
+    ];
+    answers[0].payload = Bytes::from(vec![0; room]);
+    encode(&FromWorker::DoneMany(answers), &mut BytesMut::new()).unwrap();
+}
+
+#[test]
+fn an_excerpt_cannot_command_a_terminal() {
+    assert_eq!(excerpt(b"\x1b[31mred\x07\nx"), "`\\u{1b}[31mred\\u{7}`");
+    assert_eq!(excerpt(b""), "nothing");
+    assert!(excerpt(&[b'x'; 100]).ends_with("`…"));
+}
+
+proptest! {
+    /// No bytes at all make the decoder panic or read beyond a frame.
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        // What it decodes to does not matter here.
+        decode_all(&bytes).ok();
+    }
+
+    /// The same with a good header in front, so that the control parsers run.
+    #[test]
+    fn arbitrary_control_parts_never_panic(
+        kind in any::<u8>(),
+        control in prop::collection::vec(any::<u8>(), 0..120),
+        payload in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        FromWorker::decode(kind, &control, Bytes::from(payload.clone())).ok();
+        ToWorker::decode(kind, &control, Bytes::from(payload)).ok();
+    }
+
+    /// Output of any bytes and any split arrives unchanged.
+    #[test]
+    fn payload_bytes_are_never_touched(
+        data in prop::collection::vec(any::<u8>(), 0..300),
+        split in any::<prop::sample::Index>(),
+    ) {
+        let message = FromWorker::Output {
+            job: JOB,
+            attempt: TRY,
+            stream: Stream::Stdout,
+            data: Bytes::from(data),
+        };
+        let mut bytes = BytesMut::new();
+        encode(&message, &mut bytes).unwrap();
+        let split = split.index(bytes.len());
+        let mut buffer = BytesMut::from(&bytes[..split]);
+        let mut codec = Codec::<FromWorker, ToWorker>::new();
+        prop_assert!(codec.decode(&mut buffer).unwrap().is_none());
+        buffer.extend_from_slice(&bytes[split..]);
+        prop_assert_eq!(codec.decode(&mut buffer).unwrap(), Some(message));
+    }
+}

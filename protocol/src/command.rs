@@ -1,0 +1,81 @@
+//! The input of the built-in `command` task: one external program to run.
+//!
+//! All strings are bytes: file names and arguments need not be UTF-8, and no
+//! byte of them is ever interpreted on the way.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::Task;
+
+/// The built-in task that runs an external command. What the command prints
+/// travels as output messages while it runs; its exit status, signal and
+/// resource usage are the job's outcome, so there is no further result.
+#[derive(Clone, Copy, Debug)]
+pub struct Command;
+
+impl Task for Command {
+    const NAME: &'static str = "command";
+    type Input = CommandSpec;
+    type Output = ();
+}
+
+/// What to run and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandSpec {
+    /// The program.
+    pub program: Program,
+    /// Working directory; the worker's own when absent.
+    pub cwd: Option<ByteBuf>,
+    /// Changes to the worker's environment, in order.
+    pub env: Vec<EnvChange>,
+    /// What the command reads on stdin; nothing (`/dev/null`) when absent.
+    pub stdin: Option<ByteBuf>,
+    /// Time limit in milliseconds, after which the command's process group
+    /// gets SIGTERM, then after `grace_ms` SIGKILL.
+    pub time_limit_ms: Option<u64>,
+    /// How long a command that was asked to stop may take, in milliseconds.
+    pub grace_ms: u64,
+}
+
+impl CommandSpec {
+    /// How long a command may take to stop unless the job says otherwise.
+    pub const DEFAULT_GRACE_MS: u64 = 5_000;
+
+    /// A command without special wishes: nothing on stdin, no time limit.
+    #[must_use]
+    pub fn new(program: Program) -> CommandSpec {
+        CommandSpec {
+            program,
+            cwd: None,
+            env: Vec::new(),
+            stdin: None,
+            time_limit_ms: None,
+            grace_ms: Self::DEFAULT_GRACE_MS,
+        }
+    }
+}
+
+/// The program of a [`CommandSpec`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Program {
+    /// A program and its arguments, started without any shell. A name without
+    /// a slash is looked up in the job's `PATH`.
+    Argv(Vec<ByteBuf>),
+    /// Text for `sh -c`, with data as the positional parameters `$1`, `$2`, …
+    Shell {
+        /// The program text.
+        text: ByteBuf,
+        /// `$1` and so on: data, never program text.
+        args: Vec<ByteBuf>,
+    },
+}
+
+/// One change to a command's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvChange {
+    /// Name of the variable: not empty, no `=`, no NUL.
+    pub name: ByteBuf,
+    /// Its new value; absent removes it.
+    pub value: Option<ByteBuf>,
+}
