@@ -1,0 +1,59 @@
+//! A seat is a worker's place in the pool: when a worker dies, its seat gets a
+//! new one, at once the first time, later and later when that keeps happening.
+
+use std::time::Duration;
+
+use protocol::WorkerId;
+
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    /// Who sits here.
+    pub(super) worker: Option<WorkerId>,
+    /// How many sat here and died since a job was last finished here.
+    deaths: u32,
+}
+
+impl Seat {
+    /// A job was finished here: whatever was wrong is over.
+    pub(super) fn thrive(&mut self) {
+        self.deaths = 0;
+    }
+
+    /// Its worker died. Gives the pause before the next one.
+    pub(super) fn bury(&mut self, first: Duration, longest: Duration) -> Duration {
+        self.worker = None;
+        self.deaths = self.deaths.saturating_add(1);
+        match self.deaths {
+            1 => Duration::ZERO,
+            n => first
+                .saturating_mul(1u32.checked_shl(n - 2).unwrap_or(u32::MAX))
+                .min(longest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_its_limit_and_is_forgotten_after_a_finished_job() {
+        let mut seat = Seat::default();
+        let mut pauses = || {
+            seat.bury(Duration::from_millis(50), Duration::from_millis(300))
+                .as_millis()
+        };
+        assert_eq!(
+            [pauses(), pauses(), pauses(), pauses(), pauses(), pauses()],
+            [0, 50, 100, 200, 300, 300]
+        );
+        seat.deaths = u32::MAX;
+        let longest = Duration::from_secs(10);
+        assert_eq!(seat.bury(Duration::from_millis(50), longest), longest);
+        seat.thrive();
+        assert_eq!(
+            seat.bury(Duration::from_millis(50), longest),
+            Duration::ZERO
+        );
+    }
+}

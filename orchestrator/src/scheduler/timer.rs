@@ -1,0 +1,58 @@
+//! All deadlines in one table. The driver sleeps until the first of them; a
+//! spurious call is harmless.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use protocol::{JobId, WorkerId};
+
+/// What a deadline is for; at most one of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Timer {
+    /// A worker that was started is not ready by then.
+    Start(WorkerId),
+    /// A worker that was asked to end has not ended by then.
+    End(WorkerId),
+    /// A seat gets its next worker then.
+    Respawn(usize),
+    /// A cancelled job is still running then.
+    Cancel(JobId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    by_time: BTreeSet<(Duration, Timer)>,
+    by_timer: HashMap<Timer, Duration>,
+}
+
+impl Timers {
+    pub(super) fn set(&mut self, timer: Timer, at: Duration) {
+        self.stop(timer);
+        self.by_timer.insert(timer, at);
+        self.by_time.insert((at, timer));
+    }
+
+    pub(super) fn stop(&mut self, timer: Timer) {
+        if let Some(at) = self.by_timer.remove(&timer) {
+            self.by_time.remove(&(at, timer));
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.by_time.first().map(|&(at, _)| at)
+    }
+
+    /// Takes out the first timer that has expired.
+    pub(super) fn expired(&mut self, now: Duration) -> Option<Timer> {
+        let &(at, timer) = self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.stop(timer);
+        Some(timer)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Timer> + '_ {
+        self.by_timer.keys().copied()
+    }
+}

@@ -1,0 +1,82 @@
+//! How a job ended: the one list that everything uses.
+
+use std::fmt;
+
+use protocol::Outcome;
+
+/// A job's final outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The task gave a result; the command ended with status 0.
+    Ok,
+    /// The command ended with this status; 1 for a task that returned an
+    /// error, 101 for one that panicked.
+    Failed(i32),
+    /// The command was ended by this signal.
+    Signaled(i32),
+    /// A time limit ended it.
+    Timeout,
+    /// Its worker died while running it.
+    Crashed,
+    /// The command could not be started: errno.
+    SpawnError(i32),
+    /// No worker offers the task, or the input cannot be decoded.
+    Rejected,
+    /// It was cancelled.
+    Cancelled,
+    /// The pool ended before the job did.
+    Lost,
+}
+
+impl Verdict {
+    /// The word for it in machine-readable output.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Ok => "ok",
+            Verdict::Failed(_) => "failed",
+            Verdict::Signaled(_) => "signaled",
+            Verdict::Timeout => "timeout",
+            Verdict::Crashed => "crashed",
+            Verdict::SpawnError(_) => "spawn_error",
+            Verdict::Rejected => "rejected",
+            Verdict::Cancelled => "cancelled",
+            Verdict::Lost => "lost",
+        }
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Verdict {
+        match outcome {
+            Outcome::Ok => Verdict::Ok,
+            Outcome::Failed(code) => Verdict::Failed(code),
+            Outcome::Signaled(signal) => Verdict::Signaled(signal),
+            Outcome::TimedOut => Verdict::Timeout,
+            Outcome::SpawnError(errno) => Verdict::SpawnError(errno),
+            Outcome::Rejected => Verdict::Rejected,
+            Outcome::Cancelled => Verdict::Cancelled,
+        }
+    }
+}
+
+/// A predicate, as in "job 7 …".
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Ok => f.write_str("succeeded"),
+            Verdict::Failed(code) => write!(f, "failed with status {code}"),
+            Verdict::Signaled(signal) => write!(f, "was ended by signal {signal}"),
+            Verdict::Timeout => f.write_str("ran into its time limit"),
+            Verdict::Crashed => f.write_str("crashed its worker"),
+            Verdict::SpawnError(errno) => {
+                let why = nix::errno::Errno::from_raw(*errno).desc();
+                write!(f, "could not be started: {why}")
+            }
+            Verdict::Rejected => f.write_str("was rejected"),
+            Verdict::Cancelled => f.write_str("was cancelled"),
+            Verdict::Lost => f.write_str("was lost: the pool ended first"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How many jobs a worker may hold beyond those that it can run at once:
+//! decided by how long its jobs take, so that nobody chooses a chunk size.
+
+use std::time::Duration;
+
+/// Most jobs sent ahead, however short they are.
+const MAX_AHEAD: u64 = 4096;
+/// No job is taken to be shorter than this: what a frame costs.
+const FLOOR_NS: u64 = 250;
+
+/// A moving estimate of how long a worker's jobs take. It rises fast and falls
+/// slowly: a job that turns out to be long must not find many behind it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Estimate {
+    /// Nanoseconds; nothing is known yet when zero.
+    mean_ns: u64,
+}
+
+impl Estimate {
+    pub(super) fn record(&mut self, took: Duration) {
+        let took = u64::try_from(took.as_nanos())
+            .unwrap_or(u64::MAX / 16)
+            .clamp(FLOOR_NS, u64::MAX / 16);
+        self.mean_ns = if self.mean_ns == 0 {
+            took
+        } else if took > self.mean_ns {
+            self.mean_ns / 2 + took / 2
+        } else {
+            (self.mean_ns * 7 + took) / 8
+        };
+    }
+
+    /// How many jobs fill this much time: at least one, so that a worker never
+    /// waits for a round trip; at most one while nothing is known.
+    pub(super) fn ahead(&self, time: Duration) -> usize {
+        if self.mean_ns == 0 {
+            return 1;
+        }
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        usize::try_from((time / self.mean_ns).clamp(1, MAX_AHEAD)).unwrap_or(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn settled(took: Duration) -> Estimate {
+        let mut estimate = Estimate::default();
+        (0..100).for_each(|_| estimate.record(took));
+        estimate
+    }
+
+    #[test]
+    fn one_job_ahead_while_nothing_is_known() {
+        assert_eq!(Estimate::default().ahead(MS), 1);
+    }
+
+    #[test]
+    fn tiny_jobs_fill_the_time_up_to_the_limit() {
+        assert_eq!(settled(Duration::from_micros(10)).ahead(MS), 100);
+        assert_eq!(settled(Duration::ZERO).ahead(MS), 4000);
+        assert_eq!(settled(Duration::ZERO).ahead(10 * MS), 4096);
+    }
+
+    #[test]
+    fn long_jobs_get_one_ahead() {
+        assert_eq!(settled(Duration::from_secs(3600)).ahead(MS), 1);
+    }
+
+    #[test]
+    fn one_long_job_among_tiny_ones_closes_the_window_at_once() {
+        let mut estimate = settled(Duration::from_micros(1));
+        estimate.record(10 * MS);
+        assert_eq!(estimate.ahead(MS), 1);
+    }
+}
