@@ -1,7 +1,51 @@
-//! A process pool you can pipe into.
+//! A process pool you can pipe into: worker processes that run jobs, and
+//! results that are awaited.
+//!
+//! ```no_run
+//! use orchestrator::{Launch, Pool, PoolConfig};
+//! use protocol::Task;
+//!
+//! /// What `my-worker` offers under the name "fib".
+//! struct Fib;
+//! impl Task for Fib {
+//!     const NAME: &'static str = "fib";
+//!     type Input = u64;
+//!     type Output = u64;
+//! }
+//!
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::start(PoolConfig::new(Launch::program("./my-worker")))?;
+//! println!("{}", pool.run(Fib, 40).await?);
+//! let mut results = pool.map(Fib, 0..1000);
+//! while let Some(result) = results.next().await {
+//!     println!("{}", result?);
+//! }
+//! pool.shutdown().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # One job's path
+//!
+//! [`Pool::submit`] waits for room in the pool and hands the job to the driver,
+//! the one loop that owns all state. The driver tells the scheduler, which is
+//! pure and decides: this worker has room, send it there. The worker's actor
+//! writes the frame, the worker runs the job and answers, the answer becomes an
+//! input of the scheduler, which gives the verdict, and the handle's future is
+//! ready. Cancel, worker loss, restart and shutdown are each one turn of that
+//! loop.
+//!
+//! # Floors
+//!
+//! Imports point down only: `cli`, `run`, [`pool`], [`scheduler`], and the
+//! `protocol` crate as the ground.
 
 #![warn(missing_docs)]
 
+pub mod pool;
 pub mod scheduler;
 
+pub use pool::{
+    Capture, Event, EventKind, EventStream, Job, JobError, JobHandle, JobReport, Launch, Map, Pool,
+    PoolConfig, PoolError, RawHandle,
+};
 pub use scheduler::Verdict;

@@ -1,0 +1,211 @@
+//! The pool's event stream: one ordered sequence of facts that progress,
+//! summary and run file fold over.
+//!
+//! The channel is unbounded, and bounded by something else: a job causes a
+//! fixed number of events per attempt and holds its room in the pool until its
+//! report has been taken; workers cause a fixed number per life, and restarts
+//! are limited in rate. Lines printed by workers are cut at a fixed length, and
+//! while [`MAX_PRINTED`] of them wait to be taken, further ones are dropped and
+//! counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{Attempt, JobId, Usage, WorkerId};
+use tokio::sync::mpsc;
+
+use crate::scheduler::Verdict;
+
+/// How many printed lines may wait for the reader of the stream.
+pub const MAX_PRINTED: usize = 4096;
+
+/// Something that happened, and when: counted from the start of the pool.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: Duration,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A worker process was started.
+    WorkerSpawned {
+        /// Which worker.
+        worker: WorkerId,
+        /// Its process id here, that of the launcher for a remote one.
+        pid: u32,
+    },
+    /// A worker said that it takes jobs.
+    WorkerReady {
+        /// Which worker.
+        worker: WorkerId,
+    },
+    /// A worker wrote a line to stderr (the line feed is not included).
+    WorkerPrinted {
+        /// Which worker.
+        worker: WorkerId,
+        /// The line.
+        line: Bytes,
+    },
+    /// So many lines of workers were dropped, because the reader of this
+    /// stream did not keep up.
+    PrintedLost {
+        /// How many.
+        lines: u64,
+    },
+    /// A worker has ended and was reaped.
+    WorkerEnded {
+        /// Which worker.
+        worker: WorkerId,
+        /// Why, when that was not asked of it.
+        unexpected: Option<Arc<str>>,
+    },
+    /// A job was handed to a worker.
+    JobSent {
+        /// Which job.
+        job: JobId,
+        /// Which try.
+        attempt: Attempt,
+        /// To whom.
+        worker: WorkerId,
+    },
+    /// A job has been running for more than a few milliseconds.
+    JobStarted {
+        /// Which job.
+        job: JobId,
+        /// Which try.
+        attempt: Attempt,
+    },
+    /// A job says how far it has come.
+    JobProgress {
+        /// Which job.
+        job: JobId,
+        /// Units done.
+        done: u64,
+        /// Units in all, 0 when unknown.
+        total: u64,
+    },
+    /// A job has its verdict.
+    JobDone {
+        /// Which job.
+        job: JobId,
+        /// How it ended.
+        verdict: Verdict,
+        /// What its last attempt used.
+        usage: Usage,
+        /// How many attempts were made.
+        attempts: u32,
+    },
+}
+
+/// The reader's end of the stream. Ends when the pool has ended.
+#[derive(Debug)]
+pub struct EventStream {
+    events: mpsc::UnboundedReceiver<Event>,
+    printed: Arc<AtomicUsize>,
+}
+
+impl EventStream {
+    /// The next event; `None` when the pool has ended. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await;
+        self.taken(event)
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        let event = self.events.try_recv().ok();
+        self.taken(event)
+    }
+
+    fn taken(&self, event: Option<Event>) -> Option<Event> {
+        if let Some(Event {
+            kind: EventKind::WorkerPrinted { .. },
+            ..
+        }) = event
+        {
+            self.printed.fetch_sub(1, Ordering::Relaxed);
+        }
+        event
+    }
+}
+
+/// The driver's end of the stream.
+#[derive(Debug)]
+pub(super) struct EventSender {
+    events: mpsc::UnboundedSender<Event>,
+    /// How many printed lines wait to be taken.
+    printed: Arc<AtomicUsize>,
+    lost: u64,
+}
+
+impl EventSender {
+    pub(super) fn emit(&mut self, event: Event) {
+        // The reader may have lost interest.
+        self.events.send(event).ok();
+    }
+
+    pub(super) fn print(&mut self, at: Duration, worker: WorkerId, line: Bytes) {
+        if self.printed.load(Ordering::Relaxed) >= MAX_PRINTED {
+            self.lost += 1;
+            return;
+        }
+        if self.lost > 0 {
+            let lines = std::mem::take(&mut self.lost);
+            let kind = EventKind::PrintedLost { lines };
+            self.emit(Event { at, kind });
+        }
+        self.printed.fetch_add(1, Ordering::Relaxed);
+        let kind = EventKind::WorkerPrinted { worker, line };
+        self.emit(Event { at, kind });
+    }
+}
+
+pub(super) fn channel() -> (EventSender, EventStream) {
+    let (sender, events) = mpsc::unbounded_channel();
+    let printed = Arc::new(AtomicUsize::new(0));
+    let sender = EventSender {
+        events: sender,
+        printed: Arc::clone(&printed),
+        lost: 0,
+    };
+    (sender, EventStream { events, printed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_loses_printed_lines_is_told_so_and_nothing_else() {
+        let (mut sender, mut stream) = channel();
+        let print = |sender: &mut EventSender| {
+            sender.print(Duration::ZERO, WorkerId(1), Bytes::from_static(b"x"));
+        };
+        (0..MAX_PRINTED + 3).for_each(|_| print(&mut sender));
+        let ready = EventKind::WorkerReady {
+            worker: WorkerId(1),
+        };
+        sender.emit(Event {
+            at: Duration::ZERO,
+            kind: ready,
+        });
+        for _ in 0..MAX_PRINTED {
+            let event = stream.try_next().unwrap();
+            assert!(matches!(event.kind, EventKind::WorkerPrinted { .. }));
+        }
+        let event = stream.try_next().unwrap();
+        assert!(matches!(event.kind, EventKind::WorkerReady { .. }));
+        assert!(stream.try_next().is_none());
+        print(&mut sender);
+        let event = stream.try_next().unwrap();
+        assert!(matches!(event.kind, EventKind::PrintedLost { lines: 3 }));
+        assert!(stream.try_next().is_some());
+    }
+}

@@ -1,0 +1,485 @@
+//! The library's doors to a running pool: [`Pool`], [`JobHandle`], [`Map`].
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use protocol::{Encoding, JobId, MAX_FRAME, Task};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::PollSemaphore;
+
+use super::driver::{Command, Driver, Reply, Shared, State, Submission};
+use super::event::{self, EventSender, EventStream};
+use super::{Job, JobError, JobReport, PoolConfig, PoolError, Spill};
+use crate::scheduler::Verdict;
+
+/// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
+/// and bounded by [`PoolConfig::max_pending`]: a job keeps its room in the pool
+/// until its report is dropped.
+pub type Reports = mpsc::UnboundedSender<JobReport>;
+
+/// A pool of worker processes.
+///
+/// Its driver is a task of the tokio runtime in which it was started. All
+/// methods may be called from any thread.
+///
+/// Dropping a pool ends it at once: jobs without a verdict are cancelled, and
+/// the workers stop what they do, clean up and end. That happens in the
+/// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it.
+pub struct Pool {
+    shared: Arc<Handles>,
+    driver: JoinHandle<Result<(), PoolError>>,
+    spill: Arc<Spill>,
+}
+
+/// What the doors to one pool have in common.
+struct Handles {
+    commands: mpsc::UnboundedSender<Command>,
+    room: Arc<Semaphore>,
+    last_job: AtomicU64,
+    state: watch::Receiver<State>,
+    max_payload: u64,
+    max_pending: usize,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("state", &*self.shared.state.borrow())
+            .field("room", &self.shared.room.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Starts a pool on the current tokio runtime, which must have I/O and time
+    /// enabled. Workers start in parallel; nothing is waited for. A worker that
+    /// cannot be started shows in the first submission or report.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(config: PoolConfig) -> Result<Pool, PoolError> {
+        Pool::build(config, None)
+    }
+
+    /// The same, with the stream of all that happens. The stream must be read,
+    /// or dropped: what waits in it takes memory, though only so much.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start_observed(config: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
+        let (events, stream) = event::channel();
+        Ok((Pool::build(config, Some(events))?, stream))
+    }
+
+    fn build(config: PoolConfig, events: Option<EventSender>) -> Result<Pool, PoolError> {
+        check(&config)?;
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (state, watched) = watch::channel(State::Starting);
+        let room = Arc::new(Semaphore::new(config.max_pending));
+        let spill = Spill::new(config.output_memory);
+        let shared = Arc::new(Handles {
+            commands,
+            room: Arc::clone(&room),
+            last_job: AtomicU64::new(0),
+            state: watched,
+            max_payload: config.max_payload,
+            max_pending: config.max_pending,
+        });
+        let driver = Driver::new(Shared {
+            config: Arc::new(config),
+            commands: receiver,
+            events,
+            state,
+            room,
+            spill: Arc::clone(&spill),
+        });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the pool owns its driver: it ends when the pool is dropped, and shutdown awaits it"
+        )]
+        let driver = tokio::spawn(driver.run());
+        Ok(Pool {
+            shared,
+            driver,
+            spill,
+        })
+    }
+
+    /// Names of the tasks that the workers offer, known once the first worker
+    /// is ready. Cancel-safe.
+    ///
+    /// # Errors
+    /// When no worker can be started, or the pool was shut down.
+    pub async fn tasks(&self) -> Result<Arc<[String]>, PoolError> {
+        let mut state = self.shared.state.clone();
+        let known = state
+            .wait_for(|s| !matches!(s, State::Starting))
+            .await
+            .map_err(|_| PoolError::Closed)?;
+        match &*known {
+            State::Ready(tasks) => Ok(Arc::clone(tasks)),
+            State::Over(why) => Err(why.clone()),
+            State::Starting => Err(PoolError::Closed),
+        }
+    }
+
+    /// Waits until the pool has room for the job, which then runs by itself.
+    /// Dropping the future before it is ready submits nothing; dropping the
+    /// handle lets the job run on.
+    ///
+    /// # Errors
+    /// When the input cannot be encoded or is too large, or the pool is over.
+    pub async fn submit<T: Task>(
+        &self,
+        task: T,
+        input: T::Input,
+    ) -> Result<JobHandle<T::Output>, PoolError> {
+        let raw = self.submit_job(Job::new(&task, &input)?).await?;
+        Ok(JobHandle::new(raw, Encoding::Bincode))
+    }
+
+    /// Submits a job and waits for its result. Dropping the future after the
+    /// job was accepted lets it run on.
+    ///
+    /// # Errors
+    /// When the job gives no result, or the pool is over.
+    pub async fn run<T: Task>(&self, task: T, input: T::Input) -> Result<T::Output, JobError> {
+        self.submit(task, input).await?.await
+    }
+
+    /// One job per input, with the results in the order of the inputs. Inputs
+    /// are taken as the pool has room, so they may be infinite; there is no
+    /// chunk size to choose.
+    pub fn map<T: Task, I: IntoIterator<Item = T::Input>>(
+        &self,
+        task: T,
+        inputs: I,
+    ) -> Map<T, I::IntoIter> {
+        Map {
+            task,
+            inputs: inputs.into_iter(),
+            next: None,
+            exhausted: false,
+            room: PollSemaphore::new(Arc::clone(&self.shared.room)),
+            shared: Arc::clone(&self.shared),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Waits until the pool has room for the job, which then runs by itself.
+    /// Dropping the future before it is ready submits nothing.
+    ///
+    /// # Errors
+    /// When the input is too large, or the pool is over.
+    pub async fn submit_job(&self, job: Job) -> Result<RawHandle, PoolError> {
+        let room = self.shared.admit(&job).await?;
+        Ok(self.shared.send_one(job, room))
+    }
+
+    /// The same, with the report sent to a channel that many jobs share, in
+    /// the order in which the jobs end.
+    ///
+    /// # Errors
+    /// When the input is too large, or the pool is over.
+    pub async fn submit_to(&self, job: Job, reports: &Reports) -> Result<JobId, PoolError> {
+        let room = self.shared.admit(&job).await?;
+        Ok(self.shared.send(job, room, Reply::Shared(reports.clone())))
+    }
+
+    /// Takes no more jobs, runs those that were accepted, ends the workers and
+    /// waits until they are reaped.
+    ///
+    /// # Errors
+    /// Why the pool was broken, if it was.
+    pub async fn shutdown(self) -> Result<(), PoolError> {
+        self.end(Command::Drain).await
+    }
+
+    /// Cancels every job, running or not, ends the workers and waits until
+    /// they are reaped. They are killed when they do not end within
+    /// [`PoolConfig::grace`].
+    ///
+    /// # Errors
+    /// Why the pool was broken, if it was.
+    pub async fn shutdown_now(self) -> Result<(), PoolError> {
+        self.end(Command::Stop).await
+    }
+
+    async fn end(self, how: Command) -> Result<(), PoolError> {
+        // A driver that has ended already says why below.
+        self.shared.commands.send(how).ok();
+        match self.driver.await {
+            Ok(end) => end,
+            Err(e) => Err(PoolError::Panicked(e.to_string())),
+        }
+    }
+
+    /// Where what this pool's jobs print is kept, for readers that keep more
+    /// of it in the same place.
+    #[must_use]
+    pub fn spill(&self) -> &Arc<Spill> {
+        &self.spill
+    }
+}
+
+impl Handles {
+    async fn admit(&self, job: &Job) -> Result<OwnedSemaphorePermit, PoolError> {
+        self.fits(job)?;
+        match Arc::clone(&self.room).acquire_owned().await {
+            Ok(room) => Ok(room),
+            Err(_) => Err(self.why_over()),
+        }
+    }
+
+    fn fits(&self, job: &Job) -> Result<(), PoolError> {
+        let size = job.input.len() as u64;
+        let limit = self.max_payload;
+        if size > limit {
+            return Err(PoolError::InputTooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    fn send(&self, job: Job, room: OwnedSemaphorePermit, reply: Reply) -> JobId {
+        let id = JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1);
+        let submission = Submission {
+            id,
+            job,
+            reply,
+            room,
+        };
+        // When the driver has just ended, the reply is dropped with the
+        // command, which its receiver notices.
+        let command = Command::Submit(Box::new(submission));
+        self.commands.send(command).ok();
+        id
+    }
+
+    fn send_one(&self, job: Job, room: OwnedSemaphorePermit) -> RawHandle {
+        let (reply, report) = oneshot::channel();
+        let id = self.send(job, room, Reply::One(reply));
+        RawHandle {
+            id,
+            report,
+            commands: self.commands.downgrade(),
+            state: self.state.clone(),
+        }
+    }
+
+    fn why_over(&self) -> PoolError {
+        why_over(&self.state)
+    }
+}
+
+fn why_over(state: &watch::Receiver<State>) -> PoolError {
+    match &*state.borrow() {
+        State::Over(why) => why.clone(),
+        State::Starting | State::Ready(_) => PoolError::Closed,
+    }
+}
+
+fn check(config: &PoolConfig) -> Result<(), PoolError> {
+    let init = config.init.as_ref().map_or(0, bytes::Bytes::len);
+    let problem = if config.workers == 0 {
+        "a pool needs at least one worker"
+    } else if config.max_pending == 0 {
+        "a pool needs room for at least one job (`max_pending`)"
+    } else if config.start_attempts == 0 {
+        "a worker must be started at least once (`start_attempts`)"
+    } else if init > MAX_FRAME - 64 {
+        "the workers' init data must be smaller than 1 MiB"
+    } else {
+        return Ok(());
+    };
+    Err(PoolError::Config(problem))
+}
+
+/// A submitted job whose report is wanted as it is. Awaiting it gives the
+/// report; awaiting can be cancelled and repeated. Dropping it lets the job run
+/// on and forgets the report.
+#[derive(Debug)]
+#[must_use = "dropping the handle forgets the report"]
+pub struct RawHandle {
+    id: JobId,
+    report: oneshot::Receiver<JobReport>,
+    /// Weak, so that a handle does not keep a dropped pool alive.
+    commands: mpsc::WeakUnboundedSender<Command>,
+    state: watch::Receiver<State>,
+}
+
+impl RawHandle {
+    /// The job's number in its pool.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Asks for the job's end, whether it runs or not; its report still comes.
+    /// A running command gets SIGTERM, later SIGKILL. A function is told by
+    /// `JobContext::checkpoint`; when it does not listen, its worker is ended
+    /// after [`PoolConfig::grace`]. A job that has ended is left alone.
+    pub fn cancel(&self) {
+        if let Some(commands) = self.commands.upgrade() {
+            commands.send(Command::Cancel(self.id)).ok();
+        }
+    }
+}
+
+impl Future for RawHandle {
+    type Output = Result<JobReport, PoolError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let report = ready!(Pin::new(&mut self.report).poll(cx));
+        Poll::Ready(report.map_err(|_| why_over(&self.state)))
+    }
+}
+
+/// A submitted job whose result is wanted. Awaiting it gives the result;
+/// awaiting can be cancelled and repeated. Dropping it lets the job run on and
+/// forgets the result.
+#[must_use = "dropping the handle forgets the result"]
+pub struct JobHandle<O> {
+    raw: RawHandle,
+    encoding: Encoding,
+    output: PhantomData<fn() -> O>,
+}
+
+impl<O> fmt::Debug for JobHandle<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+impl<O> JobHandle<O> {
+    fn new(raw: RawHandle, encoding: Encoding) -> JobHandle<O> {
+        JobHandle {
+            raw,
+            encoding,
+            output: PhantomData,
+        }
+    }
+
+    /// The job's number in its pool.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.raw.id()
+    }
+
+    /// Asks for the job's end, see [`RawHandle::cancel`].
+    pub fn cancel(&self) {
+        self.raw.cancel();
+    }
+}
+
+impl<O: serde::de::DeserializeOwned> Future for JobHandle<O> {
+    type Output = Result<O, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let report = ready!(Pin::new(&mut self.raw).poll(cx))?;
+        Poll::Ready(match report.verdict {
+            Verdict::Ok => self
+                .encoding
+                .decode(&report.result)
+                .map_err(JobError::Result),
+            verdict => Err(JobError::NotOk {
+                verdict,
+                error: report.error,
+            }),
+        })
+    }
+}
+
+/// The results of [`Pool::map`], in the order of the inputs: a `Stream`, with a
+/// `next` of its own. Cancel-safe. Dropping it lets the jobs that were accepted
+/// run on and takes no further inputs.
+#[must_use = "no input is taken before the first result is asked for"]
+pub struct Map<T: Task, I> {
+    task: T,
+    inputs: I,
+    /// An input that is waiting for room.
+    next: Option<Job>,
+    exhausted: bool,
+    room: PollSemaphore,
+    shared: Arc<Handles>,
+    waiting: VecDeque<Result<JobHandle<T::Output>, PoolError>>,
+}
+
+// Nothing in it is ever pinned.
+impl<T: Task, I> Unpin for Map<T, I> {}
+
+impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
+    /// The next result, `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<T::Output, JobError>> {
+        std::future::poll_fn(|cx| self.poll_result(cx)).await
+    }
+
+    /// Submits as many inputs as the pool has room for now.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        while !self.exhausted && self.waiting.len() < self.shared.max_pending {
+            if self.next.is_none() {
+                let Some(input) = self.inputs.next() else {
+                    self.exhausted = true;
+                    return;
+                };
+                let job = Job::new(&self.task, &input).map_err(PoolError::from);
+                match job.and_then(|job| self.shared.fits(&job).map(|()| job)) {
+                    Ok(job) => self.next = Some(job),
+                    Err(e) => {
+                        self.waiting.push_back(Err(e));
+                        continue;
+                    }
+                }
+            }
+            match self.room.poll_acquire(cx) {
+                Poll::Ready(Some(room)) => {
+                    if let Some(job) = self.next.take() {
+                        let raw = self.shared.send_one(job, room);
+                        let handle = JobHandle::new(raw, Encoding::Bincode);
+                        self.waiting.push_back(Ok(handle));
+                    }
+                }
+                Poll::Ready(None) => {
+                    // The pool is over: say so once, in its place.
+                    self.exhausted = true;
+                    self.waiting.push_back(Err(self.shared.why_over()));
+                }
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Output, JobError>>> {
+        self.fill(cx);
+        let result = match self.waiting.front_mut() {
+            None if self.exhausted => return Poll::Ready(None),
+            // `fill` has left a waker with the pool's room.
+            None => return Poll::Pending,
+            Some(Ok(handle)) => ready!(Pin::new(handle).poll(cx)),
+            Some(Err(e)) => Err(JobError::Pool(e.clone())),
+        };
+        self.waiting.pop_front();
+        Poll::Ready(Some(result))
+    }
+}
+
+impl<T: Task, I: Iterator<Item = T::Input>> Stream for Map<T, I> {
+    type Item = Result<T::Output, JobError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_result(cx)
+    }
+}

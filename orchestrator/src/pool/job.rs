@@ -1,0 +1,76 @@
+//! What is asked of the pool, and what comes back: [`Job`] and [`JobReport`].
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::command::Command;
+use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::spill::Capture;
+use crate::scheduler::Verdict;
+
+/// A job as the pool takes it: the name of a task, its encoded input, and how
+/// that is encoded.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Name under which workers offer the task.
+    pub task: Cow<'static, str>,
+    /// The input, encoded.
+    pub input: Bytes,
+    /// How the input is encoded, and how the result will be.
+    pub encoding: Encoding,
+}
+
+impl Job {
+    /// A job of a task whose types this program knows.
+    ///
+    /// # Errors
+    /// When the input cannot be encoded.
+    pub fn new<T: Task>(_task: &T, input: &T::Input) -> Result<Job, PayloadError> {
+        Ok(Job {
+            task: Cow::Borrowed(T::NAME),
+            input: Encoding::Bincode.encode(input)?,
+            encoding: Encoding::Bincode,
+        })
+    }
+
+    /// A job that runs an external command.
+    ///
+    /// # Errors
+    /// When the specification cannot be encoded, which no valid one does.
+    pub fn command(spec: &CommandSpec) -> Result<Job, PayloadError> {
+        Job::new(&Command, spec)
+    }
+}
+
+/// A job's end, with everything that is known about it.
+#[derive(Debug)]
+pub struct JobReport {
+    /// Which job.
+    pub job: JobId,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The result in the job's own encoding; empty unless the verdict is `Ok`.
+    pub result: Bytes,
+    /// Why it did not end well, when there is more to say than the verdict.
+    pub error: Option<TaskError>,
+    /// What it wrote to stdout.
+    pub stdout: Capture,
+    /// What it wrote to stderr (for a function: nothing, it shares its
+    /// worker's, see [`super::Event::WorkerPrinted`]).
+    pub stderr: Capture,
+    /// What the last attempt used; zero when its worker died.
+    pub usage: Usage,
+    /// When the last attempt began, counted from the start of the pool.
+    pub started: Option<Duration>,
+    /// Who made the last attempt.
+    pub worker: Option<WorkerId>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// The room that the job took in the pool. Given back when the report is
+    /// dropped, so that whoever is slow to take reports slows down admission
+    /// instead of filling memory.
+    pub(crate) _room: Option<OwnedSemaphorePermit>,
+}

@@ -1,0 +1,27 @@
+//! Floor 2: acts. Owns worker processes and moves frames; decides nothing that
+//! the scheduler can decide. Installs no signal handler and prints nothing.
+//!
+//! - `handle`: the doors, [`Pool`] above all.
+//! - `driver`: the one loop, which owns the scheduler.
+//! - `process`: one worker from spawn to reap; `launch` starts it.
+//! - `spill`: where output is kept; `event`: the stream of all that happens.
+
+mod clock;
+mod config;
+mod driver;
+mod error;
+mod event;
+mod handle;
+mod job;
+mod launch;
+mod os;
+mod printed;
+mod process;
+mod spill;
+
+pub use config::{Launch, PoolConfig, usable_cpus};
+pub use error::{JobError, PoolError};
+pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
+pub use handle::{JobHandle, Map, Pool, RawHandle, Reports};
+pub use job::{Job, JobReport};
+pub use spill::{Capture, Spill};

@@ -1,0 +1,596 @@
+//! One worker, from spawn to reap: an actor that moves frames and bytes.
+//!
+//! It owns the child process and its three pipes. Orders come from the driver
+//! through a channel, news go back through another. Reading never waits for
+//! writing, so that both sides may send at the same time; partial frames live
+//! in the struct, which makes every arm of the `select!` safe to cancel.
+//!
+//! It takes no decision: when to give up, to kill or to start again is the
+//! scheduler's business.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use nix::sys::signal::Signal;
+use protocol::codec::{ASSIGNMENT_OVERHEAD, excerpt, room_for};
+use protocol::greeting::{self, GreetingScan};
+use protocol::{
+    Assignment, Attempt, CREDIT, Codec, FromWorker, Hello, JobId, LinkKind, MAX_CHUNK,
+    PROTOCOL_VERSION, Ready, ToWorker, WorkerId, codec,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::mpsc;
+use tokio_util::codec::Decoder;
+
+use super::os::{self, StatusPage};
+use super::printed::Printed;
+use super::{PoolConfig, launch};
+use crate::scheduler::Blame;
+
+/// While more than this waits to be written, no further orders are taken.
+const OUT_HIGH_WATER: usize = 1 << 20;
+/// Room for each read, unless a large frame asks for more.
+const READ_SIZE: usize = 64 * 1024;
+/// How long a dead worker's pipes are read for what it left in them. They end
+/// at once unless something that it started holds them.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What the driver wants of a worker.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Jobs with their whole inputs, in order.
+    Run(Vec<Assignment>),
+    /// Anything that fits into one frame.
+    Say(ToWorker),
+    /// Tell it to stop what it does, clean up and end.
+    Close,
+    /// Kill it, and the processes of its command.
+    Kill,
+}
+
+/// What the driver learns from a worker.
+#[derive(Debug)]
+pub(super) enum News {
+    Spawned {
+        pid: u32,
+    },
+    Ready(Ready),
+    Messages(Vec<FromWorker>),
+    Printed(Vec<Bytes>),
+    /// It broke the protocol; nothing more is read from it.
+    Violation(String),
+    /// It closed the link and still lives.
+    Closed,
+    /// It has ended and was reaped, or was never started.
+    Gone(Ending),
+}
+
+/// How a worker ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) blame: Blame,
+    /// A predicate: "ended with status 1".
+    pub(super) how: String,
+    /// The end of what it wrote to stderr.
+    pub(super) stderr: String,
+    /// Why it never was ready.
+    pub(super) start: Option<StartFailure>,
+}
+
+/// Why a process did not become a worker, when that is known.
+#[derive(Debug)]
+pub(super) enum StartFailure {
+    /// It was not even started.
+    Spawn(io::Error),
+    /// It printed this, quoted.
+    NotAWorker(String),
+    /// It speaks this version of the protocol.
+    Version(u32),
+    /// It ended, or was ended, before it was ready.
+    Died,
+}
+
+/// Where news go: bounded, so that a worker that talks too much waits.
+pub(super) type NewsSender = mpsc::Sender<(WorkerId, News)>;
+
+/// An actor for one worker, and the way to give it orders. The orders' channel
+/// is unbounded: what it holds is bounded by the worker's window, plus a few
+/// orders per worker's life.
+pub(super) fn hire(
+    id: WorkerId,
+    config: Arc<PoolConfig>,
+    news: NewsSender,
+) -> (
+    mpsc::UnboundedSender<Order>,
+    impl Future<Output = ()> + Send,
+) {
+    let (sender, orders) = mpsc::unbounded_channel();
+    let actor = async move {
+        let ending = match launch::spawn(&config.launch) {
+            Ok(child) => {
+                Process::new(id, config, child, orders, news.clone())
+                    .live()
+                    .await
+            }
+            Err(e) => Ending {
+                blame: Blame::Nobody,
+                how: format!("could not be started: {e}"),
+                stderr: String::new(),
+                start: Some(StartFailure::Spawn(e)),
+            },
+        };
+        // The driver may have panicked; then nobody wants to know.
+        news.send((id, News::Gone(ending))).await.ok();
+    };
+    (sender, actor)
+}
+
+/// How far the conversation has come.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing but the greeting is expected.
+    Greeting,
+    /// `Hello` was sent, `Ready` is expected.
+    Hello,
+    /// Frames.
+    Open,
+    /// Nothing is read any more.
+    Over,
+}
+
+struct Process {
+    id: WorkerId,
+    pid: u32,
+    config: Arc<PoolConfig>,
+    child: Child,
+    /// Closed to tell the worker to end.
+    stdin: Option<ChildStdin>,
+    /// Closed when the worker has closed it.
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    news: NewsSender,
+    stage: Stage,
+    codec: Codec<FromWorker, ToWorker>,
+    inbox: BytesMut,
+    outbox: BytesMut,
+    /// Whether stdin shall be closed once all is written.
+    closing: bool,
+    /// Whether no order will come any more.
+    dismissed: bool,
+    /// Inputs of which only a part was sent.
+    rest: HashMap<(JobId, Attempt), Rest>,
+    printed: Printed,
+    page: Option<StatusPage>,
+    failure: Option<StartFailure>,
+}
+
+/// The part of an input that was not sent yet.
+struct Rest {
+    input: Bytes,
+    credit: u32,
+}
+
+/// Whom a message concerns.
+enum Sorted {
+    /// Only the link: dealt with.
+    Link,
+    Ready(Ready),
+    /// A job.
+    Message(FromWorker),
+}
+
+/// What a turn of the loop is about.
+enum Turn {
+    Orders,
+    Read(io::Result<usize>),
+    Wrote(io::Result<usize>),
+    Printed(io::Result<usize>),
+    Exited(io::Result<ExitStatus>),
+}
+
+impl Process {
+    fn new(
+        id: WorkerId,
+        config: Arc<PoolConfig>,
+        mut child: Child,
+        orders: mpsc::UnboundedReceiver<Order>,
+        news: NewsSender,
+    ) -> Process {
+        Process {
+            id,
+            pid: child.id().unwrap_or_default(),
+            config,
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take(),
+            stderr: child.stderr.take(),
+            child,
+            orders,
+            news,
+            stage: Stage::Greeting,
+            codec: Codec::new(),
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            closing: false,
+            dismissed: false,
+            rest: HashMap::new(),
+            printed: Printed::default(),
+            page: None,
+            failure: None,
+        }
+    }
+
+    async fn live(mut self) -> Ending {
+        self.tell(News::Spawned { pid: self.pid }).await;
+        let mut orders = Vec::new();
+        let status = loop {
+            match self.turn(&mut orders).await {
+                Turn::Orders => self.obey(&mut orders),
+                Turn::Read(Ok(0) | Err(_)) => {
+                    self.stdout = None;
+                    self.tell(News::Closed).await;
+                }
+                Turn::Read(Ok(_)) => self.take_in().await,
+                Turn::Wrote(Ok(_)) => {}
+                Turn::Wrote(Err(_)) => {
+                    // It closed its end. Its exit or end of file says the rest.
+                    self.stdin = None;
+                    self.outbox.clear();
+                }
+                Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
+                Turn::Printed(Ok(_)) => self.pass_on_printed().await,
+                Turn::Exited(status) => break status,
+            }
+            if self.closing && self.outbox.is_empty() {
+                self.stdin = None;
+            }
+        };
+        self.last_words().await;
+        self.end(status)
+    }
+
+    /// Waits for whatever comes first. All arms can be cancelled: `recv_many`
+    /// takes orders only when it returns, reads and writes move bytes between
+    /// a pipe and a buffer of ours or do not happen, and `wait` remembers.
+    async fn turn(&mut self, orders: &mut Vec<Order>) -> Turn {
+        let taking = self.outbox.len() < OUT_HIGH_WATER;
+        let writing = !self.outbox.is_empty() && self.stdin.is_some();
+        let reading = self.stdout.is_some() && self.stage != Stage::Over;
+        if reading {
+            self.inbox.reserve(READ_SIZE);
+        }
+        let inbox = &mut self.inbox;
+        let outbox = &mut self.outbox;
+        let printed = &mut self.printed;
+        tokio::select! {
+            biased;
+            n = self.orders.recv_many(orders, 64), if taking && !self.dismissed => {
+                if n == 0 {
+                    // The driver is gone: end as if it had said so.
+                    self.dismissed = true;
+                    orders.push(Order::Close);
+                }
+                Turn::Orders
+            }
+            wrote = write(&mut self.stdin, outbox), if writing => Turn::Wrote(wrote),
+            read = read(&mut self.stdout, inbox), if reading => Turn::Read(read),
+            read = read(&mut self.stderr, printed.buffer()), if self.stderr.is_some() =>
+                Turn::Printed(read),
+            status = self.child.wait() => Turn::Exited(status),
+        }
+    }
+
+    fn obey(&mut self, orders: &mut Vec<Order>) {
+        for order in orders.drain(..) {
+            match order {
+                Order::Run(jobs) => self.send_jobs(jobs),
+                Order::Say(message) => self.say(&message),
+                Order::Close => {
+                    if self.stage == Stage::Open {
+                        self.say(&ToWorker::Bye);
+                    }
+                    self.closing = true;
+                }
+                Order::Kill => self.kill(),
+            }
+        }
+    }
+
+    fn say(&mut self, message: &ToWorker) {
+        if self.closing || self.stdin.is_none() {
+            return;
+        }
+        if let Err(e) = codec::encode(message, &mut self.outbox) {
+            debug_assert!(false, "a message that fits into no frame: {e}");
+        }
+    }
+
+    /// Puts jobs into as few frames as possible. Of a large input only a part
+    /// goes with its job; the rest follows as the worker takes it.
+    fn send_jobs(&mut self, jobs: Vec<Assignment>) {
+        let mut batch = Vec::with_capacity(jobs.len());
+        let mut bytes = 0;
+        let mut chunks = Vec::new();
+        for mut job in jobs {
+            if job.input.len() > MAX_CHUNK {
+                let input = job.input.split_off(MAX_CHUNK);
+                let key = (job.header.job, job.header.attempt);
+                let credit = CREDIT;
+                self.rest.insert(key, Rest { input, credit });
+                chunks.push(key);
+            }
+            if bytes + job.input.len() > room_for(batch.len() + 1, ASSIGNMENT_OVERHEAD) {
+                self.say(&ToWorker::RunMany(std::mem::take(&mut batch)));
+                bytes = 0;
+            }
+            bytes += job.input.len();
+            batch.push(job);
+        }
+        if !batch.is_empty() {
+            self.say(&ToWorker::RunMany(batch));
+        }
+        for key in chunks {
+            self.send_rest(key, 0);
+        }
+    }
+
+    /// Sends as much of an input as the worker has given credit for.
+    fn send_rest(&mut self, key: (JobId, Attempt), more: u32) {
+        let Some(mut rest) = self.rest.remove(&key) else {
+            return;
+        };
+        rest.credit = rest.credit.saturating_add(more).min(CREDIT);
+        while rest.credit > 0 && !rest.input.is_empty() {
+            let data = rest.input.split_to(rest.input.len().min(MAX_CHUNK));
+            rest.credit -= 1;
+            let (job, attempt) = key;
+            self.say(&ToWorker::InputChunk { job, attempt, data });
+        }
+        if !rest.input.is_empty() {
+            self.rest.insert(key, rest);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.kill_command();
+        // Already reaped is as good.
+        self.child.start_kill().ok();
+    }
+
+    fn kill_command(&self) {
+        if let Some(status) = self.page.as_ref().and_then(StatusPage::read) {
+            os::kill_command(self.pid, status.group);
+        }
+    }
+
+    /// Makes messages of the bytes that have arrived.
+    async fn take_in(&mut self) {
+        if self.stage == Stage::Greeting && !self.meet() {
+            return;
+        }
+        let mut messages = Vec::new();
+        let violation = loop {
+            match self.codec.decode(&mut self.inbox) {
+                Ok(Some(message)) => match self.sort(message) {
+                    Ok(Sorted::Link) => {}
+                    Ok(Sorted::Message(message)) => messages.push(message),
+                    Ok(Sorted::Ready(ready)) => self.tell(News::Ready(ready)).await,
+                    Err(text) => break Some(text),
+                },
+                Ok(None) => break None,
+                Err(e) => break Some(e.to_string()),
+            }
+        };
+        if !messages.is_empty() {
+            self.tell(News::Messages(messages)).await;
+        }
+        if let Some(text) = violation {
+            self.stage = Stage::Over;
+            self.tell(News::Violation(text)).await;
+        }
+    }
+
+    /// Looks for the greeting; whether frames may follow.
+    fn meet(&mut self) -> bool {
+        let greeting = match greeting::scan(&self.inbox) {
+            GreetingScan::NeedMore => return false,
+            GreetingScan::Absent => {
+                let printed = excerpt(&self.inbox);
+                self.refuse(StartFailure::NotAWorker(printed));
+                return false;
+            }
+            GreetingScan::Found(greeting) => greeting,
+        };
+        if greeting.version != PROTOCOL_VERSION {
+            self.refuse(StartFailure::Version(greeting.version));
+            return false;
+        }
+        drop(self.inbox.split_to(greeting.end));
+        self.stage = Stage::Hello;
+        self.say(&ToWorker::Hello(Hello {
+            build: format!("orchestrator {}", env!("CARGO_PKG_VERSION")),
+            worker: self.id,
+            link: LinkKind::Local,
+            max_payload: self.config.max_payload,
+        }));
+        if let Some(data) = self.config.init.clone() {
+            self.say(&ToWorker::Init(data));
+        }
+        true
+    }
+
+    /// This is no worker for us. It holds no job, so it can be killed here.
+    fn refuse(&mut self, why: StartFailure) {
+        self.failure = Some(why);
+        self.stage = Stage::Over;
+        self.kill();
+    }
+
+    /// Deals with what concerns only the link.
+    fn sort(&mut self, message: FromWorker) -> Result<Sorted, String> {
+        if self.stage == Stage::Hello {
+            return match message {
+                FromWorker::Ready(ready) => {
+                    self.stage = Stage::Open;
+                    self.page = ready
+                        .status_fd
+                        .and_then(|fd| StatusPage::open(self.pid, fd));
+                    Ok(Sorted::Ready(ready))
+                }
+                // Printed by its start-up code.
+                FromWorker::Output { .. } => Ok(Sorted::Message(message)),
+                other => Err(format!("said {} before it was ready", name(&other))),
+            };
+        }
+        match message {
+            FromWorker::Ready(_) => return Err("said ready twice".into()),
+            FromWorker::Credit {
+                job,
+                attempt,
+                chunks,
+            } => {
+                self.send_rest((job, attempt), chunks);
+                return Ok(Sorted::Link);
+            }
+            FromWorker::Bye => {
+                self.closing = true;
+                return Ok(Sorted::Link);
+            }
+            FromWorker::Pong(_) | FromWorker::Ack(_) => return Ok(Sorted::Link),
+            _ if self.rest.is_empty() => {}
+            // An input whose job is over is not sent on.
+            FromWorker::DoneMany(ref answers) => {
+                for answer in answers {
+                    let key = (answer.header.job, answer.header.attempt);
+                    self.rest.remove(&key);
+                }
+            }
+            FromWorker::Recalled(ref jobs) => jobs.iter().for_each(|key| {
+                self.rest.remove(key);
+            }),
+            FromWorker::Started { .. }
+            | FromWorker::Output { .. }
+            | FromWorker::ResultChunk { .. }
+            | FromWorker::Progress { .. } => {}
+        }
+        Ok(Sorted::Message(message))
+    }
+
+    async fn pass_on_printed(&mut self) {
+        let lines = self.printed.lines();
+        if !lines.is_empty() {
+            self.tell(News::Printed(lines)).await;
+        }
+    }
+
+    /// The process has ended: takes what is left in its pipes, answers above
+    /// all, before anybody judges.
+    async fn last_words(&mut self) {
+        let drained = tokio::time::timeout(LAST_WORDS, async {
+            while self.stdout.is_some() && self.stage != Stage::Over {
+                self.inbox.reserve(READ_SIZE);
+                match read(&mut self.stdout, &mut self.inbox).await {
+                    Ok(0) | Err(_) => self.stdout = None,
+                    Ok(_) => self.take_in().await,
+                }
+            }
+            while self.stderr.is_some() {
+                match read(&mut self.stderr, self.printed.buffer()).await {
+                    Ok(0) | Err(_) => self.stderr = None,
+                    Ok(_) => self.pass_on_printed().await,
+                }
+            }
+        });
+        // Something that it started holds a pipe: that is not waited for.
+        drained.await.ok();
+        if let Some(last) = self.printed.unfinished() {
+            self.tell(News::Printed(vec![last])).await;
+        }
+    }
+
+    fn end(mut self, status: io::Result<ExitStatus>) -> Ending {
+        self.kill_command();
+        let start = match self.stage {
+            Stage::Open => None,
+            Stage::Greeting if !self.inbox.is_empty() => {
+                Some(StartFailure::NotAWorker(excerpt(&self.inbox)))
+            }
+            Stage::Greeting | Stage::Hello => Some(StartFailure::Died),
+            Stage::Over => self.failure.take(),
+        };
+        let blame = match self.page.as_ref().map(StatusPage::read) {
+            Some(Some(page)) if page.job == 0 => Blame::Nobody,
+            Some(Some(page)) => Blame::Job(JobId(page.job), Attempt(page.attempt)),
+            Some(None) | None => Blame::Oldest,
+        };
+        Ending {
+            blame,
+            how: describe(&status),
+            stderr: self.printed.tail(),
+            start,
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        // The driver may have panicked; then nobody wants to know.
+        self.news.send((self.id, news)).await.ok();
+    }
+}
+
+async fn read(
+    pipe: &mut Option<impl AsyncReadExt + Unpin>,
+    buffer: &mut BytesMut,
+) -> io::Result<usize> {
+    match pipe {
+        Some(pipe) => pipe.read_buf(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn write(
+    pipe: &mut Option<impl AsyncWriteExt + Unpin>,
+    buffer: &mut BytesMut,
+) -> io::Result<usize> {
+    match pipe {
+        Some(pipe) => pipe.write_buf(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn name(message: &FromWorker) -> &'static str {
+    match message {
+        FromWorker::Ready(_) => "ready",
+        FromWorker::Started { .. } => "started",
+        FromWorker::Output { .. } => "output",
+        FromWorker::ResultChunk { .. } => "result_chunk",
+        FromWorker::DoneMany(_) => "done_many",
+        FromWorker::Credit { .. } => "credit",
+        FromWorker::Recalled(_) => "recalled",
+        FromWorker::Progress { .. } => "progress",
+        FromWorker::Pong(_) => "pong",
+        FromWorker::Ack(_) => "ack",
+        FromWorker::Bye => "bye",
+    }
+}
+
+/// How a process ended, as a predicate.
+fn describe(status: &io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => format!("ended with status {code}"),
+            (None, Some(signal)) => match Signal::try_from(signal) {
+                Ok(signal) => format!("was killed by {signal}"),
+                Err(_) => format!("was killed by signal {signal}"),
+            },
+            (None, None) => "ended".into(),
+        },
+        Err(e) => format!("could not be waited for: {e}"),
+    }
+}

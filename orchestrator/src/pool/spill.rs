@@ -1,0 +1,257 @@
+//! Where what jobs print is kept until somebody takes it: in memory up to a
+//! budget shared by all of a pool's jobs, beyond that in one unlinked temporary
+//! file. However many jobs wait, there is one descriptor.
+//!
+//! Space of the file is given back to the file system piece by piece (a hole is
+//! punched when a capture is dropped); its offsets only grow.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::os;
+
+/// Room for captured output: a budget of memory and a file behind it.
+#[derive(Debug)]
+pub struct Spill {
+    budget: usize,
+    in_memory: AtomicUsize,
+    file: OnceLock<File>,
+    end: AtomicU64,
+}
+
+impl Spill {
+    /// Room that keeps up to `budget` bytes in memory. The file is made when it
+    /// is first needed.
+    #[must_use]
+    pub fn new(budget: usize) -> Arc<Spill> {
+        Arc::new(Spill {
+            budget,
+            in_memory: AtomicUsize::new(0),
+            file: OnceLock::new(),
+            end: AtomicU64::new(0),
+        })
+    }
+
+    /// How many bytes are kept in memory now.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.in_memory.load(Ordering::Relaxed)
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let made = os::unlinked_file()?;
+        // Another thread may have been faster; its file is as good.
+        Ok(self.file.get_or_init(|| made))
+    }
+
+    fn append(&self, data: &[u8]) -> io::Result<Extent> {
+        let file = self.file()?;
+        let len = data.len() as u64;
+        let start = self.end.fetch_add(len, Ordering::Relaxed);
+        file.write_all_at(data, start)?;
+        Ok(Extent { start, len })
+    }
+
+    /// Takes this much of the budget, if there is so much.
+    fn reserve(&self, bytes: usize) -> bool {
+        self.in_memory
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|&sum| sum <= self.budget)
+            })
+            .is_ok()
+    }
+
+    fn release(&self, bytes: usize) {
+        self.in_memory.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// A piece of the file.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    start: u64,
+    len: u64,
+}
+
+/// One stream of one job: what it printed, in order. Dropping it gives its
+/// memory and its part of the file back.
+#[derive(Debug, Default)]
+pub struct Capture {
+    /// Absent while nothing was ever kept.
+    room: Option<Arc<Spill>>,
+    /// What was spilled; comes before what is in memory.
+    spilled: Vec<Extent>,
+    memory: Vec<u8>,
+}
+
+impl Capture {
+    /// A capture that holds these bytes.
+    ///
+    /// # Errors
+    /// When they do not fit into memory and the file cannot be written.
+    pub fn of(room: &Arc<Spill>, data: &[u8]) -> io::Result<Capture> {
+        let mut capture = Capture::default();
+        capture.push(room, data)?;
+        Ok(capture)
+    }
+
+    /// Adds bytes at the end.
+    ///
+    /// # Errors
+    /// When they do not fit into memory and the file cannot be written.
+    pub fn push(&mut self, room: &Arc<Spill>, data: &[u8]) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let room = &*self.room.get_or_insert_with(|| Arc::clone(room));
+        if room.reserve(data.len()) {
+            self.memory.extend_from_slice(data);
+            return Ok(());
+        }
+        if !self.memory.is_empty() {
+            let extent = room.append(&self.memory)?;
+            extend(&mut self.spilled, extent);
+            room.release(self.memory.len());
+            self.memory = Vec::new();
+        }
+        let extent = room.append(data)?;
+        extend(&mut self.spilled, extent);
+        Ok(())
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.spilled.iter().map(|e| e.len).sum::<u64>() + self.memory.len() as u64
+    }
+
+    /// Whether nothing was printed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spilled.is_empty() && self.memory.is_empty()
+    }
+
+    /// Hands the bytes out in order, in pieces of at most `1 MiB`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or `take` fails.
+    pub fn for_each(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        const PIECE: u64 = 1 << 20;
+        if let Some(room) = self.room.as_deref().filter(|_| !self.spilled.is_empty()) {
+            let file = room.file()?;
+            let mut piece = Vec::new();
+            for extent in &self.spilled {
+                let mut at = extent.start;
+                let end = extent.start + extent.len;
+                while at < end {
+                    piece.resize((end - at).min(PIECE) as usize, 0);
+                    file.read_exact_at(&mut piece, at)?;
+                    take(&piece)?;
+                    at += piece.len() as u64;
+                }
+            }
+        }
+        if self.memory.is_empty() {
+            Ok(())
+        } else {
+            take(&self.memory)
+        }
+    }
+
+    /// All of it at once: for callers that know it to be small.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn to_vec(&self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::with_capacity(self.memory.len());
+        self.for_each(|piece| {
+            all.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+}
+
+/// Adds an extent, joined to the last one where they touch.
+fn extend(extents: &mut Vec<Extent>, next: Extent) {
+    match extents.last_mut() {
+        Some(last) if last.start + last.len == next.start => last.len += next.len,
+        _ => extents.push(next),
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let Some(room) = self.room.as_deref() else {
+            return;
+        };
+        room.release(self.memory.len());
+        if let Some(file) = room.file.get() {
+            for extent in &self.spilled {
+                os::punch_hole(file, extent.start, extent.len);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_output_stays_in_memory_and_gives_it_back() {
+        let room = Spill::new(10);
+        let capture = Capture::of(&room, b"hello").unwrap();
+        assert_eq!(room.in_memory(), 5);
+        assert!(room.file.get().is_none());
+        assert_eq!(capture.to_vec().unwrap(), b"hello");
+        drop(capture);
+        assert_eq!(room.in_memory(), 0);
+    }
+
+    #[test]
+    fn order_is_kept_across_memory_and_file() {
+        let room = Spill::new(10);
+        let mut capture = Capture::default();
+        let mut other = Capture::default();
+        let mut expected = Vec::new();
+        for n in 0..50u8 {
+            let data = vec![n; usize::from(n % 7)];
+            capture.push(&room, &data).unwrap();
+            other.push(&room, b"xyz").unwrap();
+            expected.extend_from_slice(&data);
+        }
+        assert_eq!(capture.len(), expected.len() as u64);
+        assert_eq!(capture.to_vec().unwrap(), expected);
+        assert_eq!(other.to_vec().unwrap(), b"xyz".repeat(50));
+        assert!(room.in_memory() <= 10);
+    }
+
+    #[test]
+    fn dropping_a_spilled_capture_frees_its_disk_space() {
+        use std::os::unix::fs::MetadataExt;
+        let room = Spill::new(0);
+        let capture = Capture::of(&room, &vec![7; 1 << 20]).unwrap();
+        let file = room.file.get().unwrap();
+        file.sync_all().unwrap();
+        let before = file.metadata().unwrap().blocks();
+        assert!(before > 0);
+        drop(capture);
+        file.sync_all().unwrap();
+        assert!(file.metadata().unwrap().blocks() < before);
+    }
+
+    #[test]
+    fn nothing_printed_costs_nothing() {
+        let room = Spill::new(0);
+        let capture = Capture::of(&room, b"").unwrap();
+        assert!(capture.is_empty());
+        assert!(room.file.get().is_none());
+    }
+}
