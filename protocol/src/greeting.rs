@@ -51,6 +51,9 @@ pub fn scan(received: &[u8]) -> GreetingScan {
     let mut from = 0;
     while let Some(found) = find(&received[from..], PREFIX) {
         let start = from + found;
+        if start > MAX_PREAMBLE {
+            return GreetingScan::Absent;
+        }
         let rest = &received[start + PREFIX.len()..];
         match rest.iter().take(MAX_REST).position(|&b| b == b'\n') {
             Some(line_feed) => {
@@ -125,6 +128,10 @@ mod tests {
     fn gives_up_after_the_limit() {
         assert_eq!(scan(&vec![b'x'; MAX_PREAMBLE]), GreetingScan::NeedMore);
         assert_eq!(scan(&vec![b'x'; MAX_PREAMBLE + 1]), GreetingScan::Absent);
+        // However the reads happened to fall.
+        let mut late = vec![b'x'; MAX_PREAMBLE + 1];
+        late.extend_from_slice(&greeting_line());
+        assert_eq!(scan(&late), GreetingScan::Absent);
     }
 
     #[test]

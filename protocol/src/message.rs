@@ -68,7 +68,8 @@ pub enum ToWorker {
     Drain,
     /// Asks for `Pong` with the same number.
     Ping(u64),
-    /// Remote links only: this many frames have arrived. Never acknowledged.
+    /// Remote links only: this many `DoneMany` frames have arrived. Never
+    /// acknowledged.
     Ack(u64),
     /// The orchestrator ends the link; nothing follows.
     Bye,
@@ -133,7 +134,8 @@ pub enum FromWorker {
     },
     /// Answer to `Ping`.
     Pong(u64),
-    /// Remote links only: this many frames have arrived. Never acknowledged.
+    /// Remote links only: this many `RunMany` frames have arrived. Never
+    /// acknowledged.
     Ack(u64),
     /// The worker ends the link of its own will; nothing follows.
     Bye,

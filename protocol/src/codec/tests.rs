@@ -1,10 +1,11 @@
 //! Golden bytes per message, and what hostile bytes do.
 
 use proptest::prelude::*;
+use serde_bytes::ByteBuf;
 
 use super::*;
 use crate::message::{Hello, LinkKind, Outcome, Usage};
-use crate::{Encoding, WorkerId};
+use crate::{CommandSpec, Encoding, EnvChange, Program, TaskError, WorkerId};
 
 const JOB: JobId = JobId(0x0102);
 const TRY: Attempt = Attempt(3);
@@ -237,6 +238,47 @@ fn golden_bytes_of_every_outcome() {
         let mut out = BytesMut::new();
         put(&mut out, &outcome);
         assert_eq!(hex(&out), bytes, "{outcome:?}");
+    }
+}
+
+#[test]
+fn golden_bytes_of_bincode_payloads() {
+    let error = TaskError {
+        message: "no".into(),
+        location: Some("a:1".into()),
+        chain: vec!["b".into()],
+        panicked: true,
+    };
+    let mut spec = CommandSpec::new(Program::Argv(vec![ByteBuf::from(*b"ls")]));
+    spec.env.push(EnvChange {
+        name: ByteBuf::from(*b"A"),
+        value: None,
+    });
+    spec.time_limit_ms = Some(7);
+    let shell = Program::Shell {
+        text: ByteBuf::from(*b"x"),
+        args: vec![],
+    };
+    let golden = [
+        (
+            Encoding::Bincode.encode(&error),
+            "0200000000000000 6e6f 01 0300000000000000 613a31
+             0100000000000000 0100000000000000 62 01",
+        ),
+        (
+            Encoding::Bincode.encode(&spec),
+            "00000000 0100000000000000 0200000000000000 6c73 00
+             0100000000000000 0100000000000000 41 00 00
+             01 0700000000000000 8813000000000000",
+        ),
+        (
+            Encoding::Bincode.encode(&shell),
+            "01000000 0100000000000000 78 0000000000000000",
+        ),
+    ];
+    for (bytes, expected) in golden {
+        let expected: String = expected.chars().filter(|c| !c.is_whitespace()).collect();
+        assert_eq!(hex(&bytes.unwrap()), expected);
     }
 }
 
