@@ -1,1 +1,61 @@
-//! placeholder
+//! Write a worker: a program that offers tasks to an orchestrator.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! use worker::{Registry, Task};
+//!
+//! /// The n-th Fibonacci number.
+//! struct Fib;
+//!
+//! impl Task for Fib {
+//!     const NAME: &'static str = "fib";
+//!     type Input = u64;
+//!     type Output = u64;
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     Registry::new().task(Fib, |n| fib(n)).serve()
+//! }
+//!
+//! fn fib(n: u64) -> u64 {
+//!     (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0
+//! }
+//! ```
+//!
+//! A task is a plain blocking function; a worker runs one at a time, on its
+//! main thread. What it prints becomes output of its job, an error that it
+//! returns or a panic becomes that job's failure, and the worker goes on. A
+//! crash of the process takes down the running job only.
+//!
+//! What this crate does not do: decide anything. Retries, time limits of
+//! functions and the distribution of jobs are the orchestrator's.
+//!
+//! Map of the crate, for its readers:
+//! - `registry`, `context`: what users see.
+//! - `serve`: the computing thread; `watch`: the thread that stands in for it
+//!   while a job takes long; `link`: what the two share.
+//! - `state`, `outbox`: what messages mean; no I/O, no clock.
+//! - `command`: the built-in task for external commands; `tree`: killing what
+//!   commands leave behind.
+//! - `stdio`: the first acts of a worker; `os`: the fence around `unsafe`.
+
+#![warn(missing_docs)]
+
+mod clock;
+mod command;
+mod context;
+mod link;
+mod os;
+mod outbox;
+mod panics;
+mod registry;
+mod serve;
+mod state;
+mod stdio;
+mod tree;
+mod watch;
+
+pub use context::{Cancelled, JobContext, WorkerContext};
+pub use protocol::{Attempt, Encoding, JobId, Task, TaskError, WorkerId};
+pub use registry::{IntoOutput, Registry};

@@ -1,0 +1,262 @@
+//! From a specification to a process, or to a precise reason why not.
+//!
+//! The program is looked up here and started by its absolute path, and nothing
+//! runs between fork and exec: then std uses posix_spawn, whose cost does not
+//! depend on the size of this process.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, Pid, eaccess};
+use protocol::{CommandSpec, Program, TaskError};
+
+use crate::tree;
+
+/// Where programs are looked for when the job has no `PATH` at all.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// A program file that is still open for writing somewhere cannot be started;
+/// usually that is over within moments.
+const BUSY_PAUSES_MS: [u64; 3] = [10, 30, 100];
+
+/// A command that cannot be started.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) errno: i32,
+    pub(crate) error: TaskError,
+}
+
+impl Refusal {
+    pub(crate) fn new(errno: Errno, text: impl Into<String>) -> Refusal {
+        Refusal {
+            errno: errno as i32,
+            error: TaskError::new(text),
+        }
+    }
+}
+
+/// A command that has been started.
+pub(crate) struct Launched {
+    pub(crate) child: Child,
+    /// Children that were there before: helpers of some task, not ours to kill.
+    pub(crate) spared: Vec<Pid>,
+}
+
+pub(crate) fn launch(spec: &CommandSpec) -> Result<Launched, Refusal> {
+    let argv = argv(spec);
+    check(spec, &argv)?;
+    let program = resolve(spec, argv[0])?;
+    let mut command = prepare(spec, &program, &argv);
+    let spared = tree::children();
+    let mut pauses = BUSY_PAUSES_MS.iter();
+    loop {
+        let error = match command.spawn() {
+            Ok(child) => return Ok(Launched { child, spared }),
+            Err(error) => error,
+        };
+        match (error.raw_os_error(), pauses.next()) {
+            (Some(libc::ETXTBSY), Some(&pause)) => {
+                std::thread::sleep(Duration::from_millis(pause));
+            }
+            _ => return Err(diagnose(&error, spec, &program, &argv)),
+        }
+    }
+}
+
+fn argv(spec: &CommandSpec) -> Vec<&OsStr> {
+    match &spec.program {
+        Program::Argv(argv) => argv.iter().map(|a| OsStr::from_bytes(a)).collect(),
+        Program::Shell { text, args } => {
+            let shell: [&[u8]; 4] = [b"/bin/sh", b"-c", text, b"sh"];
+            let args = args.iter().map(|a| &a[..]);
+            shell
+                .into_iter()
+                .chain(args)
+                .map(OsStr::from_bytes)
+                .collect()
+        }
+    }
+}
+
+/// What no system call could carry, or would carry differently from what was
+/// meant.
+fn check(spec: &CommandSpec, argv: &[&OsStr]) -> Result<(), Refusal> {
+    let invalid = |text: String| Err(Refusal::new(Errno::EINVAL, text));
+    let has_nul = |text: &[u8]| text.contains(&0);
+    if argv.first().is_none_or(|program| program.is_empty()) {
+        return invalid("no program is named".into());
+    }
+    if let Some(at) = argv.iter().position(|a| has_nul(a.as_bytes())) {
+        return invalid(format!("argument {at} contains a NUL byte"));
+    }
+    if spec.cwd.as_ref().is_some_and(|cwd| has_nul(cwd)) {
+        return invalid("the working directory's name contains a NUL byte".into());
+    }
+    for change in &spec.env {
+        let name = OsStr::from_bytes(&change.name).display();
+        if change.name.is_empty() || change.name.contains(&b'=') || has_nul(&change.name) {
+            return invalid(format!("`{name}` cannot be an environment variable's name"));
+        }
+        if change.value.as_ref().is_some_and(|value| has_nul(value)) {
+            return invalid(format!(
+                "the environment variable `{name}` contains a NUL byte"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The program's absolute path. Names are looked up in the job's `PATH`; empty
+/// elements, which traditionally mean the working directory, are ignored.
+fn resolve(spec: &CommandSpec, name: &OsStr) -> Result<PathBuf, Refusal> {
+    let cwd = Path::new(OsStr::from_bytes(
+        spec.cwd.as_deref().map_or(b".", |cwd| cwd),
+    ));
+    let absolute = |path: &Path| {
+        std::path::absolute(cwd.join(path)).map_err(|e| {
+            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EINVAL));
+            Refusal::new(errno, format!("cannot tell the working directory: {e}"))
+        })
+    };
+    if name.as_bytes().contains(&b'/') {
+        return absolute(Path::new(name));
+    }
+    let path = search_path(spec);
+    let mut forbidden = None;
+    let elements = path.as_bytes().split(|&b| b == b':');
+    for element in elements.filter(|element| !element.is_empty()) {
+        let candidate = absolute(&Path::new(OsStr::from_bytes(element)).join(name))?;
+        if !candidate.is_file() {
+            continue;
+        }
+        if eaccess(&candidate, AccessFlags::X_OK).is_ok() {
+            return Ok(candidate);
+        }
+        forbidden.get_or_insert(candidate);
+    }
+    let name = name.display();
+    Err(match forbidden {
+        Some(found) => Refusal::new(
+            Errno::EACCES,
+            format!("`{}` is not executable", found.display()),
+        ),
+        None => Refusal::new(
+            Errno::ENOENT,
+            format!("there is no program `{name}` in PATH ({})", path.display()),
+        ),
+    })
+}
+
+/// The value of `PATH` that the job will see.
+fn search_path(spec: &CommandSpec) -> OsString {
+    let changes = spec.env.iter().rev();
+    let path = match changes
+        .into_iter()
+        .find(|change| &change.name[..] == b"PATH")
+    {
+        Some(change) => change
+            .value
+            .as_ref()
+            .map(|value| OsStr::from_bytes(value).to_owned()),
+        None => std::env::var_os("PATH"),
+    };
+    path.unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where a worker starts processes"
+)]
+fn prepare(spec: &CommandSpec, program: &Path, argv: &[&OsStr]) -> Command {
+    let mut command = Command::new(program);
+    command.arg0(argv[0]).args(&argv[1..]);
+    if let Some(cwd) = &spec.cwd {
+        command.current_dir(OsStr::from_bytes(cwd));
+    }
+    for change in &spec.env {
+        let name = OsStr::from_bytes(&change.name);
+        match &change.value {
+            Some(value) => command.env(name, OsStr::from_bytes(value)),
+            None => command.env_remove(name),
+        };
+    }
+    command
+        .process_group(0)
+        .stdin(match spec.stdin {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Which of program, working directory and interpreter an error is about: the
+/// operating system gives the same number for all three.
+fn diagnose(error: &io::Error, spec: &CommandSpec, program: &Path, argv: &[&OsStr]) -> Refusal {
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
+    let shown = program.display();
+    let cwd = spec
+        .cwd
+        .as_ref()
+        .map(|cwd| Path::new(OsStr::from_bytes(cwd)));
+    let bad_cwd = cwd.filter(|cwd| !cwd.is_dir());
+    let text = match (errno, bad_cwd) {
+        (Errno::ENOENT | Errno::ENOTDIR, Some(cwd)) => {
+            format!("the working directory `{}` does not exist", cwd.display())
+        }
+        (Errno::ENOENT, None) if !program.exists() => format!("there is no program `{shown}`"),
+        (Errno::ENOENT, None) => match interpreter(program) {
+            Some(interpreter) => format!(
+                "`{shown}` exists, but there is no interpreter `{interpreter}`, which its first \
+                 line names"
+            ),
+            None => format!("`{shown}` exists, but the loader that it needs does not"),
+        },
+        (Errno::EACCES, _) if program.is_dir() => format!("`{shown}` is a directory"),
+        (Errno::EACCES, _) if eaccess(program, AccessFlags::X_OK).is_err() => {
+            format!("`{shown}` is not executable")
+        }
+        (Errno::ENOEXEC, _) => {
+            format!("`{shown}` is neither a program nor a script with a `#!` line")
+        }
+        (Errno::E2BIG, _) => too_big(spec, argv),
+        _ => format!("cannot start `{shown}`: {}", errno.desc()),
+    };
+    Refusal::new(errno, text)
+}
+
+/// The interpreter that a script's first line names.
+fn interpreter(program: &Path) -> Option<String> {
+    let mut line = Vec::new();
+    let file = File::open(program).ok()?;
+    BufReader::new(file.take(256))
+        .read_until(b'\n', &mut line)
+        .ok()?;
+    let line = String::from_utf8_lossy(line.strip_prefix(b"#!")?).into_owned();
+    line.split_ascii_whitespace().next().map(str::to_owned)
+}
+
+fn too_big(spec: &CommandSpec, argv: &[&OsStr]) -> String {
+    let arguments = argv
+        .iter()
+        .enumerate()
+        .map(|(at, a)| (a.len(), format!("argument {at}")));
+    let values = spec.env.iter().map(|change| {
+        let size = change.value.as_ref().map_or(0, |value| value.len());
+        let name = OsStr::from_bytes(&change.name).display();
+        (size, format!("the environment variable `{name}`"))
+    });
+    let (size, largest) = arguments.chain(values).max().unwrap_or_default();
+    format!("the argument list is too long; the largest part is {largest} with {size} bytes")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use protocol::EnvChange;
+use serde_bytes::ByteBuf;
+
+use super::*;
+
+fn spec(argv: &[&str]) -> CommandSpec {
+    let argv = argv.iter().map(|a| ByteBuf::from(*a)).collect();
+    CommandSpec::new(Program::Argv(argv))
+}
+
+fn env(name: &str, value: Option<&str>) -> EnvChange {
+    EnvChange {
+        name: ByteBuf::from(name),
+        value: value.map(ByteBuf::from),
+    }
+}
+
+fn resolved(spec: &CommandSpec) -> Result<PathBuf, Refusal> {
+    resolve(spec, argv(spec)[0])
+}
+
+#[test]
+fn a_name_is_looked_up_in_the_jobs_path() {
+    let mut sh = spec(&["sh"]);
+    for path in ["/bin", ":/bin", "/nonexistent::/bin"] {
+        sh.env = vec![env("PATH", Some("/elsewhere")), env("PATH", Some(path))];
+        assert_eq!(resolved(&sh).unwrap(), Path::new("/bin/sh"), "{path}");
+    }
+    sh.env.push(env("PATH", None));
+    assert!(resolved(&sh).unwrap().ends_with("bin/sh"));
+}
+
+#[test]
+fn an_empty_path_element_is_not_the_working_directory() {
+    let mut sh = spec(&["sh"]);
+    sh.cwd = Some(ByteBuf::from("/bin"));
+    sh.env = vec![env("PATH", Some("::"))];
+    let refusal = resolved(&sh).unwrap_err();
+    assert_eq!(refusal.errno, libc::ENOENT);
+    assert_eq!(
+        refusal.error.message,
+        "there is no program `sh` in PATH (::)"
+    );
+}
+
+#[test]
+fn a_relative_program_is_relative_to_the_jobs_directory() {
+    let mut sh = spec(&["./bin/sh"]);
+    sh.cwd = Some(ByteBuf::from("/usr"));
+    assert_eq!(resolved(&sh).unwrap(), Path::new("/usr/bin/sh"));
+}
+
+#[test]
+fn a_shell_gets_data_as_positional_parameters() {
+    let shell = CommandSpec::new(Program::Shell {
+        text: ByteBuf::from("echo \"$1\""),
+        args: vec![ByteBuf::from("$(x)")],
+    });
+    assert_eq!(argv(&shell), ["/bin/sh", "-c", "echo \"$1\"", "sh", "$(x)"]);
+}
+
+#[test]
+fn what_cannot_be_passed_on_is_refused() {
+    let mut bad = vec![spec(&[]), spec(&[""]), spec(&["a", "b\0c"])];
+    for change in [
+        env("", None),
+        env("a=b", None),
+        env("a\0", None),
+        env("a", Some("\0")),
+    ] {
+        bad.push(CommandSpec {
+            env: vec![change],
+            ..spec(&["true"])
+        });
+    }
+    bad.push(CommandSpec {
+        cwd: Some(ByteBuf::from("/\0")),
+        ..spec(&["true"])
+    });
+    for spec in &bad {
+        assert_eq!(check(spec, &argv(spec)).unwrap_err().errno, libc::EINVAL);
+    }
+    let error = check(&bad[2], &argv(&bad[2])).unwrap_err().error;
+    assert_eq!(error.message, "argument 1 contains a NUL byte");
+}

@@ -1,0 +1,59 @@
+//! The built-in `command` task: one external program per job.
+//!
+//! `launch` turns a specification into a process or says precisely why that is
+//! impossible; `running` attends to the process until it and everything that
+//! it started are gone.
+
+mod launch;
+mod running;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::{Answer, CommandSpec, DoneHeader, JobHeader, Outcome, Usage};
+
+use crate::clock;
+use crate::link::Link;
+use crate::outbox::{error_payload, failure, not_run};
+
+/// Runs a command to its end. What it printed has been handed over then.
+pub(crate) fn run(link: &Arc<Link>, header: &JobHeader, spec: &CommandSpec) -> Answer {
+    link.status.start(header.job.0, header.attempt.0, 0);
+    let start = clock::now();
+    let refused = |refusal: &launch::Refusal| {
+        failure(
+            not_run(header, Outcome::SpawnError(refusal.errno)),
+            &refusal.error,
+        )
+    };
+    let answer = match launch::launch(spec) {
+        Err(refusal) => refused(&refusal),
+        Ok(launched) => match running::attend(link, header, spec, launched, start) {
+            Err(refusal) => refused(&refusal),
+            Ok(report) => answer(header, report),
+        },
+    };
+    link.status.clear();
+    answer
+}
+
+fn answer(header: &JobHeader, report: running::Report) -> Answer {
+    let payload = match report.outcome {
+        // The task's output is `()`, which JSON spells with four letters.
+        Outcome::Ok => header.encoding.encode(&()).unwrap_or_default(),
+        _ => report.error.map_or(Bytes::new(), |e| error_payload(&e)),
+    };
+    let header = DoneHeader {
+        job: header.job,
+        attempt: header.attempt,
+        outcome: report.outcome,
+        usage: Usage {
+            wall_us: clock::micros(report.wall),
+            user_us: report.used.user_us,
+            system_us: report.used.system_us,
+            max_rss_kib: report.used.max_rss_kib,
+            leaked: report.leaked,
+        },
+    };
+    Answer { header, payload }
+}

@@ -1,0 +1,449 @@
+//! Attends to a running command: its output, its limits, the orchestrator's
+//! messages about it, and at the end whatever it left behind.
+//!
+//! One loop waits for everything; decisions are in [`Running::obey`] and
+//! [`Running::tick`]. The process group is signalled only as long as its
+//! leader has not been taken off the process table: a zombie keeps its number
+//! from being given to somebody else.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, getpgid};
+use protocol::{CommandSpec, FromWorker, JobHeader, Outcome, Stream, TaskError};
+
+use super::launch::{Launched, Refusal};
+use crate::clock;
+use crate::link::{Link, READ_SIZE};
+use crate::os::{self, Exit, Used};
+use crate::state::{End, Key};
+use crate::tree;
+
+/// After this time the orchestrator is told that the command has started.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(5);
+/// How long output may wait for more of it.
+const OUTPUT_PATIENCE: Duration = Duration::from_millis(5);
+/// How long the pipes may stay open after the command has ended: whoever holds
+/// them then was left behind.
+const LEAK_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often to look whether the last of a group that was asked to stop has
+/// ended, when its leader has.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long a command may take to stop when there is nobody left to care.
+const ORPHAN_GRACE: Duration = Duration::from_millis(100);
+/// What is read at most from pipes whose writers have been killed; a pipe
+/// holds no more unless somebody still writes.
+const LAST_WORDS: usize = 1 << 20;
+
+/// How a command ended.
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
+    pub(crate) error: Option<TaskError>,
+    pub(crate) used: Used,
+    pub(crate) wall: Duration,
+    pub(crate) leaked: u32,
+}
+
+/// Why a command is being stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Cancelled,
+    TimeLimit,
+    /// The connection has ended.
+    End,
+}
+
+struct Running<'a> {
+    link: &'a Link,
+    key: Key,
+    grace: Duration,
+    /// The command's process, and the group that it leads.
+    leader: Pid,
+    pidfd: OwnedFd,
+    stdin: Option<(ChildStdin, &'a [u8])>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    buffer: Vec<u8>,
+    /// When the orchestrator is to be told of the start.
+    announce_at: Option<Instant>,
+    /// When the time is up.
+    limit_at: Option<Instant>,
+    /// When asking to stop has been in vain.
+    kill_at: Option<Instant>,
+    paused_since: Option<Instant>,
+    stopping: Option<Why>,
+    orphaned: bool,
+    exited_at: Option<Instant>,
+    /// Children that are none of the command's.
+    spared: Vec<Pid>,
+}
+
+/// What is ready to be read or written.
+#[derive(Default)]
+struct Ready {
+    input: bool,
+    exit: bool,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
+/// Attends to a command until it and everything that it started are gone.
+pub(crate) fn attend(
+    link: &Link,
+    header: &JobHeader,
+    spec: &CommandSpec,
+    launched: Launched,
+    start: Instant,
+) -> Result<Report, Refusal> {
+    let Launched { mut child, spared } = launched;
+    let leader = Pid::from_raw(child.id() as i32);
+    let group = child.id();
+    link.status.start(header.job.0, header.attempt.0, group);
+    // Earlier answers should not wait for this command.
+    link.flush(&mut link.state());
+    let stdin = child
+        .stdin
+        .take()
+        .zip(spec.stdin.as_ref().map(|data| &data[..]));
+    let running = prepare(leader, &stdin, &child.stdout, &child.stderr).map(|pidfd| Running {
+        link,
+        key: (header.job, header.attempt),
+        grace: Duration::from_millis(spec.grace_ms),
+        leader,
+        pidfd,
+        stdin,
+        stdout: child.stdout.take(),
+        stderr: child.stderr.take(),
+        buffer: vec![0; READ_SIZE],
+        announce_at: Some(start + ANNOUNCE_AFTER),
+        limit_at: spec
+            .time_limit_ms
+            .and_then(|limit| start.checked_add(Duration::from_millis(limit))),
+        kill_at: None,
+        paused_since: None,
+        stopping: None,
+        orphaned: false,
+        exited_at: None,
+        spared: spared.clone(),
+    });
+    match running {
+        Ok(mut running) => {
+            running.attend();
+            Ok(running.clean_up(start))
+        }
+        Err(e) => {
+            killpg(leader, Signal::SIGKILL).ok();
+            child.wait().ok();
+            tree::kill_all_but(&spared);
+            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EINVAL));
+            let text = format!("cannot attend to the command: {e}");
+            Err(Refusal::new(errno, text))
+        }
+    }
+}
+
+/// What can fail for want of descriptors, once the process exists.
+fn prepare(
+    leader: Pid,
+    stdin: &Option<(ChildStdin, &[u8])>,
+    stdout: &Option<ChildStdout>,
+    stderr: &Option<ChildStderr>,
+) -> std::io::Result<OwnedFd> {
+    if let Some((pipe, _)) = stdin {
+        os::set_nonblocking(pipe)?;
+    }
+    if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
+        os::set_nonblocking(stdout)?;
+        os::set_nonblocking(stderr)?;
+    }
+    os::pidfd_open(leader)
+}
+
+impl Running<'_> {
+    /// Returns when the leader has ended and its pipes are closed, or have
+    /// stayed open for too long after that.
+    fn attend(&mut self) {
+        loop {
+            let now = clock::now();
+            self.obey(now);
+            self.tick(now);
+            if self.is_over(now) {
+                return;
+            }
+            let ready = self.wait(now);
+            if ready.input {
+                self.link.receive_ready();
+            }
+            if ready.stdin {
+                self.feed();
+            }
+            self.pump(ready.stdout, ready.stderr);
+            if ready.exit {
+                self.exited_at = Some(clock::now());
+                self.stdin = None;
+            }
+        }
+    }
+
+    /// Whether there is nothing left to wait for.
+    fn is_over(&self, now: Instant) -> bool {
+        let Some(exited_at) = self.exited_at else {
+            return false;
+        };
+        // A shell dies of SIGTERM at once, but the program that it ran has the
+        // same right to its grace as if there had been no shell.
+        if self.kill_at.is_some() && self.group_lingers() {
+            return false;
+        }
+        let silent = self.stdout.is_none() && self.stderr.is_none();
+        silent || now - exited_at >= LEAK_TIMEOUT
+    }
+
+    /// Whether the group has members beside its leader, which is dead: they
+    /// have lost their parent, so that they are children of this process.
+    fn group_lingers(&self) -> bool {
+        let mut others = tree::children();
+        others.retain(|pid| *pid != self.leader && !self.spared.contains(pid));
+        others
+            .into_iter()
+            .any(|pid| getpgid(Some(pid)) == Ok(self.leader) && os::reap(pid).is_none())
+    }
+
+    /// Waits for anything to happen, or for the next deadline.
+    fn wait(&self, now: Instant) -> Ready {
+        let waiting = self.link.state().outbox.waiting_since(now);
+        let limit_at = self.limit_at.filter(|_| self.limit_applies());
+        let lingering = self.exited_at.is_some() && self.kill_at.is_some();
+        let deadline = [
+            lingering.then(|| now + LOOK_AGAIN),
+            waiting.map(|since| since + OUTPUT_PATIENCE),
+            self.exited_at
+                .filter(|_| !lingering)
+                .map(|exited| exited + LEAK_TIMEOUT),
+            self.announce_at,
+            self.kill_at,
+            limit_at,
+        ];
+        let timeout = match deadline.into_iter().flatten().min() {
+            None => PollTimeout::NONE,
+            // Rounded up: waking early would only mean to wait again.
+            Some(at) => {
+                PollTimeout::try_from((at - now).as_millis() + 1).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let mut ready = Ready::default();
+        let readable = PollFlags::POLLIN;
+        let mut flags: Vec<&mut bool> = Vec::with_capacity(5);
+        let mut fds = Vec::with_capacity(5);
+        // An end of file stays readable: whoever has gone is not asked again.
+        if !self.orphaned {
+            flags.push(&mut ready.input);
+            fds.push(PollFd::new(self.link.input(), readable));
+        }
+        if self.exited_at.is_none() {
+            flags.push(&mut ready.exit);
+            fds.push(PollFd::new(self.pidfd.as_fd(), readable));
+        }
+        if let Some((pipe, _)) = &self.stdin {
+            flags.push(&mut ready.stdin);
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+        }
+        if let Some(pipe) = &self.stdout {
+            flags.push(&mut ready.stdout);
+            fds.push(PollFd::new(pipe.as_fd(), readable));
+        }
+        if let Some(pipe) = &self.stderr {
+            flags.push(&mut ready.stderr);
+            fds.push(PollFd::new(pipe.as_fd(), readable));
+        }
+        poll(&mut fds, timeout).ok();
+        for (flag, fd) in flags.into_iter().zip(&fds) {
+            *flag = fd.any().unwrap_or(false);
+        }
+        ready
+    }
+
+    /// What the orchestrator's messages mean for this command.
+    fn obey(&mut self, now: Instant) {
+        let state = self.link.state();
+        let (end, paused) = (state.end.clone(), state.paused);
+        drop(state);
+        match end {
+            Some(End::Bye) => self.stop(Why::End, now),
+            Some(End::Gone | End::Violation(_)) if !self.orphaned => {
+                self.orphaned = true;
+                self.grace = self.grace.min(ORPHAN_GRACE);
+                self.stop(Why::End, now);
+                let kill_at = now + self.grace;
+                self.kill_at = self.kill_at.map(|at| at.min(kill_at));
+            }
+            Some(_) | None => {}
+        }
+        if self.link.is_cancelled() {
+            self.stop(Why::Cancelled, now);
+        }
+        match self.paused_since {
+            None if paused && self.stopping.is_none() => {
+                self.signal(Signal::SIGSTOP);
+                self.paused_since = Some(now);
+            }
+            Some(since) if !paused => {
+                self.signal(Signal::SIGCONT);
+                self.paused_since = None;
+                self.limit_at = self.limit_at.map(|at| at + (now - since));
+            }
+            None | Some(_) => {}
+        }
+    }
+
+    /// What is due.
+    fn tick(&mut self, now: Instant) {
+        if self.announce_at.is_some_and(|at| at <= now) {
+            self.announce_at = None;
+            let (job, attempt) = self.key;
+            let mut state = self.link.state();
+            state.outbox.send(&FromWorker::Started { job, attempt });
+            self.link.flush(&mut state);
+        }
+        if self.limit_applies() && self.limit_at.is_some_and(|at| at <= now) {
+            self.stop(Why::TimeLimit, now);
+        }
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill_at = None;
+            self.signal(Signal::SIGKILL);
+        }
+        let mut state = self.link.state();
+        let waiting = state.outbox.waiting_since(now);
+        if state.outbox.is_full() || waiting.is_some_and(|since| now - since >= OUTPUT_PATIENCE) {
+            self.link.flush(&mut state);
+        }
+    }
+
+    /// A command that is paused, or being stopped, has no time limit.
+    fn limit_applies(&self) -> bool {
+        self.paused_since.is_none() && self.stopping.is_none() && self.exited_at.is_none()
+    }
+
+    /// Asks the command to stop, once: the first reason decides its outcome.
+    fn stop(&mut self, why: Why, now: Instant) {
+        if self.stopping.is_some() || self.exited_at.is_some() {
+            return;
+        }
+        self.stopping = Some(why);
+        self.signal(Signal::SIGTERM);
+        // A stopped process takes no notice of anything else.
+        self.signal(Signal::SIGCONT);
+        self.kill_at = now.checked_add(self.grace);
+    }
+
+    /// The leader is alive or a zombie here, so the group is still its own.
+    fn signal(&self, signal: Signal) {
+        killpg(self.leader, signal).ok();
+    }
+
+    /// Passes on what the command has written, a pipe's content at a time.
+    fn pump(&mut self, stdout: bool, stderr: bool) -> usize {
+        let (link, key, buffer) = (self.link, self.key, &mut self.buffer[..]);
+        let mut pumped = 0;
+        if stdout {
+            pumped += pump(&mut self.stdout, Stream::Stdout, link, key, buffer);
+        }
+        if stderr {
+            pumped += pump(&mut self.stderr, Stream::Stderr, link, key, buffer);
+        }
+        pumped
+    }
+
+    /// Gives the command more of what it reads.
+    fn feed(&mut self) {
+        let Some((pipe, data)) = &mut self.stdin else {
+            return;
+        };
+        let done = match pipe.write(data) {
+            Ok(n) => {
+                *data = &data[n..];
+                data.is_empty()
+            }
+            Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        };
+        if done {
+            self.stdin = None;
+        }
+    }
+
+    /// The leader has ended: kills what is left, takes everything off the
+    /// process table, and gathers the last output.
+    fn clean_up(mut self, start: Instant) -> Report {
+        let wall = self.exited_at.unwrap_or(start) - start;
+        self.signal(Signal::SIGKILL);
+        let end = os::reap(self.leader);
+        let leaked = tree::kill_all_but(&self.spared);
+        let mut last_words = 0;
+        while last_words < LAST_WORDS {
+            match self.pump(self.stdout.is_some(), self.stderr.is_some()) {
+                0 => break,
+                n => last_words += n,
+            }
+        }
+        let (outcome, error) = self.outcome(end.map(|(exit, _)| exit));
+        Report {
+            outcome,
+            error,
+            used: end.map(|(_, used)| used).unwrap_or_default(),
+            wall,
+            leaked,
+        }
+    }
+
+    fn outcome(&self, exit: Option<Exit>) -> (Outcome, Option<TaskError>) {
+        let outcome = match (self.stopping, exit) {
+            (Some(Why::TimeLimit), _) => Outcome::TimedOut,
+            (Some(Why::Cancelled | Why::End), _) => Outcome::Cancelled,
+            (None, Some(Exit::Code(0))) => Outcome::Ok,
+            (None, Some(Exit::Code(code))) => Outcome::Failed(code),
+            (None, Some(Exit::Signal(signal))) => Outcome::Signaled(signal),
+            (None, None) => {
+                let text = "the command's exit status was taken by other code of this worker";
+                return (Outcome::Failed(1), Some(TaskError::new(text)));
+            }
+        };
+        (outcome, None)
+    }
+}
+
+fn pump<P: Read>(
+    pipe: &mut Option<P>,
+    stream: Stream,
+    link: &Link,
+    (job, attempt): Key,
+    buffer: &mut [u8],
+) -> usize {
+    let Some(source) = pipe else {
+        return 0;
+    };
+    match source.read(buffer) {
+        Ok(n @ 1..) => {
+            let mut state = link.state();
+            state.outbox.send(&FromWorker::Output {
+                job,
+                attempt,
+                stream,
+                data: Bytes::copy_from_slice(&buffer[..n]),
+            });
+            if state.outbox.is_full() {
+                link.flush(&mut state);
+            }
+            return n;
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+        Ok(_) | Err(_) => *pipe = None,
+    }
+    0
+}

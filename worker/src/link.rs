@@ -1,0 +1,358 @@
+//! One connection to the orchestrator: its descriptors, its locks, and who may
+//! use them when.
+//!
+//! The computing thread reads and writes by itself, so that a small job costs
+//! one read and one write and no thread is woken for it. While a function
+//! runs, nobody reads, unless it runs for so long that the watcher takes over
+//! ([`crate::watch`]). Two locks, both free on the usual path and neither held
+//! while user code runs:
+//!
+//! - `reader`: the right to read messages. Taken before `state`.
+//! - `state`: everything else. Writing, and reading what user code printed,
+//!   happen under it, so that messages leave in the order of their making. A
+//!   write may wait for the orchestrator, which always reads.
+//!
+//! `turn` counts the starts and ends of functions: it is odd while one runs.
+//! It changes under the state lock only; the watcher reads it without.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::unistd::{read, write};
+use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker};
+use tokio_util::codec::Decoder;
+
+use crate::os::StatusPage;
+use crate::state::{End, Key, State, Step};
+use crate::stdio::Stdio;
+
+/// How much is read at once: what a pipe holds.
+pub(crate) const READ_SIZE: usize = 64 * 1024;
+
+/// How long an answer may wait for company while other jobs run.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// The owner of output that belongs to no job.
+const NO_JOB: Key = (JobId::NONE, Attempt(0));
+
+pub(crate) struct Link {
+    stdio: Stdio,
+    /// Wakes the watcher: its job has ended, or there is one again.
+    wake: EventFd,
+    pub(crate) status: StatusPage,
+    cancelled: Arc<AtomicBool>,
+    reader: Mutex<Reader>,
+    state: Mutex<State>,
+    turn: AtomicU64,
+}
+
+struct Reader {
+    codec: Codec<ToWorker, FromWorker>,
+    buffer: BytesMut,
+    /// Where bytes arrive; a part of it at most is copied into the buffer.
+    arrivals: Box<[u8]>,
+}
+
+impl Link {
+    pub(crate) fn new(stdio: Stdio, status: StatusPage, ready: Ready) -> std::io::Result<Link> {
+        let state = State::new(ready);
+        Ok(Link {
+            stdio,
+            wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            status,
+            cancelled: Arc::clone(&state.cancelled),
+            reader: Mutex::new(Reader {
+                codec: Codec::new(),
+                buffer: BytesMut::with_capacity(READ_SIZE),
+                arrivals: vec![0; READ_SIZE].into(),
+            }),
+            state: Mutex::new(state),
+            turn: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the current job has been asked to stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// For the command task, which waits for messages among other things.
+    pub(crate) fn input(&self) -> BorrowedFd<'_> {
+        self.stdio.input.as_fd()
+    }
+
+    pub(crate) fn capture(&self) -> BorrowedFd<'_> {
+        self.stdio.capture.as_fd()
+    }
+
+    pub(crate) fn wake(&self) -> &EventFd {
+        &self.wake
+    }
+
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// What the computing thread should do next.
+    pub(crate) fn next(&self) -> Step {
+        self.state().next()
+    }
+
+    /// Waits for messages and obeys them.
+    pub(crate) fn receive(&self) {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let arrived = reader.read(self.input());
+        let mut state = self.state();
+        reader.deliver(arrived, &mut state);
+        if state.outbox.is_urgent() {
+            self.flush(&mut state);
+        }
+    }
+
+    /// Obeys the messages that are here, without waiting for more.
+    pub(crate) fn receive_ready(&self) {
+        if is_readable(self.input()) {
+            self.receive();
+        }
+    }
+
+    /// Writes everything that waits. When nobody reads any more, it is
+    /// discarded and the connection has ended.
+    pub(crate) fn flush(&self, state: &mut State) {
+        if state.outbox.is_empty() {
+            return;
+        }
+        if write_all(&self.stdio.output, state.outbox.bytes()).is_err() {
+            state.end_with(End::Gone);
+        }
+        state.outbox.written();
+    }
+
+    /// Writes the line that opens the conversation.
+    pub(crate) fn greet(&self) {
+        let line = protocol::greeting::greeting_line();
+        if write_all(&self.stdio.output, &line).is_err() {
+            self.state().end_with(End::Gone);
+        }
+    }
+
+    /// A function is about to run.
+    pub(crate) fn begin_turn(&self) {
+        let mut state = self.state();
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut state.parked) {
+            self.wake.write(1).ok();
+        }
+    }
+
+    /// The function has ended, and what it printed is in the pipe: everything
+    /// of that goes before its answer. The watcher keeps out from here on.
+    pub(crate) fn end_turn(&self, state: &mut State) {
+        if let Some(key) = state.current() {
+            self.drain_capture(state, key);
+        }
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        if std::mem::take(&mut state.taken) {
+            self.wake.write(1).ok();
+        }
+    }
+
+    /// Between jobs: answers that have waited for long enough are written, and
+    /// messages that came meanwhile are obeyed. While the queue lasts this is
+    /// the only place where the computing thread looks at its input.
+    pub(crate) fn catch_up(&self, now: Instant) {
+        let mut state = self.state();
+        let waited = state
+            .outbox
+            .waiting_since(now)
+            .is_some_and(|since| now - since >= PATIENCE);
+        if waited || state.outbox.is_full() {
+            self.flush(&mut state);
+            drop(state);
+            self.receive_ready();
+        }
+    }
+
+    /// The result of the current job, in chunks but for its last part.
+    pub(crate) fn send_result(&self, mut answer: Answer) {
+        self.state().begin_result();
+        while answer.payload.len() > protocol::MAX_CHUNK {
+            let chunk = answer.payload.split_to(protocol::MAX_CHUNK);
+            while !self.state().send_result(&chunk) {
+                self.flush(&mut self.state());
+                self.receive();
+                let ended = self.state().end.is_some();
+                if ended || self.is_cancelled() {
+                    answer.header.outcome = protocol::Outcome::Cancelled;
+                    answer.payload = Bytes::new();
+                    return self.state().finish(answer);
+                }
+            }
+            self.flush(&mut self.state());
+        }
+        self.state().finish(answer);
+    }
+
+    /// Turns what user code has printed into output messages.
+    pub(crate) fn drain_capture(&self, state: &mut State, (job, attempt): Key) {
+        let mut buffer = Vec::new();
+        loop {
+            // The first look costs no memory: mostly there is nothing.
+            let mut small = [0; 4096];
+            let target = if buffer.is_empty() {
+                &mut small[..]
+            } else {
+                &mut buffer[..]
+            };
+            let Ok(n @ 1..) = read(&self.stdio.capture, target) else {
+                return;
+            };
+            state.outbox.send(&FromWorker::Output {
+                job,
+                attempt,
+                stream: Stream::Stdout,
+                data: Bytes::copy_from_slice(&target[..n]),
+            });
+            if n < target.len() {
+                return;
+            }
+            buffer.resize(READ_SIZE, 0);
+            if state.outbox.is_full() {
+                self.flush(state);
+            }
+        }
+    }
+
+    /// The watcher's look at what was printed while no function runs.
+    pub(crate) fn drain_between_jobs(&self, turn: u64) {
+        let mut state = self.state();
+        if self.turn() == turn && state.end.is_none() {
+            self.drain_capture(&mut state, NO_JOB);
+            self.flush(&mut state);
+        }
+    }
+
+    /// At the very end: what was printed last, then a goodbye if it is ours
+    /// to say.
+    pub(crate) fn close(&self, goodbye: bool) {
+        let mut state = self.state();
+        self.drain_capture(&mut state, NO_JOB);
+        if goodbye {
+            state.outbox.send(&FromWorker::Bye);
+        }
+        self.flush(&mut state);
+    }
+
+    /// The watcher takes over when this turn is still the current one.
+    pub(crate) fn take_over(&self, turn: u64) -> bool {
+        let mut state = self.state();
+        let (true, Some((job, attempt))) = (self.turn() == turn, state.current()) else {
+            return false;
+        };
+        state.taken = true;
+        state.outbox.send(&FromWorker::Started { job, attempt });
+        self.flush(&mut state);
+        true
+    }
+
+    /// One round of the watcher in a turn that it has taken over: the state,
+    /// locked, or nothing when the turn has ended.
+    pub(crate) fn attend(&self, turn: u64) -> Option<MutexGuard<'_, State>> {
+        // Held by the computing thread: then the function has ended.
+        let mut reader = self.reader.try_lock().ok()?;
+        let mut state = self.state();
+        if self.turn() != turn {
+            return None;
+        }
+        if let Some(key) = state.current() {
+            self.drain_capture(&mut state, key);
+        }
+        if is_readable(self.input()) {
+            let arrived = reader.read(self.input());
+            reader.deliver(arrived, &mut state);
+        }
+        self.flush(&mut state);
+        Some(state)
+    }
+
+    /// The watcher wants to sleep until the next function starts.
+    pub(crate) fn park(&self, turn: u64) -> bool {
+        let mut state = self.state();
+        state.parked = self.turn() == turn;
+        state.parked
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.state().parked = false;
+        self.wake.read().ok();
+    }
+}
+
+/// What a read gave.
+enum Arrived {
+    Bytes(usize),
+    End,
+}
+
+impl Reader {
+    fn read(&mut self, input: BorrowedFd<'_>) -> Arrived {
+        loop {
+            match read(input, &mut self.arrivals) {
+                Ok(0) => return Arrived::End,
+                Ok(n) => return Arrived::Bytes(n),
+                Err(Errno::EINTR) => {}
+                // Whoever started us may share this descriptor's flags.
+                Err(Errno::EAGAIN) => wait_for(input, PollFlags::POLLIN),
+                Err(_) => return Arrived::End,
+            }
+        }
+    }
+
+    fn deliver(&mut self, arrived: Arrived, state: &mut State) {
+        let Arrived::Bytes(n) = arrived else {
+            return state.end_with(End::Gone);
+        };
+        self.buffer.extend_from_slice(&self.arrivals[..n]);
+        while state.end.is_none() {
+            match self.codec.decode(&mut self.buffer) {
+                Ok(Some(message)) => state.handle(message),
+                Ok(None) => return,
+                Err(e) => state.end_with(End::Violation(e.to_string())),
+            }
+        }
+        // After the end nothing that comes has a meaning.
+        self.buffer.clear();
+    }
+}
+
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
+}
+
+fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) {
+    // An error shows again in the read or write that follows.
+    poll(&mut [PollFd::new(fd, flags)], PollTimeout::NONE).ok();
+}
+
+fn write_all(output: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match write(output, bytes) {
+            Ok(n) => bytes = &bytes[n..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => wait_for(output.as_fd(), PollFlags::POLLOUT),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! The operating system where nix has no safe function for it: the fence
+//! around this crate's `unsafe`. A few small safe functions, no logic.
+#![expect(
+    unsafe_code,
+    reason = "system calls and shared memory; every block says why it is sound"
+)]
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::unistd::Pid;
+
+/// Where descriptors go that jobs should not come across by counting from 0.
+const HIGH: RawFd = 100;
+
+/// A duplicate of a descriptor with a high number, closed on exec.
+pub(crate) fn move_high(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let number = match fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(HIGH)) {
+        // The limit on descriptors may be below what we ask for.
+        Err(_) => fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?,
+        Ok(number) => number,
+    };
+    // SAFETY: fcntl has just created this descriptor, nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Keeps all descriptors from 3 on from being inherited by commands: a lock or
+/// a socket that the orchestrator had open must not live on in a job.
+pub(crate) fn close_on_exec_all() {
+    // SAFETY: the call has no memory arguments and closes nothing, it only
+    // marks descriptors.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3 as libc::c_uint,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if done == 0 {
+        return;
+    }
+    // Before Linux 5.11 there is no such flag: go through the list.
+    let Ok(listing) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers = listing.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for number in numbers.filter(|&number: &RawFd| number > 2) {
+        // SAFETY: the borrow ends with this statement; a number that has been
+        // closed since it was listed makes fcntl fail and nothing else.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        fcntl(fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok();
+    }
+}
+
+/// Makes reads and writes of this descriptor return instead of waiting.
+pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Gives signals that are ignored their default effect again. Who started us
+/// may have ignored some (`nohup`, a shell's background job), and commands
+/// would inherit that. Handlers are left alone: they are the Rust runtime's
+/// or the user's. SIGPIPE stays ignored here, and std resets it in children.
+pub(crate) fn unignore_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        if signal == libc::SIGPIPE {
+            continue;
+        }
+        // SAFETY: zero is a valid sigaction; both pointers are to live locals;
+        // only SIG_DFL is installed, so no code of ours runs in a handler.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0
+                && action.sa_sigaction == libc::SIG_IGN
+            {
+                action.sa_sigaction = libc::SIG_DFL;
+                libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// A descriptor that becomes readable when this child has ended.
+pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: the call has no memory arguments.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just created this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+/// What a thread or a child has used: microseconds and KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    pub(crate) user_us: u64,
+    pub(crate) system_us: u64,
+    pub(crate) max_rss_kib: u64,
+}
+
+impl From<libc::rusage> for Used {
+    fn from(usage: libc::rusage) -> Used {
+        let micros = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
+        Used {
+            user_us: micros(usage.ru_utime),
+            system_us: micros(usage.ru_stime),
+            max_rss_kib: usage.ru_maxrss as u64,
+        }
+    }
+}
+
+/// Takes a child that has ended off the process table. `None` when it has not
+/// ended, or is no child of ours.
+pub(crate) fn reap(pid: Pid) -> Option<(Exit, Used)> {
+    let mut status = 0;
+    // SAFETY: zero is a valid rusage, and both pointers are to live locals.
+    let (found, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        let found = libc::wait4(pid.as_raw(), &raw mut status, libc::WNOHANG, &raw mut usage);
+        (found, usage)
+    };
+    if found != pid.as_raw() {
+        return None;
+    }
+    let exit = if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    };
+    Some((exit, usage.into()))
+}
+
+/// What the calling thread has used so far; memory is the whole process's.
+pub(crate) fn thread_usage() -> Used {
+    // SAFETY: zero is a valid rusage, and the pointer is to a live local. The
+    // call cannot fail with these arguments.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage.into()
+    }
+}
+
+/// Ends the process now: no destructors, no `atexit`, which could wait for a
+/// thread that will never end.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// A page of memory that the orchestrator can read, through `/proc`, even when
+/// this process is a zombie's parent or stuck: which job runs here, and which
+/// process group its command has. Layout, little-endian: u64 job, u32 attempt,
+/// u32 process group.
+pub(crate) struct StatusPage {
+    memory: OwnedFd,
+    page: NonNull<u8>,
+}
+
+// SAFETY: the page is only ever accessed through atomics.
+unsafe impl Send for StatusPage {}
+// SAFETY: as above.
+unsafe impl Sync for StatusPage {}
+
+impl StatusPage {
+    const SIZE: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
+
+    pub(crate) fn new() -> io::Result<StatusPage> {
+        let memory = memfd_create("worker-status", MFdFlags::MFD_CLOEXEC)?;
+        nix::unistd::ftruncate(&memory, Self::SIZE.get() as libc::off_t)?;
+        let memory = move_high(memory.as_fd())?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses a fresh address, so no memory of ours is
+        // replaced; the mapping is never removed, so it outlives every use.
+        let page = unsafe { mmap(None, Self::SIZE, access, MapFlags::MAP_SHARED, &memory, 0) }?;
+        Ok(StatusPage {
+            memory,
+            page: page.cast(),
+        })
+    }
+
+    /// The number under which this process has the page open.
+    pub(crate) fn number(&self) -> RawFd {
+        self.memory.as_raw_fd()
+    }
+
+    /// A job starts. The job's number is stored last: who sees it sees the rest.
+    pub(crate) fn start(&self, job: u64, attempt: u32, group: u32) {
+        let (at_job, at_attempt, at_group) = self.fields();
+        at_attempt.store(attempt.to_le(), Ordering::Relaxed);
+        at_group.store(group.to_le(), Ordering::Relaxed);
+        at_job.store(job.to_le(), Ordering::Release);
+    }
+
+    /// No job runs.
+    pub(crate) fn clear(&self) {
+        self.fields().0.store(0, Ordering::Release);
+    }
+
+    fn fields(&self) -> (&AtomicU64, &AtomicU32, &AtomicU32) {
+        let page = self.page;
+        // SAFETY: the mapping is page-aligned, 4096 bytes long, never removed,
+        // and nobody in this process accesses it in another way.
+        unsafe {
+            (
+                AtomicU64::from_ptr(page.cast().as_ptr()),
+                AtomicU32::from_ptr(page.add(8).cast().as_ptr()),
+                AtomicU32::from_ptr(page.add(12).cast().as_ptr()),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn the_status_page_has_its_documented_layout() {
+        let page = StatusPage::new().unwrap();
+        let path = format!("/proc/self/fd/{}", page.number());
+        let file = std::fs::File::open(path).unwrap();
+        page.start(0x0102_0304_0506_0708, 3, 77);
+        let mut bytes = [0; 16];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(bytes, [8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 77, 0, 0, 0]);
+        page.clear();
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(bytes[..8], [0; 8]);
+    }
+
+    #[test]
+    fn moved_descriptors_are_high() {
+        let null = std::fs::File::open("/dev/null").unwrap();
+        assert!(move_high(null.as_fd()).unwrap().as_raw_fd() >= HIGH);
+    }
+}

@@ -1,0 +1,101 @@
+//! Panics of jobs become those jobs' failures instead of text on stderr.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
+
+use protocol::TaskError;
+
+/// What this thread's panics mean.
+enum Watch {
+    /// No job runs here: they are none of our business.
+    Off,
+    /// A job runs.
+    On,
+    /// The job has panicked.
+    Panicked(TaskError),
+}
+
+thread_local! {
+    static WATCH: RefCell<Watch> = const { RefCell::new(Watch::Off) };
+}
+
+/// From now on a job's panic prints nothing; all others print as before.
+pub(crate) fn install_hook() {
+    let previous = take_hook();
+    set_hook(Box::new(move |info| {
+        if !record(info) {
+            previous(info);
+        }
+    }));
+}
+
+/// Keeps the first panic of a job. A second one is printed: it may be about to
+/// abort the process, and then nobody would learn of it otherwise.
+fn record(info: &PanicHookInfo<'_>) -> bool {
+    WATCH.with_borrow_mut(|watch| match watch {
+        Watch::On => {
+            *watch = Watch::Panicked(TaskError {
+                message: message(info.payload()),
+                location: info.location().map(ToString::to_string),
+                chain: Vec::new(),
+                panicked: true,
+            });
+            true
+        }
+        Watch::Off | Watch::Panicked(_) => false,
+    })
+}
+
+/// Runs user code; its panic is an error value.
+pub(crate) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, TaskError> {
+    WATCH.set(Watch::On);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    let watch = WATCH.replace(Watch::Off);
+    result.map_err(|payload| {
+        let message = message(&*payload);
+        // A panic of dropping this value would be a second one; leak it.
+        std::mem::forget(payload);
+        let recorded = match watch {
+            // An earlier panic may have been caught by the job itself.
+            Watch::Panicked(error) if error.message == message => error.location,
+            Watch::Off | Watch::On | Watch::Panicked(_) => None,
+        };
+        TaskError {
+            message,
+            location: recorded,
+            chain: Vec::new(),
+            panicked: true,
+        }
+    })
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic with a value that is not text".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_has_its_message_and_place() {
+        install_hook();
+        let (error, line) = (catch(|| panic!("no {}", "luck")).unwrap_err(), line!());
+        assert_eq!(error.message, "no luck");
+        let location = error.location.unwrap();
+        assert!(location.contains("panics.rs:"), "{location}");
+        assert!(location.contains(&format!(":{line}:")), "{location}");
+        assert!(error.panicked);
+
+        let resumed = catch(|| std::panic::resume_unwind(Box::new(7))).unwrap_err();
+        assert_eq!(resumed.location, None);
+        assert_eq!(catch(|| 3).unwrap(), 3);
+    }
+}

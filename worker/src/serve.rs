@@ -1,0 +1,260 @@
+//! The computing thread: from the greeting to the end of the connection.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::{
+    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, TaskError, Usage,
+};
+
+use crate::context::{JobContext, WorkerContext};
+use crate::link::Link;
+use crate::os::{self, StatusPage, Used};
+use crate::outbox::{error_payload, failure, not_run};
+use crate::registry::{Call, Called, Entry, Function, Kind, undecodable};
+use crate::state::{End, Step};
+use crate::stdio;
+use crate::{clock, command, panics, tree, watch};
+
+/// A bug in here.
+pub(crate) const EX_SOFTWARE: i32 = 70;
+/// The operating system refused what a worker needs.
+const EX_OSERR: u8 = 71;
+/// The orchestrator sent something that makes no sense.
+const EX_PROTOCOL: i32 = 76;
+/// The orchestrator is gone. Nobody is there to see this code.
+const EX_GONE: i32 = 1;
+/// What a task that returned an error, or panicked, would have exited with.
+const FAILED: i32 = 1;
+const PANICKED: i32 = 101;
+
+pub(crate) fn serve(tasks: Vec<Entry>) -> ExitCode {
+    if io::stdin().is_terminal() {
+        complain("this program is a worker: start it with `orchestrator run --worker …`");
+        return ExitCode::from(2);
+    }
+    match Server::start(tasks) {
+        Ok(server) => server.run(),
+        Err(e) => {
+            complain(&format!("cannot start: {e}"));
+            ExitCode::from(EX_OSERR)
+        }
+    }
+}
+
+/// One line for whoever looks after this process.
+fn complain(what: &str) {
+    writeln!(io::stderr(), "worker: {what}").ok();
+}
+
+struct Server {
+    link: Arc<Link>,
+    tasks: Vec<Entry>,
+    worker: WorkerContext,
+    max_payload: u64,
+    /// What this thread had used when the last job ended, unless it has read
+    /// messages since then.
+    used: Option<Used>,
+}
+
+impl Server {
+    fn start(tasks: Vec<Entry>) -> io::Result<Server> {
+        let stdio = stdio::take_over()?;
+        let status = StatusPage::new()?;
+        panics::install_hook();
+        let ready = Ready {
+            build: concat!("worker ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pid: std::process::id(),
+            slots: 1,
+            tasks: tasks.iter().map(|entry| entry.name.to_owned()).collect(),
+            status_fd: Some(status.number()),
+        };
+        let link = Arc::new(Link::new(stdio, status, ready)?);
+        Ok(Server {
+            worker: WorkerContext::new(Arc::clone(&link)),
+            link,
+            tasks,
+            max_payload: 0,
+            used: None,
+        })
+    }
+
+    fn run(mut self) -> ExitCode {
+        self.link.greet();
+        self.link.receive();
+        while self.link.state().hello().is_none() {
+            let end = self.link.state().end.clone();
+            if let Some(end) = end {
+                return self.end(&end);
+            }
+            self.link.receive();
+        }
+        self.max_payload = self.link.state().hello().map_or(0, |h| h.max_payload);
+        if let Err(e) = watch::start(Arc::clone(&self.link)) {
+            complain(&format!("cannot start: {e}"));
+            return ExitCode::from(EX_OSERR);
+        }
+        loop {
+            match self.link.next() {
+                Step::Run(header, input) => self.run_job(header, input),
+                Step::Wait => {
+                    self.used = None;
+                    self.link.flush(&mut self.link.state());
+                    self.link.receive();
+                }
+                Step::Drained => return self.end_in_order(true),
+                Step::End(end) => return self.end(&end),
+            }
+        }
+    }
+
+    fn run_job(&mut self, header: JobHeader, input: Bytes) {
+        let Server {
+            link,
+            tasks,
+            worker,
+            ..
+        } = self;
+        match tasks.get_mut(header.task as usize) {
+            Some(Entry {
+                kind: Kind::Function(function),
+                ..
+            }) => {
+                let before = self.used.unwrap_or_else(os::thread_usage);
+                let (answer, after) =
+                    run_function(&mut **function, header, input, link, worker, before);
+                self.used = Some(after);
+                self.finish(answer);
+            }
+            Some(Entry {
+                kind: Kind::Command,
+                name,
+            }) => {
+                let answer = match header.encoding.decode::<CommandSpec>(&input) {
+                    Ok(spec) => command::run(link, &header, &spec),
+                    Err(e) => rejection(&header, &undecodable(name, &e)),
+                };
+                link.state().finish(answer);
+            }
+            None => {
+                let error = TaskError::new(format!("this worker has no task {}", header.task));
+                link.state().finish(rejection(&header, &error));
+            }
+        }
+        self.link.catch_up(clock::now());
+    }
+
+    /// Hands a function's answer over, in pieces if it is large.
+    fn finish(&mut self, mut answer: Answer) {
+        let size = answer.payload.len();
+        if answer.header.outcome == Outcome::Ok && size as u64 > self.max_payload {
+            answer.header.outcome = Outcome::Failed(FAILED);
+            answer.payload = error_payload(&TaskError::new(format!(
+                "result of {size} bytes is larger than the limit of {}",
+                self.max_payload
+            )));
+        }
+        if answer.payload.len() > MAX_CHUNK {
+            self.link.send_result(answer);
+        } else {
+            self.link.state().finish(answer);
+        }
+    }
+
+    fn end(self, end: &End) -> ExitCode {
+        match end {
+            End::Bye => self.end_in_order(false),
+            End::Gone | End::Violation(_) => end_from_aside(&self.link, end),
+        }
+    }
+
+    /// Everything that jobs left behind goes before the goodbye.
+    fn end_in_order(self, goodbye: bool) -> ExitCode {
+        // What a task keeps may well do something when it is dropped.
+        panics::catch(|| drop(self.tasks)).ok();
+        tree::kill_all_but(&[]);
+        io::stdout().flush().ok();
+        self.link.close(goodbye);
+        ExitCode::SUCCESS
+    }
+}
+
+/// Ends the process without the computing thread's help, which may be busy
+/// for ever, and without running destructors.
+pub(crate) fn end_from_aside(link: &Link, end: &End) -> ! {
+    tree::kill_all_but(&[]);
+    match end {
+        End::Bye => {
+            link.close(false);
+            os::exit_now(0)
+        }
+        End::Gone => os::exit_now(EX_GONE),
+        End::Violation(reason) => {
+            complain(&format!("protocol error: {reason}"));
+            os::exit_now(EX_PROTOCOL)
+        }
+    }
+}
+
+/// Runs a registered function. Also gives what this thread has used so far.
+fn run_function(
+    function: &mut dyn Function,
+    header: JobHeader,
+    input: Bytes,
+    link: &Arc<Link>,
+    worker: &WorkerContext,
+    before: Used,
+) -> (Answer, Used) {
+    let job = JobContext::new(Arc::clone(link), (header.job, header.attempt));
+    link.status.start(header.job.0, header.attempt.0, 0);
+    link.begin_turn();
+    let start = clock::now();
+    let call = Call {
+        input,
+        encoding: header.encoding,
+        job: &job,
+        worker,
+    };
+    let called = panics::catch(|| function.call(call));
+    let called = called.unwrap_or_else(|panic| {
+        panics::catch(|| function.forget_state()).ok();
+        Called::Failed(panic)
+    });
+    let wall = start.elapsed();
+    let after = os::thread_usage();
+    // Not under the lock: when the pipe is full, the watcher has to empty it.
+    io::stdout().flush().ok();
+    link.end_turn(&mut link.state());
+    link.status.clear();
+
+    let cancelled = link.is_cancelled();
+    let (outcome, payload) = match called {
+        Called::Done(output) => (Outcome::Ok, output),
+        Called::Rejected(e) => (Outcome::Rejected, error_payload(&e)),
+        Called::Failed(_) if cancelled => (Outcome::Cancelled, Bytes::new()),
+        Called::Failed(e) => {
+            let code = if e.panicked { PANICKED } else { FAILED };
+            (Outcome::Failed(code), error_payload(&e))
+        }
+    };
+    let usage = Usage {
+        wall_us: clock::micros(wall),
+        user_us: after.user_us.saturating_sub(before.user_us),
+        system_us: after.system_us.saturating_sub(before.system_us),
+        max_rss_kib: after.max_rss_kib,
+        leaked: 0,
+    };
+    let header = DoneHeader {
+        job: header.job,
+        attempt: header.attempt,
+        outcome,
+        usage,
+    };
+    (Answer { header, payload }, after)
+}
+
+fn rejection(header: &JobHeader, error: &TaskError) -> Answer {
+    failure(not_run(header, Outcome::Rejected), error)
+}

@@ -1,0 +1,57 @@
+//! A worker's first acts, before any job: it takes descriptors 0 and 1 for the
+//! protocol, out of the way of user code, and becomes a process whose children
+//! start from a clean state.
+//!
+//! User code finds `/dev/null` on 0 and a pipe of the worker's own on 1; what
+//! is printed there becomes output messages. Descriptor 2 is left as it is.
+//! The worker gets a session of its own, so that no job can reach a terminal,
+//! and becomes child subreaper, so that no descendant gets away from it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::SigSet;
+use nix::unistd::{dup2_stdin, dup2_stdout, pipe2, setsid};
+
+use crate::os;
+
+/// The descriptors that were taken, all with high numbers.
+pub(crate) struct Stdio {
+    /// Frames from the orchestrator.
+    pub(crate) input: OwnedFd,
+    /// Frames to the orchestrator.
+    pub(crate) output: OwnedFd,
+    /// What user code prints; reading never waits.
+    pub(crate) capture: OwnedFd,
+    /// Another write end of that pipe: user code may close its descriptor 1,
+    /// and reading must not become an end of file that is always ready.
+    pub(crate) _printer: OwnedFd,
+}
+
+/// Takes the descriptors and puts the process in order.
+pub(crate) fn take_over() -> io::Result<Stdio> {
+    let input = os::move_high(io::stdin().as_fd())?;
+    let output = os::move_high(io::stdout().as_fd())?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC)?;
+    os::set_nonblocking(&read_end)?;
+    let capture = os::move_high(read_end.as_fd())?;
+    let printer = os::move_high(write_end.as_fd())?;
+    dup2_stdout(write_end)?;
+
+    // Fails when we lead a group already, which then is our own session or a
+    // test that started us by hand: nothing depends on it.
+    setsid().ok();
+    os::unignore_signals();
+    SigSet::empty().thread_set_mask()?;
+    nix::sys::prctl::set_child_subreaper(true)?;
+    os::close_on_exec_all();
+    Ok(Stdio {
+        input,
+        output,
+        capture,
+        _printer: printer,
+    })
+}
