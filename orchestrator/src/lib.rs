@@ -41,7 +41,11 @@
 
 #![warn(missing_docs)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod pool;
+#[cfg(feature = "cli")]
+mod run;
 pub mod scheduler;
 
 pub use pool::{

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `orchestrator` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator::cli::main()
+}

@@ -395,6 +395,8 @@ impl<O: serde::de::DeserializeOwned> Future for JobHandle<O> {
                 .encoding
                 .decode(&report.result)
                 .map_err(JobError::Result),
+            // The reason is the pool's, not the job's.
+            Verdict::Lost => Err(JobError::Pool(why_over(&self.raw.state))),
             verdict => Err(JobError::NotOk {
                 verdict,
                 error: report.error,

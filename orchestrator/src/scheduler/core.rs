@@ -623,11 +623,11 @@ impl Scheduler {
     /// First step of the ladder for one worker; the next comes after the grace.
     fn end_worker(&mut self, now: Duration, id: WorkerId, life: Life) {
         self.timers.stop(Timer::Start(id));
-        if self.workers[&id].life == Life::Starting {
-            // It holds nothing and knows nothing yet.
-            self.kill(id);
-            return;
-        }
+        // One that is not ready has nothing to finish.
+        let life = match self.workers[&id].life {
+            Life::Starting => Life::Dying,
+            Life::Ready | Life::Ending | Life::Dying => life,
+        };
         self.unlist(id, life);
         let deadline = now + self.config.grace;
         self.timers.set(Timer::End(id), deadline);

@@ -39,6 +39,7 @@ impl Queue {
         self.jobs.is_empty()
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn iter(&self) -> impl Iterator<Item = JobId> + '_ {
         self.jobs.iter().copied()
     }

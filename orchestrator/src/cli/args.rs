@@ -1,0 +1,269 @@
+//! The command line, typed. What options mean together is [`super::plan`]'s
+//! business.
+
+use std::ffi::OsString;
+use std::num::NonZero;
+
+use clap::builder::styling::Styles;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::pool::usable_cpus;
+use crate::run::source::lines::DEFAULT_MAX_LINE;
+
+const RUN_EXAMPLES: &str = "\
+Places in COMMAND (none: the line is added as the last word):
+  {}   the line                     {/}   its last path component
+  {.}  without its extension        {//}  its directory
+  {#}  the job's number, from 1     {/.}  last component without extension
+
+Examples:
+  Compress every log, 8 at a time
+      find . -name '*.log' -print0 | orchestrator run -0 -j8 -- gzip -9 {}
+  Call a task of a worker of your own with each line as its JSON argument
+      orchestrator run --worker ./my-worker --task fib < args.jsonl > results.jsonl
+
+Exit status:
+  0  every job succeeded          125    the run itself failed: no worker could be kept
+  1  at least one job failed             alive, or input or output failed
+  2  wrong usage                  128+N  stopped by signal N";
+
+/// A process pool you can pipe into
+#[derive(Debug, Parser)]
+#[command(name = "orchestrator", version, styles = Styles::plain(), max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one job for each line of standard input
+    Run(RunArgs),
+    /// List the tasks a worker offers, one per line
+    Tasks(TasksArgs),
+    /// Be a worker (normally started by `run`)
+    Worker,
+}
+
+/// `orchestrator run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = RUN_EXAMPLES,
+    override_usage = "orchestrator run [OPTIONS] -- COMMAND [ARGUMENT]...\n       \
+                      orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
+)]
+pub(crate) struct RunArgs {
+    /// How many worker processes [default: the CPUs this process may use] [also: --jobs, -P]
+    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZero<usize>>,
+
+    /// Items end with a zero byte, not with a line feed
+    #[arg(short = '0', long)]
+    pub(crate) null: bool,
+
+    /// Write results in the order of the input
+    #[arg(short, long)]
+    pub(crate) keep_order: bool,
+
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+
+    /// Call this task of the worker; each line is its argument as JSON
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+
+    /// What a line is, with --task
+    #[arg(long, value_enum, value_name = "HOW", default_value = "lines")]
+    pub(crate) input: InputArg,
+
+    /// How to write results [default: text for commands, result for tasks]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) format: Option<FormatArg>,
+
+    /// Refuse lines that are longer, e.g. 64K, 10M [default: 1M]
+    #[arg(long, value_name = "SIZE", value_parser = size,
+          default_value_t = DEFAULT_MAX_LINE, hide_default_value = true)]
+    pub(crate) max_line: u64,
+
+    /// Do not print the summary
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// The command to run for each line, without a shell
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// Which worker.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WorkerArgs {
+    /// Worker program [default: this program, which runs commands]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) worker: Option<OsString>,
+
+    /// An argument for the worker program (repeatable)
+    #[arg(
+        long,
+        value_name = "ARG",
+        requires = "worker",
+        allow_hyphen_values = true
+    )]
+    pub(crate) worker_arg: Vec<OsString>,
+}
+
+/// `orchestrator tasks`.
+#[derive(Debug, Args)]
+pub(crate) struct TasksArgs {
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputArg {
+    /// the task's argument
+    Lines,
+    /// an object: {"id": any string or number, "args": the task's argument}
+    Jsonl,
+}
+
+/// How to write results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// what a command prints
+    Text,
+    /// {"seq", "id", "ok", "value" or "error"} for each job of a task
+    Result,
+    /// a task's bare values in the order of the input
+    Value,
+    /// everything that is known about each job, as one object
+    Jsonl,
+}
+
+fn workers(text: &str) -> Result<NonZero<usize>, String> {
+    let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
+    NonZero::new(number).ok_or_else(|| {
+        let cpus = match usable_cpus() {
+            1 => "the 1 usable CPU".to_owned(),
+            n => format!("all {n} usable CPUs"),
+        };
+        format!("there must be at least 1; leave it out to use {cpus}")
+    })
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "not a size; write bytes, or a number with K, M or G".to_owned())?;
+    match number.checked_mul(1 << shift) {
+        None => Err("too large".into()),
+        Some(0) => Err("it must be at least 1".into()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn run(words: &[&str]) -> Result<RunArgs, String> {
+        let all = ["orchestrator", "run"].iter().chain(words);
+        match Cli::try_parse_from(all) {
+            Ok(Cli {
+                command: Command::Run(args),
+            }) => Ok(args),
+            Ok(other) => panic!("{other:?}"),
+            Err(e) => Err(e.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_number_of_workers_has_many_names() {
+        for words in [
+            &["-j4", "true"][..],
+            &["-P", "4", "true"],
+            &["--jobs=4", "true"],
+            &["--workers", "4", "true"],
+        ] {
+            assert_eq!(run(words).unwrap().workers, NonZero::new(4), "{words:?}");
+        }
+        assert_eq!(run(&["true"]).unwrap().workers, None);
+    }
+
+    #[test]
+    fn no_workers_at_all_is_an_error_that_helps() {
+        let error = run(&["--workers", "0", "true"]).unwrap_err();
+        assert!(
+            error.starts_with(
+                "error: invalid value '0' for '--workers <N>': there must be at least 1; \
+                 leave it out to use "
+            ),
+            "{error}"
+        );
+        assert!(
+            run(&["-j", "x", "true"])
+                .unwrap_err()
+                .contains("not a number")
+        );
+    }
+
+    #[test]
+    fn words_need_no_dashes_before_them() {
+        for words in [
+            &["-j4", "sha256sum", "-b", "{}", "-j", "--task"][..],
+            &["-j4", "--", "sha256sum", "-b", "{}", "-j", "--task"],
+        ] {
+            let args = run(words).unwrap();
+            assert_eq!(args.words, ["sha256sum", "-b", "{}", "-j", "--task"]);
+            assert_eq!(args.task, None);
+        }
+        let args = run(&["--", "a", "--", "b"]).unwrap();
+        assert_eq!(args.words, ["a", "--", "b"]);
+    }
+
+    #[test]
+    fn unknown_options_are_not_taken_for_a_command() {
+        let error = run(&["--keep-oder", "true"]).unwrap_err();
+        assert!(error.contains("'--keep-order'"), "{error}");
+    }
+
+    #[test]
+    fn arguments_of_the_worker_may_look_like_options() {
+        let args = run(&[
+            "--worker",
+            "w",
+            "--worker-arg",
+            "-v",
+            "--worker-arg=-x",
+            "--task",
+            "t",
+        ]);
+        assert_eq!(args.unwrap().worker.worker_arg, ["-v", "-x"]);
+        assert!(run(&["--worker-arg", "x", "true"]).is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("64K"), Ok(64 << 10));
+        assert_eq!(size("1g"), Ok(1 << 30));
+        for bad in ["", "K", "0", "-1", "1.5M", "99999999999G", "1ü"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        assert_eq!(run(&["true"]).unwrap().max_line, 1 << 20);
+    }
+}

@@ -1,0 +1,287 @@
+//! What goes wrong, told to a person: one line that says what, indented facts,
+//! and what to do about it. The shape is clap's own, so that all messages of
+//! the program look alike.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::exit::Exit;
+use crate::pool::PoolError;
+use crate::run::batch::Failure;
+use crate::run::sink::writer::WriteError;
+use crate::run::text;
+
+/// A message about an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    what: String,
+    facts: Vec<String>,
+    tips: Vec<String>,
+}
+
+impl Message {
+    /// `error: what`
+    pub(crate) fn new(what: impl Into<String>) -> Message {
+        Message {
+            what: what.into(),
+            facts: Vec::new(),
+            tips: Vec::new(),
+        }
+    }
+
+    /// Adds an indented line.
+    pub(crate) fn fact(mut self, fact: impl Into<String>) -> Message {
+        self.facts.push(fact.into());
+        self
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn tip(mut self, tip: impl Into<String>) -> Message {
+        self.tips.push(tip.into());
+        self
+    }
+
+    fn maybe_tip(self, tip: Option<String>) -> Message {
+        match tip {
+            Some(tip) => self.tip(tip),
+            None => self,
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", self.what)?;
+        for fact in &self.facts {
+            writeln!(f, "  {fact}")?;
+        }
+        for tip in &self.tips {
+            writeln!(f, "  tip: {tip}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Which worker a run was to use, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WorkerName {
+    /// This program itself.
+    Stock,
+    /// A program of the user's, as it was written.
+    Named(String),
+}
+
+/// What to say about a run that failed, and how to exit.
+pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message>, Exit) {
+    let message = match failure {
+        Failure::Write(WriteError::Closed) => return (None, Exit::BROKEN_PIPE),
+        Failure::UnknownTask { task, offered } => {
+            return (Some(unknown_task(task, offered, worker)), Exit::USAGE);
+        }
+        Failure::Pool(e) => pool(e, worker),
+        Failure::Read(e) => Message::new(format!(
+            "standard input could not be read: {}",
+            text::reason(e)
+        )),
+        Failure::Write(WriteError::Failed(e)) => {
+            Message::new(format!("results could not be written: {}", text::reason(e)))
+        }
+        Failure::Write(e @ WriteError::Spill(cause)) => {
+            Message::new(format!("{e}: {}", text::reason(cause)))
+        }
+        Failure::Write(e @ WriteError::Died) => Message::new(format!("internal error: {e}")),
+        Failure::Spill(e) => spill(&text::reason(e)),
+        Failure::Resources(e) => {
+            Message::new(format!("the run could not be started: {}", text::reason(e)))
+        }
+        Failure::PoolEnded => Message::new("internal error: the pool ended by itself"),
+        Failure::Bug(what) => Message::new(format!("internal error: {what} (please report)")),
+    };
+    (Some(message), Exit::RUN_FAILED)
+}
+
+fn spill(why: &str) -> Message {
+    Message::new(format!(
+        "output of jobs could not be kept in a temporary file: {why}"
+    ))
+    .tip("set TMPDIR to a directory with more room")
+}
+
+fn unknown_task(task: &str, offered: &Arc<[String]>, worker: &WorkerName) -> Message {
+    let shown = text::quoted(task);
+    let mut names: Vec<&str> = offered.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let list = match &names[..] {
+        [] => "it offers no tasks".to_owned(),
+        names => format!("its tasks: {}", text::escaped(names.join(", ").as_bytes())),
+    };
+    let similar = text::similar(task, names.iter().copied())
+        .map(|name| format!("a similar task exists: {}", text::quoted(name)));
+    match worker {
+        WorkerName::Stock => Message::new(format!("there is no task named {shown}"))
+            .fact("without --worker, jobs run in a worker that can only run commands")
+            .tip("name the program that offers the task: --worker PROGRAM"),
+        WorkerName::Named(name) => {
+            let name = text::quoted(name);
+            let what = if task == "command" {
+                format!("worker {name} does not run commands: it has no task named {shown}")
+            } else {
+                format!("worker {name} has no task named {shown}")
+            };
+            Message::new(what).maybe_tip(similar).fact(list)
+        }
+    }
+}
+
+/// What to say about a pool that failed.
+pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
+    let mut what = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(e) = cause {
+        // Shared errors show themselves as what shares them.
+        let shared = e.downcast_ref::<Arc<io::Error>>().map(AsRef::as_ref);
+        let reason = e.downcast_ref().or(shared).map(text::reason);
+        what = format!("{what}: {}", reason.unwrap_or_else(|| e.to_string()));
+        cause = e.source();
+    }
+    let message = Message::new(text::escaped(what.as_bytes()));
+    let try_it = match worker {
+        WorkerName::Stock => None,
+        WorkerName::Named(name) => Some(format!(
+            "try it alone: `orchestrator tasks --worker {}`",
+            text::escaped(name.as_bytes())
+        )),
+    };
+    match error {
+        PoolError::NotAWorker { program, .. } => message.tip(format!(
+            "to run an ordinary command for each line, put it after `--`: \
+             orchestrator run -- {} {{}}",
+            text::escaped(program.as_bytes())
+        )),
+        PoolError::Version { theirs, ours, .. } => message.tip(if theirs < ours {
+            "build the worker again with the worker crate of this orchestrator's version"
+        } else {
+            "use the orchestrator that the worker was built for, or a newer one"
+        }),
+        PoolError::StartTimeout { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
+        PoolError::KeepsDying { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
+        PoolError::Spill(cause) => spill(&text::reason(cause)),
+        _ => message,
+    }
+}
+
+/// What a worker said before its end, if it said something.
+fn last_output(message: Message, stderr: &str) -> Message {
+    if stderr.trim().is_empty() {
+        return message.fact("it printed nothing on stderr");
+    }
+    let message = message.fact("its last output was:");
+    stderr.trim_end().lines().fold(message, |message, line| {
+        message.fact(format!("  {}", text::escaped(line.as_bytes())))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn named() -> WorkerName {
+        WorkerName::Named("./w".into())
+    }
+
+    fn said(failed: &Failure, worker: &WorkerName) -> String {
+        failure(failed, worker).0.unwrap().to_string()
+    }
+
+    fn offered() -> Arc<[String]> {
+        ["primes", "fib"].map(str::to_owned).into()
+    }
+
+    #[test]
+    fn an_unknown_task_gets_a_suggestion_and_the_list() {
+        let failed = Failure::UnknownTask {
+            task: "fibb".into(),
+            offered: offered(),
+        };
+        assert_eq!(
+            said(&failed, &named()),
+            "error: worker `./w` has no task named `fibb`\n  its tasks: fib, primes\n  \
+             tip: a similar task exists: `fib`\n"
+        );
+        assert_eq!(failure(&failed, &named()).1, Exit::USAGE);
+        assert!(said(&failed, &WorkerName::Stock).contains("tip: name the program"));
+        let failed = Failure::UnknownTask {
+            task: "command".into(),
+            offered: offered(),
+        };
+        assert!(said(&failed, &named()).starts_with("error: worker `./w` does not run commands"));
+    }
+
+    #[test]
+    fn a_full_disk_is_one_line() {
+        let failed = Failure::Write(WriteError::Failed(io::Error::from_raw_os_error(28)));
+        assert_eq!(
+            said(&failed, &WorkerName::Stock),
+            "error: results could not be written: no space left on device\n"
+        );
+        assert_eq!(failure(&failed, &named()).1, Exit::RUN_FAILED);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_message() {
+        let failed = Failure::Write(WriteError::Closed);
+        assert_eq!(failure(&failed, &named()), (None, Exit::BROKEN_PIPE));
+    }
+
+    #[test]
+    fn workers_that_die_show_their_last_words() {
+        let error = PoolError::KeepsDying {
+            program: "./w".into(),
+            status: "ended with status 127".into(),
+            attempts: 3,
+            stderr: "./w: cannot open libpng\n\x1b[31mbye\n".into(),
+        };
+        assert_eq!(
+            pool(&error, &named()).to_string(),
+            "error: worker `./w` ended with status 127 before it was ready (tried 3 times)\n  \
+             its last output was:\n    ./w: cannot open libpng\n    \\u{1b}[31mbye\n  \
+             tip: try it alone: `orchestrator tasks --worker ./w`\n"
+        );
+        let error = PoolError::StartTimeout {
+            program: "./w".into(),
+            after: Duration::from_secs(10),
+            stderr: String::new(),
+        };
+        let said = pool(&error, &named()).to_string();
+        assert!(said.contains("  it printed nothing on stderr\n"), "{said}");
+    }
+
+    #[test]
+    fn causes_are_part_of_the_line() {
+        let error = PoolError::Spawn {
+            program: "./w".into(),
+            source: Arc::new(io::Error::from_raw_os_error(13)),
+        };
+        assert_eq!(
+            pool(&error, &named()).to_string(),
+            "error: worker `./w` cannot be started: permission denied\n"
+        );
+    }
+
+    #[test]
+    fn an_ordinary_program_is_told_where_it_belongs() {
+        let error = PoolError::NotAWorker {
+            program: "/usr/bin/convert".into(),
+            printed: "`Version: ImageMagick`".into(),
+        };
+        assert_eq!(
+            pool(&error, &named()).to_string(),
+            "error: `/usr/bin/convert` does not speak the worker protocol \
+             (it printed `Version: ImageMagick`)\n  tip: to run an ordinary command for each \
+             line, put it after `--`: orchestrator run -- /usr/bin/convert {}\n"
+        );
+    }
+}

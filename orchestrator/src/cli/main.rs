@@ -1,0 +1,182 @@
+//! The program: typed arguments → checked plan → run → exit status.
+
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, PanicHookInfo};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+
+use super::args::{Cli, Command, RunArgs, TasksArgs};
+use super::errors::{self, Message};
+use super::exit::Exit;
+use super::plan;
+use super::program::Lookup;
+use crate::pool::{Launch, Pool, PoolConfig, PoolError};
+use crate::run::batch::{self, Failure};
+use crate::run::report::Summary;
+use crate::run::sink::writer::WriteError;
+use crate::run::text;
+
+/// The program `orchestrator`: reads the command line, and does what it says.
+///
+/// Not to be called from within an async runtime. The panic hook is replaced.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors, but a full disk is.
+            return match e.print() {
+                Err(_) if !e.use_stderr() => Exit::RUN_FAILED.code(),
+                _ => Exit::Status(u8::try_from(e.exit_code()).unwrap_or(2)).code(),
+            };
+        }
+    };
+    if let Command::Worker = cli.command {
+        return worker::Registry::new().serve();
+    }
+    panic::set_hook(Box::new(on_panic));
+    // The hook has said what there is to say.
+    let exit = panic::catch_unwind(|| match cli.command {
+        Command::Run(args) => run(args),
+        Command::Tasks(args) => tasks(args),
+        Command::Worker => Exit::OK,
+    });
+    exit.unwrap_or(Exit::RUN_FAILED).code()
+}
+
+fn run(args: RunArgs) -> Exit {
+    let plan = match plan::plan(args, &lookup()) {
+        Ok(plan) => plan,
+        Err(message) => return refuse(&message),
+    };
+    if io::stdin().is_terminal() {
+        say("reading jobs from the terminal: one per line, Ctrl-D to end\n");
+    }
+    let outcome = match runtime() {
+        Ok(runtime) => runtime.block_on(batch::run(&plan.batch)),
+        Err(message) => return fail(&message),
+    };
+    let summary = &outcome.summary;
+    let Some(failure) = outcome.failure else {
+        summarize(summary, plan.quiet);
+        return if summary.failed > 0 {
+            Exit::JOBS_FAILED
+        } else {
+            Exit::OK
+        };
+    };
+    let (message, exit) = errors::failure(&failure, &plan.worker);
+    if let Some(message) = message {
+        say(&message.to_string());
+    }
+    // Where something was done, what was done is worth telling; where results
+    // went nowhere, it would only look like success.
+    if matches!(failure, Failure::Read(_) | Failure::Pool(_)) && summary.jobs() > 0 {
+        summarize(summary, plan.quiet);
+    }
+    exit
+}
+
+fn tasks(args: TasksArgs) -> Exit {
+    let (launch, worker) = match plan::launch(args.worker, &lookup()) {
+        Ok(launch) => launch,
+        Err(message) => return refuse(&message),
+    };
+    let offered = match runtime() {
+        Ok(runtime) => runtime.block_on(offered(launch)),
+        Err(message) => return fail(&message),
+    };
+    let names = match offered {
+        Ok(names) => names,
+        Err(e) => return fail(&errors::pool(&e, &worker)),
+    };
+    let list: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(list.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => Exit::OK,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+        Err(e) => {
+            let failure = Failure::Write(WriteError::Failed(e));
+            let (message, exit) = errors::failure(&failure, &worker);
+            say(&message.map(|m| m.to_string()).unwrap_or_default());
+            exit
+        }
+    }
+}
+
+/// Starts one worker, asks what it offers, and lets it go.
+async fn offered(launch: Launch) -> Result<Vec<String>, PoolError> {
+    let mut config = PoolConfig::new(launch);
+    config.workers = 1;
+    let pool = Pool::start(config)?;
+    let offered = pool.tasks().await;
+    pool.shutdown().await.ok();
+    Ok(offered?.to_vec())
+}
+
+fn lookup() -> Lookup {
+    Lookup {
+        path: std::env::var_os("PATH"),
+        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+    }
+}
+
+fn runtime() -> Result<Runtime, Message> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            Message::new(format!(
+                "the run could not be started: {}",
+                text::reason(&e)
+            ))
+        })
+}
+
+fn summarize(summary: &Summary, quiet: bool) {
+    if quiet {
+        return;
+    }
+    // In a log, the line must be found among those of the jobs.
+    let prefix = if io::stderr().is_terminal() {
+        ""
+    } else {
+        "orchestrator: "
+    };
+    say(&format!("{prefix}{}\n", summary.line()));
+}
+
+fn refuse(message: &Message) -> Exit {
+    say(&message.to_string());
+    Exit::USAGE
+}
+
+fn fail(message: &Message) -> Exit {
+    say(&message.to_string());
+    Exit::RUN_FAILED
+}
+
+/// Writes to stderr at once. When that fails there is nobody left to be told.
+fn say(text: &str) {
+    io::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
+fn on_panic(info: &PanicHookInfo<'_>) {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let what = text.unwrap_or("panic");
+    let place = info
+        .location()
+        .map(|l| format!(" at {l}"))
+        .unwrap_or_default();
+    say(&format!(
+        "orchestrator: internal error: {what}{place} (please report)\n"
+    ));
+}

@@ -1,0 +1,14 @@
+//! Floor 4: talks to a person.
+//!
+//! Typed arguments ([`args`]) become a checked plan ([`plan`]), the plan is
+//! run, and what came of it becomes messages ([`errors`]) and an exit status
+//! ([`exit`]).
+
+mod args;
+mod errors;
+mod exit;
+mod main;
+mod plan;
+mod program;
+
+pub use main::main;

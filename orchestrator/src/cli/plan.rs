@@ -1,0 +1,287 @@
+//! The checked plan: whatever can be known to be wrong is told before a worker
+//! starts and before any input is read.
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZero;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::args::{FormatArg, InputArg, RunArgs, WorkerArgs};
+use super::errors::{Message, WorkerName};
+use super::program::Lookup;
+use crate::pool::{Launch, PoolConfig};
+use crate::run::batch::Config;
+use crate::run::sink::render::Format;
+use crate::run::source::jsonl::Shape;
+use crate::run::source::lines::Delimiter;
+use crate::run::source::template::{Template, TemplateError};
+use crate::run::source::work::Work;
+
+/// What `orchestrator run` will do.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The batch.
+    pub(crate) batch: Config,
+    /// Its worker, for messages.
+    pub(crate) worker: WorkerName,
+    /// Whether the summary is left out.
+    pub(crate) quiet: bool,
+}
+
+/// Checks what was asked for.
+///
+/// # Errors
+/// When it makes no sense, or a program that it needs is not there.
+pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
+    let RunArgs {
+        workers,
+        null,
+        keep_order,
+        worker,
+        task,
+        input,
+        format,
+        max_line,
+        quiet,
+        words,
+    } = args;
+    let work = work(task, input, words, lookup)?;
+    if null && input == InputArg::Jsonl {
+        return Err(Message::new("-0 and --input jsonl exclude each other")
+            .tip("objects end with a line feed: leave out -0"));
+    }
+    let format = format_for(&work, format)?;
+    let (launch, worker) = launch(worker, lookup)?;
+    let mut pool = PoolConfig::new(launch);
+    if let Some(workers) = workers {
+        pool.workers = NonZero::get(workers);
+    }
+    let delimiter = if null {
+        Delimiter::Nul
+    } else {
+        Delimiter::Newline
+    };
+    Ok(Plan {
+        batch: Config {
+            pool,
+            work,
+            delimiter,
+            max_line,
+            format,
+            keep_order: keep_order || format == Format::Value,
+        },
+        worker,
+        quiet,
+    })
+}
+
+fn work(
+    task: Option<String>,
+    input: InputArg,
+    words: Vec<OsString>,
+    lookup: &Lookup,
+) -> Result<Work, Message> {
+    let shape = match input {
+        InputArg::Lines => Shape::Argument,
+        InputArg::Jsonl => Shape::Record,
+    };
+    match (task, words.is_empty()) {
+        (Some(name), true) => Ok(Work::Task { name, shape }),
+        (Some(_), false) => Err(Message::new("a command and --task exclude each other")
+            .tip("to run a command for each line, leave out --task")
+            .tip("to give each line to a task, leave out the command; arguments for the worker \
+                  program are given with --worker-arg")),
+        (None, true) => Err(Message::new("nothing to do with the lines of standard input")
+            .tip("to run a command for each line:  orchestrator run -- gzip -9 {}")
+            .tip("to give each line to a task:     orchestrator run --worker PROGRAM --task NAME")),
+        (None, false) if input == InputArg::Jsonl => {
+            Err(Message::new("--input jsonl is for tasks: a command takes plain lines")
+                .tip("to give the arguments to a task, name it with --task instead of a command"))
+        }
+        (None, false) => command(words, lookup).map(Work::Command),
+    }
+}
+
+fn command(words: Vec<OsString>, lookup: &Lookup) -> Result<Template, Message> {
+    let words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
+    let template = Template::parse(&words).map_err(|TemplateError::Slot| {
+        Message::new("`{%}`, the number of the worker, is not offered yet")
+            .tip("`{#}` is the number of the job")
+    })?;
+    // With a place in it, every line names another program.
+    let Some(program) = template.program() else {
+        return Ok(template);
+    };
+    let path = lookup.find("command", OsStr::from_bytes(program))?;
+    Ok(template.with_program(path.into_os_string().into_vec()))
+}
+
+fn format_for(work: &Work, format: Option<FormatArg>) -> Result<Format, Message> {
+    let for_tasks = |name: &str| {
+        Err(Message::new(format!(
+            "--format {name} is for tasks: a command has no result"
+        ))
+        .tip("to get what commands print together with all that is known: --format jsonl"))
+    };
+    match (work, format) {
+        (Work::Command(_), None | Some(FormatArg::Text)) => Ok(Format::Text),
+        (Work::Task { .. }, None | Some(FormatArg::Result)) => Ok(Format::Result),
+        (Work::Task { .. }, Some(FormatArg::Value)) => Ok(Format::Value),
+        (_, Some(FormatArg::Jsonl)) => Ok(Format::Jsonl),
+        (Work::Command(_), Some(FormatArg::Value)) => for_tasks("value"),
+        (Work::Command(_), Some(FormatArg::Result)) => for_tasks("result"),
+        (Work::Task { .. }, Some(FormatArg::Text)) => Err(Message::new(
+            "--format text is for commands: a task gives values",
+        )
+        .tip("to get the bare values: --format value")),
+    }
+}
+
+/// How the workers are started.
+///
+/// # Errors
+/// When there is no such program.
+pub(crate) fn launch(args: WorkerArgs, lookup: &Lookup) -> Result<(Launch, WorkerName), Message> {
+    let Some(program) = args.worker else {
+        // The file that is running now, even if another one has taken its
+        // place meanwhile: no two versions in one run.
+        let launch = Launch {
+            program: "/proc/self/exe".into(),
+            args: vec!["worker".into()],
+            name: "orchestrator worker".into(),
+        };
+        return Ok((launch, WorkerName::Stock));
+    };
+    let path = lookup.find("worker", &program)?;
+    let name = program.to_string_lossy().into_owned();
+    let launch = Launch {
+        program: path,
+        args: args.worker_arg,
+        name: name.clone(),
+    };
+    Ok((launch, WorkerName::Named(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::tests::run;
+    use super::*;
+
+    fn lookup() -> Lookup {
+        Lookup {
+            path: Some("/usr/bin:/bin".into()),
+            cwd: "/".into(),
+        }
+    }
+
+    fn planned(words: &[&str]) -> Plan {
+        plan(run(words).unwrap(), &lookup()).unwrap()
+    }
+
+    fn refused(words: &[&str]) -> String {
+        plan(run(words).unwrap(), &lookup())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_command_is_resolved_once() {
+        let plan = planned(&["-j3", "-k", "-0", "sh", "-c", "true"]);
+        let Work::Command(template) = &plan.batch.work else {
+            panic!("{plan:?}")
+        };
+        let program = template.program().unwrap();
+        assert!(program.starts_with(b"/") && program.ends_with(b"/sh"));
+        assert_eq!(plan.batch.pool.workers, 3);
+        assert_eq!(plan.batch.delimiter, Delimiter::Nul);
+        assert_eq!(
+            (plan.batch.format, plan.batch.keep_order),
+            (Format::Text, true)
+        );
+        assert_eq!(plan.worker, WorkerName::Stock);
+        assert_eq!(plan.batch.pool.launch.args, ["worker"]);
+    }
+
+    #[test]
+    fn a_program_that_depends_on_the_line_is_not_looked_up() {
+        let plan = planned(&["./{}"]);
+        assert!(matches!(plan.batch.work, Work::Command(t) if t.program().is_none()));
+    }
+
+    #[test]
+    fn a_task_has_results() {
+        let plan = planned(&["--worker", "/bin/sh", "--worker-arg", "-x", "--task", "fib"]);
+        assert_eq!(
+            (plan.batch.format, plan.batch.keep_order),
+            (Format::Result, false)
+        );
+        assert_eq!(plan.batch.pool.launch.args, ["-x"]);
+        assert_eq!(plan.worker, WorkerName::Named("/bin/sh".into()));
+        let plan = planned(&["--task", "fib", "--format", "value", "--input", "jsonl"]);
+        assert_eq!(
+            (plan.batch.format, plan.batch.keep_order),
+            (Format::Value, true)
+        );
+        assert!(matches!(
+            plan.batch.work,
+            Work::Task {
+                shape: Shape::Record,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn what_makes_no_sense_says_what_would() {
+        for (words, what, tips) in [
+            (
+                &["--task", "t", "true"][..],
+                "a command and --task exclude each other",
+                2,
+            ),
+            (&[], "nothing to do with the lines of standard input", 2),
+            (
+                &["--input", "jsonl", "true"],
+                "--input jsonl is for tasks",
+                1,
+            ),
+            (
+                &["--format", "value", "true"],
+                "--format value is for tasks",
+                1,
+            ),
+            (
+                &["--format", "result", "true"],
+                "--format result is for tasks",
+                1,
+            ),
+            (
+                &["--format", "text", "--task", "t"],
+                "--format text is for commands",
+                1,
+            ),
+            (
+                &["-0", "--input", "jsonl", "--task", "t"],
+                "-0 and --input jsonl",
+                1,
+            ),
+            (
+                &["echo", "{%}"],
+                "`{%}`, the number of the worker, is not offered yet",
+                1,
+            ),
+        ] {
+            let said = refused(words);
+            assert!(said.starts_with(&format!("error: {what}")), "{said}");
+            assert_eq!(said.matches("\n  tip: ").count(), tips, "{said}");
+        }
+    }
+
+    #[test]
+    fn programs_that_are_not_there_are_told_before_anything_starts() {
+        assert!(
+            refused(&["nosuchprogram"]).starts_with("error: command `nosuchprogram` not found")
+        );
+        let said = refused(&["--worker", "./nosuch", "--task", "t"]);
+        assert_eq!(said, "error: worker `./nosuch` not found\n");
+    }
+}

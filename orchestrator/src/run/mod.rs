@@ -1,0 +1,16 @@
+//! Floor 3: one batch, one way: source → pool → sink.
+//!
+//! - [`source`]: bytes of standard input become lines, lines become jobs.
+//! - [`feed`]: hands jobs to the pool, as fast as it takes them.
+//! - [`batch`]: the loop in which everything meets.
+//! - [`sink`]: a job's end becomes bytes on stdout and stderr.
+//! - [`report`]: what the run came to, folded from the pool's events.
+//!
+//! Nothing here looks at the command line or chooses an exit code.
+
+pub(crate) mod batch;
+mod feed;
+pub(crate) mod report;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod text;

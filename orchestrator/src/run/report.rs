@@ -1,0 +1,189 @@
+//! What a run came to: a fold over the pool's events, and one line about it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+
+use super::text;
+use crate::pool::EventKind;
+use crate::scheduler::Verdict;
+
+/// When the run began, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// By the calendar; only ever printed.
+    pub(crate) wall: SystemTime,
+    steady: Instant,
+}
+
+impl Clock {
+    /// Begins now.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clocks of a run, for printing"
+    )]
+    pub(crate) fn start() -> Clock {
+        Clock {
+            wall: SystemTime::now(),
+            steady: Instant::now(),
+        }
+    }
+
+    /// How long ago that was.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.steady.elapsed()
+    }
+}
+
+/// CPU time of this process and of all children that have ended.
+pub(crate) fn cpu_time() -> Duration {
+    let of = |who| {
+        getrusage(who).map_or(Duration::ZERO, |used| {
+            time(used.user_time()) + time(used.system_time())
+        })
+    };
+    of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
+}
+
+fn time(value: TimeVal) -> Duration {
+    Duration::new(
+        value.tv_sec().unsigned_abs(),
+        value.tv_usec().unsigned_abs() as u32 * 1000,
+    )
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Jobs whose verdict is `ok`.
+    pub(crate) succeeded: u64,
+    /// All others, lines that were no job included.
+    pub(crate) failed: u64,
+    /// How many workers there were.
+    pub(crate) workers: usize,
+    /// From start to end.
+    pub(crate) wall: Duration,
+    /// CPU time of the orchestrator, its workers and their jobs.
+    pub(crate) cpu: Duration,
+}
+
+impl Summary {
+    /// Takes one event of the pool into account.
+    pub(crate) fn observe(&mut self, event: &EventKind) {
+        if let EventKind::JobDone { verdict, .. } = event {
+            match verdict {
+                Verdict::Ok => self.succeeded += 1,
+                _ => self.failed += 1,
+            }
+        }
+    }
+
+    /// A line of the input was no job, so the pool never saw it.
+    pub(crate) fn refused(&mut self) {
+        self.failed += 1;
+    }
+
+    /// A job that succeeded gave a result that cannot be shown.
+    pub(crate) fn spoiled(&mut self) {
+        self.succeeded = self.succeeded.saturating_sub(1);
+        self.failed += 1;
+    }
+
+    /// All jobs that have ended.
+    pub(crate) fn jobs(&self) -> u64 {
+        self.succeeded + self.failed
+    }
+
+    /// The run on one line.
+    pub(crate) fn line(&self) -> String {
+        let jobs = self.jobs();
+        if jobs == 0 {
+            return "no jobs: standard input was empty".into();
+        }
+        let seconds = self.wall.as_secs_f64().max(1e-6);
+        let rate = jobs as f64 / seconds;
+        let rate = if rate < 10.0 {
+            format!("{rate:.1}")
+        } else {
+            text::count(rate.round() as u64)
+        };
+        let result = if self.failed == 0 {
+            format!("{} succeeded", text::counted(jobs, "job"))
+        } else {
+            format!(
+                "{} of {} succeeded, {} failed,",
+                text::count(self.succeeded),
+                text::counted(jobs, "job"),
+                text::count(self.failed)
+            )
+        };
+        format!(
+            "{result} in {} ({rate}/s, {}, CPU {:.0}%)",
+            text::duration(self.wall),
+            text::counted(self.workers as u64, "worker"),
+            self.cpu.as_secs_f64() / seconds * 100.0,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{JobId, Usage};
+
+    use super::*;
+
+    fn done(verdict: Verdict) -> EventKind {
+        EventKind::JobDone {
+            job: JobId(1),
+            verdict,
+            usage: Usage::default(),
+            attempts: 1,
+        }
+    }
+
+    fn summary(succeeded: u64, failed: u64) -> Summary {
+        Summary {
+            succeeded,
+            failed,
+            workers: 4,
+            wall: Duration::from_secs(90),
+            cpu: Duration::from_millis(352_800),
+        }
+    }
+
+    #[test]
+    fn the_line_says_what_matters() {
+        assert_eq!(
+            summary(10_000, 0).line(),
+            "10,000 jobs succeeded in 1m 30s (111/s, 4 workers, CPU 392%)"
+        );
+        assert_eq!(
+            summary(9_991, 9).line(),
+            "9,991 of 10,000 jobs succeeded, 9 failed, in 1m 30s (111/s, 4 workers, CPU 392%)"
+        );
+        let one = Summary {
+            workers: 1,
+            ..summary(1, 0)
+        };
+        assert_eq!(
+            one.line(),
+            "1 job succeeded in 1m 30s (0.0/s, 1 worker, CPU 392%)"
+        );
+        assert_eq!(
+            Summary::default().line(),
+            "no jobs: standard input was empty"
+        );
+    }
+
+    #[test]
+    fn every_job_is_counted_once() {
+        let mut summary = Summary::default();
+        summary.observe(&done(Verdict::Ok));
+        summary.observe(&done(Verdict::Ok));
+        summary.observe(&done(Verdict::Crashed));
+        summary.refused();
+        summary.spoiled();
+        assert_eq!((summary.succeeded, summary.failed), (1, 3));
+    }
+}

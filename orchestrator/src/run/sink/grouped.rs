@@ -1,0 +1,165 @@
+//! What a job printed, as one piece: its stdout to stdout, its stderr to
+//! stderr. Nothing is added but one line on stderr when a job ended in a way
+//! that its own output cannot tell.
+
+use std::io;
+
+use protocol::TaskError;
+
+use super::render::{Entry, Format, Rendered, Renderer};
+use crate::pool::{Capture, JobReport};
+use crate::run::source::work::{self, Ticket};
+use crate::run::text;
+use crate::scheduler::Verdict;
+
+/// Renders a job's end as what it printed.
+pub(super) fn render(
+    renderer: &Renderer,
+    ticket: &Ticket,
+    report: JobReport,
+) -> io::Result<Rendered> {
+    let complaint = complaint(renderer, ticket, report.verdict, report.error.as_ref());
+    let entry = Entry {
+        out: report.stdout,
+        err: with_line(renderer, report.stderr, complaint)?,
+    };
+    Ok(Rendered {
+        entry,
+        spoiled: false,
+    })
+}
+
+/// Adds a line of ours behind what a job printed.
+pub(super) fn with_line(
+    renderer: &Renderer,
+    mut printed: Capture,
+    line: Option<String>,
+) -> io::Result<Capture> {
+    let Some(line) = line else {
+        return Ok(printed);
+    };
+    let mut last = None;
+    printed.for_each(|piece| {
+        last = piece.last().copied().or(last);
+        Ok(())
+    })?;
+    if last.is_some_and(|byte| byte != b'\n') {
+        printed.push(&renderer.room, b"\n")?;
+    }
+    printed.push(&renderer.room, format!("{line}\n").as_bytes())?;
+    Ok(printed)
+}
+
+/// The line for an end that does not speak for itself: not by its own output,
+/// as a command that gives a status, and not by the entry on stdout, as a task
+/// whose error stands there.
+pub(super) fn complaint(
+    renderer: &Renderer,
+    ticket: &Ticket,
+    verdict: Verdict,
+    error: Option<&TaskError>,
+) -> Option<String> {
+    match verdict {
+        Verdict::Ok => return None,
+        Verdict::Failed(_) if renderer.format != Format::Value => return None,
+        _ => {}
+    }
+    let (subject, what) = match &renderer.task {
+        Some(task) => (format!("task {}", text::quoted(task)), String::new()),
+        None => {
+            let argv = work::argv(&ticket.input);
+            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
+            (
+                "command".into(),
+                format!(": {}", text::quoted(words.join(&b' '))),
+            )
+        }
+    };
+    let id = ticket.id.as_deref();
+    let id = id.map(|id| format!(" (id {})", text::escaped(id.as_bytes())));
+    Some(format!(
+        "error: {} {}{}: {subject} {}{what}",
+        renderer.delimiter.unit(),
+        ticket.line,
+        id.unwrap_or_default(),
+        predicate(verdict, error),
+    ))
+}
+
+/// What happened, with the reason if there is one.
+pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
+    let said = error.map(|e| text::escaped(e.to_string().as_bytes()));
+    match (verdict, said) {
+        (Verdict::Signaled(signal), None) => format!("was ended by {}", text::signal(signal)),
+        (Verdict::SpawnError(errno), None) => {
+            format!("could not be started: {}", text::errno(errno))
+        }
+        (Verdict::SpawnError(_), Some(said)) => format!("could not be started: {said}"),
+        // "panicked: …" is a predicate already.
+        (Verdict::Failed(_), Some(said)) if error.is_some_and(|e| e.panicked) => said,
+        (Verdict::Failed(_), Some(said)) => format!("failed: {said}"),
+        (verdict, Some(said)) => format!("{verdict}: {said}"),
+        (verdict, None) => verdict.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render::tests::{renderer, report, shown, ticket};
+    use super::*;
+
+    fn text(verdict: Verdict, out: &[u8], err: &[u8]) -> (String, String) {
+        let renderer = renderer(Format::Text, None);
+        let report = report(&renderer, verdict, out, err);
+        let ticket = ticket(&[b"/bin/x", b"a\x1b b"]);
+        shown(&renderer, &ticket, report)
+    }
+
+    #[test]
+    fn output_is_passed_on_unchanged() {
+        assert_eq!(
+            text(Verdict::Ok, b"a\nb", b"c"),
+            ("a\nb".into(), "c".into())
+        );
+        assert_eq!(
+            text(Verdict::Failed(3), b"", b"no\n"),
+            (String::new(), "no\n".into())
+        );
+    }
+
+    #[test]
+    fn ends_that_are_silent_get_a_line() {
+        let (out, err) = text(Verdict::Signaled(11), b"half", b"half");
+        assert_eq!(out, "half");
+        assert_eq!(
+            err,
+            "half\nerror: line 4: command was ended by SIGSEGV: `/bin/x a\\u{1b} b`\n"
+        );
+        let (_, err) = text(Verdict::SpawnError(13), b"", b"");
+        assert_eq!(
+            err,
+            "error: line 4: command could not be started: permission denied: \
+             `/bin/x a\\u{1b} b`\n"
+        );
+    }
+
+    #[test]
+    fn reasons_are_given() {
+        let error = TaskError {
+            panicked: true,
+            location: Some("a.rs:1:2".into()),
+            ..TaskError::new("boom")
+        };
+        let said = |verdict| predicate(verdict, Some(&error));
+        assert_eq!(said(Verdict::Failed(101)), "panicked: boom (at a.rs:1:2)");
+        let error = TaskError::new("killed by SIGKILL");
+        assert_eq!(
+            predicate(Verdict::Crashed, Some(&error)),
+            "crashed its worker: killed by SIGKILL"
+        );
+        assert_eq!(
+            predicate(Verdict::Failed(1), Some(&error)),
+            "failed: killed by SIGKILL"
+        );
+    }
+}

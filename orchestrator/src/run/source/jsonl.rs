@@ -1,0 +1,206 @@
+//! Lines that are JSON: a task's argument, or an object with an id and the
+//! argument.
+//!
+//! The syntax is checked here, where the line number is known, so that the
+//! answer to a typing error can point at it. The argument itself stays text:
+//! only the task knows its type.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// What a line holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The argument.
+    Argument,
+    /// `{"id": …, "args": …}`.
+    Record,
+}
+
+/// A line that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    /// The id as it was written: a JSON string or number.
+    pub(crate) id: Option<Box<str>>,
+    /// The argument as JSON text.
+    pub(crate) args: Bytes,
+}
+
+/// Why a line was not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadJson {
+    /// What is wrong, as the end of a sentence.
+    pub(crate) what: String,
+    /// Where, in bytes from 1; absent when the text is valid JSON, but not a
+    /// job.
+    pub(crate) column: Option<usize>,
+}
+
+/// Only what a job may say; anything else is a mistake to be told.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+}
+
+/// Reads a line; `None` when it is blank.
+///
+/// # Errors
+/// When it is not valid JSON or not of this shape.
+pub(crate) fn parse(shape: Shape, line: &Bytes) -> Result<Option<Parsed>, BadJson> {
+    if line
+        .iter()
+        .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
+    {
+        return Ok(None);
+    }
+    // Checked as a whole first: for a syntax error inside a record this gives
+    // the same column, and what remains can only be a wrong record.
+    let whole: &RawValue = serde_json::from_slice(line).map_err(|e| bad_json(&e, line))?;
+    let whole = whole.get();
+    if shape == Shape::Argument {
+        return Ok(Some(Parsed {
+            id: None,
+            args: line.slice_ref(whole.as_bytes()),
+        }));
+    }
+    if !whole.starts_with('{') {
+        return Err(not_a_job("it is not a JSON object"));
+    }
+    let record: Record<'_> = serde_json::from_str(whole).map_err(|e| not_a_job(&bare(&e)))?;
+    let id = record.id.map(RawValue::get);
+    if id.is_some_and(|id| !id.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())) {
+        return Err(not_a_job("`id` is neither a string nor a number"));
+    }
+    let args = record.args.map_or_else(
+        || Bytes::from_static(b"null"),
+        |args| line.slice_ref(args.get().as_bytes()),
+    );
+    Ok(Some(Parsed {
+        id: id.map(Box::from),
+        args,
+    }))
+}
+
+fn not_a_job(why: &str) -> BadJson {
+    BadJson {
+        what: why.to_owned(),
+        column: None,
+    }
+}
+
+fn bad_json(error: &serde_json::Error, line: &[u8]) -> BadJson {
+    // The parser looks at the encoding of a whole string at a time.
+    if let Err(e) = std::str::from_utf8(line) {
+        return BadJson {
+            what: "invalid UTF-8".to_owned(),
+            column: Some(e.valid_up_to() + 1),
+        };
+    }
+    let what = match line {
+        [0xef, 0xbb, 0xbf, ..] => "it begins with a byte-order mark".to_owned(),
+        _ => bare(error),
+    };
+    // At an unexpected end serde_json names the last column that there is;
+    // what is missing belongs behind it.
+    let behind = usize::from(error.classify() == Category::Eof);
+    BadJson {
+        what,
+        column: Some((error.column() + behind).max(1)),
+    }
+}
+
+/// What the parser says without the position, which it counts within a line.
+fn bare(error: &serde_json::Error) -> String {
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(line: &str) -> Result<Option<Parsed>, BadJson> {
+        parse(Shape::Record, &Bytes::copy_from_slice(line.as_bytes()))
+    }
+
+    fn argument(line: &[u8]) -> Result<Option<Parsed>, BadJson> {
+        parse(Shape::Argument, &Bytes::copy_from_slice(line))
+    }
+
+    #[test]
+    fn an_argument_is_passed_on_as_it_was_written() {
+        for text in ["40", "{\"a\": [1.50, 1e400]}", "\"\\u00e4\"", "null"] {
+            let parsed = argument(format!("  {text}\r").as_bytes()).unwrap().unwrap();
+            assert_eq!(parsed.args, text);
+            assert_eq!(parsed.id, None);
+        }
+    }
+
+    #[test]
+    fn a_record_gives_id_and_argument() {
+        let parsed = record(r#"{"id": "a b", "args": {"n": 1}}"#)
+            .unwrap()
+            .unwrap();
+        assert_eq!(parsed.id.as_deref(), Some("\"a b\""));
+        assert_eq!(parsed.args, r#"{"n": 1}"#);
+        let parsed = record(r#"{"id":12345678901234567890123}"#)
+            .unwrap()
+            .unwrap();
+        assert_eq!(parsed.id.as_deref(), Some("12345678901234567890123"));
+        assert_eq!(parsed.args, "null");
+        let parsed = record(r#"{"id":null,"args":null}"#).unwrap().unwrap();
+        assert_eq!((parsed.id, &parsed.args[..]), (None, &b"null"[..]));
+    }
+
+    #[test]
+    fn blank_lines_are_no_jobs() {
+        assert_eq!(argument(b"").unwrap(), None);
+        assert_eq!(argument(b" \t\r").unwrap(), None);
+    }
+
+    #[test]
+    fn syntax_errors_have_a_column() {
+        for (line, what, column) in [
+            (&b"{\"n\": }"[..], "expected value", 7),
+            (b"a.png", "expected value", 1),
+            (b"[1 2]", "expected `,` or `]`", 4),
+            (b"{\"n\": 1", "EOF while parsing an object", 8),
+            (b"1 2", "trailing characters", 3),
+            (b"\xef\xbb\xbf1", "it begins with a byte-order mark", 1),
+            (b"\"\xff\"", "invalid UTF-8", 2),
+        ] {
+            let error = argument(line).unwrap_err();
+            assert_eq!(error.what, what, "{line:?}");
+            assert_eq!(error.column, Some(column), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_records_say_what_is_wrong() {
+        for (line, what) in [
+            ("[1, 2]", "it is not a JSON object"),
+            (r#"{"id": [1]}"#, "`id` is neither a string nor a number"),
+            (
+                r#"{"agrs": 1}"#,
+                "unknown field `agrs`, expected `id` or `args`",
+            ),
+            (r#"{"id": 1, "id": 2}"#, "duplicate field `id`"),
+        ] {
+            let error = record(line).unwrap_err();
+            assert_eq!((error.what.as_str(), error.column), (what, None));
+        }
+        assert_eq!(record(r#"{"id": }"#).unwrap_err().column, Some(8));
+    }
+
+    #[test]
+    fn deep_nesting_does_not_overflow_the_stack() {
+        assert!(argument(&vec![b'['; 1 << 20]).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! Where jobs come from: bytes of standard input become lines ([`lines`]), a
+//! line becomes a job ([`work`]) by way of an argument template ([`template`])
+//! or as JSON ([`jsonl`]).
+
+pub(crate) mod jsonl;
+pub(crate) mod lines;
+pub(crate) mod template;
+pub(crate) mod work;

@@ -1,0 +1,278 @@
+//! The words of a command with places for the line: `sha256sum {}`.
+//!
+//! The words become an argument vector, never text for a shell, so no byte of
+//! a line is ever read as program text. Replacement is a single pass over each
+//! word: what a line puts in is not looked at again, even when it holds `{}`.
+//!
+//! The places and their meanings are GNU parallel's; extensions and directory
+//! names are cut by bytes, since file names need not be UTF-8.
+
+/// A command with places for the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    words: Vec<Vec<Part>>,
+}
+
+/// A piece of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(Vec<u8>),
+    Place(Place),
+}
+
+/// What of a line is put in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// `{}`: the line.
+    Line,
+    /// `{.}`: without its last extension; a dot in a directory is none.
+    NoExtension,
+    /// `{/}`: what comes after the last slash.
+    Base,
+    /// `{//}`: the directory, `.` when there is none.
+    Directory,
+    /// `{/.}`: what comes after the last slash, without its last extension.
+    BaseNoExtension,
+    /// `{#}`: the job's number, from 1.
+    Number,
+}
+
+const PLACES: [(&[u8], Place); 6] = [
+    (b"{}", Place::Line),
+    (b"{.}", Place::NoExtension),
+    (b"{/}", Place::Base),
+    (b"{//}", Place::Directory),
+    (b"{/.}", Place::BaseNoExtension),
+    (b"{#}", Place::Number),
+];
+
+/// GNU parallel's place for the job slot, which would otherwise pass for an
+/// ordinary word and silently do the wrong thing.
+const SLOT: &[u8] = b"{%}";
+
+/// Why words are no template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TemplateError {
+    /// There is `{%}`.
+    Slot,
+}
+
+impl Template {
+    /// Finds the places in these words. When there is none, `{}` is added as
+    /// the last word.
+    ///
+    /// # Errors
+    /// When a word holds a place that is not offered.
+    pub(crate) fn parse<W: AsRef<[u8]>>(words: &[W]) -> Result<Template, TemplateError> {
+        if words
+            .iter()
+            .any(|word| memchr::memmem::find(word.as_ref(), SLOT).is_some())
+        {
+            return Err(TemplateError::Slot);
+        }
+        let mut words: Vec<Vec<Part>> = words.iter().map(|w| parse_word(w.as_ref())).collect();
+        let is_place = |part: &Part| matches!(part, Part::Place(_));
+        if !words.iter().flatten().any(is_place) {
+            words.push(vec![Part::Place(Place::Line)]);
+        }
+        Ok(Template { words })
+    }
+
+    /// The program, when it is the same for every line.
+    pub(crate) fn program(&self) -> Option<&[u8]> {
+        match self.words.first()?.as_slice() {
+            [Part::Literal(name)] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The same with another program.
+    pub(crate) fn with_program(mut self, program: Vec<u8>) -> Template {
+        if let Some(first) = self.words.first_mut() {
+            *first = vec![Part::Literal(program)];
+        }
+        self
+    }
+
+    /// The argument vector for a line.
+    pub(crate) fn fill(&self, line: &[u8], number: u64) -> Vec<Vec<u8>> {
+        let fill_word = |parts: &Vec<Part>| {
+            let mut word = Vec::new();
+            for part in parts {
+                match part {
+                    Part::Literal(bytes) => word.extend_from_slice(bytes),
+                    Part::Place(place) => place.fill(line, number, &mut word),
+                }
+            }
+            word
+        };
+        self.words.iter().map(fill_word).collect()
+    }
+}
+
+impl Place {
+    fn fill(self, line: &[u8], number: u64, word: &mut Vec<u8>) {
+        match self {
+            Place::Line => word.extend_from_slice(line),
+            Place::NoExtension => word.extend_from_slice(no_extension(line)),
+            Place::Base => word.extend_from_slice(base(line)),
+            Place::Directory => word.extend_from_slice(directory(line)),
+            Place::BaseNoExtension => word.extend_from_slice(no_extension(base(line))),
+            Place::Number => word.extend_from_slice(number.to_string().as_bytes()),
+        }
+    }
+}
+
+fn parse_word(word: &[u8]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut literal = Vec::new();
+    let mut rest = word;
+    while let Some(&first) = rest.first() {
+        // No place is the beginning of another one, so at most one fits.
+        match PLACES.iter().find(|(text, _)| rest.starts_with(text)) {
+            Some((text, place)) => {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                parts.push(Part::Place(*place));
+                rest = &rest[text.len()..];
+            }
+            None => {
+                literal.push(first);
+                rest = &rest[1..];
+            }
+        }
+    }
+    if !literal.is_empty() || parts.is_empty() {
+        parts.push(Part::Literal(literal));
+    }
+    parts
+}
+
+/// Without the last dot and what follows, unless nothing or a slash follows.
+fn no_extension(path: &[u8]) -> &[u8] {
+    match memchr::memrchr2(b'.', b'/', path) {
+        Some(dot) if path[dot] == b'.' && dot + 1 < path.len() => &path[..dot],
+        _ => path,
+    }
+}
+
+fn base(path: &[u8]) -> &[u8] {
+    memchr::memrchr(b'/', path).map_or(path, |slash| &path[slash + 1..])
+}
+
+/// As `dirname(1)` says: slashes at the end count for nothing.
+fn directory(path: &[u8]) -> &[u8] {
+    let trimmed = trim_slashes(path);
+    if trimmed.is_empty() {
+        return if path.is_empty() { b"." } else { b"/" };
+    }
+    match memchr::memrchr(b'/', trimmed) {
+        None => b".",
+        Some(slash) => match trim_slashes(&trimmed[..slash]) {
+            b"" => b"/",
+            directory => directory,
+        },
+    }
+}
+
+fn trim_slashes(path: &[u8]) -> &[u8] {
+    let end = path
+        .iter()
+        .rposition(|&b| b != b'/')
+        .map_or(0, |last| last + 1);
+    &path[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fill(words: &[&str], line: &str) -> Vec<String> {
+        let argv = Template::parse(words).unwrap().fill(line.as_bytes(), 7);
+        argv.into_iter()
+            .map(|w| String::from_utf8(w).unwrap())
+            .collect()
+    }
+
+    fn one(word: &str, line: &str) -> String {
+        fill(&["x", word], line).remove(1)
+    }
+
+    #[test]
+    fn the_line_goes_where_the_braces_are() {
+        assert_eq!(
+            fill(&["cp", "{}", "{}.bak"], "a b"),
+            ["cp", "a b", "a b.bak"]
+        );
+        assert_eq!(fill(&["gzip", "-9"], "a"), ["gzip", "-9", "a"]);
+        assert_eq!(fill(&["echo", "{#}"], "a"), ["echo", "7"]);
+        assert_eq!(fill(&["{}"], "true"), ["true"]);
+        assert_eq!(fill(&["echo", ""], "a"), ["echo", "", "a"]);
+    }
+
+    #[test]
+    fn gnu_forms_have_gnu_meanings() {
+        for (line, no_ext, base, dir, base_no_ext) in [
+            (
+                "dir/file.tar.gz",
+                "dir/file.tar",
+                "file.tar.gz",
+                "dir",
+                "file.tar",
+            ),
+            ("sub.dir/file", "sub.dir/file", "file", "sub.dir", "file"),
+            ("file", "file", "file", ".", "file"),
+            ("/file.c", "/file", "file.c", "/", "file"),
+            ("a//b.c", "a//b", "b.c", "a", "b"),
+            ("a/b/", "a/b/", "", "a", ""),
+            ("foo.", "foo.", "foo.", ".", "foo."),
+            (".bashrc", "", ".bashrc", ".", ""),
+            ("", "", "", ".", ""),
+            ("/", "/", "", "/", ""),
+        ] {
+            assert_eq!(one("{.}", line), no_ext, "{{.}} of {line:?}");
+            assert_eq!(one("{/}", line), base, "{{/}} of {line:?}");
+            assert_eq!(one("{//}", line), dir, "{{//}} of {line:?}");
+            assert_eq!(one("{/.}", line), base_no_ext, "{{/.}} of {line:?}");
+        }
+    }
+
+    #[test]
+    fn other_braces_are_text() {
+        assert_eq!(one("{ }{a}{{}}{", "X"), "{ }{a}{X}{");
+        assert_eq!(one("${}", "HOME"), "$HOME");
+    }
+
+    #[test]
+    fn the_slot_is_refused() {
+        assert_eq!(Template::parse(&["x", "a{%}"]), Err(TemplateError::Slot));
+    }
+
+    #[test]
+    fn a_program_without_places_can_be_replaced() {
+        let template = Template::parse(&["ls", "{}"]).unwrap();
+        assert_eq!(template.program(), Some(&b"ls"[..]));
+        let template = template.with_program(b"/bin/ls".to_vec());
+        assert_eq!(template.fill(b"a", 1), [b"/bin/ls".to_vec(), b"a".to_vec()]);
+        assert_eq!(Template::parse(&["./{}"]).unwrap().program(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_arrive_as_they_are(line in prop::collection::vec(any::<u8>(), 0..100)) {
+            let argv = Template::parse(&["x", "{}", "a{}b{}"]).unwrap().fill(&line, 1);
+            prop_assert_eq!(&argv[1], &line);
+            let twice = [b"a", &line[..], b"b", &line[..]].concat();
+            prop_assert_eq!(&argv[2], &twice);
+        }
+
+        #[test]
+        fn what_was_put_in_is_not_looked_at_again(line in "[{}./#%a]{0,12}") {
+            prop_assert_eq!(one("<{}>", &line), format!("<{line}>"));
+            prop_assert_eq!(one("{//}", &line), String::from_utf8_lossy(directory(line.as_bytes())));
+        }
+    }
+}

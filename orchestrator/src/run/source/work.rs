@@ -1,0 +1,251 @@
+//! What is done with a line: it fills a command's template, or it is the
+//! argument of a task. The outcome is a job for the pool and the [`Ticket`]
+//! that stays here, or the reason why the line is no job.
+
+use bytes::Bytes;
+use protocol::{CommandSpec, Encoding, Program};
+use serde_bytes::ByteBuf;
+
+use super::jsonl::{self, BadJson, Shape};
+use super::lines::{Content, Delimiter, Line};
+use super::template::Template;
+use crate::pool::Job;
+use crate::run::text;
+
+/// What is done with every line of this run.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// Run a command.
+    Command(Template),
+    /// Call a task.
+    Task {
+        /// Its name.
+        name: String,
+        /// What a line holds.
+        shape: Shape,
+    },
+}
+
+/// What is remembered of a job while the pool has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    /// Its place among the jobs of the run, from 1. Every number has exactly
+    /// one entry in the output.
+    pub(crate) seq: u64,
+    /// The line that it comes from, from 1; blank lines count here only.
+    pub(crate) line: u64,
+    /// The id that the input gave it, as JSON text.
+    pub(crate) id: Option<Box<str>>,
+    /// Its input as the worker gets it; shared with the pool, not copied.
+    pub(crate) input: Bytes,
+}
+
+/// Why a line is no job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What is wrong, one line.
+    pub(crate) what: String,
+    /// The place that is wrong: lines to be shown as they are.
+    pub(crate) place: Vec<String>,
+    /// What to do about it.
+    pub(crate) tip: Option<&'static str>,
+}
+
+const TIP_ARGUMENT: &str = "give one JSON value per line; to run a command for each plain line instead, \
+     put it after `--`";
+const TIP_RECORD: &str = "a job looks like this: {\"id\": \"a\", \"args\": 40}";
+const TIP_TOO_LONG: &str = "raise the limit with --max-line, or pass a file name";
+const TIP_NUL: &str = "no argument can hold one; use -0 if the items are separated by zero bytes";
+
+/// A line that is no job, and the ticket under which to say so.
+pub(crate) type Refused = (Ticket, Box<Refusal>);
+
+/// Makes a job of a line; `None` when a blank line stands for nothing.
+///
+/// # Errors
+/// When the line is no job.
+pub(crate) fn prepare(
+    work: &Work,
+    delimiter: Delimiter,
+    limit: u64,
+    seq: u64,
+    line: &Line,
+) -> Result<Option<(Ticket, Job)>, Refused> {
+    let mut ticket = Ticket {
+        seq,
+        line: line.number,
+        id: None,
+        input: Bytes::new(),
+    };
+    let place = format!("{} {} of standard input", delimiter.unit(), line.number);
+    let made = match (&line.content, work) {
+        (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
+        (Content::Whole(bytes), Work::Command(template)) => {
+            command(template, bytes, seq, &place).map(Some)
+        }
+        (Content::Whole(bytes), Work::Task { name, shape }) => jsonl::parse(*shape, bytes)
+            .map(|parsed| {
+                parsed.map(|parsed| {
+                    ticket.id = parsed.id;
+                    Job {
+                        task: name.clone().into(),
+                        input: parsed.args,
+                        encoding: Encoding::Json,
+                    }
+                })
+            })
+            .map_err(|e| bad_line(&place, line.number, bytes, *shape, e)),
+    };
+    match made {
+        Ok(None) => Ok(None),
+        Ok(Some(job)) => {
+            ticket.input = job.input.clone();
+            Ok(Some((ticket, job)))
+        }
+        Err(refusal) => Err((ticket, Box::new(refusal))),
+    }
+}
+
+fn command(template: &Template, line: &[u8], seq: u64, place: &str) -> Result<Job, Refusal> {
+    if memchr::memchr(0, line).is_some() {
+        return Err(Refusal {
+            what: format!("{place} holds a zero byte: {}", text::quoted(line)),
+            place: Vec::new(),
+            tip: Some(TIP_NUL),
+        });
+    }
+    let argv = template.fill(line, seq);
+    let argv = argv.into_iter().map(ByteBuf::from).collect();
+    Job::command(&CommandSpec::new(Program::Argv(argv))).map_err(|e| Refusal {
+        what: format!("{place} is not a job: {e}"),
+        place: Vec::new(),
+        tip: None,
+    })
+}
+
+fn too_long(place: &str, start: &[u8], length: u64, limit: u64) -> Refusal {
+    Refusal {
+        what: format!(
+            "{place} is longer than the limit of {} ({})",
+            text::size(limit),
+            text::counted(length, "byte")
+        ),
+        place: vec![format!("it begins with {}", text::quoted(start))],
+        tip: Some(TIP_TOO_LONG),
+    }
+}
+
+fn bad_line(place: &str, number: u64, line: &[u8], shape: Shape, error: BadJson) -> Refusal {
+    let tip = Some(match shape {
+        Shape::Argument => TIP_ARGUMENT,
+        Shape::Record => TIP_RECORD,
+    });
+    let margin = format!("{number} | ");
+    let indent = " ".repeat(margin.len() - 2);
+    let (shown, caret) = text::excerpt(line, error.column.unwrap_or(1));
+    let mut lines = vec![format!("{margin}{shown}")];
+    let what = match error.column {
+        Some(column) => {
+            lines.push(format!("{indent}| {}^", " ".repeat(caret)));
+            let what = error.what;
+            format!("{place} is not valid JSON: {what} at column {column}")
+        }
+        None => format!("{place} is not a job: {}", error.what),
+    };
+    Refusal {
+        what,
+        place: lines,
+        tip,
+    }
+}
+
+/// The argument vector in a job's input.
+pub(crate) fn argv(input: &Bytes) -> Vec<ByteBuf> {
+    let spec: Result<CommandSpec, _> = Encoding::Bincode.decode(input);
+    match spec.map(|spec| spec.program) {
+        Ok(Program::Argv(argv)) => argv,
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: u64, bytes: &'static [u8]) -> Line {
+        Line {
+            number,
+            content: Content::Whole(Bytes::from_static(bytes)),
+        }
+    }
+
+    fn task(shape: Shape) -> Work {
+        Work::Task {
+            name: "fib".into(),
+            shape,
+        }
+    }
+
+    fn refused(work: &Work, line: &Line) -> Box<Refusal> {
+        prepare(work, Delimiter::Newline, 1 << 20, 1, line)
+            .unwrap_err()
+            .1
+    }
+
+    #[test]
+    fn a_line_fills_the_template() {
+        let work = Work::Command(Template::parse(&["wc", "{}"]).unwrap());
+        let line = line(3, b"a\xff");
+        let (ticket, job) = prepare(&work, Delimiter::Newline, 9, 2, &line)
+            .unwrap()
+            .unwrap();
+        assert_eq!((ticket.seq, ticket.line, &ticket.id), (2, 3, &None));
+        assert_eq!(job.task, "command");
+        let argv = argv(&ticket.input);
+        assert_eq!(
+            argv,
+            [ByteBuf::from("wc"), ByteBuf::from(b"a\xff".to_vec())]
+        );
+    }
+
+    #[test]
+    fn bad_json_is_shown_with_a_caret() {
+        let refusal = refused(&task(Shape::Argument), &line(3, b"{\"n\": }"));
+        assert_eq!(
+            refusal.what,
+            "line 3 of standard input is not valid JSON: expected value at column 7"
+        );
+        assert_eq!(refusal.place, ["3 | {\"n\": }", "  |       ^"]);
+        assert!(refusal.tip.is_some());
+    }
+
+    #[test]
+    fn a_wrong_record_is_shown_without_a_caret() {
+        let refusal = refused(&task(Shape::Record), &line(3, b"{\"agrs\": 1}"));
+        assert_eq!(
+            refusal.what,
+            "line 3 of standard input is not a job: unknown field `agrs`, expected `id` or `args`"
+        );
+        assert_eq!(refusal.place.len(), 1);
+    }
+
+    #[test]
+    fn lines_that_no_command_can_take_are_refused() {
+        let work = Work::Command(Template::parse(&["wc"]).unwrap());
+        assert_eq!(
+            refused(&work, &line(1, b"a\0b")).what,
+            "line 1 of standard input holds a zero byte: `a\\u{0}b`"
+        );
+        let long = Line {
+            number: 2,
+            content: Content::TooLong {
+                start: Bytes::from_static(b"xx"),
+                length: 3_000_000,
+            },
+        };
+        assert_eq!(
+            refused(&work, &long).what,
+            "line 2 of standard input is longer than the limit of 1 MiB (3,000,000 bytes)"
+        );
+    }
+}
