@@ -55,7 +55,7 @@ pub(crate) enum Command {
                       orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
 )]
 pub(crate) struct RunArgs {
-    /// How many worker processes [default: the CPUs this process may use] [also: --jobs, -P]
+    /// How many worker processes [default: the CPUs this process may use]
     #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N", value_parser = workers)]
     pub(crate) workers: Option<NonZero<usize>>,
 

@@ -62,10 +62,10 @@ fn run(args: RunArgs) -> Exit {
     let summary = &outcome.summary;
     let Some(failure) = outcome.failure else {
         summarize(summary, plan.quiet);
-        return if summary.failed > 0 {
-            Exit::JOBS_FAILED
-        } else {
+        return if summary.succeeded == summary.jobs() {
             Exit::OK
+        } else {
+            Exit::JOBS_FAILED
         };
     };
     let (message, exit) = errors::failure(&failure, &plan.worker);

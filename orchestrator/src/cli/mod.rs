@@ -1,8 +1,7 @@
 //! Floor 4: talks to a person.
 //!
-//! Typed arguments ([`args`]) become a checked plan ([`plan`]), the plan is
-//! run, and what came of it becomes messages ([`errors`]) and an exit status
-//! ([`exit`]).
+//! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
+//! and what came of it becomes messages (`errors`) and an exit status (`exit`).
 
 mod args;
 mod errors;

@@ -1,6 +1,7 @@
 //! Finds a program as a shell would, once, before anything starts: a name that
 //! is mistyped is told at once and not once per job.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -55,9 +56,11 @@ impl Lookup {
         let path = self.path.clone().unwrap_or_else(|| DEFAULT_PATH.into());
         // An empty element would mean the working directory: a trap, not a
         // wish.
+        let mut seen = HashSet::new();
         std::env::split_paths(&path)
             .filter(|dir| !dir.as_os_str().is_empty())
             .map(|dir| self.cwd.join(dir))
+            .filter(|dir| seen.insert(dir.clone()))
             .collect()
     }
 

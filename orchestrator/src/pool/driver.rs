@@ -21,7 +21,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::PoolConfig;
 use super::clock::Clock;
 use super::error::PoolError;
-use super::event::{Event, EventKind, EventSender};
+use super::event::{EventKind, EventSender};
 use super::job::{Job, JobReport};
 use super::process::{self, Ending, News, NewsSender, Order, StartFailure};
 use super::spill::{Capture, Spill};
@@ -703,15 +703,17 @@ impl Driver {
             Some(_) if usage.wall_us > 0 => Some(now.saturating_sub(wall)),
             sent => sent,
         };
-        self.emit(
-            now,
-            EventKind::JobDone {
+        let mut room = entry.room;
+        if let Some(events) = &mut self.events {
+            let done = EventKind::JobDone {
                 job,
                 verdict,
                 usage,
                 attempts,
-            },
-        );
+            };
+            // Half of it; see `Handles::permits`.
+            events.emit(now, done, room.split(1));
+        }
         let report = JobReport {
             job,
             verdict,
@@ -723,7 +725,7 @@ impl Driver {
             started,
             worker,
             attempts,
-            _room: Some(entry.room),
+            _room: Some(room),
         };
         // Nobody may be waiting: a dropped handle detaches its job.
         match entry.reply {
@@ -740,7 +742,7 @@ impl Driver {
 
     fn emit(&mut self, at: Duration, kind: EventKind) {
         if let Some(events) = &mut self.events {
-            events.emit(Event { at, kind });
+            events.emit(at, kind, None);
         }
     }
 }

@@ -2,8 +2,9 @@
 //! summary and run file fold over.
 //!
 //! The channel is unbounded, and bounded by something else: a job causes a
-//! fixed number of events per attempt and holds its room in the pool until its
-//! report has been taken; workers cause a fixed number per life, and restarts
+//! fixed number of events per attempt, and gives its room in the pool back only
+//! when both its report and its last event have been taken, so that a slow
+//! reader of the stream slows down admission; workers cause a fixed number per life, and restarts
 //! are limited in rate. Lines printed by workers are cut at a fixed length, and
 //! while [`MAX_PRINTED`] of them wait to be taken, further ones are dropped and
 //! counted.
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Attempt, JobId, Usage, WorkerId};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::scheduler::Verdict;
 
@@ -22,12 +23,14 @@ use crate::scheduler::Verdict;
 pub const MAX_PRINTED: usize = 4096;
 
 /// Something that happened, and when: counted from the start of the pool.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Event {
     /// When.
     pub at: Duration,
     /// What.
     pub kind: EventKind,
+    /// The event's share of its job's room in the pool, with the job's last.
+    pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What happened.
@@ -146,7 +149,17 @@ pub(super) struct EventSender {
 }
 
 impl EventSender {
-    pub(super) fn emit(&mut self, event: Event) {
+    pub(super) fn emit(
+        &mut self,
+        at: Duration,
+        kind: EventKind,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
+        let event = Event {
+            at,
+            kind,
+            _room: room,
+        };
         // The reader may have lost interest.
         self.events.send(event).ok();
     }
@@ -159,11 +172,11 @@ impl EventSender {
         if self.lost > 0 {
             let lines = std::mem::take(&mut self.lost);
             let kind = EventKind::PrintedLost { lines };
-            self.emit(Event { at, kind });
+            self.emit(at, kind, None);
         }
         self.printed.fetch_add(1, Ordering::Relaxed);
         let kind = EventKind::WorkerPrinted { worker, line };
-        self.emit(Event { at, kind });
+        self.emit(at, kind, None);
     }
 }
 
@@ -192,10 +205,7 @@ mod tests {
         let ready = EventKind::WorkerReady {
             worker: WorkerId(1),
         };
-        sender.emit(Event {
-            at: Duration::ZERO,
-            kind: ready,
-        });
+        sender.emit(Duration::ZERO, ready, None);
         for _ in 0..MAX_PRINTED {
             let event = stream.try_next().unwrap();
             assert!(matches!(event.kind, EventKind::WorkerPrinted { .. }));

@@ -45,6 +45,9 @@ struct Handles {
     room: Arc<Semaphore>,
     last_job: AtomicU64,
     state: watch::Receiver<State>,
+    /// How much of `room` a job takes: one permit that its report gives back,
+    /// and in an observed pool a second that its last event gives back.
+    permits: u32,
     max_payload: u64,
     max_pending: usize,
 }
@@ -73,7 +76,8 @@ impl Pool {
     }
 
     /// The same, with the stream of all that happens. The stream must be read,
-    /// or dropped: what waits in it takes memory, though only so much.
+    /// or dropped: a job whose last event has not been taken keeps its room in
+    /// the pool.
     ///
     /// # Errors
     /// When the configuration makes no sense.
@@ -89,13 +93,16 @@ impl Pool {
         check(&config)?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let (state, watched) = watch::channel(State::Starting);
-        let room = Arc::new(Semaphore::new(config.max_pending));
+        let permits = if events.is_some() { 2 } else { 1 };
+        let room = config.max_pending.saturating_mul(permits as usize);
+        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let spill = Spill::new(config.output_memory);
         let shared = Arc::new(Handles {
             commands,
             room: Arc::clone(&room),
             last_job: AtomicU64::new(0),
             state: watched,
+            permits,
             max_payload: config.max_payload,
             max_pending: config.max_pending,
         });
@@ -239,7 +246,8 @@ impl Pool {
 impl Handles {
     async fn admit(&self, job: &Job) -> Result<OwnedSemaphorePermit, PoolError> {
         self.fits(job)?;
-        match Arc::clone(&self.room).acquire_owned().await {
+        let room = Arc::clone(&self.room);
+        match room.acquire_many_owned(self.permits).await {
             Ok(room) => Ok(room),
             Err(_) => Err(self.why_over()),
         }
@@ -446,7 +454,7 @@ impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
                     }
                 }
             }
-            match self.room.poll_acquire(cx) {
+            match self.room.poll_acquire_many(cx, self.shared.permits) {
                 Poll::Ready(Some(room)) => {
                     if let Some(job) = self.next.take() {
                         let raw = self.shared.send_one(job, room);

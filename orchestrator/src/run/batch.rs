@@ -19,6 +19,7 @@ use super::sink::render::{Entry, Format, Rendered, Renderer};
 use super::sink::writer::{WriteError, Writer};
 use super::source::lines::{self, Delimiter};
 use super::source::work::{Refused, Work};
+use super::text;
 use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool, PoolConfig, PoolError};
 use crate::scheduler::Verdict;
 
@@ -139,13 +140,8 @@ async fn run_in(
     let driven = drive(config, &pool, &mut events, &mut output).await;
     let ended = end_pool(pool, driven).await;
     // What workers printed last, and the verdicts that are not counted yet.
-    while let Some(event) = events.try_next() {
-        let told = output.event(event).await;
-        if told.is_err() {
-            break;
-        }
-    }
-    match (ended, output.writer.finish().await) {
+    let told = output.events(&mut events).await;
+    match (ended.and(told), output.writer.finish().await) {
         (Ok(()), Err(e)) => Err(Failure::Write(e)),
         (ended, _) => ended,
     }
@@ -221,7 +217,12 @@ async fn drive(
                 output.flush().await;
             }
             Turn::Refused(None) => refusing = false,
-            Turn::Event(Some(event)) => output.event(event).await?,
+            Turn::Event(Some(event)) => {
+                // All that are here: a job makes more events than reports, so
+                // taken one by one they would pile up.
+                output.event(event).await?;
+                output.events(events).await?;
+            }
             Turn::Event(None) => {
                 while let Ok(report) = report_receiver.try_recv() {
                     reports.push(report);
@@ -311,7 +312,7 @@ impl<'a> Output<'a> {
         ordered.put(seq, rendered.entry);
         while let Some(entry) = ordered.take() {
             self.ready.push(entry);
-            if self.ready.len() == GROUP {
+            if self.ready.len() >= GROUP {
                 self.writer.write(std::mem::take(&mut self.ready)).await;
             }
         }
@@ -324,8 +325,9 @@ impl<'a> Output<'a> {
         let line = match event.kind {
             EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
             EventKind::PrintedLost { lines } => {
-                format!("warning: {lines} lines that workers printed were dropped: stderr is read too slowly\n")
-                    .into_bytes()
+                let lines = text::counted(lines, "line");
+                let why = "workers print faster than stderr is read";
+                format!("warning: {why}: {lines} dropped\n").into_bytes()
             }
             _ => return Ok(()),
         };
@@ -334,6 +336,17 @@ impl<'a> Output<'a> {
             err,
             ..Entry::default()
         });
+        if self.ready.len() >= GROUP {
+            self.flush().await;
+        }
+        Ok(())
+    }
+
+    /// Takes all events that are here.
+    async fn events(&mut self, events: &mut EventStream) -> Result<(), Failure> {
+        while let Some(event) = events.try_next() {
+            self.event(event).await?;
+        }
         self.flush().await;
         Ok(())
     }

@@ -58,8 +58,10 @@ fn time(value: TimeVal) -> Duration {
 pub(crate) struct Summary {
     /// Jobs whose verdict is `ok`.
     pub(crate) succeeded: u64,
-    /// All others, lines that were no job included.
+    /// Jobs with any other verdict, lines that were no job included.
     pub(crate) failed: u64,
+    /// Jobs that the pool had taken when it failed, and did not finish.
+    pub(crate) lost: u64,
     /// How many workers there were.
     pub(crate) workers: usize,
     /// From start to end.
@@ -74,6 +76,7 @@ impl Summary {
         if let EventKind::JobDone { verdict, .. } = event {
             match verdict {
                 Verdict::Ok => self.succeeded += 1,
+                Verdict::Lost => self.lost += 1,
                 _ => self.failed += 1,
             }
         }
@@ -90,9 +93,9 @@ impl Summary {
         self.failed += 1;
     }
 
-    /// All jobs that have ended.
+    /// All jobs, in whatever way they have ended.
     pub(crate) fn jobs(&self) -> u64 {
-        self.succeeded + self.failed
+        self.succeeded + self.failed + self.lost
     }
 
     /// The run on one line.
@@ -108,16 +111,17 @@ impl Summary {
         } else {
             text::count(rate.round() as u64)
         };
-        let result = if self.failed == 0 {
+        let mut result = if self.succeeded == jobs {
             format!("{} succeeded", text::counted(jobs, "job"))
         } else {
-            format!(
-                "{} of {} succeeded, {} failed,",
-                text::count(self.succeeded),
-                text::counted(jobs, "job"),
-                text::count(self.failed)
-            )
+            let succeeded = text::count(self.succeeded);
+            format!("{succeeded} of {} succeeded,", text::counted(jobs, "job"))
         };
+        for (number, what) in [(self.failed, "failed"), (self.lost, "not finished")] {
+            if number > 0 {
+                result.push_str(&format!(" {} {what},", text::count(number)));
+            }
+        }
         format!(
             "{result} in {} ({rate}/s, {}, CPU {:.0}%)",
             text::duration(self.wall),
@@ -146,6 +150,7 @@ mod tests {
         Summary {
             succeeded,
             failed,
+            lost: 0,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),
@@ -161,6 +166,15 @@ mod tests {
         assert_eq!(
             summary(9_991, 9).line(),
             "9,991 of 10,000 jobs succeeded, 9 failed, in 1m 30s (111/s, 4 workers, CPU 392%)"
+        );
+        let broken = Summary {
+            lost: 2,
+            ..summary(1, 0)
+        };
+        assert!(
+            broken
+                .line()
+                .starts_with("1 of 3 jobs succeeded, 2 not finished, in 1m 30s")
         );
         let one = Summary {
             workers: 1,

@@ -101,10 +101,14 @@ pub(crate) fn reason(error: &io::Error) -> String {
 pub(crate) fn errno(code: i32) -> String {
     let text = Errno::from_raw(code).desc();
     let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_lowercase().chain(chars).collect())
-        .unwrap_or_default()
+    let first = chars.next();
+    // "I/O error" stays as it is.
+    match first {
+        Some(first) if chars.as_str().starts_with(char::is_lowercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// `SIGSEGV`, or `signal 40` for one without a name.
@@ -214,6 +218,7 @@ mod tests {
     #[test]
     fn errors_end_a_sentence() {
         assert_eq!(errno(28), "no space left on device");
+        assert_eq!(errno(5), "I/O error");
         assert_eq!(signal(11), "SIGSEGV");
         assert_eq!(signal(40), "signal 40");
     }

@@ -98,6 +98,7 @@ pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
         // "panicked: …" is a predicate already.
         (Verdict::Failed(_), Some(said)) if error.is_some_and(|e| e.panicked) => said,
         (Verdict::Failed(_), Some(said)) => format!("failed: {said}"),
+        (Verdict::Crashed, Some(said)) => format!("crashed: {said}"),
         (verdict, Some(said)) => format!("{verdict}: {said}"),
         (verdict, None) => verdict.to_string(),
     }
@@ -152,14 +153,14 @@ mod tests {
         };
         let said = |verdict| predicate(verdict, Some(&error));
         assert_eq!(said(Verdict::Failed(101)), "panicked: boom (at a.rs:1:2)");
-        let error = TaskError::new("killed by SIGKILL");
+        let error = TaskError::new("its worker was killed by SIGKILL");
         assert_eq!(
             predicate(Verdict::Crashed, Some(&error)),
-            "crashed its worker: killed by SIGKILL"
+            "crashed: its worker was killed by SIGKILL"
         );
         assert_eq!(
             predicate(Verdict::Failed(1), Some(&error)),
-            "failed: killed by SIGKILL"
+            "failed: its worker was killed by SIGKILL"
         );
     }
 }

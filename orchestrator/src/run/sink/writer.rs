@@ -51,7 +51,8 @@ pub(crate) enum WriteError {
 #[derive(Debug)]
 pub(crate) struct Writer {
     sender: mpsc::Sender<Vec<Entry>>,
-    end: oneshot::Receiver<Result<(), WriteError>>,
+    /// Absent once it has been told.
+    end: Option<oneshot::Receiver<Result<(), WriteError>>>,
     stdout: Option<pipe::Sender>,
 }
 
@@ -75,7 +76,7 @@ impl Writer {
             .spawn(move || tell.send(write_entries(receiver, Pen::new(out, err))).ok())?;
         Ok(Writer {
             sender,
-            end,
+            end: Some(end),
             stdout,
         })
     }
@@ -88,26 +89,34 @@ impl Writer {
         }
     }
 
-    /// Waits until writing has failed, also while nothing is written. Must not
-    /// be asked again after it has answered. Cancel-safe.
+    /// Waits until writing has failed, also while nothing is written.
+    /// Cancel-safe.
     pub(crate) async fn failed(&mut self) -> WriteError {
-        tokio::select! {
-            end = &mut self.end => match end {
+        let Some(end) = &mut self.end else {
+            return std::future::pending().await;
+        };
+        let error = tokio::select! {
+            end = end => match end {
                 Ok(Err(error)) => error,
                 // It ends well only after the sender is gone.
                 Ok(Ok(())) | Err(_) => WriteError::Died,
             },
             () = gone(self.stdout.as_ref()) => WriteError::Closed,
-        }
+        };
+        self.end = None;
+        error
     }
 
     /// Waits until everything is written.
     ///
     /// # Errors
-    /// When it was not.
+    /// When it was not, unless [`Writer::failed`] has said so already.
     pub(crate) async fn finish(self) -> Result<(), WriteError> {
         drop(self.sender);
-        self.end.await.unwrap_or(Err(WriteError::Died))
+        match self.end {
+            Some(end) => end.await.unwrap_or(Err(WriteError::Died)),
+            None => Ok(()),
+        }
     }
 }
 
