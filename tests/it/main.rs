@@ -1,1 +1,9 @@
+//! The process tests, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod dependencies;
+mod pool;
+mod run;
+mod worker_protocol;

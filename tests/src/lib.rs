@@ -1,1 +1,8 @@
-//! placeholder
+//! What the process tests and benchmarks share: an environment that knows
+//! which processes it caused, and the tasks of the test worker.
+
+pub mod bench;
+pub mod env;
+pub mod tasks;
+
+pub use env::{Done, TestEnv, eventually};

@@ -1,1 +1,167 @@
-fn main() {}
+//! A worker that misbehaves as its arguments say: each is a step, taken in
+//! order, written `name` or `name:argument`. After the last it exits with 0.
+//!
+//! `rogue greet hello ready:fib recv kill` dies in its first job.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use bytes::{Bytes, BytesMut};
+use nix::sys::signal::{Signal, raise};
+use protocol::{
+    Answer, Attempt, Codec, DoneHeader, FromWorker, JobId, Outcome, Ready, Stream, ToWorker, Usage,
+    codec,
+};
+use tokio_util::codec::Decoder;
+
+fn main() -> ExitCode {
+    let mut rogue = Rogue::default();
+    for step in std::env::args().skip(1) {
+        let (name, argument) = step.split_once(':').unwrap_or((&step, ""));
+        if let Some(code) = rogue.step(name, argument) {
+            return code;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+#[derive(Default)]
+struct Rogue {
+    codec: Codec<ToWorker, FromWorker>,
+    inbox: BytesMut,
+    /// Jobs that were received and not answered, oldest first.
+    jobs: Vec<(JobId, Attempt)>,
+    /// The last job that was answered.
+    last: Option<(JobId, Attempt)>,
+}
+
+impl Rogue {
+    /// Takes one step; gives the exit code when it was the last.
+    fn step(&mut self, name: &str, argument: &str) -> Option<ExitCode> {
+        match name {
+            // Says this on stdout, as someone who knows no protocol.
+            "print" => write(format!("{argument}\n").as_bytes()),
+            "stderr" => std::io::stderr()
+                .write_all(format!("{argument}\n").as_bytes())
+                .expect("stderr"),
+            // Bytes in hexadecimal.
+            "raw" => write(&bytes(argument)),
+            "greet" => {
+                let version = if argument.is_empty() { "1" } else { argument };
+                write(format!("orchestrator-worker protocol {version}\n").as_bytes());
+            }
+            // Waits for that message.
+            "hello" => self.wait_for(|m| matches!(m, ToWorker::Hello(_))),
+            "recv" => {
+                if self.jobs.is_empty() {
+                    self.wait_for(|m| matches!(m, ToWorker::RunMany(_)));
+                }
+            }
+            "drain" => self.wait_for(|m| matches!(m, ToWorker::Drain)),
+            "ready" => say(&FromWorker::Ready(Ready {
+                build: "rogue".into(),
+                pid: std::process::id(),
+                slots: 1,
+                tasks: argument.split(',').map(str::to_owned).collect(),
+                status_fd: None,
+            })),
+            // Answers the oldest job, truthfully or not.
+            "done" => {
+                let job = self.jobs.remove(0);
+                self.last = Some(job);
+                say(&done(job));
+            }
+            "done-again" => say(&done(self.last.expect("something was done"))),
+            "done-other" => {
+                let (job, attempt) = self.jobs[0];
+                say(&done((JobId(job.0 + 1000), attempt)));
+            }
+            "done-stale" => {
+                let (job, attempt) = self.jobs[0];
+                say(&done((job, Attempt(attempt.0 + 7))));
+            }
+            "output" => {
+                let (job, attempt) = self.jobs[0];
+                say(&FromWorker::Output {
+                    job,
+                    attempt,
+                    stream: Stream::Stdout,
+                    data: Bytes::from(argument.to_owned()),
+                });
+            }
+            // The first N bytes of an answer.
+            "partial" => {
+                let mut frame = BytesMut::new();
+                codec::encode(&done(self.jobs[0]), &mut frame).expect("room");
+                write(&frame[..argument.parse().expect("a number")]);
+            }
+            "kill" => {
+                let signal = if argument.is_empty() {
+                    "SIGKILL"
+                } else {
+                    argument
+                };
+                raise(signal.parse::<Signal>().expect("a signal")).expect("raise");
+            }
+            "exit" => return Some(ExitCode::from(argument.parse::<u8>().expect("a status"))),
+            "close" => nix::unistd::close(1).expect("stdout was open"),
+            "hang" => loop {
+                std::thread::park();
+            },
+            // Reads until the orchestrator closes the link.
+            "eof" => self.wait_for(|_| false),
+            unknown => panic!("rogue knows no step `{unknown}`"),
+        }
+        None
+    }
+
+    /// Reads until such a message or the end of the link.
+    fn wait_for(&mut self, wanted: impl Fn(&ToWorker) -> bool) {
+        let mut chunk = [0; 65536];
+        loop {
+            while let Some(message) = self.codec.decode(&mut self.inbox).expect("a frame") {
+                if let ToWorker::RunMany(jobs) = &message {
+                    let ids = jobs.iter().map(|j| (j.header.job, j.header.attempt));
+                    self.jobs.extend(ids);
+                }
+                if wanted(&message) {
+                    return;
+                }
+            }
+            let n = std::io::stdin().read(&mut chunk).expect("stdin");
+            if n == 0 {
+                return;
+            }
+            self.inbox.extend_from_slice(&chunk[..n]);
+        }
+    }
+}
+
+fn done((job, attempt): (JobId, Attempt)) -> FromWorker {
+    FromWorker::DoneMany(vec![Answer {
+        header: DoneHeader {
+            job,
+            attempt,
+            outcome: Outcome::Ok,
+            usage: Usage::default(),
+        },
+        payload: Bytes::new(),
+    }])
+}
+
+fn say(message: &FromWorker) {
+    let mut frame = BytesMut::new();
+    codec::encode(message, &mut frame).expect("room");
+    write(&frame);
+}
+
+fn write(bytes: &[u8]) {
+    let mut out = std::io::stdout();
+    out.write_all(bytes).expect("stdout");
+    out.flush().expect("stdout");
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+    (0..hex.len()).step_by(2).map(digit).collect()
+}

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `orchestrator`, as a binary of this package.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator::cli::main()
+}

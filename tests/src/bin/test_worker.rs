@@ -1,1 +1,147 @@
-fn main() {}
+//! A worker with the tasks that the process tests need.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use orchestrator_tests::tasks::*;
+use worker::{Cancelled, JobContext, Registry, WorkerContext};
+
+fn main() -> ExitCode {
+    Registry::new()
+        .task(Echo, |bytes| bytes)
+        .task(EchoText, |text| text)
+        .task(Noop, |()| ())
+        .task(Fib, |n| (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0)
+        .task(Primes, primes)
+        .task(Mirror, |p: Point| Point { x: -p.x, ..p })
+        .task_ctx(SleepMs, sleep_ms)
+        .task(SleepBlind, |ms| sleep(Duration::from_millis(ms)))
+        .task(Panic, |text: String| -> () { panic!("{text}") })
+        .task(Fail, |()| Err::<(), _>(Outer(Inner)))
+        .task(Print, |(text, n): (String, u32)| {
+            (0..n).for_each(|_| print(&text))
+        })
+        .task_ctx(
+            PrintThenSleep,
+            |(text, ms): (String, u64), job: &JobContext| {
+                print(&text);
+                sleep_ms(ms, job)
+            },
+        )
+        .task_with(Counter, Counted::new, Counted::next)
+        .task(Abort, |()| -> () { std::process::abort() })
+        .task(Big, |n| serde_bytes::ByteBuf::from(vec![7; n as usize]))
+        .task_ctx(Progress, |n, job: &JobContext| {
+            (0..=n).for_each(|done| job.progress(done, n));
+        })
+        .task_ctx(BlobLength, |hash, job: &JobContext| {
+            job.blob(hash).map(|blob| blob.len() as u64)
+        })
+        .task(PrintLater, |text: String| {
+            std::thread::spawn(move || {
+                sleep(Duration::from_millis(150));
+                print(&text);
+            });
+        })
+        .task_with(Helper, start_helper, |helper, (), _| {
+            let alive = helper.try_wait().is_ok_and(|status| status.is_none());
+            (helper.id(), alive)
+        })
+        .task_ctx(Which, |(), job: &JobContext| (job.job().0, job.attempt().0))
+        .task(Gate, |(wait, make): (Option<String>, Option<String>)| {
+            let read = wait.map(std::fs::read_to_string).transpose()?;
+            make.map(|path| std::fs::write(path, "")).transpose()?;
+            Ok::<_, std::io::Error>(read.unwrap_or_default())
+        })
+        .task(Pid, |()| std::process::id())
+        .serve()
+}
+
+#[expect(clippy::print_stdout, reason = "what a task prints is what is tested")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a task's own helper process")]
+fn start_helper(_: &WorkerContext) -> std::io::Result<std::process::Child> {
+    std::process::Command::new("/bin/sleep").arg("1000").spawn()
+}
+
+fn primes(below: u64) -> u64 {
+    let prime = |n: &u64| {
+        (2..)
+            .take_while(|d| d * d <= *n)
+            .all(|d| !n.is_multiple_of(d))
+    };
+    (2..below).filter(prime).count() as u64
+}
+
+fn sleep_ms(ms: u64, job: &JobContext) -> Result<(), Cancelled> {
+    for _ in 0..ms {
+        job.checkpoint()?;
+        sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// State of the `counter` task.
+struct Counted {
+    count: u64,
+    made: u64,
+    init: Vec<u8>,
+}
+
+thread_local! {
+    static MADE: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Counted {
+    fn new(worker: &WorkerContext) -> Result<Counted, String> {
+        let init = worker.init().unwrap_or_default().to_vec();
+        if init == b"refuse" {
+            return Err("no such model".into());
+        }
+        MADE.set(MADE.get() + 1);
+        Ok(Counted {
+            count: 0,
+            made: MADE.get(),
+            init,
+        })
+    }
+
+    fn next(&mut self, n: u64, _: &JobContext) -> (u64, u64, Vec<u8>) {
+        assert!(n > 0, "zero");
+        self.count += 1;
+        (self.count, self.made, self.init.clone())
+    }
+}
+
+#[derive(Debug)]
+struct Inner;
+
+#[derive(Debug)]
+struct Outer(Inner);
+
+impl fmt::Display for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("disk on fire")
+    }
+}
+
+impl fmt::Display for Outer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot load")
+    }
+}
+
+impl Error for Inner {}
+
+impl Error for Outer {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,101 @@
+//! What `cargo deny check` would say without asking anybody: licences,
+//! duplicate versions, the pinned codec, the size of the library's tree.
+
+#![expect(clippy::disallowed_methods, reason = "these tests ask cargo")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// All packages of the workspace's tree for this platform.
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo metadata");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let in_tree: BTreeSet<&str> = metadata["resolve"]["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .filter_map(|node| node["id"].as_str())
+        .collect();
+    let all = metadata["packages"].as_array().expect("packages");
+    all.iter()
+        .filter(|p| in_tree.contains(p["id"].as_str().unwrap_or_default()))
+        .cloned()
+        .collect()
+}
+
+fn text<'a>(package: &'a Value, key: &str) -> &'a str {
+    package[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn all_licences_are_ones_that_we_may_use() {
+    let ours = [
+        "MIT",
+        "Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "BSD-3-Clause",
+        "Unicode-3.0",
+        "Unlicense",
+        "Zlib",
+    ];
+    for package in packages() {
+        let licence = text(&package, "license").replace('/', " OR ");
+        // All parts of a conjunction, one choice of each.
+        let fine = licence.split(" AND ").all(|part| {
+            part.trim_matches(['(', ')', ' '])
+                .split(" OR ")
+                .any(|choice| ours.contains(&choice.trim_matches(['(', ')', ' '])))
+        });
+        assert!(fine, "{}: `{licence}`", text(&package, "name"));
+    }
+}
+
+#[test]
+fn no_crate_is_there_twice() {
+    let mut versions = BTreeMap::<String, Vec<String>>::new();
+    for package in packages() {
+        let name = text(&package, "name").to_owned();
+        let version = text(&package, "version").to_owned();
+        versions.entry(name).or_default().push(version);
+    }
+    versions.retain(|_, found| found.len() > 1);
+    assert!(versions.is_empty(), "{versions:?}");
+}
+
+#[test]
+fn bincode_is_the_one_that_compiles() {
+    let all = packages();
+    let bincode = all.iter().find(|p| text(p, "name") == "bincode");
+    assert_eq!(text(bincode.expect("bincode"), "version"), "1.3.3");
+}
+
+#[test]
+fn the_library_alone_needs_no_command_line_crates() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "-p", "orchestrator", "--no-default-features"])
+        .args(["--edges", "normal", "--prefix", "none", "--locked"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo tree");
+    assert!(output.status.success());
+    let tree = String::from_utf8(output.stdout).expect("text");
+    let crates: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(crates.contains("tokio"), "{crates:?}");
+    assert!(crates.len() < 60, "{} crates: {crates:?}", crates.len());
+    for unwanted in ["clap", "anyhow", "rusqlite", "indicatif"] {
+        assert!(!crates.contains(unwanted), "{unwanted}");
+    }
+}

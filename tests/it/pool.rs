@@ -1,0 +1,664 @@
+//! The library against real worker processes.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid as ProcessId;
+use orchestrator::{
+    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Verdict,
+};
+use orchestrator_tests::tasks::*;
+use orchestrator_tests::{TestEnv, eventually};
+use serde_bytes::ByteBuf;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
+const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
+
+fn config(workers: usize) -> PoolConfig {
+    let mut config = PoolConfig::new(Launch::program(WORKER));
+    config.workers = workers;
+    config
+}
+
+/// A pool of rogues that take these steps.
+fn rogues(steps: &str) -> PoolConfig {
+    let mut config = PoolConfig::new(Launch::program(ROGUE));
+    config.launch.args = steps.split(' ').map(Into::into).collect();
+    config.workers = 1;
+    config.start_timeout = Duration::from_millis(300);
+    config.backoff = Duration::from_millis(1);
+    config.grace = Duration::from_millis(200);
+    config
+}
+
+fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), test)
+            .await
+            .expect("the test hung")
+    })
+}
+
+fn exists(pid: u32) -> bool {
+    kill(ProcessId::from_raw(pid as i32), None).is_ok()
+}
+
+/// Everything that happened, in order, once the pool has ended.
+async fn all(mut events: EventStream) -> Vec<EventKind> {
+    let mut seen = Vec::new();
+    while let Some(event) = events.next().await {
+        seen.push(event.kind);
+    }
+    seen
+}
+
+fn spawned(events: &[EventKind]) -> Vec<u32> {
+    let pid = |event: &EventKind| match event {
+        EventKind::WorkerSpawned { pid, .. } => Some(*pid),
+        _ => None,
+    };
+    events.iter().filter_map(pid).collect()
+}
+
+#[test]
+fn a_job_gives_its_result() {
+    block_on(async {
+        let pool = Pool::start(config(2)).unwrap();
+        assert_eq!(pool.run(Fib, 50).await.unwrap(), 12_586_269_025);
+        let handle = pool.submit(Fib, 10).await.unwrap();
+        assert_eq!(handle.await.unwrap(), 55);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn map_gives_results_in_the_order_of_its_inputs_and_takes_infinite_ones() {
+    block_on(async {
+        let mut config = config(3);
+        config.max_pending = 100;
+        let pool = Pool::start(config).unwrap();
+        let mut results = pool.map(Fib, (0..).map(|n| n % 90));
+        for n in 0..5_000u64 {
+            let (mut a, mut b) = (0u64, 1);
+            for _ in 0..n % 90 {
+                (a, b) = (b, a + b);
+            }
+            assert_eq!(results.next().await.unwrap().unwrap(), a);
+        }
+        drop(results);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn shutdown_runs_what_was_accepted_and_reaps_every_worker() {
+    block_on(async {
+        let (pool, events) = Pool::start_observed(config(3)).unwrap();
+        let mut handles = Vec::new();
+        for n in 0..500 {
+            handles.push(pool.submit(Fib, n % 50).await.unwrap());
+        }
+        pool.shutdown().await.unwrap();
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        let events = all(events).await;
+        let pids = spawned(&events);
+        assert_eq!(pids.len(), 3);
+        assert!(!pids.iter().any(|&pid| exists(pid)), "{pids:?}");
+        let unexpected = |event: &&EventKind| {
+            matches!(
+                event,
+                EventKind::WorkerEnded {
+                    unexpected: Some(_),
+                    ..
+                }
+            )
+        };
+        assert_eq!(events.iter().filter(unexpected).count(), 0);
+    });
+}
+
+#[test]
+fn events_tell_each_jobs_story_in_order() {
+    block_on(async {
+        let (pool, events) = Pool::start_observed(config(1)).unwrap();
+        let slow = pool.submit(SleepMs, 20).await.unwrap();
+        let id = slow.id();
+        slow.await.unwrap();
+        pool.shutdown().await.unwrap();
+        let story: Vec<&str> = all(events)
+            .await
+            .iter()
+            .filter_map(|event| match event {
+                EventKind::WorkerSpawned { .. } => Some("spawned"),
+                EventKind::WorkerReady { .. } => Some("ready"),
+                EventKind::JobSent { job, .. } if *job == id => Some("sent"),
+                EventKind::JobStarted { job, .. } if *job == id => Some("started"),
+                EventKind::JobDone { job, .. } if *job == id => Some("done"),
+                EventKind::WorkerEnded { .. } => Some("ended"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            story,
+            ["spawned", "ready", "sent", "started", "done", "ended"]
+        );
+    });
+}
+
+#[test]
+fn an_unread_event_stream_holds_admission_back_instead_of_filling_memory() {
+    block_on(async {
+        let mut config = config(1);
+        config.max_pending = 10;
+        let (pool, mut events) = Pool::start_observed(config).unwrap();
+        let mut done = 0;
+        while let Ok(result) =
+            tokio::time::timeout(Duration::from_millis(200), pool.run(Noop, ())).await
+        {
+            result.unwrap();
+            done += 1;
+            assert!(done < 20, "{done} jobs, and none of their events was taken");
+        }
+        assert!(done >= 10, "{done}");
+        while events.try_next().is_some() {}
+        pool.run(Noop, ()).await.unwrap();
+        // Nobody wants to know any more: nothing is held back.
+        drop(events);
+        for _ in 0..30 {
+            pool.run(Noop, ()).await.unwrap();
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f025_a_panic_an_error_and_bad_input_are_data_and_the_pool_goes_on() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        match pool.run(Panic, "ouch".into()).await {
+            Err(JobError::NotOk {
+                verdict: Verdict::Failed(101),
+                error: Some(error),
+            }) => {
+                assert!(error.panicked);
+                assert_eq!(error.message, "ouch");
+                assert!(error.location.unwrap().contains("test_worker.rs:"));
+            }
+            other => panic!("{other:?}"),
+        }
+        match pool.run(Fail, ()).await {
+            Err(JobError::NotOk {
+                verdict: Verdict::Failed(1),
+                error: Some(error),
+            }) => assert_eq!(error.to_string(), "cannot load: disk on fire"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f001_a_worker_that_dies_costs_the_job_that_it_was_running_and_no_other() {
+    block_on(async {
+        let pool = Pool::start(config(2)).unwrap();
+        let mut handles = Vec::new();
+        for n in 0..1_000 {
+            handles.push(if n == 500 {
+                Err(pool.submit(Abort, ()).await.unwrap())
+            } else {
+                Ok(pool.submit(Fib, n % 90).await.unwrap())
+            });
+        }
+        for handle in handles {
+            match handle {
+                Ok(handle) => {
+                    handle.await.unwrap();
+                }
+                Err(handle) => match handle.await {
+                    Err(JobError::NotOk {
+                        verdict: Verdict::Crashed,
+                        error: Some(error),
+                    }) => assert_eq!(error.message, "its worker was killed by SIGABRT"),
+                    other => panic!("{other:?}"),
+                },
+            }
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f001_sigkill_from_outside_costs_one_job() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let pid = pool.run(Pid, ()).await.unwrap();
+        let (pool, reports) = (pool, tokio::sync::mpsc::unbounded_channel());
+        let (reports, mut verdicts) = reports;
+        for n in 0..1_000 {
+            let job = if n == 0 {
+                orchestrator::Job::new(&SleepBlind, &60_000).unwrap()
+            } else {
+                orchestrator::Job::new(&Fib, &20).unwrap()
+            };
+            pool.submit_to(job, &reports).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        kill(ProcessId::from_raw(pid as i32), Signal::SIGKILL).unwrap();
+        let mut crashed = 0;
+        for _ in 0..1_000 {
+            match verdicts.recv().await.unwrap().verdict {
+                Verdict::Ok => {}
+                Verdict::Crashed => crashed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(crashed, 1);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f003_a_worker_that_dies_idle_is_replaced_and_charges_nobody() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let first = pool.run(Pid, ()).await.unwrap();
+        kill(ProcessId::from_raw(first as i32), Signal::SIGKILL).unwrap();
+        eventually("the worker is reaped", || !exists(first) || zombie(first));
+        let second = pool.run(Pid, ()).await;
+        // The job may have reached the dying worker; it is not charged either way.
+        assert_ne!(second.unwrap(), first);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+fn zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')')
+        .is_none_or(|(_, rest)| rest.starts_with(" Z"))
+}
+
+#[test]
+fn cancel_ends_a_queued_job_a_listening_one_and_a_deaf_one() {
+    block_on(async {
+        let mut config = config(1);
+        config.grace = Duration::from_millis(100);
+        let (pool, mut events) = Pool::start_observed(config).unwrap();
+        let listening = pool.submit(SleepMs, 60_000).await.unwrap();
+        let queued = pool.submit(Fib, 1).await.unwrap();
+        queued.cancel();
+        assert!(cancelled(queued.await));
+        listening.cancel();
+        assert!(cancelled(listening.await));
+        let before = pool.run(Pid, ()).await.unwrap();
+        let deaf = pool.submit(SleepBlind, 60_000).await.unwrap();
+        let id = deaf.id();
+        while !matches!(
+            events.next().await.unwrap().kind,
+            EventKind::JobStarted { job, .. } if job == id
+        ) {}
+        deaf.cancel();
+        assert!(cancelled(deaf.await));
+        assert_ne!(pool.run(Pid, ()).await.unwrap(), before);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+fn cancelled<T: std::fmt::Debug>(result: Result<T, JobError>) -> bool {
+    matches!(
+        result,
+        Err(JobError::NotOk {
+            verdict: Verdict::Cancelled,
+            ..
+        })
+    )
+}
+
+#[test]
+fn shutdown_now_cancels_what_runs_and_what_waits() {
+    block_on(async {
+        let (pool, events) = Pool::start_observed(config(2)).unwrap();
+        let mut handles = Vec::new();
+        for _ in 0..50 {
+            handles.push(pool.submit(SleepMs, 60_000).await.unwrap());
+        }
+        pool.tasks().await.unwrap();
+        pool.shutdown_now().await.unwrap();
+        for handle in handles {
+            assert!(cancelled(handle.await));
+        }
+        let pids = spawned(&all(events).await);
+        assert!(!pids.iter().any(|&pid| exists(pid)), "{pids:?}");
+    });
+}
+
+#[test]
+fn dropping_the_pool_leaves_no_process_and_no_handle_waiting() {
+    block_on(async {
+        let (pool, events) = Pool::start_observed(config(2)).unwrap();
+        let handle = pool.submit(SleepMs, 60_000).await.unwrap();
+        pool.tasks().await.unwrap();
+        drop(pool);
+        assert!(handle.await.is_err());
+        let pids = spawned(&all(events).await);
+        assert!(!pids.iter().any(|&pid| exists(pid)), "{pids:?}");
+    });
+}
+
+#[test]
+fn large_inputs_and_results_travel_in_chunks() {
+    block_on(async {
+        let pool = Pool::start(config(2)).unwrap();
+        let sizes = [
+            0,
+            1,
+            262_143,
+            262_144,
+            262_145,
+            1 << 20,
+            5_000_000,
+            16 << 20,
+        ];
+        let inputs = sizes.map(|n| {
+            let bytes: Vec<u8> = (0..n).map(|i| (i * 31 % 251) as u8).collect();
+            ByteBuf::from(bytes)
+        });
+        let mut results = pool.map(Echo, inputs.clone());
+        for input in inputs {
+            let output = results.next().await.unwrap().unwrap();
+            assert!(output == input, "{} bytes came back changed", input.len());
+        }
+        drop(results);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn too_large_an_input_or_result_fails_with_its_size() {
+    block_on(async {
+        let mut config = config(1);
+        config.max_payload = 1_000_000;
+        let pool = Pool::start(config).unwrap();
+        let error = pool.run(Big, 2_000_000).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("result of 2000008 bytes is larger than the limit of 1000000"),
+            "{error}"
+        );
+        let input = ByteBuf::from(vec![0; 2_000_000]);
+        let error = pool.run(Echo, input).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "input of 2000008 bytes is larger than the limit of 1000000"
+        );
+        assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f017_what_a_task_prints_comes_with_its_report() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let text = "x".repeat(100);
+        let job = orchestrator::Job::new(&Print, &(text.clone(), 20_000)).unwrap();
+        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        assert_eq!(report.verdict, Verdict::Ok);
+        assert_eq!(report.stdout.len(), 20_000 * 101);
+        let job = orchestrator::Job::new(&Print, &("one line".into(), 1)).unwrap();
+        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        assert_eq!(report.stdout.to_vec().unwrap(), b"one line\n");
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn state_is_made_once_per_worker_with_the_init_data() {
+    block_on(async {
+        let mut config = config(1);
+        config.init = Some("a model".into());
+        let pool = Pool::start(config).unwrap();
+        for n in 1..=3 {
+            let seen = pool.run(Counter, 1).await.unwrap();
+            assert_eq!(seen, (n, 1, b"a model".to_vec()));
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn jobs_are_spread_over_all_workers() {
+    block_on(async {
+        let pool = Pool::start(config(4)).unwrap();
+        let mut handles = Vec::new();
+        for _ in 0..8 {
+            handles.push(pool.submit(SleepMs, 50).await.unwrap());
+        }
+        for handle in handles {
+            handle.await.unwrap();
+        }
+        let mut pids = BTreeSet::new();
+        let mut results = pool.map(Pid, std::iter::repeat_n((), 500));
+        while let Some(pid) = results.next().await {
+            pids.insert(pid.unwrap());
+        }
+        drop(results);
+        assert!(pids.len() > 1, "{pids:?}");
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn an_unknown_task_is_rejected() {
+    struct Nothing;
+    impl protocol::Task for Nothing {
+        const NAME: &'static str = "nothing";
+        type Input = ();
+        type Output = ();
+    }
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let error = pool.run(Nothing, ()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "job was rejected: the worker has no task named `nothing`"
+        );
+        assert!(pool.tasks().await.unwrap().contains(&"fib".to_owned()));
+        pool.shutdown().await.unwrap();
+    });
+}
+
+/// What a pool of rogues says about itself.
+fn broken(steps: &str) -> PoolError {
+    block_on(async {
+        let pool = Pool::start(rogues(steps)).unwrap();
+        let error = pool.tasks().await.unwrap_err();
+        // The reason stays, whoever asks.
+        let again = pool.run(Fib, 1).await.unwrap_err();
+        assert_eq!(again.to_string(), error.to_string());
+        let end = pool.shutdown().await.unwrap_err();
+        assert_eq!(end.to_string(), error.to_string());
+        error
+    })
+}
+
+#[test]
+fn f006_a_program_that_is_not_a_worker_is_told_by_what_it_printed() {
+    let error = broken("print:hello,world exit:0");
+    assert_eq!(
+        error.to_string(),
+        format!("`{ROGUE}` does not speak the worker protocol (it printed `hello,world`)")
+    );
+}
+
+#[test]
+fn f006_a_program_that_prints_without_end_is_not_listened_to_for_ever() {
+    let steps = format!("print:{} hang", "y".repeat(100_000));
+    let error = broken(&steps).to_string();
+    assert!(error.contains("(it printed `yyyy"), "{error:.200}");
+}
+
+#[test]
+fn f007_another_protocol_version_is_refused_with_both() {
+    let error = broken("greet:99 hang");
+    assert_eq!(
+        error.to_string(),
+        format!("worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks 1")
+    );
+}
+
+#[test]
+fn f005_a_worker_that_hangs_before_it_is_ready_is_given_up() {
+    match broken("stderr:loading greet hello hang") {
+        PoolError::StartTimeout { stderr, after, .. } => {
+            assert_eq!(stderr, "loading\n");
+            assert_eq!(after, Duration::from_millis(300));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn f029_workers_that_die_at_start_end_the_pool_with_their_last_words() {
+    match broken("stderr:no.such.library exit:127") {
+        PoolError::KeepsDying {
+            status,
+            attempts,
+            stderr,
+            ..
+        } => {
+            assert_eq!(status, "ended with status 127");
+            assert_eq!(attempts, 3);
+            assert_eq!(stderr, "no.such.library\n");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_missing_worker_program_is_named() {
+    block_on(async {
+        let pool = Pool::start(PoolConfig::new(Launch::program("/no/such/worker"))).unwrap();
+        let error = pool.run(Fib, 1).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "worker `/no/such/worker` cannot be started"
+        );
+        assert!(pool.shutdown().await.is_err());
+    });
+}
+
+/// How a job ends on a rogue, and what is said about that.
+fn ends(steps: &str) -> (Verdict, String) {
+    block_on(async {
+        let pool = Pool::start(rogues(steps)).unwrap();
+        let job = orchestrator::Job::new(&Noop, &()).unwrap();
+        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        pool.shutdown_now().await.ok();
+        let said = report.error.map(|e| e.to_string()).unwrap_or_default();
+        (report.verdict, said)
+    })
+}
+
+#[test]
+fn f010_to_f015_a_worker_that_breaks_the_protocol_is_killed_and_its_job_crashed() {
+    let start = "greet hello ready:noop recv";
+    let cases = [
+        // f010: garbage.
+        ("raw:68656c6c6f0a hang", "expected a frame, found `hello`"),
+        // f013: an oversized length.
+        (
+            "raw:b10f8300ffffff7fffffff7f hang",
+            "is larger than the limit",
+        ),
+        // f014: a length bomb inside the control part.
+        (
+            "raw:b10f8700080000000000000000000000000100000a hang",
+            "malformed recalled message",
+        ),
+        (
+            "raw:b10fee0000000000000000000a hang",
+            "unknown message kind 0xee",
+        ),
+        ("ready:noop hang", "said ready twice"),
+    ];
+    for (steps, expected) in cases {
+        let (verdict, said) = ends(&format!("{start} {steps}"));
+        assert_eq!(verdict, Verdict::Crashed, "{steps}");
+        assert!(said.contains(expected), "{steps}: {said}");
+    }
+    // f011: ended within a frame; f002: exit status 0 does not help.
+    assert_eq!(
+        ends(&format!("{start} partial:7 exit:0")),
+        (Verdict::Crashed, "its worker ended with status 0".into())
+    );
+    // f015: another job, another attempt.
+    for steps in ["done-other hang", "done-stale hang"] {
+        assert_eq!(ends(&format!("{start} {steps}")).0, Verdict::Crashed);
+    }
+}
+
+#[test]
+fn f004_an_answer_that_was_written_before_death_counts() {
+    for _ in 0..50 {
+        let (verdict, said) = ends("greet hello ready:noop recv done kill");
+        assert_eq!((verdict, said.as_str()), (Verdict::Ok, ""));
+    }
+}
+
+#[test]
+fn f016_the_first_of_two_answers_stands() {
+    let (verdict, _) = ends("greet hello ready:noop recv done done-again hang");
+    assert_eq!(verdict, Verdict::Ok);
+}
+
+#[test]
+fn f019_a_worker_that_closes_its_channel_is_ended() {
+    // Output for a job, then the end of the link while the process lives on.
+    let (verdict, _) = ends("greet hello ready:noop recv output:x close hang");
+    assert_eq!(verdict, Verdict::Crashed);
+}
+
+#[test]
+fn a_pool_that_makes_no_sense_is_refused() {
+    block_on(async {
+        let error = Pool::start(config(0)).unwrap_err();
+        assert_eq!(error.to_string(), "a pool needs at least one worker");
+    });
+}
+
+#[test]
+fn a_cancelled_submission_submits_nothing() {
+    block_on(async {
+        let mut config = config(1);
+        config.max_pending = 1;
+        let pool = Pool::start(config).unwrap();
+        let first = pool.submit(SleepMs, 60_000).await.unwrap();
+        let second = tokio::time::timeout(Duration::from_millis(20), pool.submit(Fib, 1)).await;
+        assert!(second.is_err(), "there was no room");
+        first.cancel();
+        assert!(cancelled(first.await));
+        assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn the_environment_notices_a_process_that_is_left() {
+    let env = TestEnv::new();
+    let mut child = env.command("/bin/sleep").arg("600").spawn().unwrap();
+    let pid = child.id();
+    eventually("it is seen", || env.processes() == [pid]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    env.no_process_left();
+}

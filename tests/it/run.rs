@@ -1,0 +1,777 @@
+//! `orchestrator run`, as a user meets it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orchestrator_tests::env::finish;
+use orchestrator_tests::{Done, TestEnv, eventually};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
+const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
+const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
+
+/// `orchestrator run` with these arguments.
+fn command(env: &TestEnv, args: &[&str]) -> Command {
+    let mut command = env.command(ORCHESTRATOR);
+    command.arg("run").args(args);
+    command
+}
+
+fn run(env: &TestEnv, args: &[&str], stdin: impl Into<Vec<u8>>) -> Done {
+    env.run(command(env, args), stdin)
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .collect()
+}
+
+/// Peak resident set of a process in MiB; nothing once it has ended.
+fn peak_mib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+fn open_files(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count()
+}
+
+#[test]
+fn each_line_becomes_a_command_and_its_output_arrives() {
+    let env = TestEnv::new();
+    for n in 0..200 {
+        env.file(&format!("file {n}.txt"), n.to_string().repeat(n));
+    }
+    let list: String = (0..200).map(|n| format!("file {n}.txt\n")).collect();
+    let ours = run(&env, &["-j4", "--", "sha256sum", "{}"], list.clone());
+    assert_eq!(ours.code(), 0, "{}", ours.stderr);
+    let mut theirs = env.command("xargs");
+    theirs.args(["-d", "\\n", "sha256sum"]);
+    let theirs = env.run(theirs, list);
+    assert_eq!(sorted(ours.stdout()), sorted(theirs.stdout()));
+    assert!(
+        ours.stderr
+            .starts_with("orchestrator: 200 jobs succeeded in "),
+        "{}",
+        ours.stderr
+    );
+}
+
+#[test]
+fn f122_any_bytes_reach_the_command_unchanged() {
+    let env = TestEnv::new();
+    let canary = env.path().join("canary");
+    let mut runner = TestRunner::new(Config::with_cases(24));
+    let nasty = prop_oneof![
+        prop::collection::vec(1..=255u8, 0..40),
+        Just(format!("$(touch {})", canary.display()).into_bytes()),
+        Just(format!("`touch {}`", canary.display()).into_bytes()),
+        Just(format!("; touch {} #", canary.display()).into_bytes()),
+        Just(b"'\"\\ \t\n*?[a]{}{/}".to_vec()),
+        Just(b"-n --help -- -e".to_vec()),
+    ];
+    let items = prop::collection::vec(nasty, 1..40);
+    runner
+        .run(&items, |items| {
+            let mut input = Vec::new();
+            let mut expected = Vec::new();
+            for item in &items {
+                input.extend_from_slice(item);
+                input.push(0);
+                expected.push(b'<');
+                expected.extend_from_slice(item);
+                expected.extend_from_slice(b">\0");
+            }
+            let done = run(
+                &env,
+                &["-0", "-k", "-q", "--", "printf", "<%s>\\0", "{}"],
+                input,
+            );
+            prop_assert_eq!(done.code(), 0, "{}", done.stderr);
+            prop_assert!(done.stdout == expected, "{:?}", done.stdout);
+            prop_assert!(!canary.exists());
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn names_with_any_bytes_are_found_as_files() {
+    let env = TestEnv::new();
+    let names: [&[u8]; 6] = [
+        b"with space",
+        b"with\nnewline",
+        b"with'quote\"s",
+        b"$(echo x) `id`",
+        b"not utf8 \xff\xfe",
+        b"-dash",
+    ];
+    let mut input = Vec::new();
+    for name in names {
+        let path = env.path().join(OsStr::from_bytes(name));
+        std::fs::write(&path, name).unwrap();
+        input.extend_from_slice(b"./");
+        input.extend_from_slice(name);
+        input.push(0);
+    }
+    let done = run(&env, &["-0", "-k", "cat", "{}"], input);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(done.stdout, names.concat());
+}
+
+#[test]
+fn stdout_and_stderr_stay_apart_and_each_jobs_output_stays_together() {
+    let env = TestEnv::new();
+    let script = "for i in 1 2 3; do echo out $1; echo err $1 >&2; sleep 0.01; done; exit $1";
+    let done = run(
+        &env,
+        &["-j4", "-q", "--", "sh", "-c", script, "sh", "{}"],
+        "0\n1\n2\n3\n4\n5\n6\n7\n",
+    );
+    assert_eq!(done.code(), 1);
+    for (stream, word) in [(done.stdout(), "out"), (done.stderr.as_str(), "err")] {
+        let lines: Vec<&str> = stream.lines().collect();
+        assert_eq!(lines.len(), 24, "{stream}");
+        for three in lines.chunks(3) {
+            assert!(three.iter().all(|&l| l == three[0]), "{three:?}");
+            assert!(three[0].starts_with(word));
+        }
+    }
+}
+
+#[test]
+fn keep_order_has_an_entry_for_every_line_failures_included() {
+    let env = TestEnv::new();
+    let script = "test $1 = 2 && kill -9 $$; test $1 = 3 && exit 7; sleep 0.0$((9 - $1)); echo $1";
+    let done = run(
+        &env,
+        &[
+            "-j4", "-k", "--format", "jsonl", "--", "sh", "-c", script, "sh", "{}",
+        ],
+        "1\n2\n3\n4\n5\n6\n",
+    );
+    assert_eq!(done.code(), 1);
+    let seen: Vec<(i64, String)> = objects(done.stdout())
+        .iter()
+        .map(|o| {
+            (
+                o["seq"].as_i64().unwrap(),
+                o["verdict"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let verdicts = ["ok", "signaled", "failed", "ok", "ok", "ok"];
+    let expected: Vec<(i64, String)> = (1..).zip(verdicts.map(str::to_owned)).collect();
+    assert_eq!(seen, expected);
+    let done = run(
+        &env,
+        &["-j4", "-k", "-q", "--", "sh", "-c", script, "sh", "{}"],
+        "1\n2\n3\n4\n5\n6\n",
+    );
+    assert_eq!(done.stdout(), "1\n4\n5\n6\n");
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn keep_order_waits_for_a_slow_first_job_in_bounded_memory() {
+    let env = TestEnv::new();
+    let gate = env.path().join("gate");
+    let last = env.path().join("last");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut child = spawn(command(
+        &env,
+        &["-j2", "-k", "--worker", WORKER, "--task", "gate"],
+    ));
+    let pid = child.id();
+    let mut stdin = child.stdin.take().unwrap();
+    let first = json!([gate, null]);
+    writeln!(stdin, "{first}").unwrap();
+    // The second is done while the first waits: both workers are up.
+    let second = env.path().join("second");
+    writeln!(stdin, "{}", json!([null, second])).unwrap();
+    eventually("both workers are up", || second.exists());
+    let before = open_files(pid);
+    let nothing = "[null,null]\n".repeat(100_000);
+    stdin.write_all(nothing.as_bytes()).unwrap();
+    writeln!(stdin, "{}", json!([null, last])).unwrap();
+    drop(stdin);
+    eventually("all but the first are done", || last.exists());
+    // Standard input was closed, nothing else was opened.
+    assert!(
+        open_files(pid) <= before,
+        "{before}, now {}",
+        open_files(pid)
+    );
+    std::fs::write(&gate, "open").unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let peak = peak_mib(pid).unwrap();
+    assert!(peak < 64, "{peak} MiB");
+    assert_eq!(
+        line,
+        "{\"seq\":1,\"id\":null,\"ok\":true,\"value\":\"open\"}\n"
+    );
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    let seqs = objects(&rest)
+        .iter()
+        .map(|o| o["seq"].as_u64().unwrap())
+        .collect::<Vec<_>>();
+    assert_eq!(seqs, (2..=100_003).collect::<Vec<_>>());
+    assert_eq!(finish(child, vec![]).code(), 0);
+}
+
+#[test]
+fn large_output_waits_for_its_turn_on_disk() {
+    let env = TestEnv::new();
+    let script = "test $1 = 1 && sleep 0.5; head -c 5000000 /dev/zero | tr '\\0' $1";
+    let child = spawn(command(
+        &env,
+        &["-j2", "-k", "-q", "--", "sh", "-c", script, "sh", "{}"],
+    ));
+    let pid = child.id();
+    let watcher = std::thread::spawn(move || {
+        let mut peak = 0;
+        while let Some(now) = peak_mib(pid) {
+            peak = now.max(peak);
+            std::thread::yield_now();
+        }
+        peak
+    });
+    let done = finish(child, b"1\n2\n3\n4\n5\n6\n7\n8\n9\n".to_vec());
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let expected: Vec<u8> = (b'1'..=b'9').flat_map(|c| vec![c; 5_000_000]).collect();
+    assert!(done.stdout == expected);
+    let peak = watcher.join().unwrap();
+    assert!(peak > 0 && peak < 64, "{peak} MiB");
+}
+
+#[test]
+fn f068_an_infinite_input_takes_no_memory() {
+    let env = TestEnv::new();
+    let mut child = spawn(command(
+        &env,
+        &[
+            "-j2", "-k", "--worker", WORKER, "--task", "noop", "--format", "value",
+        ],
+    ));
+    let pid = child.id();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        let lines = "null\n".repeat(10_000);
+        while stdin.write_all(lines.as_bytes()).is_ok() {}
+    });
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut take = |lines: usize| {
+        let mut line = String::new();
+        for _ in 0..lines {
+            line.clear();
+            stdout.read_line(&mut line).unwrap();
+            assert_eq!(line, "null\n");
+        }
+        peak_mib(pid).unwrap()
+    };
+    // A hundred bytes kept of each job would be too much.
+    let peak = take(500_000);
+    assert!(peak < 64, "{peak} MiB");
+    // The reader goes away, so the run must end although the input does not.
+    drop(stdout);
+    let done = finish(child, vec![]);
+    assert_eq!(done.code(), 141, "{}", done.stderr);
+    feeder.join().unwrap();
+}
+
+#[test]
+fn a_script_reads_each_result_before_it_writes_the_next_line() {
+    let env = TestEnv::new();
+    for args in [
+        &["-j2", "-q", "--", "echo", "{}"][..],
+        &["-j2", "-q", "-k", "--", "echo", "{}"],
+        &[
+            "-q", "--worker", WORKER, "--task", "fib", "--format", "value",
+        ],
+    ] {
+        let mut child = spawn(command(&env, args));
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        for n in 1..=2 {
+            // The first two Fibonacci numbers are what `echo 1` says.
+            writeln!(stdin, "1").unwrap();
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            assert_eq!(line, "1\n", "{n}: {args:?}");
+        }
+        drop(stdin);
+        assert_eq!(finish(child, vec![]).code(), 0);
+    }
+}
+
+#[test]
+fn f078_a_closed_pipe_ends_the_run_at_once() {
+    let env = TestEnv::new();
+    let mut shell = env.command("bash");
+    shell
+        .args([
+            "-c",
+            "yes | \"$0\" run -j2 -- echo {} | head -3; echo ${PIPESTATUS[1]}",
+        ])
+        .arg(ORCHESTRATOR);
+    let done = env.run(shell, "");
+    assert_eq!(done.stdout(), "y\ny\ny\n141\n");
+    assert_eq!(done.stderr, "");
+    // Also while nothing is printed, so that no write fails.
+    let mut shell = env.command("bash");
+    shell
+        .args([
+            "-c",
+            "echo 600 | \"$0\" run -- sleep {} | true; echo ${PIPESTATUS[1]}",
+        ])
+        .arg(ORCHESTRATOR);
+    let done = env.run(shell, "");
+    assert_eq!((done.stdout(), done.stderr.as_str()), ("141\n", ""));
+}
+
+#[test]
+fn f079_a_full_disk_is_a_failure_of_the_run() {
+    let env = TestEnv::new();
+    for args in [
+        &["--", "echo", "{}"][..],
+        &["-k", "--format", "jsonl", "--", "echo", "{}"],
+        &["--worker", WORKER, "--task", "fib"],
+    ] {
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let mut command = command(&env, args);
+        command.stdout(full);
+        let done = env.run(command, "1\n2\n3\n");
+        assert_eq!(done.code(), 125);
+        assert_eq!(
+            done.stderr, "error: results could not be written: no space left on device\n",
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn f001_a_worker_killed_from_outside_costs_one_job_of_a_thousand() {
+    let env = TestEnv::new();
+    let mut child = spawn(command(
+        &env,
+        &["-j2", "--worker", WORKER, "--task", "sleep_ms"],
+    ));
+    let pid = child.id();
+    let mut stdin = child.stdin.take().unwrap();
+    // One that is running when its worker is killed, 999 others.
+    let lines = format!("600000\n{}", "0\n".repeat(999));
+    stdin.write_all(lines.as_bytes()).unwrap();
+    drop(stdin);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut lines = String::new();
+    for _ in 0..999 {
+        stdout.read_line(&mut lines).unwrap();
+    }
+    let busy = workers_of(pid)
+        .into_iter()
+        .find(|&worker| cpu_ticks_or_sleep(worker))
+        .unwrap();
+    kill(Pid::from_raw(busy as i32), Signal::SIGKILL).unwrap();
+    stdout.read_to_string(&mut lines).unwrap();
+    let done = finish(child, vec![]);
+    let all = objects(&lines);
+    assert_eq!(all.len(), 1_000);
+    let failed: Vec<_> = all.iter().filter(|o| o["ok"] == json!(false)).collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["seq"], json!(1));
+    assert_eq!(done.code(), 1);
+    assert!(done.stderr.contains("killed by SIGKILL"), "{}", done.stderr);
+}
+
+/// The children of a process.
+fn workers_of(pid: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .flatten()
+    {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        all.extend(
+            children
+                .split_whitespace()
+                .map(|n| n.parse::<u32>().unwrap()),
+        );
+    }
+    all
+}
+
+/// Whether a worker is inside the sleeping task: its main thread sleeps on a
+/// timer and not in a read.
+fn cpu_ticks_or_sleep(worker: u32) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{worker}/syscall")).unwrap_or_default();
+    let number = call.split(' ').next().unwrap_or_default();
+    number == libc::SYS_clock_nanosleep.to_string() || number == "running"
+}
+
+/// Starts commands that do their best to survive, and waits until they run.
+fn stubborn(env: &TestEnv) -> Child {
+    let script = "trap '' TERM HUP INT; \
+        setsid sh -c 'trap \"\" TERM HUP INT; sleep 600 & wait' </dev/null >/dev/null 2>&1 & \
+        sleep 600 & wait; sleep 600";
+    let mut child = spawn(command(env, &["-j4", "--", "sh", "-c", script, "sh", "{}"]));
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"1\n2\n3\n4\n").unwrap();
+    let sleeping = || {
+        let is_sleep = |&pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c == "sleep\n")
+        };
+        env.processes().iter().filter(|pid| is_sleep(pid)).count() == 8
+    };
+    eventually("all commands run", sleeping);
+    // More input could come.
+    child.stdin = Some(stdin);
+    child
+}
+
+#[test]
+fn f097_sigkill_of_the_orchestrator_leaves_no_process() {
+    let env = TestEnv::new();
+    let mut child = stubborn(&env);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    env.no_process_left();
+}
+
+#[test]
+fn the_end_of_a_stubborn_job_leaves_no_process() {
+    let env = TestEnv::new();
+    let mut child = stubborn(&env);
+    // The reader of the results goes away.
+    drop(child.stdout.take());
+    let done = finish(child, vec![]);
+    assert_eq!(done.code(), 141);
+    env.no_process_left();
+}
+
+#[test]
+fn tasks_answer_in_json_lines() {
+    let env = TestEnv::new();
+    let args = ["-k", "-q", "--worker", WORKER, "--task", "mirror"];
+    let done = run(
+        &env,
+        &args,
+        "{\"x\": 7, \"label\": \"é\"}\n{\"label\":\"\",\"x\":-1}\n",
+    );
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(
+        done.stdout(),
+        "{\"seq\":1,\"id\":null,\"ok\":true,\"value\":{\"x\":-7,\"label\":\"é\"}}\n\
+         {\"seq\":2,\"id\":null,\"ok\":true,\"value\":{\"x\":1,\"label\":\"\"}}\n"
+    );
+    let done = run(
+        &env,
+        &[
+            "-q", "--worker", WORKER, "--task", "fib", "--format", "value",
+        ],
+        "10\n20\n30\n40\n",
+    );
+    assert_eq!(done.stdout(), "55\n6765\n832040\n102334155\n");
+}
+
+#[test]
+fn ids_come_back_with_their_results() {
+    let env = TestEnv::new();
+    let args = [
+        "-k", "-q", "--worker", WORKER, "--task", "fib", "--input", "jsonl",
+    ];
+    let done = run(
+        &env,
+        &args,
+        "{\"id\": \"a\", \"args\": 10}\n{\"args\": 11, \"id\": 7}\n",
+    );
+    assert_eq!(
+        done.stdout(),
+        "{\"seq\":1,\"id\":\"a\",\"ok\":true,\"value\":55}\n\
+         {\"seq\":2,\"id\":7,\"ok\":true,\"value\":89}\n"
+    );
+}
+
+#[test]
+fn a_tasks_failure_is_an_answer_with_its_reason() {
+    let env = TestEnv::new();
+    let args = ["-k", "--worker", WORKER, "--task", "panic"];
+    let done = run(&env, &args, "\"ouch\"\n");
+    assert_eq!(done.code(), 1);
+    let answer = &objects(done.stdout())[0];
+    assert_eq!(answer["ok"], json!(false));
+    let error = answer["error"].as_str().unwrap();
+    assert!(
+        error.contains("ouch") && error.contains("test_worker.rs:"),
+        "{error}"
+    );
+    assert!(
+        done.stderr.contains("0 of 1 job succeeded, 1 failed"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn jsonl_tells_all_about_a_command() {
+    let env = TestEnv::new();
+    let script = "echo out; printf 'e\\377' >&2; kill -9 $$";
+    let done = run(
+        &env,
+        &["--format", "jsonl", "-q", "--", "sh", "-c", script],
+        "\n",
+    );
+    assert_eq!(done.code(), 1);
+    let job = &objects(done.stdout())[0];
+    assert_eq!(job["seq"], json!(1));
+    assert_eq!(job["argv"][2], json!(script));
+    assert_eq!(job["verdict"], json!("signaled"));
+    assert_eq!(job["exit"], Value::Null);
+    assert_eq!(job["signal"], json!(9));
+    assert_eq!(job["stdout"], json!("out\n"));
+    assert_eq!(job["stderr"], json!({"base64": "Zf8="}));
+    assert_eq!(job["attempts"], json!(1));
+    for number in ["duration", "cpu", "max_rss_kib", "worker"] {
+        assert!(
+            job[number].as_f64().is_some_and(|n| n > 0.0),
+            "{number}: {job}"
+        );
+    }
+    let start = job["start"].as_str().unwrap();
+    assert!(start.starts_with("20") && start.ends_with('Z'), "{start}");
+}
+
+#[test]
+fn max_rss_is_the_commands_own() {
+    let env = TestEnv::new();
+    let done = run(&env, &["--format", "jsonl", "-q", "--", "true"], "1\n");
+    let rss = objects(done.stdout())[0]["max_rss_kib"].as_u64().unwrap();
+    assert!(rss < 20_000, "{rss} KiB for `true`");
+}
+
+#[test]
+fn no_input_is_no_failure() {
+    let env = TestEnv::new();
+    let done = run(&env, &["--", "echo", "{}"], "");
+    assert_eq!(done.code(), 0);
+    assert_eq!(
+        (done.stdout(), done.stderr.as_str()),
+        ("", "orchestrator: no jobs: standard input was empty\n")
+    );
+}
+
+#[test]
+fn f069_a_line_without_end_is_rejected_and_not_kept() {
+    let env = TestEnv::new();
+    let mut input = vec![b'x'; 3 << 20];
+    input.extend_from_slice(b"\nfine\n");
+    let child = spawn(command(&env, &["-k", "--", "echo", "{}"]));
+    let done = finish(child, input);
+    assert_eq!(done.code(), 1);
+    assert_eq!(done.stdout(), "fine\n");
+    assert!(
+        done.stderr
+            .contains("line 1 of standard input is longer than the limit of 1 MiB"),
+        "{}",
+        done.stderr
+    );
+}
+
+/// What a mistake is answered with, and the exit code.
+fn mistake(args: &[&str], stdin: &str) -> (i32, String) {
+    let env = TestEnv::new();
+    let done = run(&env, args, stdin);
+    assert_eq!(done.stdout(), "");
+    (done.code(), done.stderr)
+}
+
+#[test]
+fn mistakes_get_answers_that_say_what_to_do() {
+    let (code, said) = mistake(&["--", "sha256summ", "{}"], "x\n");
+    assert_eq!(code, 2);
+    assert!(
+        said.starts_with("error: command `sha256summ` not found\n"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("  tip: a similar command exists: `sha256sum`\n"),
+        "{said}"
+    );
+
+    let (code, said) = mistake(&["--worker", "./my-worker", "--task", "fib"], "1\n");
+    assert_eq!(code, 2);
+    assert!(
+        said.starts_with("error: worker `./my-worker` not found"),
+        "{said}"
+    );
+
+    let (code, said) = mistake(&["--worker", "/bin/pwd", "--task", "fib"], "1\n");
+    assert_eq!(code, 125);
+    assert!(
+        said.starts_with("error: `/bin/pwd` does not speak the worker protocol (it printed `/"),
+        "{said}"
+    );
+    assert!(
+        said.contains("  tip: to run an ordinary command for each line, put it after `--`"),
+        "{said}"
+    );
+
+    let (code, said) = mistake(&["--worker", WORKER, "--task", "fibb"], "1\n");
+    assert_eq!(code, 2);
+    assert!(
+        said.starts_with(&format!(
+            "error: worker `{WORKER}` has no task named `fibb`\n"
+        )),
+        "{said}"
+    );
+    assert!(
+        said.contains("  tip: a similar task exists: `fib`\n"),
+        "{said}"
+    );
+
+    let (code, said) = mistake(&["--workers", "0", "--", "true"], "1\n");
+    assert_eq!(code, 2);
+    assert!(
+        said.contains("there must be at least 1; leave it out to use all"),
+        "{said}"
+    );
+
+    let (code, said) = mistake(&[], "1\n");
+    assert_eq!(code, 2);
+    assert!(said.contains("orchestrator run -- "), "{said}");
+    assert!(said.contains("--task"), "{said}");
+}
+
+#[test]
+fn bad_json_is_shown_with_line_and_column() {
+    let env = TestEnv::new();
+    let args = ["-k", "-q", "--worker", WORKER, "--task", "fib"];
+    let done = run(&env, &args, "10\n{\"a\": 1 \"b\": 2}\n11\n");
+    assert_eq!(done.code(), 1);
+    let answers = objects(done.stdout());
+    assert_eq!(answers.len(), 3);
+    assert_eq!(answers[1]["ok"], json!(false));
+    assert_eq!(answers[2]["value"], json!(89));
+    assert!(
+        done.stderr.starts_with(
+            "error: line 2 of standard input is not valid JSON: expected `,` or `}` at column 9\n  \
+             2 | {\"a\": 1 \"b\": 2}\n    |         ^\n"
+        ),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn another_protocol_version_is_refused_with_both() {
+    let env = TestEnv::new();
+    let args = [
+        "--worker",
+        ROGUE,
+        "--worker-arg",
+        "greet:99",
+        "--worker-arg",
+        "hang",
+        "--task",
+        "x",
+    ];
+    let done = run(&env, &args, "1\n");
+    assert_eq!(done.code(), 125);
+    assert!(
+        done.stderr.starts_with(&format!(
+            "error: worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks 1\n"
+        )),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_worker_that_dies_at_start_is_shown_with_its_last_words() {
+    let env = TestEnv::new();
+    let args = [
+        "--worker",
+        ROGUE,
+        "--worker-arg",
+        "stderr:no such library",
+        "--worker-arg",
+        "exit:127",
+        "--task",
+        "x",
+    ];
+    let done = run(&env, &args, "1\n");
+    assert_eq!(done.code(), 125);
+    assert!(
+        done.stderr
+            .contains("ended with status 127 before it was ready"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr.contains("    no such library\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_program_with_a_relative_path_and_a_link_is_found() {
+    let env = TestEnv::new();
+    symlink("/bin/echo", env.path().join("say")).unwrap();
+    let done = run(&env, &["-q", "--", "./say", "{}"], "hello\n");
+    assert_eq!((done.code(), done.stdout()), (0, "hello\n"));
+}
+
+#[test]
+fn tasks_lists_what_a_worker_offers() {
+    let env = TestEnv::new();
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["tasks", "--worker", WORKER]);
+    let done = env.run(command, "");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let names: Vec<&str> = done.stdout().lines().collect();
+    assert!(
+        names.contains(&"command") && names.contains(&"fib"),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn what_a_task_prints_goes_to_stderr_with_its_job() {
+    let env = TestEnv::new();
+    let args = [
+        "-q", "--worker", WORKER, "--task", "print", "--format", "value",
+    ];
+    let done = run(&env, &args, "[\"hello\", 2]\n");
+    assert_eq!(
+        (done.stdout(), done.stderr.as_str()),
+        ("null\n", "hello\nhello\n")
+    );
+}

@@ -1,0 +1,365 @@
+//! A synchronous client for one worker. Whatever it waits for has a deadline,
+//! so that a test fails instead of hanging.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::process::{Child, ChildStderr, ChildStdin, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use protocol::{
+    Answer, Assignment, Attempt, Codec, CommandSpec, Encoding, FromWorker, GreetingScan, Hello,
+    JobHeader, JobId, LinkKind, Outcome, Program, Ready, Stream, TaskError, ToWorker, WorkerId,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const MAX_PAYLOAD: u64 = 16 << 20;
+
+pub(super) struct Client {
+    pub(super) child: Child,
+    stdin: Option<ChildStdin>,
+    messages: Receiver<FromWorker>,
+    reader: Option<JoinHandle<()>>,
+    /// Messages that were passed over while waiting for another one.
+    skipped: VecDeque<FromWorker>,
+    pub(super) ready: Ready,
+}
+
+impl Client {
+    /// A worker that has said that it is ready.
+    pub(super) fn start() -> Client {
+        Client::with(LinkKind::Local, None)
+    }
+
+    pub(super) fn with(link: LinkKind, init: Option<&[u8]>) -> Client {
+        let mut client = Client::without_hello();
+        client.send(hello(link));
+        if let Some(init) = init {
+            client.send(ToWorker::Init(Bytes::copy_from_slice(init)));
+        }
+        match client.next() {
+            FromWorker::Ready(ready) => client.ready = ready,
+            other => panic!("expected ready, got {other:?}"),
+        }
+        client
+    }
+
+    /// A worker that has said its greeting.
+    pub(super) fn without_hello() -> Client {
+        #[expect(clippy::disallowed_methods, reason = "a test starts its own worker")]
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_test-worker"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let mut stdout = child.stdout.take().unwrap();
+        let (sender, messages) = channel();
+        let reader = std::thread::spawn(move || {
+            let mut buffer = BytesMut::new();
+            let mut arrivals = vec![0; 64 * 1024];
+            let mut codec = None;
+            while let Ok(n @ 1..) = stdout.read(&mut arrivals) {
+                buffer.extend_from_slice(&arrivals[..n]);
+                if codec.is_none()
+                    && let GreetingScan::Found(greeting) = protocol::greeting::scan(&buffer)
+                {
+                    assert_eq!((greeting.version, greeting.start), (1, 0));
+                    drop(buffer.split_to(greeting.end));
+                    codec = Some(Codec::<FromWorker, ToWorker>::new());
+                }
+                let Some(codec) = &mut codec else { continue };
+                while let Some(message) = codec.decode(&mut buffer).unwrap() {
+                    if sender.send(message).is_err() {
+                        return;
+                    }
+                }
+            }
+            assert!(buffer.is_empty(), "the worker ended within a frame");
+        });
+        Client {
+            child,
+            stdin,
+            messages,
+            reader: Some(reader),
+            skipped: VecDeque::new(),
+            ready: Ready {
+                build: String::new(),
+                pid: 0,
+                slots: 0,
+                tasks: Vec::new(),
+                status_fd: None,
+            },
+        }
+    }
+
+    pub(super) fn send(&mut self, message: ToWorker) {
+        let mut buffer = BytesMut::new();
+        Codec::<FromWorker, ToWorker>::new()
+            .encode(message, &mut buffer)
+            .unwrap();
+        self.send_bytes(&buffer);
+    }
+
+    pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// The orchestrator is gone, as far as the worker can tell.
+    pub(super) fn close(&mut self) {
+        self.stdin = None;
+    }
+
+    /// The next message.
+    pub(super) fn next(&mut self) -> FromWorker {
+        if let Some(message) = self.skipped.pop_front() {
+            return message;
+        }
+        self.receive()
+    }
+
+    fn receive(&mut self) -> FromWorker {
+        match self.messages.recv_timeout(PATIENCE) {
+            Ok(message) => message,
+            Err(RecvTimeoutError::Timeout) => panic!("no message within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Disconnected) => {
+                let status = self.child.wait().unwrap();
+                panic!("the worker has ended: {status}, {}", self.stderr());
+            }
+        }
+    }
+
+    /// The next message for which this gives a value; others are kept.
+    pub(super) fn find<T>(&mut self, mut wanted: impl FnMut(&FromWorker) -> Option<T>) -> T {
+        for at in 0..self.skipped.len() {
+            if let Some(found) = wanted(&self.skipped[at]) {
+                self.skipped.remove(at);
+                return found;
+            }
+        }
+        loop {
+            let message = self.receive();
+            if let Some(found) = wanted(&message) {
+                return found;
+            }
+            self.skipped.push_back(message);
+        }
+    }
+
+    pub(super) fn started(&mut self, job: u64) {
+        self.find(|m| match m {
+            FromWorker::Started { job: j, .. } if j.0 == job => Some(()),
+            _ => None,
+        });
+    }
+
+    /// Index of a task.
+    pub(super) fn task(&self, name: &str) -> u32 {
+        let place = self.ready.tasks.iter().position(|task| task == name);
+        place.unwrap_or_else(|| panic!("no task {name}")) as u32
+    }
+
+    pub(super) fn assignment<T: Serialize + ?Sized>(
+        &self,
+        job: u64,
+        task: &str,
+        input: &T,
+    ) -> Assignment {
+        self.encoded(job, task, Encoding::Bincode, input)
+    }
+
+    pub(super) fn encoded<T: Serialize + ?Sized>(
+        &self,
+        job: u64,
+        task: &str,
+        encoding: Encoding,
+        input: &T,
+    ) -> Assignment {
+        let input = encoding.encode(input).unwrap();
+        Assignment {
+            header: JobHeader {
+                job: JobId(job),
+                attempt: Attempt::FIRST,
+                task: self.task(task),
+                encoding,
+                input_len: input.len() as u64,
+            },
+            input,
+        }
+    }
+
+    pub(super) fn run<T: Serialize + ?Sized>(&mut self, job: u64, task: &str, input: &T) {
+        let assignment = self.assignment(job, task, input);
+        self.send(ToWorker::RunMany(vec![assignment]));
+    }
+
+    /// Runs one job and gives its answer.
+    pub(super) fn ask<T: Serialize + ?Sized>(&mut self, task: &str, input: &T) -> Answer {
+        self.run(999, task, input);
+        self.answer(999)
+    }
+
+    /// The answer to a job. What came before it stays to be looked at.
+    pub(super) fn answer(&mut self, job: u64) -> Answer {
+        let mut answers = self.find(|m| match m {
+            FromWorker::DoneMany(answers) if answers.iter().any(|a| a.header.job.0 == job) => {
+                Some(answers.clone())
+            }
+            _ => None,
+        });
+        let place = answers.iter().position(|a| a.header.job.0 == job);
+        let answer = answers.remove(place.unwrap());
+        if !answers.is_empty() {
+            self.skipped.push_back(FromWorker::DoneMany(answers));
+        }
+        answer
+    }
+
+    pub(super) fn cancel(&mut self, job: u64) {
+        self.send(ToWorker::Cancel {
+            job: JobId(job),
+            attempt: Attempt::FIRST,
+        });
+    }
+
+    /// Runs a command and gives its answer and its output.
+    pub(super) fn command(&mut self, spec: &CommandSpec) -> Ran {
+        self.run(77, "command", spec);
+        self.ran(77)
+    }
+
+    /// Waits for a command's answer and gives all that came before it.
+    pub(super) fn ran(&mut self, job: u64) -> Ran {
+        let answer = self.answer(job);
+        let mut ran = Ran {
+            answer,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+        };
+        for message in std::mem::take(&mut self.skipped) {
+            match message {
+                FromWorker::Output {
+                    job: j,
+                    stream,
+                    data,
+                    ..
+                } if j.0 == job => match stream {
+                    Stream::Stdout => ran.stdout.extend_from_slice(&data),
+                    Stream::Stderr => ran.stderr.extend_from_slice(&data),
+                },
+                other => self.skipped.push_back(other),
+            }
+        }
+        ran
+    }
+
+    /// Waits for the first output of a job on stdout.
+    pub(super) fn output(&mut self, job: u64) -> Vec<u8> {
+        self.find(|m| match m {
+            FromWorker::Output { job: j, data, .. } if j.0 == job => Some(data.to_vec()),
+            _ => None,
+        })
+    }
+
+    /// Waits for the worker's end.
+    pub(super) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("the worker ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// All messages that came before the worker's end.
+    pub(super) fn rest(&mut self) -> Vec<FromWorker> {
+        self.reader.take().unwrap().join().unwrap();
+        let mut messages: Vec<_> = std::mem::take(&mut self.skipped).into();
+        messages.extend(self.messages.try_iter());
+        messages
+    }
+
+    pub(super) fn stderr(&mut self) -> String {
+        let mut text = String::new();
+        let stderr: Option<ChildStderr> = self.child.stderr.take();
+        stderr.unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stdin = None;
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) answer: Answer,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+impl Ran {
+    pub(super) fn outcome(&self) -> Outcome {
+        self.answer.header.outcome
+    }
+}
+
+pub(super) fn hello(link: LinkKind) -> ToWorker {
+    ToWorker::Hello(Hello {
+        build: "test".into(),
+        worker: WorkerId(3),
+        link,
+        max_payload: MAX_PAYLOAD,
+    })
+}
+
+pub(super) fn value<T: DeserializeOwned>(answer: &Answer) -> T {
+    assert_eq!(answer.header.outcome, Outcome::Ok, "{:?}", error(answer));
+    Encoding::Bincode.decode(&answer.payload).unwrap()
+}
+
+/// The error that an answer carries.
+pub(super) fn error(answer: &Answer) -> TaskError {
+    Encoding::Bincode
+        .decode(&answer.payload)
+        .unwrap_or_default()
+}
+
+pub(super) fn sh(text: &str) -> CommandSpec {
+    CommandSpec::new(Program::Shell {
+        text: ByteBuf::from(text),
+        args: Vec::new(),
+    })
+}
+
+pub(super) fn argv<A: AsRef<[u8]>>(argv: &[A]) -> CommandSpec {
+    let argv = argv.iter().map(|a| ByteBuf::from(a.as_ref())).collect();
+    CommandSpec::new(Program::Argv(argv))
+}
+
+/// Waits until something is so.
+pub(super) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let start = now();
+    while !check() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests measure time themselves")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

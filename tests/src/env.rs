@@ -1,0 +1,219 @@
+//! A test's environment: a directory of its own, commands that cannot hang the
+//! suite, and proof that no process is left.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// No single program in a test takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long processes that were told to end may take.
+const LEFT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Every process that is started through it, and everything that those start,
+/// carries a mark in its environment. When it is dropped, none may be left.
+pub struct TestEnv {
+    dir: tempfile::TempDir,
+    mark: String,
+}
+
+/// What a program did.
+#[derive(Debug)]
+pub struct Done {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Done {
+    /// Its exit code, 128 + n when it was ended by signal n.
+    pub fn code(&self) -> i32 {
+        self.status
+            .code()
+            .or(self.status.signal().map(|n| 128 + n))
+            .expect("a status is a code or a signal")
+    }
+
+    pub fn stdout(&self) -> &str {
+        std::str::from_utf8(&self.stdout).expect("text on stdout")
+    }
+}
+
+impl TestEnv {
+    #[expect(clippy::new_without_default, reason = "it makes a directory")]
+    pub fn new() -> TestEnv {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        TestEnv {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+            mark: format!("ORCHESTRATOR_TEST_MARK={}-{n}", std::process::id()),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Writes a file into the directory.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// A program in this environment, its stdin empty, its output piped.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one home of starting test programs"
+    )]
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let (name, value) = self.mark.split_once('=').expect("NAME=VALUE");
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path())
+            .env(name, value)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a program on this input to its end.
+    pub fn run(&self, mut command: Command, stdin: impl Into<Vec<u8>>) -> Done {
+        let child = command.stdin(Stdio::piped()).spawn();
+        finish(child.expect("a process"), stdin.into())
+    }
+
+    /// The processes that this environment caused and that still live.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            // Gone, a stranger's, or a zombie (whose environment is empty).
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let marked = |variable: &[u8]| variable == self.mark.as_bytes();
+            if environment.split(|&b| b == 0).any(marked) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Waits until no process is left that this environment caused.
+    ///
+    /// # Panics
+    /// When one is left after the deadline.
+    pub fn no_process_left(&self) {
+        let mut left = Vec::new();
+        // A process that is just replacing itself shows no environment for a
+        // moment; so one look is not enough.
+        let mut empty = 0;
+        let gone = within(LEFT_DEADLINE, || {
+            left = self.processes();
+            empty = if left.is_empty() { empty + 1 } else { 0 };
+            empty == 3
+        });
+        if !gone {
+            let names: Vec<String> = left.iter().map(|&pid| describe(pid)).collect();
+            for &pid in &left {
+                kill(Pid::from_raw(pid as i32), Signal::SIGKILL).ok();
+            }
+            panic!("left behind: {names:?}");
+        }
+    }
+}
+
+impl Drop for TestEnv {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            // The test has failed already; only clean up.
+            for pid in self.processes() {
+                kill(Pid::from_raw(pid as i32), Signal::SIGKILL).ok();
+            }
+        } else {
+            self.no_process_left();
+        }
+    }
+}
+
+/// Feeds a process its input, takes its output, and waits for its end.
+///
+/// # Panics
+/// When it takes longer than the deadline.
+pub fn finish(mut child: Child, input: Vec<u8>) -> Done {
+    let pid = Pid::from_raw(child.id() as i32);
+    let stdin = child.stdin.take();
+    let stdout = child.stdout.take();
+    let stderr = child.stderr.take();
+    let feeder = thread::spawn(move || {
+        // The program may stop reading; that is its right.
+        stdin.map(|mut pipe| pipe.write_all(&input).ok());
+    });
+    let out = thread::spawn(move || take(stdout));
+    let err = thread::spawn(move || take(stderr));
+    let (ended, waiting) = std::sync::mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        let late = waiting
+            .recv_timeout(DEADLINE)
+            .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout);
+        if late {
+            kill(pid, Signal::SIGKILL).ok();
+        }
+        late
+    });
+    let status = child.wait().expect("a status");
+    drop(ended);
+    assert!(!watchdog.join().expect("watchdog"), "it hung");
+    let stdout = out.join().expect("stdout");
+    let stderr = String::from_utf8_lossy(&err.join().expect("stderr")).into_owned();
+    feeder.join().expect("stdin");
+    Done {
+        status,
+        stdout,
+        stderr,
+    }
+}
+
+fn take(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut all).expect("output");
+    }
+    all
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+/// When it does not hold after the deadline.
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    assert!(within(DEADLINE, holds), "never came true: {what}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
+fn within(deadline: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + deadline;
+    while !holds() {
+        if Instant::now() > end {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+fn describe(pid: u32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    format!("{pid}: {line}")
+}
