@@ -36,7 +36,7 @@
 //!
 //! # Floors
 //!
-//! Imports point down only: `cli`, `run`, [`pool`], [`scheduler`], and the
+//! Imports point down only: `cli`, `run`, [`pool`], `scheduler`, and the
 //! `protocol` crate as the ground.
 
 #![warn(missing_docs)]
@@ -46,7 +46,7 @@ pub mod cli;
 pub mod pool;
 #[cfg(feature = "cli")]
 mod run;
-pub mod scheduler;
+mod scheduler;
 
 pub use pool::{
     Capture, Event, EventKind, EventStream, Job, JobError, JobHandle, JobReport, Launch, Map, Pool,

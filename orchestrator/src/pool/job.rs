@@ -59,7 +59,7 @@ pub struct JobReport {
     /// What it wrote to stdout.
     pub stdout: Capture,
     /// What it wrote to stderr (for a function: nothing, it shares its
-    /// worker's, see [`super::Event::WorkerPrinted`]).
+    /// worker's, see [`super::EventKind::WorkerPrinted`]).
     pub stderr: Capture,
     /// What the last attempt used; zero when its worker died.
     pub usage: Usage,

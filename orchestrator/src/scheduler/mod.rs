@@ -1,9 +1,9 @@
-//! Floor 1: decides. A value with four verbs: [`Scheduler::handle`] takes what
-//! happened and when, [`Scheduler::poll_action`] gives what to do about it,
-//! [`Scheduler::next_deadline`] says when to call again at the latest, and
-//! [`Scheduler::check`] asserts that all of it fits together.
+//! Floor 1: decides. A value with four verbs: `Scheduler::handle` takes what
+//! happened and when, `Scheduler::poll_action` gives what to do about it,
+//! `Scheduler::next_deadline` says when to call again at the latest, and
+//! `Scheduler::check` asserts that all of it fits together.
 //!
-//! Pure: no tokio, no clock, no I/O, no process. Time is a [`std::time::Duration`]
+//! Pure: no tokio, no clock, no I/O, no process. Time is a `Duration`
 //! since the pool's start, handed in. That is what makes retry, cancel, worker
 //! loss and drain each one turn of the same loop, and lets a simulated world
 //! play thousands of bad days in a second (`sim.rs`).
