@@ -167,15 +167,16 @@ impl Link {
         }
     }
 
-    /// Between jobs: answers that have waited for long enough are written, and
-    /// messages that came meanwhile are obeyed. While the queue lasts this is
-    /// the only place where the computing thread looks at its input.
-    pub(crate) fn catch_up(&self, now: Instant) {
+    /// Between jobs: answers that have waited for long enough, or would have to
+    /// if the next job takes as long as the last, are written, and messages
+    /// that came meanwhile are obeyed. While the queue lasts this is the only
+    /// place where the computing thread looks at its input.
+    pub(crate) fn catch_up(&self, now: Instant, last_took: Duration) {
         let mut state = self.state();
         let waited = state
             .outbox
             .waiting_since(now)
-            .is_some_and(|since| now - since >= PATIENCE);
+            .is_some_and(|since| now - since + last_took >= PATIENCE);
         if waited || state.outbox.is_full() {
             self.flush(&mut state);
             drop(state);
@@ -251,6 +252,14 @@ impl Link {
             state.outbox.send(&FromWorker::Bye);
         }
         self.flush(&mut state);
+    }
+
+    /// The watcher sends the answers that wait behind this turn.
+    pub(crate) fn send_held(&self, turn: u64) {
+        let mut state = self.state();
+        if self.turn() == turn {
+            self.flush(&mut state);
+        }
     }
 
     /// The watcher takes over when this turn is still the current one.

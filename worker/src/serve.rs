@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
@@ -117,7 +118,7 @@ impl Server {
             worker,
             ..
         } = self;
-        match tasks.get_mut(header.task as usize) {
+        let answer = match tasks.get_mut(header.task as usize) {
             Some(Entry {
                 kind: Kind::Function(function),
                 ..
@@ -126,27 +127,26 @@ impl Server {
                 let (answer, after) =
                     run_function(&mut **function, header, input, link, worker, before);
                 self.used = Some(after);
-                self.finish(answer);
+                answer
             }
             Some(Entry {
                 kind: Kind::Command,
                 name,
-            }) => {
-                let answer = match header.encoding.decode::<CommandSpec>(&input) {
-                    Ok(spec) => command::run(link, &header, &spec),
-                    Err(e) => rejection(&header, &undecodable(name, &e)),
-                };
-                link.state().finish(answer);
-            }
+            }) => match header.encoding.decode::<CommandSpec>(&input) {
+                Ok(spec) => command::run(link, &header, &spec),
+                Err(e) => rejection(&header, &undecodable(name, &e)),
+            },
             None => {
                 let error = TaskError::new(format!("this worker has no task {}", header.task));
-                link.state().finish(rejection(&header, &error));
+                rejection(&header, &error)
             }
-        }
-        self.link.catch_up(clock::now());
+        };
+        let took = Duration::from_micros(answer.header.usage.wall_us);
+        self.finish(answer);
+        self.link.catch_up(clock::now(), took);
     }
 
-    /// Hands a function's answer over, in pieces if it is large.
+    /// Hands an answer over, in pieces if it is large.
     fn finish(&mut self, mut answer: Answer) {
         let size = answer.payload.len();
         if answer.header.outcome == Outcome::Ok && size as u64 > self.max_payload {

@@ -1,12 +1,13 @@
-//! The watcher: a thread that takes the connection over while a function runs
-//! for more than a millisecond or two, so that messages are obeyed, earlier
+//! The watcher: a thread that looks after the connection while a function
+//! runs for more than a millisecond, so that messages are obeyed, earlier
 //! answers leave and output is delivered while user code computes.
 //!
-//! A small job never notices it. The watcher looks once per millisecond while
-//! there is activity; when the same function runs at two looks, it takes over
-//! until that function ends, which the computing thread tells it with one
-//! write. After a while without activity it waits to be woken, which the next
-//! function's start does.
+//! A small job never notices it. The watcher looks when a function has run for
+//! about a millisecond, and sends the answers that wait; when it still runs
+//! after a few more, the watcher takes over until the function ends, which the
+//! computing thread tells it with one write. Without activity it sleeps until
+//! the next function starts. Every look costs a switch of threads, which is
+//! why there are two per job and not one per millisecond.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,7 +20,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::link::Link;
 use crate::{os, serve};
 
+/// How long an answer may wait behind a running function.
 const TICK: Duration = Duration::from_millis(1);
+/// How much longer a function runs until the watcher takes over.
+const LONGER: Duration = Duration::from_millis(4);
 /// Looks without activity after which the watcher sleeps.
 const RESTLESS_LOOKS: u32 = 100;
 
@@ -39,30 +43,36 @@ pub(crate) fn start(link: Arc<Link>) -> io::Result<()> {
 
 fn watch(link: &Link) -> ! {
     let mut seen = link.turn();
-    let mut quiet = 0;
+    let mut looks = 0;
+    let mut pause = TICK;
     loop {
-        let printed = wait([link.capture()], Some(TICK))[0];
+        let printed = wait([link.capture()], Some(pause))[0];
+        pause = TICK;
         let turn = link.turn();
         let function_runs = turn % 2 == 1;
         if turn != seen {
             seen = turn;
-            quiet = 0;
-        } else if function_runs {
-            attend(link, turn);
-            quiet = 0;
-        } else {
-            quiet += 1;
+            looks = 0;
             if printed {
-                link.drain_between_jobs(turn);
+                // It belongs to the function, whose end will see to it.
+                std::thread::sleep(TICK);
             }
-            if quiet >= RESTLESS_LOOKS {
-                park(link, turn);
-                quiet = 0;
-            }
+            continue;
         }
-        if printed && function_runs {
-            // It belongs to the function, whose end will see to it.
-            std::thread::sleep(TICK);
+        looks += 1;
+        match (function_runs, looks) {
+            // A full pipe stops the function: that cannot wait.
+            (true, 1) if !printed => {
+                link.send_held(turn);
+                pause = LONGER;
+            }
+            (true, _) => attend(link, turn),
+            (false, RESTLESS_LOOKS..) => {
+                park(link, turn);
+                looks = 0;
+            }
+            (false, _) if printed => link.drain_between_jobs(turn),
+            (false, _) => {}
         }
     }
 }
