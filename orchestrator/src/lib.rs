@@ -2,8 +2,7 @@
 //! results that are awaited.
 //!
 //! ```no_run
-//! use orchestrator::{Launch, Pool, PoolConfig};
-//! use protocol::Task;
+//! use orchestrator::{Launch, Pool, PoolConfig, Task};
 //!
 //! /// What `my-worker` offers under the name "fib".
 //! struct Fib;
@@ -16,7 +15,7 @@
 //! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
 //! let pool = Pool::start(PoolConfig::new(Launch::program("./my-worker")))?;
 //! println!("{}", pool.run(Fib, 40).await?);
-//! let mut results = pool.map(Fib, 0..1000);
+//! let mut results = pool.map(Fib, 0..90);
 //! while let Some(result) = results.next().await {
 //!     println!("{}", result?);
 //! }
@@ -52,4 +51,5 @@ pub use pool::{
     Capture, Event, EventKind, EventStream, Job, JobError, JobHandle, JobReport, Launch, Map, Pool,
     PoolConfig, PoolError, RawHandle,
 };
+pub use protocol::{CommandSpec, Encoding, JobId, Program, Task, TaskError, Usage, WorkerId};
 pub use scheduler::Verdict;

@@ -70,12 +70,20 @@ impl Encoding {
     pub fn decode<T: DeserializeOwned>(self, payload: &[u8]) -> Result<T, PayloadError> {
         match self {
             Encoding::Bincode => codec::decode_payload(payload),
-            Encoding::Json => {
-                serde_json::from_slice(payload).map_err(|e| PayloadError(e.to_string()))
-            }
+            Encoding::Json => serde_json::from_slice(payload).map_err(|e| json_error(&e)),
             Encoding::Raw => raw::decode(payload),
         }
     }
+}
+
+/// A payload mostly is one line, perhaps the n-th of somebody's input: that it
+/// is the payload's first would only confuse.
+fn json_error(error: &serde_json::Error) -> PayloadError {
+    let text = error.to_string();
+    PayloadError(match text.rsplit_once(" at line 1 column ") {
+        Some((what, column)) => format!("{what} at column {column}"),
+        None => text,
+    })
 }
 
 /// A payload cannot be encoded or decoded; the text says why.
@@ -208,9 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn json_errors_name_line_and_column() {
+    fn json_errors_name_the_place() {
         let error = Encoding::Json.decode::<u64>(b"\"x\"").unwrap_err();
-        assert!(error.to_string().ends_with("at line 1 column 3"), "{error}");
+        assert!(error.to_string().ends_with(" at column 3"), "{error}");
+        assert!(!error.to_string().contains("line"), "{error}");
+        let error = Encoding::Json.decode::<u64>(b"\n x").unwrap_err();
+        assert!(
+            error.to_string().ends_with(" at line 2 column 2"),
+            "{error}"
+        );
     }
 
     #[test]

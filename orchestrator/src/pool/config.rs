@@ -84,7 +84,8 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Starts this program without arguments.
+    /// Starts this program without arguments. It is a path: `PATH` is not
+    /// searched, and a relative one counts from the current directory.
     #[must_use]
     pub fn program(program: impl Into<PathBuf>) -> Launch {
         let program = program.into();

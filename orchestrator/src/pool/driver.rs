@@ -628,8 +628,13 @@ impl Driver {
         let hired = self.workers.get(&worker);
         let tasks = hired.and_then(|h| h.tasks.as_ref());
         let Some(&task) = tasks.and_then(|t| t.get(&*entry.job.task)) else {
-            let error = format!("the worker has no task named `{}`", entry.job.task);
-            entry.error = Some(TaskError::new(error));
+            let mut offered: Vec<&str> = tasks.into_iter().flatten().map(|(t, _)| &**t).collect();
+            offered.sort_unstable();
+            entry.error = Some(TaskError::new(format!(
+                "the worker has no task named `{}`; its tasks are: {}",
+                entry.job.task,
+                offered.join(", ")
+            )));
             let input = Input::Done {
                 worker,
                 job,
