@@ -436,6 +436,14 @@ fn cpu_ticks_or_sleep(worker: u32) -> bool {
     number == libc::SYS_clock_nanosleep.to_string() || number == "running"
 }
 
+/// How many `sleep`s this environment has caused.
+fn sleeps(env: &TestEnv) -> usize {
+    let is_sleep = |&pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c == "sleep\n")
+    };
+    env.processes().iter().filter(|pid| is_sleep(pid)).count()
+}
+
 /// Starts commands that do their best to survive, and waits until they run.
 fn stubborn(env: &TestEnv) -> Child {
     let script = "trap '' TERM HUP INT; \
@@ -444,13 +452,7 @@ fn stubborn(env: &TestEnv) -> Child {
     let mut child = spawn(command(env, &["-j4", "--", "sh", "-c", script, "sh", "{}"]));
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"1\n2\n3\n4\n").unwrap();
-    let sleeping = || {
-        let is_sleep = |&pid: &u32| {
-            std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c == "sleep\n")
-        };
-        env.processes().iter().filter(|pid| is_sleep(pid)).count() == 8
-    };
-    eventually("all commands run", sleeping);
+    eventually("all commands run", || sleeps(env) == 8);
     // More input could come.
     child.stdin = Some(stdin);
     child
@@ -462,6 +464,27 @@ fn f097_sigkill_of_the_orchestrator_leaves_no_process() {
     let mut child = stubborn(&env);
     child.kill().unwrap();
     child.wait().unwrap();
+    env.no_process_left();
+}
+
+#[test]
+fn sigkill_of_a_worker_leaves_nothing_of_its_job() {
+    let env = TestEnv::new();
+    let child = stubborn(&env);
+    let workers = workers_of(child.id());
+    assert_eq!(workers.len(), 4);
+    for worker in workers {
+        kill(Pid::from_raw(worker as i32), Signal::SIGKILL).unwrap();
+    }
+    eventually("their jobs' processes are gone", || sleeps(&env) == 0);
+    let done = finish(child, vec![]);
+    assert_eq!(done.code(), 1);
+    assert_eq!(
+        done.stderr.matches("killed by SIGKILL").count(),
+        4,
+        "{}",
+        done.stderr
+    );
     env.no_process_left();
 }
 

@@ -53,7 +53,8 @@ mod registry;
 mod serve;
 mod state;
 mod stdio;
-mod tree;
+#[doc(hidden)]
+pub mod tree;
 mod watch;
 
 pub use context::{Cancelled, JobContext, WorkerContext};

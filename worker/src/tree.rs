@@ -1,5 +1,8 @@
-//! The processes below this one. The worker is their child subreaper: what
-//! loses its parent becomes the worker's child, so that nothing gets away.
+//! The processes below this one, which is their child subreaper: what loses
+//! its parent becomes its child, so that nothing gets away.
+//!
+//! For workers, and for an orchestrator whose worker was killed; not part of
+//! the SDK.
 
 use std::fs;
 use std::time::Duration;
@@ -37,7 +40,7 @@ pub(crate) fn children() -> Vec<Pid> {
 /// Kills everything below this process and takes it off the process table,
 /// but for these children and what is below them. Gives the number of
 /// processes that had to be killed.
-pub(crate) fn kill_all_but(spared: &[Pid]) -> u32 {
+pub fn kill_all_but(spared: &[Pid]) -> u32 {
     let start = clock::now();
     let mut killed = 0;
     let mut clean_looks = 0;

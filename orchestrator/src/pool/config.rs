@@ -46,6 +46,12 @@ pub struct PoolConfig {
     /// How long a worker that was asked to end may take before it is killed.
     /// Default: 5 s.
     pub grace: Duration,
+    /// Whether all children of this process that are no workers, and all that
+    /// is below them, are killed when a worker was killed: what its job left
+    /// behind. Only for programs whose only children are workers, and only
+    /// after [`super::adopt_orphans`]. Default: no; then the process group of
+    /// the job's command is killed.
+    pub kill_orphans: bool,
     /// Data handed to every worker before its first job. Default: none.
     pub init: Option<Bytes>,
 }
@@ -66,6 +72,7 @@ impl PoolConfig {
             backoff: Duration::from_millis(50),
             backoff_max: Duration::from_secs(10),
             grace: Duration::from_secs(5),
+            kill_orphans: false,
             init: None,
         }
     }

@@ -31,7 +31,7 @@ use tokio_util::codec::Decoder;
 
 use super::os::{self, StatusPage};
 use super::printed::Printed;
-use super::{PoolConfig, launch};
+use super::{PoolConfig, orphans};
 use crate::scheduler::Blame;
 
 /// While more than this waits to be written, no further orders are taken.
@@ -113,7 +113,7 @@ pub(super) fn hire(
 ) {
     let (sender, orders) = mpsc::unbounded_channel();
     let actor = async move {
-        let ending = match launch::spawn(&config.launch) {
+        let ending = match orphans::spawn(&config.launch) {
             Ok(child) => {
                 Process::new(id, config, child, orders, news.clone())
                     .live()
@@ -253,7 +253,14 @@ impl Process {
             }
         };
         self.last_words().await;
-        self.end(status)
+        self.kill_command();
+        orphans::forget(self.pid);
+        // One that ended as it was told has cleaned up.
+        let in_order = self.closing && status.as_ref().is_ok_and(|s| s.code().is_some());
+        if !in_order && self.config.kill_orphans {
+            orphans::kill_all().await;
+        }
+        self.end(&status)
     }
 
     /// Waits for whatever comes first. All arms can be cancelled: `recv_many`
@@ -515,8 +522,7 @@ impl Process {
         }
     }
 
-    fn end(mut self, status: io::Result<ExitStatus>) -> Ending {
-        self.kill_command();
+    fn end(mut self, status: &io::Result<ExitStatus>) -> Ending {
         let start = match self.stage {
             Stage::Open => None,
             Stage::Greeting if !self.inbox.is_empty() => {
@@ -532,7 +538,7 @@ impl Process {
         };
         Ending {
             blame,
-            how: describe(&status),
+            how: describe(status),
             stderr: self.printed.tail(),
             start,
         }

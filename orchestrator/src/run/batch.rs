@@ -20,7 +20,9 @@ use super::sink::writer::{WriteError, Writer};
 use super::source::lines::{self, Delimiter};
 use super::source::work::{Refused, Work};
 use super::text;
-use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool, PoolConfig, PoolError};
+use crate::pool::{
+    self, Capture, Event, EventKind, EventStream, JobReport, Pool, PoolConfig, PoolError,
+};
 use crate::scheduler::Verdict;
 
 /// How many reports are taken at once, and how many entries go to the writer
@@ -89,7 +91,13 @@ pub(crate) async fn run(config: &Config) -> Outcome {
         workers: config.pool.workers,
         ..Summary::default()
     };
-    let failure = match Pool::start_observed(config.pool.clone()) {
+    // This program has no children but workers.
+    let adopted = pool::adopt_orphans();
+    let pool = PoolConfig {
+        kill_orphans: adopted.is_ok(),
+        ..config.pool.clone()
+    };
+    let failure = match Pool::start_observed(pool) {
         Err(e) => Some(Failure::Pool(e)),
         Ok((pool, events)) => match check_task(&pool, &config.work).await {
             Ok(()) => run_in(config, &clock, pool, events, &mut summary)

@@ -1,0 +1,61 @@
+//! What a killed worker leaves behind.
+//!
+//! A worker that ends in order, or whose pipes are closed, clears its job's
+//! process tree itself. One that is killed cannot. Its command's process group
+//! is killed then (`os.rs`), but what has left the group, by `setsid` say, gets
+//! away, unless this process is a child subreaper: then it becomes our child,
+//! and can be found, killed and reaped without touching anybody else's.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::prctl::set_child_subreaper;
+use nix::unistd::Pid;
+use tokio::process::Child;
+
+use super::{Launch, launch};
+
+/// The workers of all pools of this process that were not reaped. Held while
+/// one is started, so that a newborn is never taken for an orphan.
+static WORKERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// Makes this process the one to which orphaned descendants fall, so that a
+/// pool with [`super::PoolConfig::kill_orphans`] can find them. For programs
+/// whose only children are workers.
+///
+/// # Errors
+/// When the kernel refuses, which none since Linux 3.4 does.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(true)?)
+}
+
+/// Starts a worker, and knows it until [`forget`].
+pub(super) fn spawn(launch: &Launch) -> io::Result<Child> {
+    let mut workers = workers();
+    let child = launch::spawn(launch)?;
+    workers.extend(child.id().map(pid));
+    Ok(child)
+}
+
+/// A worker was reaped.
+pub(super) fn forget(worker: u32) {
+    workers().retain(|&known| known != pid(worker));
+}
+
+/// Kills and reaps every child of this process that is no worker, and all that
+/// is below them. Takes some milliseconds at the most, unless they fork faster
+/// than they can be killed; hence on a thread of its own.
+pub(super) async fn kill_all() {
+    let sweep = tokio::task::spawn_blocking(|| worker::tree::kill_all_but(&workers()));
+    // It cannot be cancelled, and a panic in there has left nothing undone
+    // that could be done here.
+    sweep.await.ok();
+}
+
+fn workers() -> MutexGuard<'static, Vec<Pid>> {
+    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pid(number: u32) -> Pid {
+    Pid::from_raw(number.cast_signed())
+}
