@@ -628,6 +628,103 @@ fn f019_a_worker_that_closes_its_channel_is_ended() {
 }
 
 #[test]
+fn a_worker_that_gives_back_what_nobody_asked_for_is_killed() {
+    let (verdict, said) = ends("greet hello ready:noop recv recalled-twice hang");
+    assert_eq!(verdict, Verdict::Crashed, "{said}");
+}
+
+#[test]
+fn f021_a_worker_that_does_not_read_its_pipe_can_still_be_ended() {
+    block_on(async {
+        let pool = Pool::start(rogues("greet hello ready:echo hang")).unwrap();
+        let input = ByteBuf::from(vec![7; 10 << 20]);
+        let handle = pool.submit(Echo, input).await.unwrap();
+        pool.tasks().await.unwrap();
+        pool.shutdown_now().await.unwrap();
+        assert!(cancelled(handle.await));
+    });
+}
+
+#[test]
+fn f022_both_sides_may_send_much_at_the_same_time() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let input = ByteBuf::from(vec![7; 3 << 20]);
+        let mut results = pool.map(Echo, std::iter::repeat_n(input.clone(), 20));
+        while let Some(result) = results.next().await {
+            assert!(result.unwrap() == input);
+        }
+        drop(results);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_worker_that_leaves_unasked_is_not_charged_with_jobs_nor_waited_for() {
+    block_on(async {
+        let pool = Pool::start(rogues("greet hello ready:noop recv bye exit:0")).unwrap();
+        match pool.run(Noop, ()).await {
+            // One after the other left; the job went from hand to hand.
+            Err(JobError::Pool(PoolError::KeepsDying { ready: true, .. })) => {}
+            other => panic!("{other:?}"),
+        }
+        pool.shutdown().await.unwrap_err();
+    });
+    // One that says goodbye, or does not listen, and stays is made to end.
+    let (verdict, _) = ends("greet hello ready:noop close-in hang");
+    assert_eq!(verdict, Verdict::Crashed);
+}
+
+#[test]
+fn a_series_of_crashing_jobs_is_not_slowed_down() {
+    block_on(async {
+        let mut config = config(1);
+        // Any pause would be noticed.
+        config.backoff = Duration::from_secs(600);
+        config.backoff_max = Duration::from_secs(600);
+        let pool = Pool::start(config).unwrap();
+        for _ in 0..10 {
+            match pool.run(Abort, ()).await {
+                Err(JobError::NotOk {
+                    verdict: Verdict::Crashed,
+                    ..
+                }) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f020_what_floods_a_dead_workers_stderr_does_not_hide_its_death() {
+    block_on(async {
+        let mut config = rogues("greet hello ready:noop recv flood kill");
+        config.start_attempts = 1;
+        let pool = Pool::start(config).unwrap();
+        let job = orchestrator::Job::new(&Noop, &()).unwrap();
+        let report = pool.submit_job(job).await.unwrap();
+        // Well before the flood ends by itself.
+        let report = tokio::time::timeout(Duration::from_secs(10), report).await;
+        assert_eq!(report.unwrap().unwrap().verdict, Verdict::Crashed);
+        pool.shutdown_now().await.ok();
+    });
+}
+
+#[test]
+fn times_without_end_are_allowed() {
+    block_on(async {
+        let mut config = config(1);
+        config.start_timeout = Duration::MAX;
+        config.grace = Duration::MAX;
+        config.backoff_max = Duration::MAX;
+        let pool = Pool::start(config).unwrap();
+        assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn a_pool_that_makes_no_sense_is_refused() {
     block_on(async {
         let error = Pool::start(config(0)).unwrap_err();

@@ -241,6 +241,7 @@ mod tests {
         let error = PoolError::KeepsDying {
             program: "./w".into(),
             status: "ended with status 127".into(),
+            ready: false,
             attempts: 3,
             stderr: "./w: cannot open libpng\n\x1b[31mbye\n".into(),
         };

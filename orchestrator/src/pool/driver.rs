@@ -111,8 +111,10 @@ pub(super) struct Driver {
     spill: Arc<Spill>,
     /// Why the pool is broken.
     failure: Option<PoolError>,
-    /// How the last worker died that was never ready.
+    /// How the last worker died that nobody wanted dead.
     last_death: Option<PoolError>,
+    /// How many died so, since a job was done.
+    deaths: u32,
     /// How the worker died that is being dealt with.
     how: String,
     ever_ready: bool,
@@ -176,6 +178,7 @@ impl Driver {
             spill: shared.spill,
             failure: None,
             last_death: None,
+            deaths: 0,
             how: String::new(),
             ever_ready: false,
             ended: false,
@@ -217,6 +220,9 @@ impl Driver {
             self.act();
         }
         while self.actors.join_next().await.is_some() {}
+        if let Some(events) = &mut self.events {
+            events.tell_lost(self.clock.now());
+        }
         let end = self.failure.clone();
         self.close(end.clone().unwrap_or(PoolError::Closed));
         end.map_or(Ok(()), Err)
@@ -339,9 +345,15 @@ impl Driver {
                 attempt,
                 stream,
                 data,
-            } => self.output(now, worker, (job, attempt), stream, &data),
+            } => {
+                if self.scheduler.expects(worker, job, attempt) {
+                    self.output(now, job, stream, &data);
+                }
+            }
             FromWorker::ResultChunk { job, attempt, data } => {
-                self.result_chunk(now, worker, (job, attempt), &data);
+                if self.scheduler.expects(worker, job, attempt) {
+                    self.result_chunk(now, worker, (job, attempt), &data);
+                }
             }
             FromWorker::Recalled(jobs) => {
                 let input = Input::Recalled { worker, jobs };
@@ -376,6 +388,7 @@ impl Driver {
         if self.scheduler.expects(worker, job, attempt)
             && let Some(entry) = self.jobs.get_mut(&job)
         {
+            self.deaths = 0;
             entry.answer = Some((answer.header, answer.payload));
         }
         self.scheduler.handle(
@@ -390,18 +403,7 @@ impl Driver {
         );
     }
 
-    fn output(
-        &mut self,
-        now: Duration,
-        worker: WorkerId,
-        (job, attempt): (JobId, Attempt),
-        stream: Stream,
-        data: &[u8],
-    ) {
-        if !self.scheduler.expects(worker, job, attempt) {
-            self.scheduler.handle(now, Input::Violation { worker });
-            return;
-        }
+    fn output(&mut self, now: Duration, job: JobId, stream: Stream, data: &[u8]) {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
@@ -422,10 +424,8 @@ impl Driver {
         (job, attempt): (JobId, Attempt),
         data: &[u8],
     ) {
-        let expected = self.scheduler.expects(worker, job, attempt);
-        let entry = self.jobs.get_mut(&job).filter(|_| expected);
         let limit = self.config.max_payload;
-        match entry {
+        match self.jobs.get_mut(&job) {
             Some(entry) if (entry.result.len() + data.len()) as u64 <= limit => {
                 entry.result.extend_from_slice(data);
                 let credit = ToWorker::Credit {
@@ -445,30 +445,47 @@ impl Driver {
         let expected = hired.is_some_and(|h| h.asked_to_end);
         let unexpected = (!expected).then(|| Arc::from(ending.how.as_str()));
         self.emit(now, EventKind::WorkerEnded { worker, unexpected });
-        let hopeless = self.start_failed(timed_out, &ending);
+        // Before the seat gets another one.
+        if self.note_death(timed_out, expected, &ending) {
+            self.scheduler.handle(now, Input::Hopeless);
+        }
         if !self.how.starts_with("broke") {
             self.how = ending.how;
         }
         let blame = ending.blame;
         self.scheduler.handle(now, Input::Gone { worker, blame });
-        if hopeless {
-            self.scheduler.handle(now, Input::Hopeless);
-        }
         // The verdicts that follow from this death name its cause.
         self.act();
         self.how.clear();
     }
 
-    /// Notes why a worker never was ready. Whether the next one would fail in
-    /// the same way, which is only assumed while none has ever been ready.
-    fn start_failed(&mut self, timed_out: bool, ending: &Ending) -> bool {
+    /// Notes how a worker died that nobody wanted dead. Whether the next one
+    /// would die in the same way, which is only assumed while none has ever
+    /// been ready.
+    fn note_death(&mut self, timed_out: bool, expected: bool, ending: &Ending) -> bool {
+        if expected {
+            return false;
+        }
+        self.deaths += 1;
         let program = self.config.launch.name.clone();
+        let keeps_dying = |program| PoolError::KeepsDying {
+            program,
+            status: ending.how.clone(),
+            ready: ending.start.is_none(),
+            attempts: self.deaths,
+            stderr: ending.stderr.clone(),
+        };
         let Some(failure) = &ending.start else {
+            self.last_death = Some(keeps_dying(program));
             return false;
         };
         let (error, certain) = match failure {
             StartFailure::Spawn(e) => {
-                let source = Arc::new(std::io::Error::new(e.kind(), e.to_string()));
+                let source = match e.raw_os_error() {
+                    Some(errno) => std::io::Error::from_raw_os_error(errno),
+                    None => std::io::Error::new(e.kind(), e.to_string()),
+                };
+                let source = Arc::new(source);
                 let passing = matches!(
                     e.raw_os_error(),
                     Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
@@ -502,15 +519,7 @@ impl Driver {
                     true,
                 )
             }
-            StartFailure::Died => (
-                PoolError::KeepsDying {
-                    program,
-                    status: ending.how.clone(),
-                    attempts: self.config.start_attempts,
-                    stderr: ending.stderr.clone(),
-                },
-                false,
-            ),
+            StartFailure::Died => (keeps_dying(program), false),
         };
         self.last_death = Some(error);
         certain && !self.ever_ready

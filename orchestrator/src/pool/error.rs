@@ -50,14 +50,17 @@ pub enum PoolError {
         /// The end of what it wrote to stderr.
         stderr: String,
     },
-    /// Every worker that was started has died before it was ready.
-    #[error("worker `{program}` {status} before it was ready (tried {attempts} times)")]
+    /// One worker after the other has died without doing a job.
+    #[error("worker `{program}` {status} {} (tried {attempts} times)",
+        if *.ready { "without doing a job" } else { "before it was ready" })]
     KeepsDying {
         /// What was started.
         program: String,
         /// How the last one ended, as a predicate: "ended with status 127".
         status: String,
-        /// How many were started in a row.
+        /// Whether the last one was ready when it died.
+        ready: bool,
+        /// How many have died since a job was done.
         attempts: u32,
         /// The end of what the last one wrote to stderr.
         stderr: String,

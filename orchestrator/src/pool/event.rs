@@ -164,16 +164,20 @@ impl EventSender {
         self.events.send(event).ok();
     }
 
+    /// Says how many printed lines were dropped, if any were.
+    pub(super) fn tell_lost(&mut self, at: Duration) {
+        if self.lost > 0 {
+            let lines = std::mem::take(&mut self.lost);
+            self.emit(at, EventKind::PrintedLost { lines }, None);
+        }
+    }
+
     pub(super) fn print(&mut self, at: Duration, worker: WorkerId, line: Bytes) {
         if self.printed.load(Ordering::Relaxed) >= MAX_PRINTED {
             self.lost += 1;
             return;
         }
-        if self.lost > 0 {
-            let lines = std::mem::take(&mut self.lost);
-            let kind = EventKind::PrintedLost { lines };
-            self.emit(at, kind, None);
-        }
+        self.tell_lost(at);
         self.printed.fetch_add(1, Ordering::Relaxed);
         let kind = EventKind::WorkerPrinted { worker, line };
         self.emit(at, kind, None);

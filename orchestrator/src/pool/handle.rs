@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
 use protocol::{Encoding, JobId, MAX_FRAME, Task};
@@ -24,6 +25,9 @@ use crate::scheduler::Verdict;
 /// and bounded by [`PoolConfig::max_pending`]: a job keeps its room in the pool
 /// until its report is dropped.
 pub type Reports = mpsc::UnboundedSender<JobReport>;
+
+/// Longer times in a configuration mean the same as this: ten years.
+const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A pool of worker processes.
 ///
@@ -89,8 +93,18 @@ impl Pool {
         Ok((Pool::build(config, Some(events))?, stream))
     }
 
-    fn build(config: PoolConfig, events: Option<EventSender>) -> Result<Pool, PoolError> {
+    fn build(mut config: PoolConfig, events: Option<EventSender>) -> Result<Pool, PoolError> {
         check(&config)?;
+        // Times are added to times; nobody waits for longer than this.
+        for time in [
+            &mut config.ahead,
+            &mut config.start_timeout,
+            &mut config.backoff,
+            &mut config.backoff_max,
+            &mut config.grace,
+        ] {
+            *time = FOREVER.min(*time);
+        }
         let (commands, receiver) = mpsc::unbounded_channel();
         let (state, watched) = watch::channel(State::Starting);
         let permits = if events.is_some() { 2 } else { 1 };

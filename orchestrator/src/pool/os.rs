@@ -10,6 +10,7 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getsid};
+use protocol::MAX_FRAME;
 
 /// A temporary file that has no name and vanishes with its descriptor, in
 /// `TMPDIR` or `/tmp`.
@@ -81,6 +82,28 @@ impl StatusPage {
     }
 }
 
+impl StatusPage {
+    /// What the worker had no time to write, when this many bytes have come
+    /// since its greeting. The page is a stranger's: nothing in it is believed
+    /// beyond its bounds.
+    pub(crate) fn held(&self, received: u64) -> Option<Vec<u8>> {
+        const HELD_AT: u64 = 4096;
+        let mut header = [0; 12];
+        self.0.read_exact_at(&mut header, 16).ok()?;
+        let [position @ .., a, b, c, d] = header;
+        let position = u64::from_le_bytes(position);
+        let len = u64::from(u32::from_le_bytes([a, b, c, d]));
+        let room = self.0.metadata().ok()?.len().checked_sub(HELD_AT)?;
+        let skipped = received.checked_sub(position)?;
+        if skipped >= len || len > room.min(MAX_FRAME as u64) {
+            return None;
+        }
+        let mut held = vec![0; (len - skipped) as usize];
+        self.0.read_exact_at(&mut held, HELD_AT + skipped).ok()?;
+        Some(held)
+    }
+}
+
 /// Kills the process group of a worker's command. A worker is the leader of a
 /// session of its own, so a group whose leader is in that session is certainly
 /// its command's and no stranger's that got the same number.
@@ -92,5 +115,34 @@ pub(crate) fn kill_command(worker: u32, group: i32) {
     if getsid(Some(group)) == Ok(Pid::from_raw(session)) {
         // It may have ended by itself in the meantime.
         killpg(group, Signal::SIGKILL).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(position: u64, len: u32, held: &[u8]) -> StatusPage {
+        let file = unlinked_file().unwrap();
+        file.write_all_at(&position.to_le_bytes(), 16).unwrap();
+        file.write_all_at(&len.to_le_bytes(), 24).unwrap();
+        file.write_all_at(held, 4096).unwrap();
+        StatusPage(file)
+    }
+
+    #[test]
+    fn held_bytes_are_taken_from_where_the_stream_ended() {
+        let held = |received| page(100, 5, b"abcde").held(received);
+        assert_eq!(held(100).unwrap(), b"abcde");
+        assert_eq!(held(103).unwrap(), b"de");
+        assert_eq!(held(105), None);
+        assert_eq!(held(99), None, "something is missing in between");
+    }
+
+    #[test]
+    fn a_page_that_lies_about_its_size_is_not_believed() {
+        assert_eq!(page(0, 6, b"abcde").held(0), None);
+        assert_eq!(page(0, u32::MAX, b"abcde").held(0), None);
+        assert_eq!(page(u64::MAX, 5, b"abcde").held(3), None);
     }
 }

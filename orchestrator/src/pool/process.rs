@@ -8,7 +8,7 @@
 //! It takes no decision: when to give up, to kill or to start again is the
 //! scheduler's business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -16,7 +16,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use nix::sys::signal::Signal;
 use protocol::codec::{ASSIGNMENT_OVERHEAD, excerpt, room_for};
 use protocol::greeting::{self, GreetingScan};
@@ -24,7 +24,9 @@ use protocol::{
     Assignment, Attempt, CREDIT, Codec, FromWorker, Hello, JobId, LinkKind, MAX_CHUNK,
     PROTOCOL_VERSION, Ready, ToWorker, WorkerId, codec,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 use tokio_util::codec::Decoder;
@@ -34,7 +36,7 @@ use super::printed::Printed;
 use super::{PoolConfig, orphans};
 use crate::scheduler::Blame;
 
-/// While more than this waits to be written, no further orders are taken.
+/// While more than this waits to be written, jobs wait as they are.
 const OUT_HIGH_WATER: usize = 1 << 20;
 /// Room for each read, unless a large frame asks for more.
 const READ_SIZE: usize = 64 * 1024;
@@ -151,7 +153,7 @@ struct Process {
     config: Arc<PoolConfig>,
     child: Child,
     /// Closed to tell the worker to end.
-    stdin: Option<ChildStdin>,
+    stdin: Option<pipe::Sender>,
     /// Closed when the worker has closed it.
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
@@ -165,6 +167,12 @@ struct Process {
     closing: bool,
     /// Whether no order will come any more.
     dismissed: bool,
+    /// Whether the worker said goodbye.
+    bye: bool,
+    /// Orders that wait until there is room in the outbox.
+    backlog: VecDeque<Order>,
+    /// How many bytes have come since the greeting.
+    received: u64,
     /// Inputs of which only a part was sent.
     rest: HashMap<(JobId, Attempt), Rest>,
     printed: Printed,
@@ -192,6 +200,8 @@ enum Turn {
     Orders,
     Read(io::Result<usize>),
     Wrote(io::Result<usize>),
+    /// It closed its end, perhaps with something unread in it.
+    Deaf,
     Printed(io::Result<usize>),
     Exited(io::Result<ExitStatus>),
 }
@@ -208,7 +218,7 @@ impl Process {
             id,
             pid: child.id().unwrap_or_default(),
             config,
-            stdin: child.stdin.take(),
+            stdin: child.stdin.take().and_then(sender),
             stdout: child.stdout.take(),
             stderr: child.stderr.take(),
             child,
@@ -220,6 +230,9 @@ impl Process {
             outbox: BytesMut::new(),
             closing: false,
             dismissed: false,
+            bye: false,
+            backlog: VecDeque::new(),
+            received: 0,
             rest: HashMap::new(),
             printed: Printed::default(),
             page: None,
@@ -237,13 +250,12 @@ impl Process {
                     self.stdout = None;
                     self.tell(News::Closed).await;
                 }
-                Turn::Read(Ok(_)) => self.take_in().await,
-                Turn::Wrote(Ok(_)) => {}
-                Turn::Wrote(Err(_)) => {
-                    // It closed its end. Its exit or end of file says the rest.
-                    self.stdin = None;
-                    self.outbox.clear();
+                Turn::Read(Ok(n)) => {
+                    self.received += n as u64;
+                    self.take_in().await;
                 }
+                Turn::Wrote(Ok(_)) => self.pump(),
+                Turn::Wrote(Err(_)) | Turn::Deaf => self.unheard().await,
                 Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
                 Turn::Printed(Ok(_)) => self.pass_on_printed().await,
                 Turn::Exited(status) => break status,
@@ -267,7 +279,6 @@ impl Process {
     /// takes orders only when it returns, reads and writes move bytes between
     /// a pipe and a buffer of ours or do not happen, and `wait` remembers.
     async fn turn(&mut self, orders: &mut Vec<Order>) -> Turn {
-        let taking = self.outbox.len() < OUT_HIGH_WATER;
         let writing = !self.outbox.is_empty() && self.stdin.is_some();
         let reading = self.stdout.is_some() && self.stage != Stage::Over;
         if reading {
@@ -278,7 +289,7 @@ impl Process {
         let printed = &mut self.printed;
         tokio::select! {
             biased;
-            n = self.orders.recv_many(orders, 64), if taking && !self.dismissed => {
+            n = self.orders.recv_many(orders, 64), if !self.dismissed => {
                 if n == 0 {
                     // The driver is gone: end as if it had said so.
                     self.dismissed = true;
@@ -286,28 +297,57 @@ impl Process {
                 }
                 Turn::Orders
             }
-            wrote = write(&mut self.stdin, outbox), if writing => Turn::Wrote(wrote),
+            // Before what may never end: someone else may hold its stderr.
+            status = self.child.wait() => Turn::Exited(status),
+            wrote = write(&self.stdin, outbox), if writing => Turn::Wrote(wrote),
             read = read(&mut self.stdout, inbox), if reading => Turn::Read(read),
+            () = deaf(&self.stdin) => Turn::Deaf,
             read = read(&mut self.stderr, printed.buffer()), if self.stderr.is_some() =>
                 Turn::Printed(read),
-            status = self.child.wait() => Turn::Exited(status),
         }
     }
 
     fn obey(&mut self, orders: &mut Vec<Order>) {
         for order in orders.drain(..) {
             match order {
-                Order::Run(jobs) => self.send_jobs(jobs),
-                Order::Say(message) => self.say(&message),
+                Order::Run(_) | Order::Say(_) => self.backlog.push_back(order),
                 Order::Close => {
+                    self.backlog.clear();
                     if self.stage == Stage::Open {
                         self.say(&ToWorker::Bye);
                     }
                     self.closing = true;
                 }
+                // Not behind anything: it may be the only way out.
                 Order::Kill => self.kill(),
             }
         }
+        self.pump();
+    }
+
+    /// Moves orders from the backlog to the outbox while there is room.
+    fn pump(&mut self) {
+        while self.outbox.len() < OUT_HIGH_WATER {
+            match self.backlog.pop_front() {
+                Some(Order::Run(jobs)) => {
+                    let left = self.send_jobs(jobs);
+                    if !left.is_empty() {
+                        self.backlog.push_front(Order::Run(left));
+                    }
+                }
+                Some(Order::Say(message)) => self.say(&message),
+                Some(Order::Close | Order::Kill) | None => return,
+            }
+        }
+    }
+
+    /// The worker closed its end, or said goodbye without being asked: what is
+    /// sent to it goes nowhere.
+    async fn unheard(&mut self) {
+        self.stdin = None;
+        self.outbox.clear();
+        self.backlog.clear();
+        self.tell(News::Closed).await;
     }
 
     fn say(&mut self, message: &ToWorker) {
@@ -319,33 +359,41 @@ impl Process {
         }
     }
 
-    /// Puts jobs into as few frames as possible. Of a large input only a part
-    /// goes with its job; the rest follows as the worker takes it.
-    fn send_jobs(&mut self, jobs: Vec<Assignment>) {
+    /// Puts jobs into as few frames as possible, until the outbox is full;
+    /// gives back those that have to wait. Of a large input only a part goes
+    /// with its job; the rest follows as the worker takes it.
+    fn send_jobs(&mut self, jobs: Vec<Assignment>) -> Vec<Assignment> {
         let mut batch = Vec::with_capacity(jobs.len());
         let mut bytes = 0;
-        let mut chunks = Vec::new();
-        for mut job in jobs {
-            if job.input.len() > MAX_CHUNK {
-                let input = job.input.split_off(MAX_CHUNK);
-                let key = (job.header.job, job.header.attempt);
-                let credit = CREDIT;
-                self.rest.insert(key, Rest { input, credit });
-                chunks.push(key);
-            }
+        let mut jobs = jobs.into_iter();
+        while self.outbox.len() + bytes < OUT_HIGH_WATER {
+            let Some(mut job) = jobs.next() else {
+                break;
+            };
+            let rest = if job.input.len() > MAX_CHUNK {
+                job.input.split_off(MAX_CHUNK)
+            } else {
+                Bytes::new()
+            };
             if bytes + job.input.len() > room_for(batch.len() + 1, ASSIGNMENT_OVERHEAD) {
                 self.say(&ToWorker::RunMany(std::mem::take(&mut batch)));
                 bytes = 0;
             }
+            let key = (job.header.job, job.header.attempt);
             bytes += job.input.len();
             batch.push(job);
+            if !rest.is_empty() {
+                self.say(&ToWorker::RunMany(std::mem::take(&mut batch)));
+                bytes = 0;
+                let (input, credit) = (rest, CREDIT);
+                self.rest.insert(key, Rest { input, credit });
+                self.send_rest(key, 0);
+            }
         }
         if !batch.is_empty() {
             self.say(&ToWorker::RunMany(batch));
         }
-        for key in chunks {
-            self.send_rest(key, 0);
-        }
+        jobs.collect()
     }
 
     /// Sends as much of an input as the worker has given credit for.
@@ -366,6 +414,9 @@ impl Process {
     }
 
     fn kill(&mut self) {
+        self.stdin = None;
+        self.outbox.clear();
+        self.backlog.clear();
         self.kill_command();
         // Already reaped is as good.
         self.child.start_kill().ok();
@@ -398,6 +449,10 @@ impl Process {
         if !messages.is_empty() {
             self.tell(News::Messages(messages)).await;
         }
+        if self.bye && !self.closing {
+            self.closing = true;
+            self.unheard().await;
+        }
         if let Some(text) = violation {
             self.stage = Stage::Over;
             self.tell(News::Violation(text)).await;
@@ -420,6 +475,7 @@ impl Process {
             return false;
         }
         drop(self.inbox.split_to(greeting.end));
+        self.received = self.inbox.len() as u64;
         self.stage = Stage::Hello;
         self.say(&ToWorker::Hello(Hello {
             build: format!("orchestrator {}", env!("CARGO_PKG_VERSION")),
@@ -444,11 +500,12 @@ impl Process {
     fn sort(&mut self, message: FromWorker) -> Result<Sorted, String> {
         if self.stage == Stage::Hello {
             return match message {
+                FromWorker::Ready(Ready { slots: 0, .. }) => Err("offers no slots".into()),
                 FromWorker::Ready(ready) => {
                     self.stage = Stage::Open;
-                    self.page = ready
-                        .status_fd
-                        .and_then(|fd| StatusPage::open(self.pid, fd));
+                    // The page has room for one running job.
+                    let fd = ready.status_fd.filter(|_| ready.slots == 1);
+                    self.page = fd.and_then(|fd| StatusPage::open(self.pid, fd));
                     Ok(Sorted::Ready(ready))
                 }
                 // Printed by its start-up code.
@@ -467,7 +524,7 @@ impl Process {
                 return Ok(Sorted::Link);
             }
             FromWorker::Bye => {
-                self.closing = true;
+                self.bye = true;
                 return Ok(Sorted::Link);
             }
             FromWorker::Pong(_) | FromWorker::Ack(_) => return Ok(Sorted::Link),
@@ -498,16 +555,29 @@ impl Process {
     }
 
     /// The process has ended: takes what is left in its pipes, answers above
-    /// all, before anybody judges.
+    /// all, and then what it had no time to write, before anybody judges.
     async fn last_words(&mut self) {
-        let drained = tokio::time::timeout(LAST_WORDS, async {
-            while self.stdout.is_some() && self.stage != Stage::Over {
-                self.inbox.reserve(READ_SIZE);
-                match read(&mut self.stdout, &mut self.inbox).await {
-                    Ok(0) | Err(_) => self.stdout = None,
-                    Ok(_) => self.take_in().await,
+        while self.stdout.is_some() && self.stage != Stage::Over {
+            self.inbox.reserve(READ_SIZE);
+            let read = read(&mut self.stdout, &mut self.inbox);
+            match tokio::time::timeout(LAST_WORDS, read).await {
+                Ok(Ok(n @ 1..)) => {
+                    self.received += n as u64;
+                    self.take_in().await;
                 }
+                Ok(Ok(0) | Err(_)) => self.stdout = None,
+                // Something that it started holds the pipe.
+                Err(_) => break,
             }
+        }
+        if self.stdout.is_none() && self.stage == Stage::Open {
+            let held = self.page.as_ref().and_then(|p| p.held(self.received));
+            if let Some(held) = held {
+                self.inbox.extend_from_slice(&held);
+                self.take_in().await;
+            }
+        }
+        let printed = tokio::time::timeout(LAST_WORDS, async {
             while self.stderr.is_some() {
                 match read(&mut self.stderr, self.printed.buffer()).await {
                     Ok(0) | Err(_) => self.stderr = None,
@@ -515,8 +585,7 @@ impl Process {
                 }
             }
         });
-        // Something that it started holds a pipe: that is not waited for.
-        drained.await.ok();
+        printed.await.ok();
         if let Some(last) = self.printed.unfinished() {
             self.tell(News::Printed(vec![last])).await;
         }
@@ -531,7 +600,10 @@ impl Process {
             Stage::Greeting | Stage::Hello => Some(StartFailure::Died),
             Stage::Over => self.failure.take(),
         };
-        let blame = match self.page.as_ref().map(StatusPage::read) {
+        let page = self.page.as_ref().filter(|_| !self.bye);
+        let blame = match page.map(StatusPage::read) {
+            // It gave its jobs back, in its way.
+            _ if self.bye => Blame::Nobody,
             Some(Some(page)) if page.job == 0 => Blame::Nobody,
             Some(Some(page)) => Blame::Job(JobId(page.job), Attempt(page.attempt)),
             Some(None) | None => Blame::Oldest,
@@ -560,13 +632,33 @@ async fn read(
     }
 }
 
-async fn write(
-    pipe: &mut Option<impl AsyncWriteExt + Unpin>,
-    buffer: &mut BytesMut,
-) -> io::Result<usize> {
-    match pipe {
-        Some(pipe) => pipe.write_buf(buffer).await,
-        None => std::future::pending().await,
+async fn write(pipe: &Option<pipe::Sender>, buffer: &mut BytesMut) -> io::Result<usize> {
+    let Some(pipe) = pipe else {
+        return std::future::pending().await;
+    };
+    loop {
+        pipe.writable().await?;
+        match pipe.try_write(buffer) {
+            Ok(written) => {
+                buffer.advance(written);
+                return Ok(written);
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The same pipe, which can also tell that nobody reads it.
+fn sender(stdin: ChildStdin) -> Option<pipe::Sender> {
+    pipe::Sender::from_owned_fd(stdin.into_owned_fd().ok()?).ok()
+}
+
+/// Waits until nobody reads this pipe any more. Cancel-safe.
+async fn deaf(stdin: &Option<pipe::Sender>) {
+    match stdin {
+        Some(pipe) if pipe.ready(Interest::ERROR).await.is_ok() => {}
+        _ => std::future::pending().await,
     }
 }
 

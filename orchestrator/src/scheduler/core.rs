@@ -296,7 +296,8 @@ impl Scheduler {
     }
 
     fn on_started(&mut self, id: WorkerId, job: JobId, attempt: Attempt) {
-        if !self.must_hold(id, job, attempt) {
+        // It may have ended in the meantime.
+        if !self.expects(id, job, attempt) {
             return;
         }
         if let Some(worker) = self.workers.get_mut(&id) {
@@ -338,10 +339,17 @@ impl Scheduler {
             return;
         }
         let asked = std::mem::replace(&mut worker.recalling, false);
-        let all_held = jobs.iter().all(|&(j, a)| worker.release(j, a));
-        self.take_back(jobs.into_iter().map(|(job, _)| job).collect());
+        let named = jobs.len();
+        let mut back = Vec::with_capacity(named);
+        for (job, attempt) in jobs {
+            if asked && worker.release(job, attempt) {
+                back.push(job);
+            }
+        }
+        let honest = asked && back.len() == named;
+        self.take_back(back);
         self.rerank(id);
-        if !asked || !all_held {
+        if !honest {
             self.kill(id);
         }
     }
@@ -376,7 +384,12 @@ impl Scheduler {
             self.finish(job, Verdict::Crashed, Some(id));
         }
         let (first, longest) = (self.config.backoff, self.config.backoff_max);
-        let pause = self.seats[worker.seat].bury(first, longest);
+        let seat = &mut self.seats[worker.seat];
+        // A job's crash says nothing about the next worker.
+        if charged.is_some() {
+            seat.thrive();
+        }
+        let pause = seat.bury(first, longest);
         match self.phase {
             Phase::Open | Phase::Draining => {
                 if charged.is_none() && !expected {
@@ -527,21 +540,6 @@ impl Scheduler {
             worker,
             attempts,
         });
-    }
-
-    /// Whether a message is about a job that its sender holds. If not, it is
-    /// a violation; from a worker that is being ended it means nothing.
-    fn must_hold(&mut self, id: WorkerId, job: JobId, attempt: Attempt) -> bool {
-        match self.workers.get(&id) {
-            Some(worker) if worker.listened_to() => {
-                let holds = worker.holds(job, attempt);
-                if !holds {
-                    self.kill(id);
-                }
-                holds
-            }
-            _ => false,
-        }
     }
 
     fn kill(&mut self, id: WorkerId) {

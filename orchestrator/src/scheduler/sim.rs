@@ -44,6 +44,7 @@ struct Faults {
     garbage: u64,
     close_channel: u64,
     hang_at_end: u64,
+    recall_lies: u64,
     no_status_page: u64,
     poison_jobs: u64,
     deaf_jobs: u64,
@@ -62,6 +63,7 @@ impl Faults {
         garbage: 2,
         close_channel: 1,
         hang_at_end: 10,
+        recall_lies: 3,
         no_status_page: 30,
         poison_jobs: 4,
         deaf_jobs: 5,
@@ -233,6 +235,12 @@ impl World {
                             given.push(job);
                         }
                     }
+                    if self.random.percent(self.faults.recall_lies) {
+                        // Twice the same, and one that it never had.
+                        given.extend(given.first().copied());
+                        given.push((JobId(1), Attempt(1)));
+                        w.doomed = true;
+                    }
                     self.later(Input::Recalled {
                         worker,
                         jobs: given,
@@ -362,6 +370,16 @@ impl World {
             worker.running = Some((job, attempt));
             worker.doomed = true;
             self.tell(Input::Closed { worker: id });
+            return;
+        }
+        if self.random.percent(faults.recall_lies) {
+            // Nobody asked.
+            worker.running = Some((job, attempt));
+            self.later(Input::Recalled {
+                worker: id,
+                jobs: vec![(job, attempt), (job, attempt)],
+            });
+            self.tell(Input::Tick);
             return;
         }
         if self.random.percent(faults.wrong_job) {
@@ -518,7 +536,7 @@ fn every_job_gets_exactly_one_verdict_on_thousands_of_bad_days() {
 
 #[test]
 fn each_fault_alone_is_survived() {
-    let set: [fn(&mut Faults); 14] = [
+    let set: [fn(&mut Faults); 15] = [
         |f| f.die_at_start = 30,
         |f| f.hang_at_start = 30,
         |f| f.die_in_job = 20,
@@ -528,6 +546,7 @@ fn each_fault_alone_is_survived() {
         |f| f.garbage = 20,
         |f| f.close_channel = 20,
         |f| f.hang_at_end = 100,
+        |f| f.recall_lies = 30,
         |f| f.no_status_page = 100,
         |f| f.poison_jobs = 30,
         |f| (f.deaf_jobs, f.cancels) = (100, 50),

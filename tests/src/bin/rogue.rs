@@ -104,6 +104,12 @@ impl Rogue {
                 raise(signal.parse::<Signal>().expect("a signal")).expect("raise");
             }
             "exit" => return Some(ExitCode::from(argument.parse::<u8>().expect("a status"))),
+            "bye" => say(&FromWorker::Bye),
+            // Gives back the oldest job, twice, whether asked or not.
+            "recalled-twice" => say(&FromWorker::Recalled(vec![self.jobs[0]; 2])),
+            "close-in" => nix::unistd::close(0).expect("stdin was open"),
+            // Something that it started prints to its stderr until it is killed.
+            "flood" => flood(),
             "close" => nix::unistd::close(1).expect("stdout was open"),
             "hang" => loop {
                 std::thread::park();
@@ -135,6 +141,17 @@ impl Rogue {
             self.inbox.extend_from_slice(&chunk[..n]);
         }
     }
+}
+
+/// It ends when nobody reads any more.
+#[expect(clippy::disallowed_methods, reason = "misbehaviour needs a process")]
+#[expect(clippy::zombie_processes, reason = "misbehaviour is left alone")]
+fn flood() {
+    std::process::Command::new("setsid")
+        .args(["timeout", "20", "yes"])
+        .stdout(std::io::stderr())
+        .spawn()
+        .expect("a process");
 }
 
 fn done((job, attempt): (JobId, Attempt)) -> FromWorker {
