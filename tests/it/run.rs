@@ -270,6 +270,60 @@ fn large_output_waits_for_its_turn_on_disk() {
 }
 
 #[test]
+fn f080_large_results_wait_for_a_slow_reader_on_disk() {
+    let env = TestEnv::new();
+    let mut child = spawn(command(
+        &env,
+        &["-j2", "-q", "--worker", WORKER, "--task", "big"],
+    ));
+    let pid = child.id();
+    let mut stdin = child.stdin.take().unwrap();
+    // 60 results of two million bytes each, as JSON.
+    stdin.write_all("1000000\n".repeat(60).as_bytes()).unwrap();
+    drop(stdin);
+    // Nobody reads. The workers come to rest all the same.
+    let ticks = || -> Vec<String> {
+        let stat = |pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let busy = |stat: String| {
+            stat.split(' ')
+                .skip(13)
+                .take(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        workers_of(pid)
+            .into_iter()
+            .map(stat)
+            .map(busy)
+            .collect::<Vec<Vec<_>>>()
+            .concat()
+    };
+    let mut before = Vec::new();
+    let mut same = 0;
+    eventually("the workers rest", || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let now = ticks();
+        same = if now == before && now.len() == 4 {
+            same + 1
+        } else {
+            0
+        };
+        before = now;
+        same == 10
+    });
+    let peak = peak_mib(pid).unwrap();
+    assert!(peak < 96, "{peak} MiB");
+    let done = finish(child, vec![]);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(done.stdout().lines().count(), 60);
+    assert!(
+        done.stdout()
+            .lines()
+            .all(|l| l.len() > 2_000_000 && l.ends_with("7,7]}"))
+    );
+}
+
+#[test]
 fn f068_an_infinite_input_takes_no_memory() {
     let env = TestEnv::new();
     let mut child = spawn(command(

@@ -31,6 +31,10 @@ pub struct PoolConfig {
     /// How much of all that jobs print is kept in memory, in bytes, before the
     /// rest goes to an unlinked temporary file. Default: 8 MiB.
     pub output_memory: usize,
+    /// How much of all results that nobody has taken yet is kept in memory, in
+    /// bytes, before further ones go to an unlinked temporary file. Default:
+    /// 64 MiB. Results that are taken as they come never go there.
+    pub result_memory: usize,
     /// How long a started worker may take until it is ready. Default: 10 s. Too
     /// short fails workers that load a large model, too long hides a hang.
     pub start_timeout: Duration,
@@ -67,6 +71,7 @@ impl PoolConfig {
             ahead: Duration::from_millis(1),
             max_payload: 64 << 20,
             output_memory: 8 << 20,
+            result_memory: 64 << 20,
             start_timeout: Duration::from_secs(10),
             start_attempts: 3,
             backoff: Duration::from_millis(50),

@@ -24,7 +24,7 @@ use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::job::{Job, JobReport};
 use super::process::{self, Ending, News, NewsSender, Order, StartFailure};
-use super::spill::{Capture, Spill};
+use super::spill::{Capture, Payload, Spill};
 use crate::scheduler::{Action, Blame, IdHasher, Input, Scheduler, SchedulerConfig, Verdict};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
@@ -109,6 +109,8 @@ pub(super) struct Driver {
     state: watch::Sender<State>,
     room: Arc<Semaphore>,
     spill: Arc<Spill>,
+    /// Where results are kept that nobody has taken.
+    results: Arc<Spill>,
     /// Why the pool is broken.
     failure: Option<PoolError>,
     /// How the last worker died that nobody wanted dead.
@@ -161,6 +163,7 @@ impl Driver {
         // A few batches per worker: enough that none waits for a turn.
         let (news_sender, news) = mpsc::channel(64);
         Driver {
+            results: Spill::new(shared.config.result_memory),
             config: shared.config,
             clock,
             scheduler,
@@ -688,7 +691,7 @@ impl Driver {
         &mut self,
         now: Duration,
         job: JobId,
-        verdict: Verdict,
+        mut verdict: Verdict,
         worker: Option<WorkerId>,
         attempts: u32,
     ) {
@@ -700,13 +703,24 @@ impl Driver {
             None => (Usage::default(), Bytes::new()),
         };
         let mut error = entry.error;
-        let mut result = Bytes::new();
+        let mut result = Payload::default();
         match verdict {
-            Verdict::Ok if entry.result.is_empty() => result = payload,
             Verdict::Ok => {
-                let mut whole = entry.result;
-                whole.extend_from_slice(&payload);
-                result = whole.freeze();
+                let whole = if entry.result.is_empty() {
+                    payload
+                } else {
+                    let mut parts = entry.result;
+                    parts.extend_from_slice(&payload);
+                    parts.freeze()
+                };
+                match Payload::keep(&self.results, whole) {
+                    Ok(kept) => result = kept,
+                    Err(e) => {
+                        verdict = Verdict::Lost;
+                        self.failure.get_or_insert(PoolError::Spill(Arc::new(e)));
+                        self.scheduler.handle(now, Input::Hopeless);
+                    }
+                }
             }
             Verdict::Crashed => error = Some(TaskError::new(format!("its worker {}", self.how))),
             _ if payload.is_empty() => {}

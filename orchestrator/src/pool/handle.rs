@@ -413,10 +413,10 @@ impl<O: serde::de::DeserializeOwned> Future for JobHandle<O> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let report = ready!(Pin::new(&mut self.raw).poll(cx))?;
         Poll::Ready(match report.verdict {
-            Verdict::Ok => self
-                .encoding
-                .decode(&report.result)
-                .map_err(JobError::Result),
+            Verdict::Ok => match report.result.bytes() {
+                Ok(bytes) => self.encoding.decode(&bytes).map_err(JobError::Result),
+                Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
+            },
             // The reason is the pool's, not the job's.
             Verdict::Lost => Err(JobError::Pool(why_over(&self.raw.state))),
             verdict => Err(JobError::NotOk {

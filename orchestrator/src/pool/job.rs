@@ -8,7 +8,7 @@ use protocol::command::Command;
 use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::spill::Capture;
+use super::spill::{Capture, Payload};
 use crate::scheduler::Verdict;
 
 /// A job as the pool takes it: the name of a task, its encoded input, and how
@@ -53,7 +53,7 @@ pub struct JobReport {
     /// How it ended.
     pub verdict: Verdict,
     /// The result in the job's own encoding; empty unless the verdict is `Ok`.
-    pub result: Bytes,
+    pub result: Payload,
     /// Why it did not end well, when there is more to say than the verdict.
     pub error: Option<TaskError>,
     /// What it wrote to stdout.

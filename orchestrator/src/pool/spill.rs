@@ -1,6 +1,6 @@
-//! Where what jobs print is kept until somebody takes it: in memory up to a
-//! budget shared by all of a pool's jobs, beyond that in one unlinked temporary
-//! file. However many jobs wait, there is one descriptor.
+//! Where what jobs print, and their results, are kept until somebody takes
+//! them: in memory up to a budget shared by all of a pool's jobs, beyond that in
+//! one unlinked temporary file. However many jobs wait, there is one descriptor.
 //!
 //! Space of the file is given back to the file system piece by piece (a hole is
 //! punched when a capture is dropped); its offsets only grow.
@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 use super::os;
 
@@ -178,6 +180,69 @@ impl Capture {
     }
 }
 
+/// A job's result until somebody takes it: as it came while there is room in
+/// memory, in the file beyond that.
+#[derive(Debug, Default)]
+pub struct Payload(Kept);
+
+#[derive(Debug)]
+enum Kept {
+    /// Small enough not to be counted.
+    Small(Bytes),
+    Counted(Bytes, Arc<Spill>),
+    Spilled(Capture),
+}
+
+/// Results up to this size are bounded by the number of jobs in the pool.
+const SMALL: usize = 1024;
+
+impl Payload {
+    /// Keeps these bytes.
+    ///
+    /// # Errors
+    /// When there is no room in memory and the file cannot be written.
+    pub(super) fn keep(room: &Arc<Spill>, bytes: Bytes) -> io::Result<Payload> {
+        Ok(Payload(if bytes.len() <= SMALL {
+            Kept::Small(bytes)
+        } else if room.reserve(bytes.len()) {
+            Kept::Counted(bytes, Arc::clone(room))
+        } else {
+            Kept::Spilled(Capture::of(room, &bytes)?)
+        }))
+    }
+
+    /// The bytes, read back if need be.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn bytes(&self) -> io::Result<Bytes> {
+        match &self.0 {
+            Kept::Small(bytes) | Kept::Counted(bytes, _) => Ok(bytes.clone()),
+            Kept::Spilled(capture) => capture.to_vec().map(Bytes::from),
+        }
+    }
+}
+
+impl Default for Kept {
+    fn default() -> Kept {
+        Kept::Small(Bytes::new())
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Payload {
+        Payload(Kept::Small(bytes))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Kept::Counted(bytes, room) = self {
+            room.release(bytes.len());
+        }
+    }
+}
+
 /// Adds an extent, joined to the last one where they touch.
 fn extend(extents: &mut Vec<Extent>, next: Extent) {
     match extents.last_mut() {
@@ -245,6 +310,24 @@ mod tests {
         drop(capture);
         file.sync_all().unwrap();
         assert!(file.metadata().unwrap().blocks() < before);
+    }
+
+    #[test]
+    fn results_beyond_the_budget_are_read_back_from_the_file() {
+        let room = Spill::new(5_000);
+        let bytes = |n: u8| Bytes::from(vec![n; 2_000]);
+        let kept: Vec<Payload> = (0..10)
+            .map(|n| Payload::keep(&room, bytes(n)).unwrap())
+            .collect();
+        assert_eq!(room.in_memory(), 4_000);
+        for (n, payload) in (0..).zip(&kept) {
+            assert_eq!(payload.bytes().unwrap(), bytes(n));
+        }
+        drop(kept);
+        assert_eq!(room.in_memory(), 0);
+        let small = Payload::keep(&room, Bytes::from_static(b"small")).unwrap();
+        assert_eq!(room.in_memory(), 0);
+        assert_eq!(small.bytes().unwrap(), "small");
     }
 
     #[test]

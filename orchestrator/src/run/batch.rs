@@ -29,6 +29,10 @@ use crate::scheduler::Verdict;
 /// at once.
 const GROUP: usize = 256;
 
+/// How much of all results that were not written yet is kept in memory, in
+/// bytes; they are few unless the reader of the output is slow.
+const RESULT_MEMORY: usize = 16 << 20;
+
 /// How many refused lines may wait to be shown.
 const REFUSED: usize = 16;
 
@@ -95,6 +99,7 @@ pub(crate) async fn run(config: &Config) -> Outcome {
     let adopted = pool::adopt_orphans();
     let pool = PoolConfig {
         kill_orphans: adopted.is_ok(),
+        result_memory: RESULT_MEMORY,
         ..config.pool.clone()
     };
     let failure = match Pool::start_observed(pool) {

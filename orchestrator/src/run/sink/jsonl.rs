@@ -267,7 +267,7 @@ mod tests {
     fn a_task_is_told_with_its_value() {
         let renderer = renderer(Format::Jsonl, Some("fib"));
         let mut report = report(&renderer, Verdict::Ok, b"", b"");
-        report.result = Bytes::from_static(b"[55]");
+        report.result = Bytes::from_static(b"[55]").into();
         let (out, _) = shown(&renderer, &ticket(&[]), report);
         let object = object(&out);
         assert_eq!(

@@ -196,7 +196,7 @@ pub(crate) mod tests {
         JobReport {
             job: JobId(3),
             verdict,
-            result: Bytes::new(),
+            result: Bytes::new().into(),
             error: None,
             stdout: Capture::of(&renderer.room, out).unwrap(),
             stderr: Capture::of(&renderer.room, err).unwrap(),

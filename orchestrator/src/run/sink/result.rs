@@ -1,9 +1,9 @@
 //! What a task gave back, one line per job: as an object that says how it went,
 //! or bare. What the task printed goes to stderr.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::grouped::{complaint, predicate, with_line};
@@ -67,21 +67,25 @@ pub(super) fn write_head(out: &mut impl Write, ticket: &Ticket) -> io::Result<()
 ///
 /// The worker may be anybody's program: what it calls JSON is checked, since
 /// one wrong line would make all lines unreadable.
-pub(super) fn value(report: &JobReport) -> Result<Cow<'_, [u8]>, String> {
+pub(super) fn value(report: &JobReport) -> Result<Bytes, String> {
     if report.verdict != Verdict::Ok {
         return Err(predicate(report.verdict, report.error.as_ref()));
     }
-    let raw: &RawValue = serde_json::from_slice(&report.result)
+    let result = report
+        .result
+        .bytes()
+        .map_err(|e| format!("its result could not be read back: {e}"))?;
+    let raw: &RawValue = serde_json::from_slice(&result)
         .map_err(|e| format!("the worker's result is not valid JSON: {e}"))?;
     let text = raw.get().as_bytes();
     if memchr::memchr2(b'\n', b'\r', text).is_none() {
-        return Ok(Cow::Borrowed(text));
+        return Ok(result.slice_ref(text));
     }
     // Within a string both are written as escapes: these stand between tokens.
     let flat = text
         .iter()
         .map(|&b| if matches!(b, b'\n' | b'\r') { b' ' } else { b });
-    Ok(Cow::Owned(flat.collect()))
+    Ok(flat.collect())
 }
 
 /// Both streams of a function, one behind the other.
@@ -110,14 +114,14 @@ mod tests {
     #[test]
     fn a_result_is_one_line_of_json() {
         let (out, err) = ended(Format::Result, |r| {
-            r.result = Bytes::from("{\n \"n\": 55\r\n}")
+            r.result = Bytes::from("{\n \"n\": 55\r\n}").into()
         });
         assert_eq!(
             out,
             "{\"seq\":3,\"id\":\"a\",\"ok\":true,\"value\":{  \"n\": 55  }}\n"
         );
         assert_eq!(err, "printed\n");
-        let (out, _) = ended(Format::Value, |r| r.result = Bytes::from("55"));
+        let (out, _) = ended(Format::Value, |r| r.result = Bytes::from("55").into());
         assert_eq!(out, "55\n");
     }
 
@@ -153,7 +157,7 @@ mod tests {
         for format in [Format::Result, Format::Value] {
             let renderer = renderer(format, Some("fib"));
             let mut report = report(&renderer, Verdict::Ok, b"", b"");
-            report.result = Bytes::from_static(b"1 2");
+            report.result = Bytes::from_static(b"1 2").into();
             let rendered = renderer.reported(&ticket(&[]), report).unwrap();
             assert!(rendered.spoiled);
         }
