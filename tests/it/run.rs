@@ -852,3 +852,17 @@ fn what_a_task_prints_goes_to_stderr_with_its_job() {
         ("null\n", "hello\nhello\n")
     );
 }
+
+#[test]
+fn the_summary_counts_only_the_cpu_time_of_the_run() {
+    let env = TestEnv::new();
+    let mut shell = env.command("bash");
+    // The program takes the place of a shell, and with it a child that has
+    // used a lot of CPU time.
+    let busy = "(for ((i = 0; i < 200000; i++)); do :; done); exec \"$0\" run -j1 -- sleep";
+    shell.args(["-c", busy]).arg(ORCHESTRATOR);
+    let done = env.run(shell, "0.1\n");
+    let cpu = done.stderr.rsplit_once("CPU ").map(|(_, rest)| rest);
+    let cpu = cpu.and_then(|rest| rest.split('%').next()?.parse::<u32>().ok());
+    assert!(cpu.is_some_and(|cpu| cpu <= 100), "{}", done.stderr);
+}

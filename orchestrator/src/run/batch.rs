@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::feed::{Desk, feed};
-use super::report::{self, Clock, Summary};
+use super::report::{Clock, Summary};
 use super::sink::ordered::Ordered;
 use super::sink::render::{Entry, Format, Rendered, Renderer};
 use super::sink::writer::{WriteError, Writer};
@@ -115,7 +115,7 @@ pub(crate) async fn run(config: &Config) -> Outcome {
         },
     };
     summary.wall = clock.elapsed();
-    summary.cpu = report::cpu_time();
+    summary.cpu = clock.cpu();
     Outcome { summary, failure }
 }
 

@@ -15,6 +15,9 @@ pub(crate) struct Clock {
     /// By the calendar; only ever printed.
     pub(crate) wall: SystemTime,
     steady: Instant,
+    /// CPU time that was used before: also by children that this process had
+    /// as another program, such as the compilers of `cargo run`.
+    cpu: Duration,
 }
 
 impl Clock {
@@ -27,6 +30,7 @@ impl Clock {
         Clock {
             wall: SystemTime::now(),
             steady: Instant::now(),
+            cpu: cpu_time(),
         }
     }
 
@@ -34,10 +38,15 @@ impl Clock {
     pub(crate) fn elapsed(&self) -> Duration {
         self.steady.elapsed()
     }
+
+    /// CPU time that this process and all children that have ended used since.
+    pub(crate) fn cpu(&self) -> Duration {
+        cpu_time().saturating_sub(self.cpu)
+    }
 }
 
-/// CPU time of this process and of all children that have ended.
-pub(crate) fn cpu_time() -> Duration {
+/// CPU time of this process and of all children that have ended, ever.
+fn cpu_time() -> Duration {
     let of = |who| {
         getrusage(who).map_or(Duration::ZERO, |used| {
             time(used.user_time()) + time(used.system_time())
@@ -52,6 +61,10 @@ fn time(value: TimeVal) -> Duration {
         value.tv_usec().unsigned_abs() as u32 * 1000,
     )
 }
+
+/// In a shorter run the start of the workers is most of it, and a share of CPU
+/// time says nothing.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,11 +135,15 @@ impl Summary {
                 result.push_str(&format!(" {} {what},", text::count(number)));
             }
         }
+        let cpu = if self.wall < SHORT {
+            String::new()
+        } else {
+            format!(", CPU {:.0}%", self.cpu.as_secs_f64() / seconds * 100.0)
+        };
         format!(
-            "{result} in {} ({rate}/s, {}, CPU {:.0}%)",
+            "{result} in {} ({rate}/s, {}{cpu})",
             text::duration(self.wall),
             text::counted(self.workers as u64, "worker"),
-            self.cpu.as_secs_f64() / seconds * 100.0,
         )
     }
 }
@@ -184,6 +201,11 @@ mod tests {
             one.line(),
             "1 job succeeded in 1m 30s (0.0/s, 1 worker, CPU 392%)"
         );
+        let short = Summary {
+            wall: Duration::from_millis(10),
+            ..summary(1, 0)
+        };
+        assert_eq!(short.line(), "1 job succeeded in 10ms (100/s, 4 workers)");
         assert_eq!(
             Summary::default().line(),
             "no jobs: standard input was empty"
