@@ -866,3 +866,59 @@ fn the_summary_counts_only_the_cpu_time_of_the_run() {
     let cpu = cpu.and_then(|rest| rest.split('%').next()?.parse::<u32>().ok());
     assert!(cpu.is_some_and(|cpu| cpu <= 100), "{}", done.stderr);
 }
+
+/// A program in the environment's directory.
+fn script(env: &TestEnv, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = env.file(name, text);
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).unwrap();
+}
+
+#[test]
+fn windows_line_ends_in_a_script_are_named() {
+    let env = TestEnv::new();
+    script(&env, "crlf.sh", "#!/bin/sh\r\necho hi\r\n");
+    for args in [
+        &["--", "./crlf.sh"][..],
+        &["--worker", "./crlf.sh", "--task", "x"],
+    ] {
+        let done = run(&env, args, "1\n2\n");
+        assert_eq!(done.code(), 2, "{}", done.stderr);
+        assert!(done.stderr.contains("`/bin/sh\\r`"), "{}", done.stderr);
+        assert!(done.stderr.contains("Windows line ends"), "{}", done.stderr);
+        assert!(
+            done.stderr
+                .ends_with("  tip: sed -i 's/\\r$//' ./crlf.sh\n"),
+            "{}",
+            done.stderr
+        );
+    }
+    let done = run(&env, &["-q", "--", "./{}"], "crlf.sh\n");
+    assert_eq!(done.code(), 1);
+    let said = "there is no interpreter `/bin/sh\\r`, which its first line names; the line ends \
+                with a carriage return (Windows line ends), which `sed -i 's/\\r$//' FILE` removes";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+}
+
+#[test]
+fn too_many_workers_get_a_tip() {
+    let env = TestEnv::new();
+    let mut shell = env.command("bash");
+    shell
+        .args(["-c", "ulimit -n 40; \"$0\" run -j 100 -- echo"])
+        .arg(ORCHESTRATOR);
+    let done = env.run(shell, "1\n");
+    assert_eq!(done.code(), 125);
+    assert!(
+        done.stderr.contains("too many open files"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr
+            .ends_with("  tip: use fewer workers (-j), or raise `ulimit -n`\n"),
+        "{}",
+        done.stderr
+    );
+}

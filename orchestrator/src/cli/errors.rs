@@ -4,9 +4,13 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
+use nix::errno::Errno;
+
 use super::exit::Exit;
+use super::program;
 use crate::pool::PoolError;
 use crate::run::batch::Failure;
 use crate::run::sink::writer::WriteError;
@@ -167,6 +171,30 @@ pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
         PoolError::StartTimeout { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
         PoolError::KeepsDying { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
         PoolError::Spill(cause) => spill(&text::reason(cause)),
+        PoolError::Spawn { source, .. } => unstartable(message, source, worker),
+        _ => message,
+    }
+}
+
+/// What to say about a program that the system did not start.
+fn unstartable(message: Message, why: &io::Error, worker: &WorkerName) -> Message {
+    match (text::os_error(why).map(Errno::from_raw), worker) {
+        (Some(Errno::EMFILE | Errno::ENFILE), _) => {
+            message.tip("use fewer workers (-j), or raise `ulimit -n`")
+        }
+        (Some(Errno::EAGAIN | Errno::ENOMEM), _) => message.tip("use fewer workers (-j)"),
+        // The file was there when it was looked up.
+        (Some(Errno::ENOENT), WorkerName::Named(name)) => {
+            match program::missing_interpreter(Path::new(name)) {
+                Some(interpreter) => {
+                    program::no_interpreter(message, name.as_bytes(), &interpreter)
+                }
+                None if Path::new(name).exists() => {
+                    message.fact("the file exists, but the loader that it needs does not")
+                }
+                None => message,
+            }
+        }
         _ => message,
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ use crate::run::text;
 
 /// Where programs are looked for when `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// How much of a script the kernel looks at to find its interpreter.
+const LONGEST_FIRST_LINE: u64 = 256;
 
 /// Where to look.
 #[derive(Clone, Debug)]
@@ -34,7 +38,7 @@ impl Lookup {
         if name.as_bytes().contains(&b'/') {
             let path = self.cwd.join(name);
             return match check(&path) {
-                Check::Good => Ok(path),
+                Check::Good => startable(what, name, path),
                 Check::Absent => Err(Message::new(format!("{what} {shown} not found"))),
                 Check::NotAFile => Err(Message::new(format!("{what} {shown} is not a file"))),
                 Check::NotExecutable => {
@@ -47,7 +51,7 @@ impl Lookup {
         let dirs = self.dirs();
         let mut candidates = dirs.iter().map(|dir| dir.join(name));
         if let Some(path) = candidates.find(|path| matches!(check(path), Check::Good)) {
-            return Ok(path);
+            return startable(what, name, path);
         }
         Err(self.not_found(what, name, &dirs))
     }
@@ -83,6 +87,49 @@ impl Lookup {
             None => message,
         }
     }
+}
+
+/// A script whose interpreter is missing would fail for every line.
+fn startable(what: &str, name: &OsStr, path: PathBuf) -> Result<PathBuf, Message> {
+    match missing_interpreter(&path) {
+        None => Ok(path),
+        Some(interpreter) => {
+            let shown = text::quoted(name.as_bytes());
+            let message = Message::new(format!("{what} {shown} cannot be started"));
+            Err(no_interpreter(message, name.as_bytes(), &interpreter))
+        }
+    }
+}
+
+/// The interpreter that a script's first line names, when there is none.
+pub(super) fn missing_interpreter(script: &Path) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let file = fs::File::open(script).ok()?;
+    BufReader::new(file.take(LONGEST_FIRST_LINE))
+        .read_until(b'\n', &mut line)
+        .ok()?;
+    // As the kernel reads it: a carriage return is part of the name.
+    let mut words = line
+        .strip_prefix(b"#!")?
+        .split(|byte| b" \t\n".contains(byte));
+    let name = words.find(|word| !word.is_empty())?;
+    // One that is not absolute depends on the working directory.
+    let gone = name.starts_with(b"/") && !Path::new(OsStr::from_bytes(name)).exists();
+    gone.then(|| name.to_vec())
+}
+
+/// Says which interpreter is missing, and why it may be.
+pub(super) fn no_interpreter(message: Message, script: &[u8], interpreter: &[u8]) -> Message {
+    let shown = text::quoted(interpreter);
+    let message = message.fact(format!(
+        "its first line names the interpreter {shown}, which does not exist"
+    ));
+    if !interpreter.ends_with(b"\r") {
+        return message;
+    }
+    message
+        .fact("the first line ends with a carriage return (Windows line ends)")
+        .tip(format!("sed -i 's/\\r$//' {}", text::escaped(script)))
 }
 
 enum Check {
@@ -185,5 +232,27 @@ mod tests {
              tip: make it executable: chmod +x bin/plain\n"
         );
         assert!(said("plain").starts_with("error: command `plain` not found"));
+    }
+
+    #[test]
+    fn a_script_without_its_interpreter_is_told_with_the_reason() {
+        let (dir, lookup) = house();
+        let script = |text: &str| fs::write(dir.path().join("here"), text).unwrap();
+        script("#!/bin/sh -e\r\n");
+        assert!(find(&lookup, "./here").is_ok());
+        script("#!/no/such -x\n");
+        assert_eq!(
+            find(&lookup, "./here").unwrap_err(),
+            "error: command `./here` cannot be started\n  \
+             its first line names the interpreter `/no/such`, which does not exist\n"
+        );
+        script("#!/bin/sh\r\necho\r\n");
+        assert_eq!(
+            find(&lookup, "./here").unwrap_err(),
+            "error: command `./here` cannot be started\n  \
+             its first line names the interpreter `/bin/sh\\r`, which does not exist\n  \
+             the first line ends with a carriage return (Windows line ends)\n  \
+             tip: sed -i 's/\\r$//' ./here\n"
+        );
     }
 }

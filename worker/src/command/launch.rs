@@ -149,7 +149,7 @@ fn resolve(spec: &CommandSpec, name: &OsStr) -> Result<PathBuf, Refusal> {
         ),
         None => Refusal::new(
             Errno::ENOENT,
-            format!("there is no program `{name}` in PATH ({})", path.display()),
+            format!("there is no program `{name}` in PATH"),
         ),
     })
 }
@@ -214,10 +214,7 @@ fn diagnose(error: &io::Error, spec: &CommandSpec, program: &Path, argv: &[&OsSt
         }
         (Errno::ENOENT, None) if !program.exists() => format!("there is no program `{shown}`"),
         (Errno::ENOENT, None) => match interpreter(program) {
-            Some(interpreter) => format!(
-                "`{shown}` exists, but there is no interpreter `{interpreter}`, which its first \
-                 line names"
-            ),
+            Some(interpreter) => no_interpreter(&shown.to_string(), &interpreter),
             None => format!("`{shown}` exists, but the loader that it needs does not"),
         },
         (Errno::EACCES, _) if program.is_dir() => format!("`{shown}` is a directory"),
@@ -233,6 +230,20 @@ fn diagnose(error: &io::Error, spec: &CommandSpec, program: &Path, argv: &[&OsSt
     Refusal::new(errno, text)
 }
 
+fn no_interpreter(script: &str, interpreter: &str) -> String {
+    // A carriage return must be seen, and it is the whole reason.
+    let why = if interpreter.ends_with('\r') {
+        "; the line ends with a carriage return (Windows line ends), which \
+         `sed -i 's/\\r$//' FILE` removes"
+    } else {
+        ""
+    };
+    format!(
+        "`{script}` exists, but there is no interpreter `{}`, which its first line names{why}",
+        interpreter.escape_debug()
+    )
+}
+
 /// The interpreter that a script's first line names.
 fn interpreter(program: &Path) -> Option<String> {
     let mut line = Vec::new();
@@ -240,8 +251,14 @@ fn interpreter(program: &Path) -> Option<String> {
     BufReader::new(file.take(256))
         .read_until(b'\n', &mut line)
         .ok()?;
-    let line = String::from_utf8_lossy(line.strip_prefix(b"#!")?).into_owned();
-    line.split_ascii_whitespace().next().map(str::to_owned)
+    named_interpreter(&line)
+}
+
+/// As the kernel reads it: only blanks and the line feed end the name.
+fn named_interpreter(first_line: &[u8]) -> Option<String> {
+    let line = String::from_utf8_lossy(first_line.strip_prefix(b"#!")?).into_owned();
+    let mut words = line.split([' ', '\t', '\n']);
+    words.find(|word| !word.is_empty()).map(str::to_owned)
 }
 
 fn too_big(spec: &CommandSpec, argv: &[&OsStr]) -> String {

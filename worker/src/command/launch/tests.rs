@@ -37,10 +37,7 @@ fn an_empty_path_element_is_not_the_working_directory() {
     sh.env = vec![env("PATH", Some("::"))];
     let refusal = resolved(&sh).unwrap_err();
     assert_eq!(refusal.errno, libc::ENOENT);
-    assert_eq!(
-        refusal.error.message,
-        "there is no program `sh` in PATH (::)"
-    );
+    assert_eq!(refusal.error.message, "there is no program `sh` in PATH");
 }
 
 #[test]
@@ -82,4 +79,18 @@ fn what_cannot_be_passed_on_is_refused() {
     }
     let error = check(&bad[2], &argv(&bad[2])).unwrap_err().error;
     assert_eq!(error.message, "argument 1 contains a NUL byte");
+}
+
+#[test]
+fn windows_line_ends_are_seen_in_the_name_of_an_interpreter() {
+    let named = |line: &str| named_interpreter(line.as_bytes());
+    assert_eq!(named("#!/bin/sh\r\n").as_deref(), Some("/bin/sh\r"));
+    assert_eq!(named("#! /bin/sh -e\r\n").as_deref(), Some("/bin/sh"));
+    assert_eq!(named("text"), None);
+    assert_eq!(
+        no_interpreter("crlf", "/bin/sh\r"),
+        "`crlf` exists, but there is no interpreter `/bin/sh\\r`, which its first line names; \
+         the line ends with a carriage return (Windows line ends), which \
+         `sed -i 's/\\r$//' FILE` removes"
+    );
 }
