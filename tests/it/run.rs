@@ -922,3 +922,92 @@ fn too_many_workers_get_a_tip() {
         done.stderr
     );
 }
+
+#[test]
+fn habits_from_other_tools_get_an_answer() {
+    for (args, what, tip) in [
+        (
+            &["echo {} | wc -c"][..],
+            "`echo {} | wc -c` is one word, so it would be the name of a program",
+            "orchestrator run -- sh -c 'echo \"$1\" | wc -c' sh {}",
+        ),
+        (
+            &["echo {}"],
+            "`echo {}` is one word, so it would be the name of a program",
+            "leave out the quotes: orchestrator run -- echo {}",
+        ),
+        (
+            &["--", "alias", "{}"],
+            "command `alias` not found",
+            "`alias` belongs to the shell",
+        ),
+        (
+            &["--", "echo", "{}", ":::", "a", "b"],
+            "`:::` does not start a list of arguments here",
+            "arguments come from standard input: printf '%s\\n' a b | orchestrator run -- COMMAND {}",
+        ),
+        (
+            &["--worker", "python3 mine.py", "--task", "x"],
+            "worker `python3 mine.py` not found",
+            "--worker python3 --worker-arg mine.py",
+        ),
+        (
+            &["--worker", "sh", "worker.py", "--task", "fib"],
+            "`--task` after `worker.py` is part of the command",
+            "arguments of the worker program: --worker-arg worker.py",
+        ),
+        (
+            &["-n1", "echo"],
+            "unexpected argument '-n' found",
+            "one line is always one job",
+        ),
+        (
+            &["-I{}", "echo", "{}"],
+            "unexpected argument '-I' found",
+            "`{}` needs no -I",
+        ),
+        (
+            &["--", "", "{}"],
+            "the command is an empty word (an unset variable?)",
+            "",
+        ),
+    ] {
+        let (code, said) = mistake(args, "x\n");
+        assert_eq!(code, 2, "{said}");
+        assert!(said.starts_with(&format!("error: {what}\n")), "{said}");
+        assert_eq!(said.contains("\n  tip: "), !tip.is_empty(), "{said}");
+        assert!(said.contains(tip), "{said}");
+    }
+}
+
+#[test]
+fn whoever_forgets_run_is_told() {
+    let env = TestEnv::new();
+    for (args, tip) in [
+        (&["echo", "a b"][..], "orchestrator run -- echo 'a b'"),
+        (&["--", "echo"], "orchestrator run -- echo"),
+        (&["-j2", "echo"], "orchestrator run -j2 echo"),
+    ] {
+        let mut command = env.command(ORCHESTRATOR);
+        command.args(args);
+        let done = env.run(command, "");
+        assert_eq!(done.code(), 2);
+        let tip = format!("\n  tip: to run a command for each line: {tip}\n");
+        assert!(done.stderr.contains(&tip), "{}", done.stderr);
+    }
+    let mut command = env.command(ORCHESTRATOR);
+    command.arg("--hlep");
+    let done = env.run(command, "");
+    assert!(!done.stderr.contains("each line"), "{}", done.stderr);
+}
+
+#[test]
+fn a_program_that_is_missing_for_a_line_does_not_recite_the_path() {
+    let env = TestEnv::new();
+    let done = run(&env, &["-q", "--", "nosuch{}"], "1\n");
+    assert_eq!(
+        done.stderr,
+        "error: line 1: command could not be started: there is no program `nosuch1` in PATH: \
+         `nosuch1`\n"
+    );
+}

@@ -168,7 +168,10 @@ pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
         } else {
             "use the orchestrator that the worker was built for, or a newer one"
         }),
-        PoolError::StartTimeout { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
+        PoolError::StartTimeout { stderr, .. } => {
+            let message = message.fact("it never finished the greeting of a worker");
+            last_output(message, stderr).maybe_tip(try_it)
+        }
         PoolError::KeepsDying { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
         PoolError::Spill(cause) => spill(&text::reason(cause)),
         PoolError::Spawn { source, .. } => unstartable(message, source, worker),
@@ -285,7 +288,12 @@ mod tests {
             stderr: String::new(),
         };
         let said = pool(&error, &named()).to_string();
-        assert!(said.contains("  it printed nothing on stderr\n"), "{said}");
+        assert!(
+            said.contains(
+                "  it never finished the greeting of a worker\n  it printed nothing on stderr\n"
+            ),
+            "{said}"
+        );
     }
 
     #[test]

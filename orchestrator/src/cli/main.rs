@@ -1,6 +1,7 @@
 //! The program: typed arguments → checked plan → run → exit status.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::panic::{self, PanicHookInfo};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::args::{Cli, Command, RunArgs, TasksArgs};
 use super::errors::{self, Message};
 use super::exit::Exit;
+use super::habits;
 use super::plan;
 use super::program::Lookup;
 use crate::pool::{Launch, Pool, PoolConfig, PoolError};
@@ -26,7 +28,9 @@ use crate::run::text;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
+        Err(mut e) => {
+            let words = std::env::args_os().skip(1).map(OsStringExt::into_vec);
+            habits::advise(&mut e, &words.collect::<Vec<_>>());
             // Help and version are no errors, but a full disk is.
             return match e.print() {
                 Err(_) if !e.use_stderr() => Exit::RUN_FAILED.code(),

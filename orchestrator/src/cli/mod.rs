@@ -2,10 +2,12 @@
 //!
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
+//! What users of other tools would write is answered by `habits`.
 
 mod args;
 mod errors;
 mod exit;
+mod habits;
 mod main;
 mod plan;
 mod program;

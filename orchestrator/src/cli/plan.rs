@@ -1,12 +1,13 @@
 //! The checked plan: whatever can be known to be wrong is told before a worker
 //! starts and before any input is read.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::args::{FormatArg, InputArg, RunArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
+use super::habits;
 use super::program::Lookup;
 use crate::pool::{Launch, PoolConfig};
 use crate::run::batch::Config;
@@ -44,7 +45,11 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         quiet,
         words,
     } = args;
-    let work = work(task, input, words, lookup)?;
+    let words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
+    if worker.worker.is_some() {
+        habits::check_options(&words)?;
+    }
+    let work = work(task, input, &words, lookup)?;
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")
             .tip("objects end with a line feed: leave out -0"));
@@ -77,7 +82,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
 fn work(
     task: Option<String>,
     input: InputArg,
-    words: Vec<OsString>,
+    words: &[Vec<u8>],
     lookup: &Lookup,
 ) -> Result<Work, Message> {
     let shape = match input {
@@ -101,9 +106,9 @@ fn work(
     }
 }
 
-fn command(words: Vec<OsString>, lookup: &Lookup) -> Result<Template, Message> {
-    let words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
-    let template = Template::parse(&words).map_err(|TemplateError::Slot| {
+fn command(words: &[Vec<u8>], lookup: &Lookup) -> Result<Template, Message> {
+    habits::check_words(&words, lookup)?;
+    let template = Template::parse(words).map_err(|TemplateError::Slot| {
         Message::new("`{%}`, the number of the worker, is not offered yet")
             .tip("`{#}` is the number of the job")
     })?;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 
 use super::errors::Message;
+use super::habits;
 use crate::run::text;
 
 /// Where programs are looked for when `PATH` is not set.
@@ -39,7 +40,7 @@ impl Lookup {
             let path = self.cwd.join(name);
             return match check(&path) {
                 Check::Good => startable(what, name, path),
-                Check::Absent => Err(Message::new(format!("{what} {shown} not found"))),
+                Check::Absent => Err(not_found(what, name)),
                 Check::NotAFile => Err(Message::new(format!("{what} {shown} is not a file"))),
                 Check::NotExecutable => {
                     let escaped = text::escaped(name.as_bytes());
@@ -69,13 +70,15 @@ impl Lookup {
     }
 
     fn not_found(&self, what: &str, name: &OsStr, dirs: &[PathBuf]) -> Message {
-        let shown = text::quoted(name.as_bytes());
         let list: Vec<String> = dirs
             .iter()
             .map(|dir| text::escaped(dir.as_os_str().as_bytes()))
             .collect();
-        let message = Message::new(format!("{what} {shown} not found"))
-            .fact(format!("looked in: {}", list.join(", ")));
+        let message = not_found(what, name);
+        if habits::is_builtin(name.as_bytes()) {
+            return message.tip(habits::builtin_tip(name.as_bytes()));
+        }
+        let message = message.fact(format!("looked in: {}", list.join(", ")));
         if !name.is_empty() && matches!(check(&self.cwd.join(name)), Check::Good) {
             let escaped = text::escaped(name.as_bytes());
             return message.tip(format!("there is one here: ./{escaped}"));
@@ -86,6 +89,15 @@ impl Lookup {
             Some(name) => message.tip(format!("a similar command exists: {}", text::quoted(name))),
             None => message,
         }
+    }
+}
+
+fn not_found(what: &str, name: &OsStr) -> Message {
+    let shown = text::quoted(name.as_bytes());
+    let message = Message::new(format!("{what} {shown} not found"));
+    match habits::split_worker(name.as_bytes()) {
+        Some(options) if what == "worker" => message.tip(options),
+        _ => message,
     }
 }
 

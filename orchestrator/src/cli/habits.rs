@@ -1,0 +1,300 @@
+//! Habits from other tools (a shell, xargs, GNU parallel) that mean something
+//! else here. They are recognised, so that the answer is what to write instead
+//! and not one failure per line.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::errors::Message;
+use super::program::Lookup;
+use crate::run::text;
+
+/// Commands that a shell does itself: as programs they do not exist, and could
+/// not do what is meant.
+const BUILTINS: [&[u8]; 11] = [
+    b"cd", b"export", b"source", b"alias", b"ulimit", b"umask", b"set", b"eval", b"exec", b"read",
+    b"type",
+];
+
+/// What only a shell understands.
+const SHELL_SIGNS: &[u8] = b"|&;<>$`\n";
+
+/// A pipeline for each line, with the line as data and not as program text.
+const PIPE_RECIPE: &str = "orchestrator run -- sh -c '… \"$1\" …' sh {}";
+
+/// Whether the shell does this itself.
+pub(super) fn is_builtin(name: &[u8]) -> bool {
+    BUILTINS.contains(&name)
+}
+
+/// What to write instead of a command of the shell.
+pub(super) fn builtin_tip(name: &[u8]) -> String {
+    format!("{} belongs to the shell: {PIPE_RECIPE}", text::quoted(name))
+}
+
+/// Command words that mean something else than they seem to.
+///
+/// # Errors
+/// When there are such words, with what to write instead.
+pub(super) fn check_words(words: &[Vec<u8>], lookup: &Lookup) -> Result<(), Message> {
+    let Some(first) = words.first() else {
+        return Ok(());
+    };
+    if first.is_empty() {
+        return Err(Message::new(
+            "the command is an empty word (an unset variable?)",
+        ));
+    }
+    let is_list = |word: &&Vec<u8>| matches!(&word[..], b":::" | b":::+" | b"::::" | b"::::+");
+    if let Some(list) = words.iter().find(is_list) {
+        let shown = text::quoted(list);
+        return Err(
+            Message::new(format!("{shown} does not start a list of arguments here")).tip(
+                "arguments come from standard input: \
+                 printf '%s\\n' a b | orchestrator run -- COMMAND {}",
+            ),
+        );
+    }
+    if is_quoted_command(first, lookup) {
+        return Err(quoted_command(first, &words[1..]));
+    }
+    Ok(())
+}
+
+/// Whether a first word looks like a whole command in quotes.
+fn is_quoted_command(word: &[u8], lookup: &Lookup) -> bool {
+    let mut parts = word.split(u8::is_ascii_whitespace);
+    let Some(program) = parts.find(|part| !part.is_empty()) else {
+        return true;
+    };
+    if parts.next().is_none() {
+        return false;
+    }
+    let found = |name: &[u8]| lookup.find("command", OsStr::from_bytes(name)).is_ok();
+    // With a place in it, it may be a path that depends on the line: it is
+    // none when its beginning is a command already.
+    if memchr::memchr(b'{', word).is_some() {
+        return is_builtin(program) || found(program);
+    }
+    !found(word)
+}
+
+fn quoted_command(word: &[u8], others: &[Vec<u8>]) -> Message {
+    let shown = text::quoted(word);
+    let message = Message::new(format!(
+        "{shown} is one word, so it would be the name of a program"
+    ));
+    let command = text::escaped(word.trim_ascii());
+    if !word.iter().any(|byte| SHELL_SIGNS.contains(byte)) {
+        let others: String = others
+            .iter()
+            .map(|word| format!(" {}", shell_word(word)))
+            .collect();
+        return message.tip(format!(
+            "leave out the quotes: orchestrator run -- {command}{others}"
+        ));
+    }
+    // Quotes within quotes are left to the reader.
+    let plain = !word.iter().any(|byte| b"'\"\\\n$`".contains(byte));
+    let only_lines = !["{.}", "{/}", "{//}", "{/.}", "{#}"]
+        .iter()
+        .any(|place| command.contains(place));
+    let recipe = if plain && only_lines && others.is_empty() && command.contains("{}") {
+        let text = command.replace("{}", "\"$1\"");
+        format!("orchestrator run -- sh -c '{text}' sh {{}}")
+    } else {
+        PIPE_RECIPE.to_owned()
+    };
+    message.tip(format!("pipes and the like are for a shell: {recipe}"))
+}
+
+/// Options of this program behind the first word of the command.
+///
+/// # Errors
+/// When a worker is named and one of its options stands there.
+pub(super) fn check_options(words: &[Vec<u8>]) -> Result<(), Message> {
+    let is_ours = |word: &&Vec<u8>| {
+        let name = word.split(|&byte| byte == b'=').next();
+        matches!(name, Some(b"--task" | b"--worker-arg"))
+    };
+    let (Some(first), Some(ours)) = (words.first(), words.iter().skip(1).find(is_ours)) else {
+        return Ok(());
+    };
+    Err(Message::new(format!(
+        "{} after {} is part of the command",
+        text::quoted(ours),
+        text::quoted(first)
+    ))
+    .tip(format!(
+        "arguments of the worker program: --worker-arg {}",
+        shell_word(first)
+    )))
+}
+
+/// What to write instead of a worker and its arguments in one word.
+pub(super) fn split_worker(word: &[u8]) -> Option<String> {
+    let mut parts = word
+        .split(u8::is_ascii_whitespace)
+        .filter(|part| !part.is_empty());
+    let program = shell_word(parts.next()?);
+    let args: String = parts
+        .map(|part| format!(" --worker-arg {}", shell_word(part)))
+        .collect();
+    (!args.is_empty()).then(|| format!("--worker {program}{args}"))
+}
+
+/// Adds to what clap says about a command line of these words (without the
+/// program's name).
+pub(super) fn advise(error: &mut clap::Error, words: &[Vec<u8>]) {
+    let Some(tip) = advice(error, words) else {
+        return;
+    };
+    let tip = StyledStr::from(tip);
+    // In the place of clap's own, which says how to pass an unknown option on
+    // to a command that is not there yet.
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+}
+
+fn advice(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
+    let corrected = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
+        .iter()
+        .any(|&kind| error.get(kind).is_some());
+    let unknown = matches!(
+        error.kind(),
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
+    );
+    if corrected || !unknown {
+        return None;
+    }
+    let first = words.first()?;
+    if first == b"run" {
+        return match error.get(ContextKind::InvalidArg)? {
+            ContextValue::String(name) => option_advice(name).map(str::to_owned),
+            _ => None,
+        };
+    }
+    if [&b"tasks"[..], b"worker", b"help"].contains(&&first[..]) {
+        return None;
+    }
+    // Options stay where they are; what is no option begins a command.
+    let (dashes, words) = match &first[..] {
+        b"--" => (" --", &words[1..]),
+        [b'-', ..] => ("", words),
+        _ => (" --", words),
+    };
+    let command: String = words
+        .iter()
+        .map(|word| format!(" {}", shell_word(word)))
+        .collect();
+    Some(format!(
+        "to run a command for each line: orchestrator run{dashes}{command}"
+    ))
+}
+
+/// Options of xargs and GNU parallel that have nothing to say here.
+fn option_advice(name: &str) -> Option<&'static str> {
+    match name {
+        "-n" | "-N" | "-L" | "-l" => Some("one line is always one job"),
+        "-I" | "-i" => Some("`{}` needs no -I"),
+        _ => None,
+    }
+}
+
+/// A word as it would be typed in a shell.
+fn shell_word(word: &[u8]) -> String {
+    let shown = text::escaped(word);
+    let plain = |c: char| c.is_alphanumeric() || "{}%+,-./:=@_#".contains(c);
+    // `#` would begin a comment at the beginning of a word.
+    if !shown.is_empty() && !shown.starts_with('#') && shown.chars().all(plain) {
+        return shown;
+    }
+    format!("'{}'", shown.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lookup() -> Lookup {
+        Lookup {
+            path: Some("/usr/bin:/bin".into()),
+            cwd: "/".into(),
+        }
+    }
+
+    fn words(words: &[&str]) -> Vec<Vec<u8>> {
+        words.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn checked(list: &[&str]) -> Result<(), String> {
+        check_words(&words(list), &lookup()).map_err(|message| message.to_string())
+    }
+
+    #[test]
+    fn a_command_in_quotes_is_recognised() {
+        assert_eq!(
+            checked(&["sh -e {}"]).unwrap_err(),
+            "error: `sh -e {}` is one word, so it would be the name of a program\n  \
+             tip: leave out the quotes: orchestrator run -- sh -e {}\n"
+        );
+        assert_eq!(
+            checked(&["sh {} | wc -c"]).unwrap_err(),
+            "error: `sh {} | wc -c` is one word, so it would be the name of a program\n  \
+             tip: pipes and the like are for a shell: \
+             orchestrator run -- sh -c 'sh \"$1\" | wc -c' sh {}\n"
+        );
+        for (list, tip) in [
+            (&["nosuch -9", "a b", "{}"][..], "-- nosuch -9 'a b' {}\n"),
+            (&["cd {} && make"], "-- sh -c 'cd \"$1\" && make' sh {}\n"),
+            (&["cat '{}' | wc"], "-- sh -c '… \"$1\" …' sh {}\n"),
+            (&["cat {.} | wc"], "-- sh -c '… \"$1\" …' sh {}\n"),
+            (&["cat | wc"], "-- sh -c '… \"$1\" …' sh {}\n"),
+        ] {
+            let said = checked(list).unwrap_err();
+            assert!(said.ends_with(tip), "{said}");
+        }
+        for fine in [&["sh", "-c", "a | b"][..], &["my dir/{}"], &["sh"], &["{}"]] {
+            assert_eq!(checked(fine), Ok(()), "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_whose_name_has_a_blank_is_no_quoted_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("my tool");
+        std::os::unix::fs::symlink("/bin/sh", &path).unwrap();
+        assert_eq!(checked(&[path.to_str().unwrap()]), Ok(()));
+    }
+
+    #[test]
+    fn lists_of_arguments_and_empty_commands_are_refused() {
+        for list in [":::", ":::+", "::::"] {
+            let said = checked(&["echo", "{}", list, "a"]).unwrap_err();
+            assert!(said.starts_with(&format!("error: `{list}` does")), "{said}");
+            assert!(said.contains("\n  tip: arguments come from standard input: "));
+        }
+        assert_eq!(
+            checked(&["", "{}"]).unwrap_err(),
+            "error: the command is an empty word (an unset variable?)\n"
+        );
+    }
+
+    #[test]
+    fn a_worker_in_quotes_is_taken_apart() {
+        assert_eq!(
+            split_worker(b"python3 -u my.py").as_deref(),
+            Some("--worker python3 --worker-arg -u --worker-arg my.py")
+        );
+        assert_eq!(split_worker(b"python3"), None);
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(shell_word(b"a.b/{}"), "a.b/{}");
+        assert_eq!(shell_word(b""), "''");
+        assert_eq!(shell_word(b"it's $1"), "'it'\\''s $1'");
+    }
+}
