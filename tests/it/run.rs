@@ -1011,3 +1011,51 @@ fn a_program_that_is_missing_for_a_line_does_not_recite_the_path() {
          `nosuch1`\n"
     );
 }
+
+#[test]
+fn an_input_that_does_not_fit_is_said_once() {
+    let env = TestEnv::new();
+    let args = ["-q", "--worker", WORKER, "--task", "fib"];
+    let done = run(&env, &args, "\"x\"\n");
+    assert_eq!(done.code(), 1);
+    let error = objects(done.stdout())[0]["error"].clone();
+    let error = error.as_str().unwrap();
+    assert!(
+        error.starts_with("input of task `fib` cannot be decoded: "),
+        "{error}"
+    );
+    assert_eq!(done.stderr, format!("error: line 1: {error}\n"));
+}
+
+#[test]
+fn a_refused_line_keeps_its_id() {
+    let env = TestEnv::new();
+    let args = [
+        "-q", "--worker", WORKER, "--task", "fib", "--input", "jsonl",
+    ];
+    for format in ["result", "jsonl"] {
+        let args = [&args[..], &["--format", format]].concat();
+        let done = run(&env, &args, "{\"id\": \"a\", \"agrs\": 1}\n");
+        assert_eq!(done.code(), 1);
+        assert_eq!(objects(done.stdout())[0]["id"], json!("a"));
+    }
+}
+
+#[test]
+fn windows_line_ends_of_the_input_are_told_once() {
+    let env = TestEnv::new();
+    let warning = "warning: line 1 ends with a carriage return (Windows line ends?), which becomes \
+                   part of the argument\n  tip: tr -d '\\r' < FILE | orchestrator run …\n";
+    for order in ["-q", "-qk"] {
+        let done = run(&env, &[order, "-j1", "echo", "{}"], "a\r\nb\r\n");
+        assert_eq!(
+            (done.stdout(), done.stderr.as_str()),
+            ("a\r\nb\r\n", warning)
+        );
+    }
+    let done = run(&env, &["-q", "-0", "echo", "{}"], "a\r\0");
+    assert_eq!(done.stderr, "");
+    let task = ["-q", "--worker", WORKER, "--task", "fib"];
+    let done = run(&env, &task, "1\r\n");
+    assert_eq!((done.code(), done.stderr.as_str()), (0, ""));
+}

@@ -5,7 +5,7 @@
 //!
 //! use worker::{Registry, Task};
 //!
-//! /// The n-th Fibonacci number.
+//! /// The n-th Fibonacci number, modulo 2^64.
 //! struct Fib;
 //!
 //! impl Task for Fib {
@@ -19,7 +19,8 @@
 //! }
 //!
 //! fn fib(n: u64) -> u64 {
-//!     (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0
+//!     let next = |(a, b): (u64, u64), _| (b, a.wrapping_add(b));
+//!     (0..n).fold((0, 1), next).0
 //! }
 //! ```
 //!
@@ -27,6 +28,9 @@
 //! main thread. What it prints becomes output of its job, an error that it
 //! returns or a panic becomes that job's failure, and the worker goes on. A
 //! crash of the process takes down the running job only.
+//!
+//! A worker can also run external commands, with the built-in task `command`;
+//! [`Registry::without_command`] makes one that cannot.
 //!
 //! What this crate does not do: decide anything. Retries, time limits of
 //! functions and the distribution of jobs are the orchestrator's.

@@ -107,7 +107,7 @@ fn work(
 }
 
 fn command(words: &[Vec<u8>], lookup: &Lookup) -> Result<Template, Message> {
-    habits::check_words(&words, lookup)?;
+    habits::check_words(words, lookup)?;
     let template = Template::parse(words).map_err(|TemplateError::Slot| {
         Message::new("`{%}`, the number of the worker, is not offered yet")
             .tip("`{#}` is the number of the job")

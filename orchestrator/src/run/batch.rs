@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::feed::{Desk, feed};
+use super::feed::{Desk, Notice, feed};
 use super::report::{Clock, Summary};
 use super::sink::ordered::Ordered;
 use super::sink::render::{Entry, Format, Rendered, Renderer};
 use super::sink::writer::{WriteError, Writer};
 use super::source::lines::{self, Delimiter};
-use super::source::work::{Refused, Work};
+use super::source::work::Work;
 use super::text;
 use crate::pool::{
     self, Capture, Event, EventKind, EventStream, JobReport, Pool, PoolConfig, PoolError,
@@ -33,8 +33,8 @@ const GROUP: usize = 256;
 /// bytes; they are few unless the reader of the output is slow.
 const RESULT_MEMORY: usize = 16 << 20;
 
-/// How many refused lines may wait to be shown.
-const REFUSED: usize = 16;
+/// How many refused lines and warnings may wait to be shown.
+const NOTICES: usize = 16;
 
 /// A batch, checked and complete.
 #[derive(Clone, Debug)]
@@ -186,8 +186,9 @@ enum Turn {
     Fed(Result<(), Failure>),
     /// Jobs have ended.
     Reports,
-    /// A line is no job; nothing when there will be none any more.
-    Refused(Option<Refused>),
+    /// There is something to tell about the input; nothing when there will be
+    /// nothing any more.
+    Notice(Option<Notice>),
     /// Something happened in the pool; nothing when it has ended.
     Event(Option<Event>),
     /// Results cannot be written.
@@ -205,16 +206,23 @@ async fn drive(
     let desk = Desk::new(config.keep_order);
     // Bounded by the pool: a job keeps its room until its report is dropped.
     let (report_sender, mut report_receiver) = mpsc::unbounded_channel();
-    let (refuse, mut refused) = mpsc::channel(REFUSED);
-    let mut feeding = pin!(feed(config, pool, &desk, source, report_sender, refuse));
+    let (notice_sender, mut notices) = mpsc::channel(NOTICES);
+    let mut feeding = pin!(feed(
+        config,
+        pool,
+        &desk,
+        source,
+        report_sender,
+        notice_sender
+    ));
     let mut fed = None;
-    let mut refusing = true;
+    let mut noticing = true;
     let mut reports = Vec::with_capacity(GROUP);
-    while fed.is_none() || refusing || !desk.is_empty() {
+    while fed.is_none() || noticing || !desk.is_empty() {
         let turn = tokio::select! {
             end = &mut feeding, if fed.is_none() => Turn::Fed(end),
             _ = report_receiver.recv_many(&mut reports, GROUP) => Turn::Reports,
-            refused = refused.recv(), if refusing => Turn::Refused(refused),
+            notice = notices.recv(), if noticing => Turn::Notice(notice),
             event = events.next() => Turn::Event(event),
             error = output.writer.failed() => Turn::WriteFailed(error),
         };
@@ -223,13 +231,8 @@ async fn drive(
             Turn::Fed(end @ (Ok(()) | Err(Failure::Read(_)))) => fed = Some(end),
             Turn::Fed(Err(failure)) => return Err(failure),
             Turn::Reports => output.reports(&desk, &mut reports).await?,
-            Turn::Refused(Some((ticket, refusal))) => {
-                output.summary.refused();
-                let rendered = output.renderer.refused(&ticket, &refusal);
-                output.end(&desk, ticket.seq, rendered).await?;
-                output.flush().await;
-            }
-            Turn::Refused(None) => refusing = false,
+            Turn::Notice(Some(notice)) => output.notice(&desk, notice).await?,
+            Turn::Notice(None) => noticing = false,
             Turn::Event(Some(event)) => {
                 // All that are here: a job makes more events than reports, so
                 // taken one by one they would pile up.
@@ -307,6 +310,29 @@ impl<'a> Output<'a> {
         }
     }
 
+    async fn notice(&mut self, desk: &Desk, notice: Notice) -> Result<(), Failure> {
+        match notice {
+            Notice::Refused((ticket, refusal)) => {
+                self.summary.refused();
+                let rendered = self.renderer.refused(&ticket, &refusal);
+                self.end(desk, ticket.seq, rendered).await?;
+            }
+            Notice::Warning(text) => self.tell(text.as_bytes())?,
+        }
+        self.flush().await;
+        Ok(())
+    }
+
+    /// Puts something on stderr that belongs to no job.
+    fn tell(&mut self, text: &[u8]) -> Result<(), Failure> {
+        let err = Capture::of(&self.renderer.room, text).map_err(Failure::Spill)?;
+        self.ready.push(Entry {
+            err,
+            ..Entry::default()
+        });
+        Ok(())
+    }
+
     /// A line of the input has come to its end.
     async fn end(
         &mut self,
@@ -344,11 +370,7 @@ impl<'a> Output<'a> {
             }
             _ => return Ok(()),
         };
-        let err = Capture::of(&self.renderer.room, &line).map_err(Failure::Spill)?;
-        self.ready.push(Entry {
-            err,
-            ..Entry::default()
-        });
+        self.tell(&line)?;
         if self.ready.len() >= GROUP {
             self.flush().await;
         }

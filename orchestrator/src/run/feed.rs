@@ -23,6 +23,15 @@ use crate::pool::{Job, Pool, PoolError, Reports};
 /// larger by itself.
 const MAX_BYTES: usize = 16 << 20;
 
+/// What the other half is to tell about the input.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// A line is no job.
+    Refused(Refused),
+    /// These lines go to stderr.
+    Warning(String),
+}
+
 /// The tickets of all jobs that are under way.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -103,7 +112,7 @@ impl Desk {
     }
 }
 
-/// Hands every line of the input to the pool, or to `refused`; ends with the
+/// Hands every line of the input to the pool, or to `notices`; ends with the
 /// input.
 pub(super) async fn feed(
     config: &Config,
@@ -111,7 +120,7 @@ pub(super) async fn feed(
     desk: &Desk,
     mut source: mpsc::Receiver<Batch>,
     reports: Reports,
-    refused: mpsc::Sender<Refused>,
+    notices: mpsc::Sender<Notice>,
 ) -> Result<(), Failure> {
     let mut seq = 0;
     while let Some(batch) = source.recv().await {
@@ -120,6 +129,9 @@ pub(super) async fn feed(
             Batch::Failed(e) => return Err(Failure::Read(e)),
         };
         for line in lines {
+            if let Some(warning) = work::warning(&config.work, config.delimiter, &line) {
+                notices.send(Notice::Warning(warning)).await.ok();
+            }
             if let Some(made) = prepare(config, seq + 1, &line) {
                 seq += 1;
                 let end = match made {
@@ -129,7 +141,7 @@ pub(super) async fn feed(
                 if let Some(refusal) = end {
                     desk.room(seq, 0).await;
                     // The other half is gone only when the run is over.
-                    refused.send(refusal).await.ok();
+                    notices.send(Notice::Refused(refusal)).await.ok();
                 }
             }
         }

@@ -64,6 +64,19 @@ pub(super) fn complaint(
         Verdict::Failed(_) if renderer.format != Format::Value => return None,
         _ => {}
     }
+    let id = ticket.id.as_deref();
+    let id = id.map(|id| format!(" (id {})", text::escaped(id.as_bytes())));
+    let place = format!(
+        "error: {} {}{}",
+        renderer.delimiter.unit(),
+        ticket.line,
+        id.unwrap_or_default(),
+    );
+    let predicate = predicate(verdict, error);
+    // The reason is a sentence of its own, which names the task.
+    if verdict == Verdict::Rejected && error.is_some() {
+        return Some(format!("{place}: {predicate}"));
+    }
     let (subject, what) = match &renderer.task {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
@@ -75,18 +88,11 @@ pub(super) fn complaint(
             )
         }
     };
-    let id = ticket.id.as_deref();
-    let id = id.map(|id| format!(" (id {})", text::escaped(id.as_bytes())));
-    Some(format!(
-        "error: {} {}{}: {subject} {}{what}",
-        renderer.delimiter.unit(),
-        ticket.line,
-        id.unwrap_or_default(),
-        predicate(verdict, error),
-    ))
+    Some(format!("{place}: {subject} {predicate}{what}"))
 }
 
-/// What happened, with the reason if there is one.
+/// What happened, with the reason if there is one; of a job that was rejected
+/// the reason alone.
 pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
     let said = error.map(|e| text::escaped(e.to_string().as_bytes()));
     match (verdict, said) {
@@ -98,6 +104,7 @@ pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
         // "panicked: …" is a predicate already.
         (Verdict::Failed(_), Some(said)) if error.is_some_and(|e| e.panicked) => said,
         (Verdict::Failed(_), Some(said)) => format!("failed: {said}"),
+        (Verdict::Rejected, Some(said)) => said,
         (Verdict::Crashed, Some(said)) => format!("crashed: {said}"),
         (verdict, Some(said)) => format!("{verdict}: {said}"),
         (verdict, None) => verdict.to_string(),
@@ -153,6 +160,11 @@ mod tests {
         };
         let said = |verdict| predicate(verdict, Some(&error));
         assert_eq!(said(Verdict::Failed(101)), "panicked: boom (at a.rs:1:2)");
+        let error = TaskError::new("input of task `fib` cannot be decoded: x");
+        assert_eq!(
+            predicate(Verdict::Rejected, Some(&error)),
+            "input of task `fib` cannot be decoded: x"
+        );
         let error = TaskError::new("its worker was killed by SIGKILL");
         assert_eq!(
             predicate(Verdict::Crashed, Some(&error)),

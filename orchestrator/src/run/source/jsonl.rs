@@ -36,6 +36,8 @@ pub(crate) struct BadJson {
     /// Where, in bytes from 1; absent when the text is valid JSON, but not a
     /// job.
     pub(crate) column: Option<usize>,
+    /// The id, when it can be read all the same.
+    pub(crate) id: Option<Box<str>>,
 }
 
 /// Only what a job may say; anything else is a mistake to be told.
@@ -46,6 +48,13 @@ struct Record<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     args: Option<&'a RawValue>,
+}
+
+/// A record of which only the id matters.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
 }
 
 /// Reads a line; `None` when it is blank.
@@ -72,9 +81,12 @@ pub(crate) fn parse(shape: Shape, line: &Bytes) -> Result<Option<Parsed>, BadJso
     if !whole.starts_with('{') {
         return Err(not_a_job("it is not a JSON object"));
     }
-    let record: Record<'_> = serde_json::from_str(whole).map_err(|e| not_a_job(&bare(&e)))?;
+    let record: Record<'_> = serde_json::from_str(whole).map_err(|e| BadJson {
+        id: id_of(whole),
+        ..not_a_job(&bare(&e))
+    })?;
     let id = record.id.map(RawValue::get);
-    if id.is_some_and(|id| !id.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())) {
+    if id.is_some_and(|id| !is_id(id)) {
         return Err(not_a_job("`id` is neither a string nor a number"));
     }
     let args = record.args.map_or_else(
@@ -87,10 +99,23 @@ pub(crate) fn parse(shape: Shape, line: &Bytes) -> Result<Option<Parsed>, BadJso
     }))
 }
 
+/// The id of an object that is no job for another reason.
+fn id_of(object: &str) -> Option<Box<str>> {
+    let named: Named<'_> = serde_json::from_str(object).ok()?;
+    let id = named.id.map(RawValue::get);
+    id.filter(|id| is_id(id)).map(Box::from)
+}
+
+/// Whether a JSON value is a string or a number.
+fn is_id(value: &str) -> bool {
+    value.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
+}
+
 fn not_a_job(why: &str) -> BadJson {
     BadJson {
         what: why.to_owned(),
         column: None,
+        id: None,
     }
 }
 
@@ -100,6 +125,7 @@ fn bad_json(error: &serde_json::Error, line: &[u8]) -> BadJson {
         return BadJson {
             what: "invalid UTF-8".to_owned(),
             column: Some(e.valid_up_to() + 1),
+            id: None,
         };
     }
     let what = match line {
@@ -112,6 +138,7 @@ fn bad_json(error: &serde_json::Error, line: &[u8]) -> BadJson {
     BadJson {
         what,
         column: Some((error.column() + behind).max(1)),
+        id: None,
     }
 }
 
@@ -197,6 +224,20 @@ mod tests {
             assert_eq!((error.what.as_str(), error.column), (what, None));
         }
         assert_eq!(record(r#"{"id": }"#).unwrap_err().column, Some(8));
+    }
+
+    #[test]
+    fn a_wrong_record_keeps_its_id_when_it_has_one() {
+        for (line, id) in [
+            (r#"{"id": "a", "agrs": 1}"#, Some("\"a\"")),
+            (r#"{"agrs": {"id": 2}, "id": 7}"#, Some("7")),
+            (r#"{"agrs": 1}"#, None),
+            (r#"{"agrs": 1, "id": [1]}"#, None),
+            (r#"{"id": 1, "id": 2}"#, None),
+            (r#"{"id": 1, "args": 1, "args": 2}"#, Some("1")),
+        ] {
+            assert_eq!(record(line).unwrap_err().id.as_deref(), id, "{line}");
+        }
     }
 
     #[test]

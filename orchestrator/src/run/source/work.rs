@@ -57,6 +57,20 @@ const TIP_RECORD: &str = "a job looks like this: {\"id\": \"a\", \"args\": 40}";
 const TIP_TOO_LONG: &str = "raise the limit with --max-line, or pass a file name";
 const TIP_NUL: &str = "no argument can hold one; use -0 if the items are separated by zero bytes";
 
+const WARNING_CR: &str = "warning: line 1 ends with a carriage return (Windows line ends?), which \
+     becomes part of the argument\n  tip: tr -d '\\r' < FILE | orchestrator run …\n";
+
+/// What is wrong with the beginning of the input, though it can be used.
+pub(crate) fn warning(work: &Work, delimiter: Delimiter, line: &Line) -> Option<String> {
+    let (Work::Command(_), Delimiter::Newline, Content::Whole(bytes), 1) =
+        (work, delimiter, &line.content, line.number)
+    else {
+        return None;
+    };
+    // It would be seen nowhere, and a file of that name would not be found.
+    bytes.ends_with(b"\r").then(|| WARNING_CR.to_owned())
+}
+
 /// A line that is no job, and the ticket under which to say so.
 pub(crate) type Refused = (Ticket, Box<Refusal>);
 
@@ -94,7 +108,10 @@ pub(crate) fn prepare(
                     }
                 })
             })
-            .map_err(|e| bad_line(&place, line.number, bytes, *shape, e)),
+            .map_err(|mut e| {
+                ticket.id = e.id.take();
+                bad_line(&place, line.number, bytes, *shape, e)
+            }),
     };
     match made {
         Ok(None) => Ok(None),
