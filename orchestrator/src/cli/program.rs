@@ -75,6 +75,9 @@ impl Lookup {
             .map(|dir| text::escaped(dir.as_os_str().as_bytes()))
             .collect();
         let message = not_found(what, name);
+        if what == "worker" && habits::split_worker(name.as_bytes()).is_some() {
+            return message;
+        }
         if habits::is_builtin(name.as_bytes()) {
             return message.tip(habits::builtin_tip(name.as_bytes()));
         }
