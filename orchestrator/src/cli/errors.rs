@@ -54,6 +54,18 @@ impl Message {
     }
 }
 
+/// More workers than the limit of open files allows.
+pub(super) fn too_many_workers(wanted: usize, fit: usize) -> Message {
+    let wanted = text::counted(wanted as u64, "worker");
+    Message::new(format!(
+        "{wanted} need more open files than the limit allows"
+    ))
+    .tip(format!(
+        "at most {} fit, or raise it: ulimit -n",
+        text::counted(fit as u64, "worker")
+    ))
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", self.what)?;
@@ -181,7 +193,7 @@ pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
 
 /// What to say about a program that the system did not start.
 fn unstartable(message: Message, why: &io::Error, worker: &WorkerName) -> Message {
-    match (text::os_error(why).map(Errno::from_raw), worker) {
+    match (why.raw_os_error().map(Errno::from_raw), worker) {
         (Some(Errno::EMFILE | Errno::ENFILE), _) => {
             message.tip("use fewer workers (-j), or raise `ulimit -n`")
         }

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::habits;
 use super::plan;
 use super::program::Lookup;
-use crate::pool::{Launch, Pool, PoolConfig, PoolError};
+use crate::pool::{self, Launch, Pool, PoolConfig, PoolError};
 use crate::run::batch::{self, Failure};
 use crate::run::report::Summary;
 use crate::run::sink::writer::WriteError;
@@ -56,6 +56,10 @@ fn run(args: RunArgs) -> Exit {
         Ok(plan) => plan,
         Err(message) => return refuse(&message),
     };
+    let workers = plan.batch.pool.workers;
+    if let Err(fit) = pool::allow_open_files(workers) {
+        return refuse(&errors::too_many_workers(workers, fit));
+    }
     if io::stdin().is_terminal() {
         say("reading jobs from the terminal: one per line, Ctrl-D to end\n");
     }

@@ -26,4 +26,5 @@ pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use handle::{JobHandle, Map, Pool, RawHandle, Reports};
 pub use job::{Job, JobReport};
 pub use orphans::adopt_orphans;
+pub use os::allow_open_files;
 pub use spill::{Capture, Payload, Spill};

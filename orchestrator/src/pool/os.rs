@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getsid};
@@ -35,6 +36,34 @@ pub(crate) fn unlinked_file() -> io::Result<File> {
         }
         other => other,
     }
+}
+
+/// Descriptors that one worker takes: three pipes, its status page, what the
+/// runtime waits for its end with; and one to spare.
+const FILES_PER_WORKER: u64 = 6;
+/// Descriptors for everything else, spawning included.
+const OTHER_FILES: u64 = 64;
+
+/// Raises this process's soft limit of open files, if need be, so that so many
+/// workers can be kept. Programs that the workers start inherit it.
+///
+/// # Errors
+/// How many workers the hard limit allows.
+pub fn allow_open_files(workers: usize) -> Result<(), usize> {
+    let need = (workers as u64)
+        .saturating_mul(FILES_PER_WORKER)
+        .saturating_add(OTHER_FILES);
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return Ok(());
+    };
+    if soft >= need {
+        return Ok(());
+    }
+    if hard >= need && setrlimit(Resource::RLIMIT_NOFILE, need, hard).is_ok() {
+        return Ok(());
+    }
+    let room = soft.max(hard).saturating_sub(OTHER_FILES);
+    Err(usize::try_from(room / FILES_PER_WORKER).unwrap_or(usize::MAX))
 }
 
 /// Gives a range of a file back to the file system. Failure costs disk space

@@ -123,8 +123,8 @@ fn write_usage(out: &mut impl Write, renderer: &Renderer, report: &JobReport) ->
         ",\"start\":{},\"duration\":{},\"cpu\":{},\"max_rss_kib\":{},\"worker\":{},\"attempts\":{}",
         or_null(start),
         or_null(usage.map(|u| seconds(u.wall_us))),
-        or_null(usage.map(|u| seconds(u.user_us + u.system_us))),
-        or_null(usage.map(|u| u.max_rss_kib)),
+        or_null(usage.map(|u| seconds(u.user_us.saturating_add(u.system_us)))),
+        or_null(usage.map(|u| u.max_rss_kib).filter(|&kib| kib > 0)),
         or_null(report.worker),
         report.attempts,
     )
