@@ -8,124 +8,16 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
+use super::input::{Action, Blame, Input, SchedulerConfig};
 use super::job::{IdHasher, Job, Jobs, Place};
 use super::queue::Queue;
 use super::seat::Seat;
 use super::timer::{Timer, Timers};
 use super::worker::{Class, Life, Rank, Worker};
 
-/// What the scheduler needs to know; see [`crate::PoolConfig`] for the fields.
-#[derive(Clone, Debug)]
-pub(crate) struct SchedulerConfig {
-    pub(crate) workers: usize,
-    pub(crate) ahead: Duration,
-    pub(crate) start_timeout: Duration,
-    pub(crate) start_attempts: u32,
-    pub(crate) backoff: Duration,
-    pub(crate) backoff_max: Duration,
-    pub(crate) grace: Duration,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub(crate) enum Input {
-    /// A new job, under a number that was never used before.
-    Submit { job: JobId },
-    /// Someone wants this job to end. Unknown jobs have already ended.
-    Cancel { job: JobId },
-    /// A worker takes jobs.
-    Ready { worker: WorkerId, slots: u32 },
-    /// A job has been running for a while.
-    Started {
-        worker: WorkerId,
-        job: JobId,
-        attempt: Attempt,
-    },
-    /// A job has ended.
-    Done {
-        worker: WorkerId,
-        job: JobId,
-        attempt: Attempt,
-        outcome: Outcome,
-        took: Duration,
-    },
-    /// A worker gave these jobs back.
-    Recalled {
-        worker: WorkerId,
-        jobs: Vec<(JobId, Attempt)>,
-    },
-    /// A worker broke the protocol.
-    Violation { worker: WorkerId },
-    /// A worker closed its side of the link and has not ended yet.
-    Closed { worker: WorkerId },
-    /// A worker process has ended and was reaped, or could not be started.
-    Gone { worker: WorkerId, blame: Blame },
-    /// Starting workers is pointless: the next would fail in the same way.
-    Hopeless,
-    /// Time has passed.
-    Tick,
-    /// No more jobs will come: end when all have their verdict.
-    Drain,
-    /// End now, whatever runs.
-    Stop,
-}
-
-/// Which job a dead worker was running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blame {
-    /// This one, as its status page says.
-    Job(JobId, Attempt),
-    /// None, as its status page says.
-    Nobody,
-    /// There is no status page: the oldest job that it has not answered.
-    Oldest,
-}
-
-/// Something to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Start a worker process under this number.
-    Spawn { worker: WorkerId },
-    /// Send a job. Those for one worker come in the order in which it runs
-    /// them, and belong into one write.
-    Send {
-        worker: WorkerId,
-        job: JobId,
-        attempt: Attempt,
-    },
-    /// Tell a worker to stop a job.
-    Cancel {
-        worker: WorkerId,
-        job: JobId,
-        attempt: Attempt,
-    },
-    /// Ask a worker to give back what it has not started of these.
-    Recall {
-        worker: WorkerId,
-        jobs: Vec<(JobId, Attempt)>,
-    },
-    /// Ask a worker to finish what it has and end.
-    Drain { worker: WorkerId },
-    /// Tell a worker to stop its job, clean up and end.
-    Close { worker: WorkerId },
-    /// Kill a worker and its job's processes.
-    Kill { worker: WorkerId },
-    /// This job has ended for good.
-    Verdict {
-        job: JobId,
-        verdict: Verdict,
-        worker: Option<WorkerId>,
-        attempts: u32,
-    },
-    /// No worker can be kept alive; all jobs get their verdict `Lost`.
-    Broken,
-    /// All jobs have their verdict and all workers are gone, for good.
-    Ended,
-}
-
 /// What the pool is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Takes jobs.
     Open,
     /// Runs the jobs it has, takes no more.
@@ -141,17 +33,17 @@ type Workers = HashMap<WorkerId, Worker, BuildHasherDefault<IdHasher>>;
 /// See the module documentation for the verbs.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
-    config: SchedulerConfig,
-    phase: Phase,
-    jobs: Jobs,
-    queue: Queue,
-    workers: Workers,
-    seats: Vec<Seat>,
+    pub(super) config: SchedulerConfig,
+    pub(super) phase: Phase,
+    pub(super) jobs: Jobs,
+    pub(super) queue: Queue,
+    pub(super) workers: Workers,
+    pub(super) seats: Vec<Seat>,
     /// Workers that take jobs, best first.
-    ranks: BTreeSet<Rank>,
+    pub(super) ranks: BTreeSet<Rank>,
     /// How many workers are `Ready`.
-    ready: usize,
-    timers: Timers,
+    pub(super) ready: usize,
+    pub(super) timers: Timers,
     actions: VecDeque<Action>,
     last_worker: u32,
     /// Workers that died in a row without anybody having finished a job, and
@@ -662,76 +554,6 @@ impl Worker {
         match self.life {
             Life::Ready | Life::Ending => true,
             Life::Starting | Life::Dying => false,
-        }
-    }
-}
-
-#[cfg(any(test, debug_assertions))]
-impl Scheduler {
-    /// Asserts every cross-reference. Run after every turn in tests and debug
-    /// builds.
-    pub(crate) fn check(&self) {
-        let mut held = 0;
-        for (&id, worker) in &self.workers {
-            held += worker.jobs.len();
-            for &(job, attempt) in &worker.jobs {
-                let known = self.jobs.get(&job).map(|j| (j.place, j.attempt));
-                assert_eq!(known, Some((Place::Sent(id), attempt)), "job {job}");
-            }
-            assert_eq!(
-                worker.rank,
-                worker.rank_now(id, self.config.ahead),
-                "worker {id} is ranked wrongly"
-            );
-            assert_eq!(
-                self.seats[worker.seat].worker,
-                Some(id),
-                "worker {id} is in nobody's seat"
-            );
-            if let Some(long) = worker.long {
-                let here = worker.jobs.iter().any(|&(job, _)| job == long);
-                assert!(
-                    here || self.phase != Phase::Open,
-                    "long job {long} is elsewhere"
-                );
-            }
-        }
-        let ranked = self.workers.values().filter(|w| w.rank.is_some()).count();
-        assert_eq!(self.ranks.len(), ranked, "ranks of workers that are gone");
-        let ready = |w: &&Worker| w.life == Life::Ready;
-        assert_eq!(self.ready, self.workers.values().filter(ready).count());
-        let mut queued: Vec<JobId> = self.queue.iter().collect();
-        assert_eq!(
-            held + queued.len(),
-            self.jobs.len(),
-            "a job is nowhere, or twice"
-        );
-        queued.sort_unstable();
-        queued.dedup();
-        assert_eq!(queued.len(), self.queue.len(), "a job is queued twice");
-        for job in queued {
-            let place = self.jobs.get(&job).map(|j| j.place);
-            assert_eq!(place, Some(Place::Queued), "job {job} is queued");
-        }
-        for timer in self.timers.iter() {
-            match timer {
-                Timer::Start(worker) | Timer::End(worker) => {
-                    assert!(self.workers.contains_key(&worker), "{timer:?}");
-                }
-                Timer::Respawn(seat) => assert_eq!(self.seats[seat].worker, None, "{timer:?}"),
-                Timer::Cancel(job) => assert!(self.jobs[&job].cancelled, "{timer:?}"),
-            }
-        }
-        // Nothing waits for ever: a starting or ending worker has a deadline.
-        for (&id, worker) in &self.workers {
-            let deadline = match worker.life {
-                Life::Starting => Some(Timer::Start(id)),
-                Life::Ending => Some(Timer::End(id)),
-                Life::Ready | Life::Dying => None,
-            };
-            if let Some(timer) = deadline {
-                assert!(self.timers.iter().any(|t| t == timer), "no {timer:?}");
-            }
         }
     }
 }

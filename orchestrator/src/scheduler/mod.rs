@@ -8,7 +8,10 @@
 //! loss and drain each one turn of the same loop, and lets a simulated world
 //! play thousands of bad days in a second (`sim.rs`).
 
+#[cfg(any(test, debug_assertions))]
+mod check;
 mod core;
+mod input;
 mod job;
 mod queue;
 mod seat;
@@ -19,6 +22,7 @@ mod verdict;
 mod window;
 mod worker;
 
-pub(crate) use self::core::{Action, Blame, Input, Scheduler, SchedulerConfig};
+pub(crate) use self::core::Scheduler;
+pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig};
 pub(crate) use self::job::IdHasher;
 pub use self::verdict::Verdict;

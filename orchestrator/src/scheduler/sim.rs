@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
-use super::core::{Action, Blame, Input, Scheduler, SchedulerConfig};
+use super::core::Scheduler;
+use super::input::{Action, Blame, Input, SchedulerConfig};
 use super::verdict::Verdict;
 
 const MS: Duration = Duration::from_millis(1);

@@ -1,0 +1,116 @@
+//! The scheduler's border: what it is told, and what it wants done.
+
+use std::time::Duration;
+
+use protocol::{Attempt, JobId, Outcome, WorkerId};
+
+use super::Verdict;
+
+/// What the scheduler needs to know; see [`crate::PoolConfig`] for the fields.
+#[derive(Clone, Debug)]
+pub(crate) struct SchedulerConfig {
+    pub(crate) workers: usize,
+    pub(crate) ahead: Duration,
+    pub(crate) start_timeout: Duration,
+    pub(crate) start_attempts: u32,
+    pub(crate) backoff: Duration,
+    pub(crate) backoff_max: Duration,
+    pub(crate) grace: Duration,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// A new job, under a number that was never used before.
+    Submit { job: JobId },
+    /// Someone wants this job to end. Unknown jobs have already ended.
+    Cancel { job: JobId },
+    /// A worker takes jobs.
+    Ready { worker: WorkerId, slots: u32 },
+    /// A job has been running for a while.
+    Started {
+        worker: WorkerId,
+        job: JobId,
+        attempt: Attempt,
+    },
+    /// A job has ended.
+    Done {
+        worker: WorkerId,
+        job: JobId,
+        attempt: Attempt,
+        outcome: Outcome,
+        took: Duration,
+    },
+    /// A worker gave these jobs back.
+    Recalled {
+        worker: WorkerId,
+        jobs: Vec<(JobId, Attempt)>,
+    },
+    /// A worker broke the protocol.
+    Violation { worker: WorkerId },
+    /// A worker closed its side of the link and has not ended yet.
+    Closed { worker: WorkerId },
+    /// A worker process has ended and was reaped, or could not be started.
+    Gone { worker: WorkerId, blame: Blame },
+    /// Starting workers is pointless: the next would fail in the same way.
+    Hopeless,
+    /// Time has passed.
+    Tick,
+    /// No more jobs will come: end when all have their verdict.
+    Drain,
+    /// End now, whatever runs.
+    Stop,
+}
+
+/// Which job a dead worker was running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// This one, as its status page says.
+    Job(JobId, Attempt),
+    /// None, as its status page says.
+    Nobody,
+    /// There is no status page: the oldest job that it has not answered.
+    Oldest,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Start a worker process under this number.
+    Spawn { worker: WorkerId },
+    /// Send a job. Those for one worker come in the order in which it runs
+    /// them, and belong into one write.
+    Send {
+        worker: WorkerId,
+        job: JobId,
+        attempt: Attempt,
+    },
+    /// Tell a worker to stop a job.
+    Cancel {
+        worker: WorkerId,
+        job: JobId,
+        attempt: Attempt,
+    },
+    /// Ask a worker to give back what it has not started of these.
+    Recall {
+        worker: WorkerId,
+        jobs: Vec<(JobId, Attempt)>,
+    },
+    /// Ask a worker to finish what it has and end.
+    Drain { worker: WorkerId },
+    /// Tell a worker to stop its job, clean up and end.
+    Close { worker: WorkerId },
+    /// Kill a worker and its job's processes.
+    Kill { worker: WorkerId },
+    /// This job has ended for good.
+    Verdict {
+        job: JobId,
+        verdict: Verdict,
+        worker: Option<WorkerId>,
+        attempts: u32,
+    },
+    /// No worker can be kept alive; all jobs get their verdict `Lost`.
+    Broken,
+    /// All jobs have their verdict and all workers are gone, for good.
+    Ended,
+}
