@@ -20,10 +20,11 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::PoolConfig;
 use super::clock::Clock;
+use super::deaths::Deaths;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::job::{Job, JobReport};
-use super::process::{self, Ending, News, NewsSender, Order, StartFailure};
+use super::process::{self, Ending, News, NewsSender, Order};
 use super::spill::{Capture, Payload, Spill};
 use crate::scheduler::{Action, Blame, IdHasher, Input, Scheduler, SchedulerConfig, Verdict};
 
@@ -113,13 +114,10 @@ pub(super) struct Driver {
     results: Arc<Spill>,
     /// Why the pool is broken.
     failure: Option<PoolError>,
-    /// How the last worker died that nobody wanted dead.
-    last_death: Option<PoolError>,
-    /// How many died so, since a job was done.
-    deaths: u32,
+    /// How workers died that nobody wanted dead.
+    deaths: Deaths,
     /// How the worker died that is being dealt with.
     how: String,
-    ever_ready: bool,
     ended: bool,
 }
 
@@ -180,10 +178,8 @@ impl Driver {
             room: shared.room,
             spill: shared.spill,
             failure: None,
-            last_death: None,
-            deaths: 0,
+            deaths: Deaths::default(),
             how: String::new(),
-            ever_ready: false,
             ended: false,
         }
     }
@@ -284,8 +280,7 @@ impl Driver {
         match news {
             News::Spawned { pid } => self.emit(now, EventKind::WorkerSpawned { worker, pid }),
             News::Ready(ready) => {
-                if !self.ever_ready {
-                    self.ever_ready = true;
+                if self.deaths.one_is_ready() {
                     self.state.send_if_modified(|state| {
                         let first = matches!(state, State::Starting);
                         if first {
@@ -391,7 +386,7 @@ impl Driver {
         if self.scheduler.expects(worker, job, attempt)
             && let Some(entry) = self.jobs.get_mut(&job)
         {
-            self.deaths = 0;
+            self.deaths.job_done();
             entry.answer = Some((answer.header, answer.payload));
         }
         self.scheduler.handle(
@@ -449,7 +444,7 @@ impl Driver {
         let unexpected = (!expected).then(|| Arc::from(ending.how.as_str()));
         self.emit(now, EventKind::WorkerEnded { worker, unexpected });
         // Before the seat gets another one.
-        if self.note_death(timed_out, expected, &ending) {
+        if !expected && self.deaths.note(&self.config, timed_out, &ending) {
             self.scheduler.handle(now, Input::Hopeless);
         }
         if !self.how.starts_with("broke") {
@@ -460,72 +455,6 @@ impl Driver {
         // The verdicts that follow from this death name its cause.
         self.act();
         self.how.clear();
-    }
-
-    /// Notes how a worker died that nobody wanted dead. Whether the next one
-    /// would die in the same way, which is only assumed while none has ever
-    /// been ready.
-    fn note_death(&mut self, timed_out: bool, expected: bool, ending: &Ending) -> bool {
-        if expected {
-            return false;
-        }
-        self.deaths += 1;
-        let program = self.config.launch.name.clone();
-        let keeps_dying = |program| PoolError::KeepsDying {
-            program,
-            status: ending.how.clone(),
-            ready: ending.start.is_none(),
-            attempts: self.deaths,
-            stderr: ending.stderr.clone(),
-        };
-        let Some(failure) = &ending.start else {
-            self.last_death = Some(keeps_dying(program));
-            return false;
-        };
-        let (error, certain) = match failure {
-            StartFailure::Spawn(e) => {
-                let source = match e.raw_os_error() {
-                    Some(errno) => std::io::Error::from_raw_os_error(errno),
-                    None => std::io::Error::new(e.kind(), e.to_string()),
-                };
-                let source = Arc::new(source);
-                let passing = matches!(
-                    e.raw_os_error(),
-                    Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
-                );
-                (PoolError::Spawn { program, source }, !passing)
-            }
-            StartFailure::NotAWorker(printed) => {
-                let printed = printed.clone();
-                (PoolError::NotAWorker { program, printed }, true)
-            }
-            StartFailure::Version(theirs) => {
-                let ours = protocol::PROTOCOL_VERSION;
-                let theirs = *theirs;
-                (
-                    PoolError::Version {
-                        program,
-                        theirs,
-                        ours,
-                    },
-                    true,
-                )
-            }
-            StartFailure::Died if timed_out => {
-                let (after, stderr) = (self.config.start_timeout, ending.stderr.clone());
-                (
-                    PoolError::StartTimeout {
-                        program,
-                        after,
-                        stderr,
-                    },
-                    true,
-                )
-            }
-            StartFailure::Died => (keeps_dying(program), false),
-        };
-        self.last_death = Some(error);
-        certain && !self.ever_ready
     }
 
     /// An actor says `Gone` before it ends, unless it panicked.
@@ -582,7 +511,7 @@ impl Driver {
                     self.order(worker, Order::Kill);
                 }
                 Action::Broken => {
-                    let why = self.failure.take().or(self.last_death.take());
+                    let why = self.failure.take().or(self.deaths.last());
                     let why = why.unwrap_or(PoolError::Closed);
                     self.close(why.clone());
                     self.failure = Some(why);

@@ -2,12 +2,14 @@
 //! the scheduler can decide. Installs no signal handler and prints nothing.
 //!
 //! - `handle`: the doors, [`Pool`] above all.
-//! - `driver`: the one loop, which owns the scheduler.
-//! - `process`: one worker from spawn to reap; `launch` starts it.
+//! - `driver`: the one loop, which owns the scheduler; `deaths`: why it gives up.
+//! - `process`: one worker from spawn to reap; `launch` starts it, `outgoing` is
+//!   what is on its way to it, `orphans` what it may leave behind.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod clock;
 mod config;
+mod deaths;
 mod driver;
 mod error;
 mod event;
@@ -16,6 +18,7 @@ mod job;
 mod launch;
 mod orphans;
 mod os;
+mod outgoing;
 mod printed;
 mod process;
 mod spill;

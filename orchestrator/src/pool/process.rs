@@ -8,7 +8,6 @@
 //! It takes no decision: when to give up, to kill or to start again is the
 //! scheduler's business.
 
-use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -18,11 +17,11 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use nix::sys::signal::Signal;
-use protocol::codec::{ASSIGNMENT_OVERHEAD, excerpt, room_for};
+use protocol::codec::excerpt;
 use protocol::greeting::{self, GreetingScan};
 use protocol::{
-    Assignment, Attempt, CREDIT, Codec, FromWorker, Hello, JobId, LinkKind, MAX_CHUNK,
-    PROTOCOL_VERSION, Ready, ToWorker, WorkerId, codec,
+    Assignment, Attempt, Codec, FromWorker, Hello, JobId, LinkKind, PROTOCOL_VERSION, Ready,
+    ToWorker, WorkerId,
 };
 use tokio::io::AsyncReadExt;
 use tokio::io::Interest;
@@ -32,12 +31,11 @@ use tokio::sync::mpsc;
 use tokio_util::codec::Decoder;
 
 use super::os::{self, StatusPage};
+use super::outgoing::Outgoing;
 use super::printed::Printed;
 use super::{PoolConfig, orphans};
 use crate::scheduler::Blame;
 
-/// While more than this waits to be written, jobs wait as they are.
-const OUT_HIGH_WATER: usize = 1 << 20;
 /// Room for each read, unless a large frame asks for more.
 const READ_SIZE: usize = 64 * 1024;
 /// How long a dead worker's pipes are read for what it left in them. They end
@@ -162,28 +160,18 @@ struct Process {
     stage: Stage,
     codec: Codec<FromWorker, ToWorker>,
     inbox: BytesMut,
-    outbox: BytesMut,
+    outgoing: Outgoing,
     /// Whether stdin shall be closed once all is written.
     closing: bool,
     /// Whether no order will come any more.
     dismissed: bool,
     /// Whether the worker said goodbye.
     bye: bool,
-    /// Orders that wait until there is room in the outbox.
-    backlog: VecDeque<Order>,
     /// How many bytes have come since the greeting.
     received: u64,
-    /// Inputs of which only a part was sent.
-    rest: HashMap<(JobId, Attempt), Rest>,
     printed: Printed,
     page: Option<StatusPage>,
     failure: Option<StartFailure>,
-}
-
-/// The part of an input that was not sent yet.
-struct Rest {
-    input: Bytes,
-    credit: u32,
 }
 
 /// Whom a message concerns.
@@ -227,13 +215,11 @@ impl Process {
             stage: Stage::Greeting,
             codec: Codec::new(),
             inbox: BytesMut::new(),
-            outbox: BytesMut::new(),
+            outgoing: Outgoing::default(),
             closing: false,
             dismissed: false,
             bye: false,
-            backlog: VecDeque::new(),
             received: 0,
-            rest: HashMap::new(),
             printed: Printed::default(),
             page: None,
             failure: None,
@@ -254,13 +240,13 @@ impl Process {
                     self.received += n as u64;
                     self.take_in().await;
                 }
-                Turn::Wrote(Ok(_)) => self.pump(),
+                Turn::Wrote(Ok(_)) => self.outgoing.pump(),
                 Turn::Wrote(Err(_)) | Turn::Deaf => self.unheard().await,
                 Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
                 Turn::Printed(Ok(_)) => self.pass_on_printed().await,
                 Turn::Exited(status) => break status,
             }
-            if self.closing && self.outbox.is_empty() {
+            if self.closing && self.outgoing.is_empty() {
                 self.stdin = None;
             }
         };
@@ -279,13 +265,13 @@ impl Process {
     /// takes orders only when it returns, reads and writes move bytes between
     /// a pipe and a buffer of ours or do not happen, and `wait` remembers.
     async fn turn(&mut self, orders: &mut Vec<Order>) -> Turn {
-        let writing = !self.outbox.is_empty() && self.stdin.is_some();
+        let writing = !self.outgoing.is_empty() && self.stdin.is_some();
         let reading = self.stdout.is_some() && self.stage != Stage::Over;
         if reading {
             self.inbox.reserve(READ_SIZE);
         }
         let inbox = &mut self.inbox;
-        let outbox = &mut self.outbox;
+        let outbox = self.outgoing.bytes();
         let printed = &mut self.printed;
         tokio::select! {
             biased;
@@ -310,33 +296,14 @@ impl Process {
     fn obey(&mut self, orders: &mut Vec<Order>) {
         for order in orders.drain(..) {
             match order {
-                Order::Run(_) | Order::Say(_) => self.backlog.push_back(order),
+                Order::Run(jobs) => self.outgoing.run(jobs),
+                Order::Say(message) => self.outgoing.say(message),
                 Order::Close => {
-                    self.backlog.clear();
-                    if self.stage == Stage::Open {
-                        self.say(&ToWorker::Bye);
-                    }
+                    self.outgoing.end(self.stage == Stage::Open);
                     self.closing = true;
                 }
                 // Not behind anything: it may be the only way out.
                 Order::Kill => self.kill(),
-            }
-        }
-        self.pump();
-    }
-
-    /// Moves orders from the backlog to the outbox while there is room.
-    fn pump(&mut self) {
-        while self.outbox.len() < OUT_HIGH_WATER {
-            match self.backlog.pop_front() {
-                Some(Order::Run(jobs)) => {
-                    let left = self.send_jobs(jobs);
-                    if !left.is_empty() {
-                        self.backlog.push_front(Order::Run(left));
-                    }
-                }
-                Some(Order::Say(message)) => self.say(&message),
-                Some(Order::Close | Order::Kill) | None => return,
             }
         }
     }
@@ -345,78 +312,13 @@ impl Process {
     /// sent to it goes nowhere.
     async fn unheard(&mut self) {
         self.stdin = None;
-        self.outbox.clear();
-        self.backlog.clear();
+        self.outgoing.discard();
         self.tell(News::Closed).await;
-    }
-
-    fn say(&mut self, message: &ToWorker) {
-        if self.closing || self.stdin.is_none() {
-            return;
-        }
-        if let Err(e) = codec::encode(message, &mut self.outbox) {
-            debug_assert!(false, "a message that fits into no frame: {e}");
-        }
-    }
-
-    /// Puts jobs into as few frames as possible, until the outbox is full;
-    /// gives back those that have to wait. Of a large input only a part goes
-    /// with its job; the rest follows as the worker takes it.
-    fn send_jobs(&mut self, jobs: Vec<Assignment>) -> Vec<Assignment> {
-        let mut batch = Vec::with_capacity(jobs.len());
-        let mut bytes = 0;
-        let mut jobs = jobs.into_iter();
-        while self.outbox.len() + bytes < OUT_HIGH_WATER {
-            let Some(mut job) = jobs.next() else {
-                break;
-            };
-            let rest = if job.input.len() > MAX_CHUNK {
-                job.input.split_off(MAX_CHUNK)
-            } else {
-                Bytes::new()
-            };
-            if bytes + job.input.len() > room_for(batch.len() + 1, ASSIGNMENT_OVERHEAD) {
-                self.say(&ToWorker::RunMany(std::mem::take(&mut batch)));
-                bytes = 0;
-            }
-            let key = (job.header.job, job.header.attempt);
-            bytes += job.input.len();
-            batch.push(job);
-            if !rest.is_empty() {
-                self.say(&ToWorker::RunMany(std::mem::take(&mut batch)));
-                bytes = 0;
-                let (input, credit) = (rest, CREDIT);
-                self.rest.insert(key, Rest { input, credit });
-                self.send_rest(key, 0);
-            }
-        }
-        if !batch.is_empty() {
-            self.say(&ToWorker::RunMany(batch));
-        }
-        jobs.collect()
-    }
-
-    /// Sends as much of an input as the worker has given credit for.
-    fn send_rest(&mut self, key: (JobId, Attempt), more: u32) {
-        let Some(mut rest) = self.rest.remove(&key) else {
-            return;
-        };
-        rest.credit = rest.credit.saturating_add(more).min(CREDIT);
-        while rest.credit > 0 && !rest.input.is_empty() {
-            let data = rest.input.split_to(rest.input.len().min(MAX_CHUNK));
-            rest.credit -= 1;
-            let (job, attempt) = key;
-            self.say(&ToWorker::InputChunk { job, attempt, data });
-        }
-        if !rest.input.is_empty() {
-            self.rest.insert(key, rest);
-        }
     }
 
     fn kill(&mut self) {
         self.stdin = None;
-        self.outbox.clear();
-        self.backlog.clear();
+        self.outgoing.discard();
         self.kill_command();
         // Already reaped is as good.
         self.child.start_kill().ok();
@@ -477,14 +379,14 @@ impl Process {
         drop(self.inbox.split_to(greeting.end));
         self.received = self.inbox.len() as u64;
         self.stage = Stage::Hello;
-        self.say(&ToWorker::Hello(Hello {
+        self.outgoing.say(ToWorker::Hello(Hello {
             build: format!("orchestrator {}", env!("CARGO_PKG_VERSION")),
             worker: self.id,
             link: LinkKind::Local,
             max_payload: self.config.max_payload,
         }));
         if let Some(data) = self.config.init.clone() {
-            self.say(&ToWorker::Init(data));
+            self.outgoing.say(ToWorker::Init(data));
         }
         true
     }
@@ -520,7 +422,7 @@ impl Process {
                 attempt,
                 chunks,
             } => {
-                self.send_rest((job, attempt), chunks);
+                self.outgoing.credit((job, attempt), chunks);
                 return Ok(Sorted::Link);
             }
             FromWorker::Bye => {
@@ -528,16 +430,16 @@ impl Process {
                 return Ok(Sorted::Link);
             }
             FromWorker::Pong(_) | FromWorker::Ack(_) => return Ok(Sorted::Link),
-            _ if self.rest.is_empty() => {}
+            _ if self.outgoing.sent_whole() => {}
             // An input whose job is over is not sent on.
             FromWorker::DoneMany(ref answers) => {
                 for answer in answers {
                     let key = (answer.header.job, answer.header.attempt);
-                    self.rest.remove(&key);
+                    self.outgoing.forget(key);
                 }
             }
             FromWorker::Recalled(ref jobs) => jobs.iter().for_each(|key| {
-                self.rest.remove(key);
+                self.outgoing.forget(*key);
             }),
             FromWorker::Started { .. }
             | FromWorker::Output { .. }
