@@ -6,4 +6,5 @@
 mod client;
 mod commands;
 mod functions;
+mod held;
 mod links;

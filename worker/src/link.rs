@@ -28,7 +28,8 @@ use nix::unistd::{read, write};
 use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker};
 use tokio_util::codec::Decoder;
 
-use crate::os::StatusPage;
+use crate::os::{Held, StatusPage};
+use crate::outbox::Outbox;
 use crate::state::{End, Key, State, Step};
 use crate::stdio::Stdio;
 
@@ -45,7 +46,7 @@ pub(crate) struct Link {
     stdio: Stdio,
     /// Wakes the watcher: its job has ended, or there is one again.
     wake: EventFd,
-    pub(crate) status: StatusPage,
+    pub(crate) status: Arc<StatusPage>,
     cancelled: Arc<AtomicBool>,
     reader: Mutex<Reader>,
     state: Mutex<State>,
@@ -60,8 +61,12 @@ struct Reader {
 }
 
 impl Link {
-    pub(crate) fn new(stdio: Stdio, status: StatusPage, ready: Ready) -> std::io::Result<Link> {
-        let state = State::new(ready);
+    pub(crate) fn new(
+        stdio: Stdio,
+        (status, held): (Arc<StatusPage>, Held),
+        ready: Ready,
+    ) -> std::io::Result<Link> {
+        let state = State::new(ready, Outbox::surviving(held));
         Ok(Link {
             stdio,
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
@@ -114,7 +119,7 @@ impl Link {
         let arrived = reader.read(self.input());
         let mut state = self.state();
         reader.deliver(arrived, &mut state);
-        if state.outbox.is_urgent() {
+        if state.outbox.is_urgent() || state.outbox.is_full() {
             self.flush(&mut state);
         }
     }
@@ -184,6 +189,18 @@ impl Link {
         }
     }
 
+    /// The current job is over. Its answer is out of danger before the status
+    /// page stops to name the job: whenever the process is killed, either the
+    /// answer is there or the job is to blame.
+    pub(crate) fn finish(&self, answer: Answer) {
+        let mut state = self.state();
+        state.finish(answer);
+        if state.outbox.is_in_danger() {
+            self.flush(&mut state);
+        }
+        self.status.clear();
+    }
+
     /// The result of the current job, in chunks but for its last part.
     pub(crate) fn send_result(&self, mut answer: Answer) {
         self.state().begin_result();
@@ -196,12 +213,12 @@ impl Link {
                 if ended || self.is_cancelled() {
                     answer.header.outcome = protocol::Outcome::Cancelled;
                     answer.payload = Bytes::new();
-                    return self.state().finish(answer);
+                    return self.finish(answer);
                 }
             }
             self.flush(&mut self.state());
         }
-        self.state().finish(answer);
+        self.finish(answer);
     }
 
     /// Turns what user code has printed into output messages.

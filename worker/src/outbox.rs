@@ -1,14 +1,18 @@
 //! What is on its way to the orchestrator but has not been written yet.
 //!
-//! Answers are collected, so that many small jobs share one frame; everything
-//! else is encoded at once. The order of what is sent is the order in which it
-//! was handed in, answers included.
+//! Messages are encoded at once, and written later, many with one write. So
+//! that finished jobs survive the death of this process, the bytes up to the
+//! last answer are held in the status page too. That is why each answer has a
+//! frame of its own: a frame that others join would have to be changed, and
+//! there would be moments in which it is neither the old nor the new one.
 
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use protocol::codec::{ANSWER_OVERHEAD, encode};
+use protocol::codec::encode;
 use protocol::{Answer, DoneHeader, Encoding, FromWorker, MAX_CHUNK, Outcome, TaskError};
+
+use crate::os::Held;
 
 /// With this much waiting, it is written without waiting for more.
 pub(crate) const FULL: usize = 64 * 1024;
@@ -16,9 +20,10 @@ pub(crate) const FULL: usize = 64 * 1024;
 #[derive(Default)]
 pub(crate) struct Outbox {
     frames: BytesMut,
-    answers: Vec<Answer>,
-    /// What the answers will take in their frame.
-    answers_size: usize,
+    /// Where the beginning of the frames, up to an answer, is held.
+    held: Option<Held>,
+    /// There is an answer that could not be held.
+    in_danger: bool,
     /// Since when something has been waiting.
     since: Option<Instant>,
     /// Something in here should not wait for more.
@@ -26,9 +31,16 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// An outbox whose answers survive this process.
+    pub(crate) fn surviving(held: Held) -> Outbox {
+        Outbox {
+            held: Some(held),
+            ..Outbox::default()
+        }
+    }
+
     /// Adds a message behind everything that is here already.
     pub(crate) fn send(&mut self, message: &FromWorker) {
-        self.encode_answers();
         encode(message, &mut self.frames)
             .expect("senders keep chunks below MAX_CHUNK and lists below a frame");
     }
@@ -42,15 +54,16 @@ impl Outbox {
     /// Adds a job's answer; its payload is at most [`MAX_CHUNK`] bytes.
     pub(crate) fn answer(&mut self, answer: Answer) {
         debug_assert!(answer.payload.len() <= MAX_CHUNK);
-        self.answers_size += ANSWER_OVERHEAD + answer.payload.len();
-        self.answers.push(answer);
-        if self.answers_size >= FULL {
-            self.encode_answers();
-        }
+        self.send(&FromWorker::DoneMany(vec![answer]));
+        // What is held has no gaps: after one that does not fit, none does.
+        self.in_danger |= self
+            .held
+            .as_mut()
+            .is_some_and(|held| !held.hold(&self.frames[held.len()..]));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.answers.is_empty()
+        self.frames.is_empty()
     }
 
     pub(crate) fn is_urgent(&self) -> bool {
@@ -59,7 +72,12 @@ impl Outbox {
 
     /// Whether there is enough for a write of its own.
     pub(crate) fn is_full(&self) -> bool {
-        self.frames.len() + self.answers_size >= FULL
+        self.frames.len() >= FULL
+    }
+
+    /// Whether an answer would be lost if this process were killed now.
+    pub(crate) fn is_in_danger(&self) -> bool {
+        self.in_danger
     }
 
     /// Since when something has been waiting; the caller has looked at the
@@ -72,35 +90,23 @@ impl Outbox {
     }
 
     /// All there is, as bytes to be written. Ends with [`Outbox::written`].
-    pub(crate) fn bytes(&mut self) -> &[u8] {
-        self.encode_answers();
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.frames
     }
 
     /// The bytes are written, or there is nobody to read them.
     pub(crate) fn written(&mut self) {
+        if let Some(held) = &mut self.held {
+            held.written(self.frames.len());
+        }
         // A burst of output must not leave a large buffer behind for ever.
         if self.frames.capacity() > 4 * MAX_CHUNK {
             self.frames = BytesMut::new();
         }
         self.frames.clear();
+        self.in_danger = false;
         self.since = None;
         self.urgent = false;
-    }
-
-    fn encode_answers(&mut self) {
-        if self.answers.is_empty() {
-            return;
-        }
-        let answers = FromWorker::DoneMany(std::mem::take(&mut self.answers));
-        encode(&answers, &mut self.frames)
-            .expect("answers are encoded when they reach 64 KiB, and one is at most 256 KiB");
-        if let FromWorker::DoneMany(mut empty) = answers {
-            // Keeps the allocation for the next batch.
-            empty.clear();
-            self.answers = empty;
-        }
-        self.answers_size = 0;
     }
 }
 
@@ -149,10 +155,13 @@ pub(crate) fn not_run(job: &protocol::JobHeader, outcome: Outcome) -> DoneHeader
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use protocol::{Attempt, Codec, JobId, ToWorker, Usage};
     use tokio_util::codec::Decoder;
 
     use super::*;
+    use crate::os::{HELD, StatusPage};
 
     fn answer(job: u64, size: usize) -> Answer {
         Answer {
@@ -174,30 +183,80 @@ mod tests {
     }
 
     #[test]
-    fn answers_share_a_frame_and_keep_their_place() {
+    fn everything_keeps_its_place() {
         let mut outbox = Outbox::default();
         outbox.answer(answer(1, 1));
-        outbox.answer(answer(2, 1));
         outbox.send(&FromWorker::Pong(9));
-        outbox.answer(answer(3, 1));
+        outbox.answer(answer(3, MAX_CHUNK));
+        assert!(outbox.is_full());
         let expected = [
-            FromWorker::DoneMany(vec![answer(1, 1), answer(2, 1)]),
+            FromWorker::DoneMany(vec![answer(1, 1)]),
             FromWorker::Pong(9),
-            FromWorker::DoneMany(vec![answer(3, 1)]),
+            FromWorker::DoneMany(vec![answer(3, MAX_CHUNK)]),
         ];
         assert_eq!(sent(&mut outbox), expected);
         assert!(outbox.is_empty());
     }
 
-    #[test]
-    fn many_large_answers_fit_their_frames() {
-        let mut outbox = Outbox::default();
-        for job in 1..=3 {
-            outbox.answer(answer(job, FULL - ANSWER_OVERHEAD - 1));
-            outbox.answer(answer(job, MAX_CHUNK));
+    /// What somebody can know who has read the stream up to `received` and
+    /// looks at the page.
+    fn rest(page: &StatusPage, received: u64) -> Vec<u8> {
+        let path = format!("/proc/self/fd/{}", page.number());
+        let mut bytes = Vec::new();
+        let mut file = std::fs::File::open(path).unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), 4096 + HELD);
+        let position = u64::from_le_bytes(bytes[16..24].try_into().unwrap());
+        let length = u32::from_le_bytes(bytes[24..28].try_into().unwrap());
+        let held = &bytes[4096..4096 + length as usize];
+        match received.checked_sub(position) {
+            Some(from @ 0..) if from < held.len() as u64 => held[from as usize..].to_vec(),
+            _ => Vec::new(),
         }
-        assert!(outbox.is_full());
-        assert_eq!(sent(&mut outbox).len(), 3);
+    }
+
+    #[test]
+    fn at_every_step_all_answers_are_written_held_or_in_danger() {
+        let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut random = |below: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed % below
+        };
+        let (page, held) = StatusPage::with_held().unwrap();
+        let mut outbox = Outbox::surviving(held);
+        let mut position = 0;
+        let mut end_of_answers = 0;
+        let (mut answered, mut dangers) = (0, 0);
+        for job in 1..=3000 {
+            for _ in 0..random(3) {
+                outbox.send(&FromWorker::Pong(job));
+            }
+            if random(4) > 0 {
+                let size = random(19);
+                let mut answer = answer(job, 0);
+                answer.payload = vec![job as u8; random(1 << size) as usize].into();
+                outbox.answer(answer);
+                end_of_answers = outbox.bytes().len();
+                answered += 1;
+            }
+            // However many bytes a write has passed on: the others are there.
+            let written = random(outbox.bytes().len() as u64 + 1) as usize;
+            let rest = rest(&page, position + written as u64);
+            assert!(outbox.bytes()[written..].starts_with(&rest), "job {job}");
+            if outbox.is_in_danger() {
+                dangers += 1;
+            } else {
+                assert!(written + rest.len() >= end_of_answers, "job {job}");
+            }
+            if outbox.is_in_danger() || random(10) == 0 {
+                position += outbox.bytes().len() as u64;
+                outbox.written();
+                end_of_answers = 0;
+            }
+        }
+        assert!(answered > 2000 && dangers > 10, "{answered}, {dangers}");
     }
 
     #[test]

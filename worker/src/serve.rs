@@ -63,7 +63,7 @@ struct Server {
 impl Server {
     fn start(tasks: Vec<Entry>) -> io::Result<Server> {
         let stdio = stdio::take_over()?;
-        let status = StatusPage::new()?;
+        let (status, held) = StatusPage::with_held()?;
         panics::install_hook();
         let ready = Ready {
             build: concat!("worker ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -72,7 +72,7 @@ impl Server {
             tasks: tasks.iter().map(|entry| entry.name.to_owned()).collect(),
             status_fd: Some(status.number()),
         };
-        let link = Arc::new(Link::new(stdio, status, ready)?);
+        let link = Arc::new(Link::new(stdio, (status, held), ready)?);
         Ok(Server {
             worker: WorkerContext::new(Arc::clone(&link)),
             link,
@@ -159,7 +159,7 @@ impl Server {
         if answer.payload.len() > MAX_CHUNK {
             self.link.send_result(answer);
         } else {
-            self.link.state().finish(answer);
+            self.link.finish(answer);
         }
     }
 
@@ -227,7 +227,6 @@ fn run_function(
     // Not under the lock: when the pipe is full, the watcher has to empty it.
     io::stdout().flush().ok();
     link.end_turn(&mut link.state());
-    link.status.clear();
 
     let cancelled = link.is_cancelled();
     let (outcome, payload) = match called {

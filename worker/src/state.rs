@@ -82,9 +82,9 @@ struct Blob {
 }
 
 impl State {
-    pub(crate) fn new(ready: Ready) -> State {
+    pub(crate) fn new(ready: Ready, outbox: Outbox) -> State {
         State {
-            outbox: Outbox::default(),
+            outbox,
             cancelled: Arc::default(),
             paused: false,
             end: None,

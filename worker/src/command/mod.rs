@@ -26,15 +26,13 @@ pub(crate) fn run(link: &Arc<Link>, header: &JobHeader, spec: &CommandSpec) -> A
             &refusal.error,
         )
     };
-    let answer = match launch::launch(spec) {
+    match launch::launch(spec) {
         Err(refusal) => refused(&refusal),
         Ok(launched) => match running::attend(link, header, spec, launched, start) {
             Err(refusal) => refused(&refusal),
             Ok(report) => answer(header, report),
         },
-    };
-    link.status.clear();
-    answer
+    }
 }
 
 fn answer(header: &JobHeader, report: running::Report) -> Answer {

@@ -4,13 +4,14 @@ use tokio_util::codec::Decoder;
 use super::*;
 
 fn state(link: LinkKind) -> State {
-    let mut state = State::new(Ready {
+    let ready = Ready {
         build: "test".into(),
         pid: 1,
         slots: 1,
         tasks: vec!["command".into()],
         status_fd: None,
-    });
+    };
+    let mut state = State::new(ready, Outbox::default());
     state.handle(ToWorker::Hello(Hello {
         build: "test".into(),
         worker: WorkerId(1),
@@ -58,7 +59,7 @@ const fn key(job: u64) -> Key {
 
 #[test]
 fn nothing_is_obeyed_before_hello() {
-    let mut state = State::new(state(LinkKind::Local).ready);
+    let mut state = State::new(state(LinkKind::Local).ready, Outbox::default());
     state.handle(ToWorker::Ping(1));
     assert!(matches!(state.next(), Step::End(End::Violation(_))));
     assert!(sent(&mut state).is_empty());
