@@ -55,6 +55,8 @@ pub(crate) struct State {
     hello: Option<Hello>,
     init: Option<Bytes>,
     queue: VecDeque<Queued>,
+    /// What is queued, and the current job.
+    held: HashSet<Key>,
     /// The job that runs, or whose result is being sent.
     current: Option<Key>,
     /// How many chunks of its result may still be sent.
@@ -94,6 +96,7 @@ impl State {
             hello: None,
             init: None,
             queue: VecDeque::new(),
+            held: HashSet::new(),
             current: None,
             result_credit: 0,
             draining: false,
@@ -198,6 +201,23 @@ impl State {
     }
 
     fn enqueue(&mut self, jobs: Vec<Assignment>) -> Result<(), String> {
+        // Everything is checked before any of it has an effect.
+        if self.draining {
+            return Err("jobs come after drain".into());
+        }
+        for Assignment { header, input } in &jobs {
+            let wrong = if header.job == JobId::NONE {
+                "does not exist"
+            } else if input.len() as u64 > header.input_len {
+                "has more input than it announced"
+            } else if self.held.insert((header.job, header.attempt)) {
+                continue;
+            } else {
+                "is assigned although it is held"
+            };
+            // The end of the link: what is held does not matter any more.
+            return Err(format!("job {} {wrong}", header.job));
+        }
         self.job_frames += 1;
         if self
             .hello
@@ -207,12 +227,6 @@ impl State {
             self.outbox.send_now(&FromWorker::Ack(self.job_frames));
         }
         for Assignment { header, input } in jobs {
-            if input.len() as u64 > header.input_len {
-                return Err(format!(
-                    "job {} has more input than it announced",
-                    header.job
-                ));
-            }
             self.queue.push_back(Queued {
                 header,
                 first: input,
@@ -231,6 +245,9 @@ impl State {
         };
         if data.len() > MAX_CHUNK || queued.missing() < data.len() as u64 {
             return Err(format!("job {} has more input than it announced", key.0));
+        }
+        if queued.uncredited == CREDIT {
+            return Err(format!("job {} has more chunks than credit", key.0));
         }
         if queued.joined.is_empty() {
             // Trusts the announcement only as far as memory is cheap.
@@ -253,6 +270,7 @@ impl State {
             return;
         };
         if let Some(queued) = self.queue.remove(at) {
+            self.held.remove(&key);
             self.outbox.answer(Answer {
                 header: not_run(&queued.header, Outcome::Cancelled),
                 payload: Bytes::new(),
@@ -266,6 +284,7 @@ impl State {
         self.queue.retain(|queued| {
             let wanted = keys.contains(&queued.key());
             if wanted {
+                self.held.remove(&queued.key());
                 recalled.push(queued.key());
             }
             !wanted
@@ -313,7 +332,9 @@ impl State {
 
     /// The current job is over.
     pub(crate) fn finish(&mut self, answer: Answer) {
-        self.current = None;
+        if let Some(key) = self.current.take() {
+            self.held.remove(&key);
+        }
         self.outbox.answer(answer);
     }
 

@@ -170,6 +170,50 @@ fn more_input_than_announced_is_a_violation() {
 }
 
 #[test]
+fn only_what_is_not_held_can_be_assigned() {
+    for wrong in [run([0]), run([1]), run([2]), run([5, 5])] {
+        let mut state = state(LinkKind::Local);
+        state.handle(run([1, 2]));
+        assert_eq!(running(&mut state), 1);
+        state.handle(wrong);
+        assert!(matches!(state.end, Some(End::Violation(_))));
+    }
+    let mut state = state(LinkKind::Local);
+    state.handle(run([1, 2, 3]));
+    assert_eq!(running(&mut state), 1);
+    state.finish(Answer {
+        header: not_run(&assignment(1, 0, b"").header, Outcome::Ok),
+        payload: Bytes::new(),
+    });
+    let (job, attempt) = key(2);
+    state.handle(ToWorker::Cancel { job, attempt });
+    state.handle(ToWorker::Recall(vec![key(3)]));
+    state.handle(run([3, 2, 1]));
+    assert_eq!((state.end.clone(), running(&mut state)), (None, 3));
+    state.handle(ToWorker::Drain);
+    state.handle(run([4]));
+    assert!(matches!(state.end, Some(End::Violation(_))));
+}
+
+#[test]
+fn a_fifth_chunk_without_credit_is_a_violation() {
+    let mut state = state(LinkKind::Local);
+    state.handle(ToWorker::RunMany(vec![assignment(1, 99, b"")]));
+    let (job, attempt) = key(1);
+    let chunk = || ToWorker::InputChunk {
+        job,
+        attempt,
+        data: Bytes::from_static(b"x"),
+    };
+    (0..4).for_each(|_| state.handle(chunk()));
+    assert!(matches!(state.next(), Step::Wait));
+    (0..4).for_each(|_| state.handle(chunk()));
+    assert_eq!(state.end, None);
+    state.handle(chunk());
+    assert!(matches!(state.end, Some(End::Violation(_))));
+}
+
+#[test]
 fn pause_holds_jobs_back_and_drain_waits_for_them() {
     let mut state = state(LinkKind::Local);
     state.handle(run([1]));
