@@ -490,6 +490,19 @@ fn the_status_page_shows_the_running_command() {
 }
 
 #[test]
+fn the_memory_of_a_large_worker_is_not_taken_for_its_commands() {
+    let mut client = Client::start();
+    let used = |client: &mut Client, spec: &_| client.command(spec).answer.header.usage.max_rss_kib;
+    // Too large for an answer, but made all the same.
+    let answer = client.ask("big", &(100u64 << 20));
+    assert_eq!(answer.header.outcome, Outcome::Failed(1));
+    assert_eq!(used(&mut client, &sh("exit 0")), 0);
+    // One line of 400 MiB, which has to be kept as a whole.
+    let large = sh("head -c 400M /dev/zero | tail -n 1 >/dev/null");
+    assert!(used(&mut client, &large) > 300 << 10);
+}
+
+#[test]
 fn a_flood_of_output_passes_through() {
     let Ran { stdout, .. } = Client::start().command(&sh("head -c 20000000 /dev/zero"));
     assert_eq!(stdout.len(), 20_000_000);

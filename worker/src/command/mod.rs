@@ -18,6 +18,8 @@ use crate::outbox::{error_payload, failure, not_run};
 
 /// Runs a command to its end. What it printed has been handed over then.
 pub(crate) fn run(link: &Arc<Link>, header: &JobHeader, spec: &CommandSpec) -> Answer {
+    // Whoever watches sees the end of earlier jobs before this one's effects.
+    link.flush(&mut link.state());
     link.status.start(header.job.0, header.attempt.0, 0);
     let start = clock::now();
     let refused = |refusal: &launch::Refusal| {
@@ -49,9 +51,27 @@ fn answer(header: &JobHeader, report: running::Report) -> Answer {
             wall_us: clock::micros(report.wall),
             user_us: report.used.user_us,
             system_us: report.used.system_us,
-            max_rss_kib: report.used.max_rss_kib,
+            max_rss_kib: known_rss(report.used.max_rss_kib),
             leaked: report.leaked,
         },
     };
     Answer { header, payload }
+}
+
+/// A process counts as its own what its parent had in memory when it was
+/// started. If that was much, and the command's figure is not clearly above
+/// it, then nothing is known about the command.
+fn known_rss(kib: u64) -> u64 {
+    /// The figure is at least this worker's: up to here both are small.
+    const SMALL_KIB: u64 = 32 * 1024;
+    if kib <= SMALL_KIB {
+        return kib;
+    }
+    // Not getrusage: that includes what this worker has from its own parent.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    // The kernel counts per CPU, and is not exact.
+    let floor = peak.map_or(0, |peak| peak + peak / 32);
+    if kib <= floor { 0 } else { kib }
 }

@@ -106,8 +106,6 @@ pub(crate) fn attend(
     let leader = Pid::from_raw(child.id() as i32);
     let group = child.id();
     link.status.start(header.job.0, header.attempt.0, group);
-    // Earlier answers should not wait for this command.
-    link.flush(&mut link.state());
     let stdin = child
         .stdin
         .take()
