@@ -237,6 +237,40 @@ fn f001_a_worker_that_dies_costs_the_job_that_it_was_running_and_no_other() {
 }
 
 #[test]
+fn a_job_that_was_done_when_its_worker_died_is_not_done_again() {
+    let env = TestEnv::new();
+    let path = env.file("notes", "");
+    let name = path.to_str().unwrap().to_owned();
+    block_on(async {
+        let pool = Pool::start(config(2)).unwrap();
+        let inputs = (1..=5_000).map(|n| (name.clone(), n));
+        let mut results = pool.map(Note, inputs);
+        let mut crashed = 0;
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(()) => {}
+                Err(JobError::NotOk {
+                    verdict: Verdict::Crashed,
+                    ..
+                }) => crashed += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(crashed, 10);
+        drop(results);
+        pool.shutdown().await.unwrap();
+    });
+    let mut notes: Vec<u64> = std::fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect();
+    notes.sort_unstable();
+    let expected: Vec<u64> = (1..=5_000).collect();
+    assert!(notes == expected, "{} notes of 5,000 jobs", notes.len());
+}
+
+#[test]
 fn f001_sigkill_from_outside_costs_one_job() {
     block_on(async {
         let pool = Pool::start(config(1)).unwrap();

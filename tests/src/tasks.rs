@@ -63,6 +63,9 @@ tasks! {
     /// Reads the first file to its end, which waits if it is a pipe, and makes
     /// the second.
     Gate: "gate", (Option<String>, Option<String>) => String;
+    /// Appends a number to a file; ends its worker by a signal after every
+    /// five-hundredth.
+    Note: "note", (String, u64) => ();
     /// The process id of its worker.
     Pid: "pid", () => u32;
 }

@@ -308,6 +308,7 @@ impl Driver {
                 self.how = format!("broke the protocol: {text}");
                 self.scheduler.handle(now, Input::Violation { worker });
             }
+            News::Leaving => self.scheduler.handle(now, Input::Leaving { worker }),
             News::Closed => self.scheduler.handle(now, Input::Closed { worker }),
             News::Gone(ending) => self.bury(now, worker, ending),
         }

@@ -66,6 +66,8 @@ pub(super) enum News {
     Printed(Vec<Bytes>),
     /// It broke the protocol; nothing more is read from it.
     Violation(String),
+    /// It does not listen any more, or said goodbye. What it says still counts.
+    Leaving,
     /// It closed the link and still lives.
     Closed,
     /// It has ended and was reaped, or was never started.
@@ -234,6 +236,8 @@ impl Process {
                 Turn::Orders => self.obey(&mut orders),
                 Turn::Read(Ok(0) | Err(_)) => {
                     self.stdout = None;
+                    // Once it is closed, nothing that it says counts.
+                    self.take_held().await;
                     self.tell(News::Closed).await;
                 }
                 Turn::Read(Ok(n)) => {
@@ -313,7 +317,7 @@ impl Process {
     async fn unheard(&mut self) {
         self.stdin = None;
         self.outgoing.discard();
-        self.tell(News::Closed).await;
+        self.tell(News::Leaving).await;
     }
 
     fn kill(&mut self) {
@@ -456,8 +460,19 @@ impl Process {
         }
     }
 
+    /// The link has ended: takes what the worker had no time to write.
+    async fn take_held(&mut self) {
+        if self.stage == Stage::Open {
+            let held = self.page.as_ref().and_then(|p| p.held(self.received));
+            if let Some(held) = held {
+                self.inbox.extend_from_slice(&held);
+                self.take_in().await;
+            }
+        }
+    }
+
     /// The process has ended: takes what is left in its pipes, answers above
-    /// all, and then what it had no time to write, before anybody judges.
+    /// all, before anybody judges.
     async fn last_words(&mut self) {
         while self.stdout.is_some() && self.stage != Stage::Over {
             self.inbox.reserve(READ_SIZE);
@@ -467,16 +482,12 @@ impl Process {
                     self.received += n as u64;
                     self.take_in().await;
                 }
-                Ok(Ok(0) | Err(_)) => self.stdout = None,
+                Ok(Ok(0) | Err(_)) => {
+                    self.stdout = None;
+                    self.take_held().await;
+                }
                 // Something that it started holds the pipe.
                 Err(_) => break,
-            }
-        }
-        if self.stdout.is_none() && self.stage == Stage::Open {
-            let held = self.page.as_ref().and_then(|p| p.held(self.received));
-            if let Some(held) = held {
-                self.inbox.extend_from_slice(&held);
-                self.take_in().await;
             }
         }
         let printed = tokio::time::timeout(LAST_WORDS, async {

@@ -96,7 +96,8 @@ impl Scheduler {
             } => self.on_done(worker, (job, attempt), outcome, took),
             Input::Recalled { worker, jobs } => self.on_recalled(worker, jobs),
             Input::Violation { worker } => self.kill(worker),
-            Input::Closed { worker } => self.on_closed(now, worker),
+            Input::Leaving { worker } => self.on_leaving(now, worker, Life::Ending),
+            Input::Closed { worker } => self.on_leaving(now, worker, Life::Dying),
             Input::Gone { worker, blame } => self.on_gone(now, worker, blame),
             Input::Hopeless => self.break_down(now),
             Input::Tick => self.on_tick(now),
@@ -246,19 +247,24 @@ impl Scheduler {
         }
     }
 
-    fn on_closed(&mut self, now: Duration, id: WorkerId) {
-        if self.workers.contains_key(&id) {
-            self.unlist(id, Life::Dying);
-            let deadline = now + self.config.grace;
-            self.timers.set(Timer::End(id), deadline);
+    /// It goes by itself, or has to be made to.
+    fn on_leaving(&mut self, now: Duration, id: WorkerId, life: Life) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        match worker.life {
+            Life::Ready | Life::Ending | Life::Starting => {
+                self.timers.stop(Timer::Start(id));
+                self.unlist(id, life);
+                let deadline = now + self.config.grace;
+                self.timers.set(Timer::End(id), deadline);
+            }
+            // Was told to go, and has its deadline, or was killed.
+            Life::Dying => {}
         }
     }
 
     fn on_gone(&mut self, now: Duration, id: WorkerId, blame: Blame) {
-        let Some(worker) = self.workers.get(&id) else {
-            return;
-        };
-        let expected = worker.life == Life::Ending && worker.jobs.is_empty();
         self.unlist(id, Life::Dying);
         self.timers.stop(Timer::Start(id));
         self.timers.stop(Timer::End(id));
@@ -284,7 +290,7 @@ impl Scheduler {
         let pause = seat.bury(first, longest);
         match self.phase {
             Phase::Open | Phase::Draining => {
-                if charged.is_none() && !expected {
+                if charged.is_none() {
                     self.deaths += 1;
                 }
                 if self.deaths >= self.config.start_attempts && self.ready == 0 {

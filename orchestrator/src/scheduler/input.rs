@@ -48,6 +48,8 @@ pub(crate) enum Input {
     },
     /// A worker broke the protocol.
     Violation { worker: WorkerId },
+    /// A worker does not listen any more; what it says still counts.
+    Leaving { worker: WorkerId },
     /// A worker closed its side of the link and has not ended yet.
     Closed { worker: WorkerId },
     /// A worker process has ended and was reaped, or could not be started.

@@ -370,6 +370,7 @@ impl World {
         if self.random.percent(faults.close_channel) {
             worker.running = Some((job, attempt));
             worker.doomed = true;
+            self.tell(Input::Leaving { worker: id });
             self.tell(Input::Closed { worker: id });
             return;
         }

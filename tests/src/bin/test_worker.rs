@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -56,6 +57,14 @@ fn main() -> ExitCode {
             let read = wait.map(std::fs::read_to_string).transpose()?;
             make.map(|path| std::fs::write(path, "")).transpose()?;
             Ok::<_, std::io::Error>(read.unwrap_or_default())
+        })
+        .task(Note, |(path, n): (String, u64)| {
+            let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+            file.write_all(format!("{n}\n").as_bytes())?;
+            if n.is_multiple_of(500) {
+                std::process::abort();
+            }
+            Ok::<_, std::io::Error>(())
         })
         .task(Pid, |()| std::process::id())
         .serve()
