@@ -18,6 +18,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -28,6 +29,7 @@ use nix::unistd::{read, write};
 use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker};
 use tokio_util::codec::Decoder;
 
+use crate::clock;
 use crate::os::{Held, StatusPage};
 use crate::outbox::Outbox;
 use crate::state::{End, Key, State, Step};
@@ -38,6 +40,9 @@ pub(crate) const READ_SIZE: usize = 64 * 1024;
 
 /// How long an answer may wait for company while other jobs run.
 const PATIENCE: Duration = Duration::from_millis(1);
+
+/// A wait that is shorter than this is worth being awake for.
+const BRISK: Duration = Duration::from_micros(100);
 
 /// The owner of output that belongs to no job.
 const NO_JOB: Key = (JobId::NONE, Attempt(0));
@@ -58,6 +63,10 @@ struct Reader {
     buffer: BytesMut,
     /// Where bytes arrive; a part of it at most is copied into the buffer.
     arrivals: Box<[u8]>,
+    /// Whether the last message came soon after the wait for it began.
+    brisk: bool,
+    /// Whether anybody can send something while this thread is awake.
+    several_cpus: bool,
 }
 
 impl Link {
@@ -76,6 +85,8 @@ impl Link {
                 codec: Codec::new(),
                 buffer: BytesMut::with_capacity(READ_SIZE),
                 arrivals: vec![0; READ_SIZE].into(),
+                brisk: false,
+                several_cpus: available_parallelism().is_ok_and(|n| n.get() > 1),
             }),
             state: Mutex::new(state),
             turn: AtomicU64::new(0),
@@ -116,7 +127,7 @@ impl Link {
     /// Waits for messages and obeys them.
     pub(crate) fn receive(&self) {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let arrived = reader.read(self.input());
+        let arrived = reader.await_arrival(self.input());
         let mut state = self.state();
         reader.deliver(arrived, &mut state);
         if state.outbox.is_urgent() || state.outbox.is_full() {
@@ -331,6 +342,21 @@ enum Arrived {
 }
 
 impl Reader {
+    /// Reads, and looks a few times before it sleeps when messages come in
+    /// quick succession: waking a sleeping CPU takes longer than a small job.
+    fn await_arrival(&mut self, input: BorrowedFd<'_>) -> Arrived {
+        let start = clock::now();
+        if self.brisk && self.several_cpus {
+            while !is_readable(input) && start.elapsed() < BRISK {
+                // Whoever is to send something may need this very CPU.
+                std::thread::yield_now();
+            }
+        }
+        let arrived = self.read(input);
+        self.brisk = start.elapsed() < BRISK;
+        arrived
+    }
+
     fn read(&mut self, input: BorrowedFd<'_>) -> Arrived {
         loop {
             match read(input, &mut self.arrivals) {

@@ -4,7 +4,8 @@
 //! - `handle`: the doors, [`Pool`] above all.
 //! - `driver`: the one loop, which owns the scheduler; `deaths`: why it gives up.
 //! - `process`: one worker from spawn to reap; `launch` starts it, `outgoing` is
-//!   what is on its way to it, `orphans` what it may leave behind.
+//!   what is on its way to it, `pace` how quickly it answers, `orphans` what it
+//!   may leave behind.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod clock;
@@ -19,6 +20,7 @@ mod launch;
 mod orphans;
 mod os;
 mod outgoing;
+mod pace;
 mod printed;
 mod process;
 mod spill;

@@ -32,8 +32,9 @@ use tokio_util::codec::Decoder;
 
 use super::os::{self, StatusPage};
 use super::outgoing::Outgoing;
+use super::pace::Pace;
 use super::printed::Printed;
-use super::{PoolConfig, orphans};
+use super::{PoolConfig, clock, orphans, usable_cpus};
 use crate::scheduler::Blame;
 
 /// Room for each read, unless a large frame asks for more.
@@ -167,6 +168,8 @@ struct Process {
     closing: bool,
     /// Whether no order will come any more.
     dismissed: bool,
+    /// How quickly it answers.
+    pace: Pace,
     /// Whether the worker said goodbye.
     bye: bool,
     /// How many bytes have come since the greeting.
@@ -193,6 +196,8 @@ enum Turn {
     /// It closed its end, perhaps with something unread in it.
     Deaf,
     Printed(io::Result<usize>),
+    /// Nothing yet, and it is worth being awake for.
+    Awake,
     Exited(io::Result<ExitStatus>),
 }
 
@@ -220,6 +225,7 @@ impl Process {
             outgoing: Outgoing::default(),
             closing: false,
             dismissed: false,
+            pace: Pace::new(usable_cpus() > 1),
             bye: false,
             received: 0,
             printed: Printed::default(),
@@ -242,9 +248,15 @@ impl Process {
                 }
                 Turn::Read(Ok(n)) => {
                     self.received += n as u64;
+                    self.pace.answered(clock::instant());
                     self.take_in().await;
                 }
-                Turn::Wrote(Ok(_)) => self.outgoing.pump(),
+                Turn::Wrote(Ok(_)) => {
+                    self.pace.asked(clock::instant());
+                    self.outgoing.pump();
+                }
+                // The worker may need this very CPU.
+                Turn::Awake => std::thread::yield_now(),
                 Turn::Wrote(Err(_)) | Turn::Deaf => self.unheard().await,
                 Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
                 Turn::Printed(Ok(_)) => self.pass_on_printed().await,
@@ -274,6 +286,7 @@ impl Process {
         if reading {
             self.inbox.reserve(READ_SIZE);
         }
+        let awake = reading && self.pace.stays_awake(clock::instant);
         let inbox = &mut self.inbox;
         let outbox = self.outgoing.bytes();
         let printed = &mut self.printed;
@@ -294,6 +307,7 @@ impl Process {
             () = deaf(&self.stdin) => Turn::Deaf,
             read = read(&mut self.stderr, printed.buffer()), if self.stderr.is_some() =>
                 Turn::Printed(read),
+            () = tokio::task::yield_now(), if awake => Turn::Awake,
         }
     }
 
