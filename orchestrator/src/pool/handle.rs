@@ -1,6 +1,5 @@
-//! The library's doors to a running pool: [`Pool`], [`JobHandle`], [`Map`].
+//! The library's doors to a running pool: [`Pool`] and [`JobHandle`].
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,15 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_core::Stream;
 use protocol::{Encoding, JobId, MAX_FRAME, Task};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio_util::sync::PollSemaphore;
 
 use super::driver::{Command, Driver, Reply, Shared, State, Submission};
 use super::event::{self, EventSender, EventStream};
-use super::{Job, JobError, JobReport, PoolConfig, PoolError, Spill};
+use super::{Job, JobError, JobReport, Map, PoolConfig, PoolError, Spill};
 use crate::scheduler::Verdict;
 
 /// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
@@ -44,16 +41,16 @@ pub struct Pool {
 }
 
 /// What the doors to one pool have in common.
-struct Handles {
+pub(super) struct Handles {
     commands: mpsc::UnboundedSender<Command>,
-    room: Arc<Semaphore>,
+    pub(super) room: Arc<Semaphore>,
     last_job: AtomicU64,
     state: watch::Receiver<State>,
     /// How much of `room` a job takes: one permit that its report gives back,
     /// and in an observed pool a second that its last event gives back.
-    permits: u32,
+    pub(super) permits: u32,
     max_payload: u64,
-    max_pending: usize,
+    pub(super) max_pending: usize,
 }
 
 impl fmt::Debug for Pool {
@@ -190,15 +187,7 @@ impl Pool {
         task: T,
         inputs: I,
     ) -> Map<T, I::IntoIter> {
-        Map {
-            task,
-            inputs: inputs.into_iter(),
-            next: None,
-            exhausted: false,
-            room: PollSemaphore::new(Arc::clone(&self.shared.room)),
-            shared: Arc::clone(&self.shared),
-            waiting: VecDeque::new(),
-        }
+        Map::new(Arc::clone(&self.shared), task, inputs.into_iter())
     }
 
     /// Waits until the pool has room for the job, which then runs by itself.
@@ -267,7 +256,7 @@ impl Handles {
         }
     }
 
-    fn fits(&self, job: &Job) -> Result<(), PoolError> {
+    pub(super) fn fits(&self, job: &Job) -> Result<(), PoolError> {
         let size = job.input.len() as u64;
         let limit = self.max_payload;
         if size > limit {
@@ -291,7 +280,7 @@ impl Handles {
         id
     }
 
-    fn send_one(&self, job: Job, room: OwnedSemaphorePermit) -> RawHandle {
+    pub(super) fn send_one(&self, job: Job, room: OwnedSemaphorePermit) -> RawHandle {
         let (reply, report) = oneshot::channel();
         let id = self.send(job, room, Reply::One(reply));
         RawHandle {
@@ -302,7 +291,7 @@ impl Handles {
         }
     }
 
-    fn why_over(&self) -> PoolError {
+    pub(super) fn why_over(&self) -> PoolError {
         why_over(&self.state)
     }
 }
@@ -387,7 +376,7 @@ impl<O> fmt::Debug for JobHandle<O> {
 }
 
 impl<O> JobHandle<O> {
-    fn new(raw: RawHandle, encoding: Encoding) -> JobHandle<O> {
+    pub(super) fn new(raw: RawHandle, encoding: Encoding) -> JobHandle<O> {
         JobHandle {
             raw,
             encoding,
@@ -424,86 +413,5 @@ impl<O: serde::de::DeserializeOwned> Future for JobHandle<O> {
                 error: report.error,
             }),
         })
-    }
-}
-
-/// The results of [`Pool::map`], in the order of the inputs: a `Stream`, with a
-/// `next` of its own. Cancel-safe. Dropping it lets the jobs that were accepted
-/// run on and takes no further inputs.
-#[must_use = "no input is taken before the first result is asked for"]
-pub struct Map<T: Task, I> {
-    task: T,
-    inputs: I,
-    /// An input that is waiting for room.
-    next: Option<Job>,
-    exhausted: bool,
-    room: PollSemaphore,
-    shared: Arc<Handles>,
-    waiting: VecDeque<Result<JobHandle<T::Output>, PoolError>>,
-}
-
-// Nothing in it is ever pinned.
-impl<T: Task, I> Unpin for Map<T, I> {}
-
-impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
-    /// The next result, `None` after the last.
-    pub async fn next(&mut self) -> Option<Result<T::Output, JobError>> {
-        std::future::poll_fn(|cx| self.poll_result(cx)).await
-    }
-
-    /// Submits as many inputs as the pool has room for now.
-    fn fill(&mut self, cx: &mut Context<'_>) {
-        while !self.exhausted && self.waiting.len() < self.shared.max_pending {
-            if self.next.is_none() {
-                let Some(input) = self.inputs.next() else {
-                    self.exhausted = true;
-                    return;
-                };
-                let job = Job::new(&self.task, &input).map_err(PoolError::from);
-                match job.and_then(|job| self.shared.fits(&job).map(|()| job)) {
-                    Ok(job) => self.next = Some(job),
-                    Err(e) => {
-                        self.waiting.push_back(Err(e));
-                        continue;
-                    }
-                }
-            }
-            match self.room.poll_acquire_many(cx, self.shared.permits) {
-                Poll::Ready(Some(room)) => {
-                    if let Some(job) = self.next.take() {
-                        let raw = self.shared.send_one(job, room);
-                        let handle = JobHandle::new(raw, Encoding::Bincode);
-                        self.waiting.push_back(Ok(handle));
-                    }
-                }
-                Poll::Ready(None) => {
-                    // The pool is over: say so once, in its place.
-                    self.exhausted = true;
-                    self.waiting.push_back(Err(self.shared.why_over()));
-                }
-                Poll::Pending => return,
-            }
-        }
-    }
-
-    fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Output, JobError>>> {
-        self.fill(cx);
-        let result = match self.waiting.front_mut() {
-            None if self.exhausted => return Poll::Ready(None),
-            // `fill` has left a waker with the pool's room.
-            None => return Poll::Pending,
-            Some(Ok(handle)) => ready!(Pin::new(handle).poll(cx)),
-            Some(Err(e)) => Err(JobError::Pool(e.clone())),
-        };
-        self.waiting.pop_front();
-        Poll::Ready(Some(result))
-    }
-}
-
-impl<T: Task, I: Iterator<Item = T::Input>> Stream for Map<T, I> {
-    type Item = Result<T::Output, JobError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_result(cx)
     }
 }

@@ -1,7 +1,7 @@
 //! Floor 2: acts. Owns worker processes and moves frames; decides nothing that
 //! the scheduler can decide. Installs no signal handler and prints nothing.
 //!
-//! - `handle`: the doors, [`Pool`] above all.
+//! - `handle`: the doors, [`Pool`] above all; `map`: many jobs at once.
 //! - `driver`: the one loop, which owns the scheduler; `deaths`: why it gives up.
 //! - `process`: one worker from spawn to reap; `launch` starts it, `outgoing` is
 //!   what is on its way to it, `pace` how quickly it answers, `orphans` what it
@@ -17,6 +17,7 @@ mod event;
 mod handle;
 mod job;
 mod launch;
+mod map;
 mod orphans;
 mod os;
 mod outgoing;
@@ -28,8 +29,9 @@ mod spill;
 pub use config::{Launch, PoolConfig, usable_cpus};
 pub use error::{JobError, PoolError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
-pub use handle::{JobHandle, Map, Pool, RawHandle, Reports};
+pub use handle::{JobHandle, Pool, RawHandle, Reports};
 pub use job::{Job, JobReport};
+pub use map::Map;
 pub use orphans::adopt_orphans;
 pub use os::allow_open_files;
 pub use spill::{Capture, Payload, Spill};
