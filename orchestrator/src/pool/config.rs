@@ -35,21 +35,66 @@ pub struct PoolConfig {
     /// bytes, before further ones go to an unlinked temporary file. Default:
     /// 64 MiB. Results that are taken as they come never go there.
     pub result_memory: usize,
+    /// How long one attempt at a job may take, unless the job says otherwise.
+    /// Counted from when its turn has come at a worker, without time during which
+    /// this process or the pool stood still. Default: for ever. A job whose
+    /// time is up is cancelled, and its worker killed if that does not help.
+    pub timeout: Option<Duration>,
+    /// How many attempts may follow a job's first when it fails, is ended by a
+    /// signal, times out or crashes its worker, unless the job says otherwise.
+    /// Default: 0.
+    pub retries: u32,
+    /// Pause before a job's second attempt, doubled for each further one up to
+    /// `retry_backoff_max`, and up to a quarter longer so that jobs which failed
+    /// together part. Default: 100 ms.
+    pub retry_backoff: Duration,
+    /// Longest pause between two attempts. Default: 10 s.
+    pub retry_backoff_max: Duration,
+    /// After how many workers' deaths a job is not tried again, however many
+    /// retries it has; at least 1. Default: 3.
+    pub quarantine: u32,
+    /// After how many failures in a row a worker is replaced, if meanwhile no
+    /// other worker's job has failed and as many have succeeded; at least 1.
+    /// Default: 5. Such a worker takes jobs the faster the more it fails. Too few
+    /// replace workers for nothing.
+    pub black_hole: u32,
     /// How long a started worker may take until it is ready. Default: 10 s. Too
     /// short fails workers that load a large model, too long hides a hang.
     pub start_timeout: Duration,
     /// How many workers in a row may die before any is ready, until the pool
     /// gives up. Default: 3.
     pub start_attempts: u32,
+    /// How many workers may die in a row in the same place in the pool without
+    /// having done a job there, until that place counts as failing; when all
+    /// do, the pool gives up. Default: 5.
+    pub restart_limit: u32,
+    /// A worker that has lived for so long was a good one: its death is the
+    /// first of a new series. Default: 10 s.
+    pub restart_window: Duration,
+    /// How long the pool tries to start its first or only worker when the system
+    /// has no process, memory or descriptor left for it. With at least one
+    /// worker it goes on with fewer, and tries for ever. Default: 30 s.
+    pub spawn_patience: Duration,
     /// First pause before a worker that died is replaced, doubled for each
     /// further death without a finished job up to `backoff_max`. The first
     /// replacement is immediate. Default: 50 ms.
     pub backoff: Duration,
     /// Longest pause before a worker is replaced. Default: 10 s.
     pub backoff_max: Duration,
-    /// How long a worker that was asked to end may take before it is killed.
-    /// Default: 5 s.
+    /// How long a job or a worker that was asked to end may take before it is
+    /// killed. Default: 10 s.
     pub grace: Duration,
+    /// How much longer than `grace` a worker may take to say that a job has
+    /// ended, before it is killed itself: it has to clean up behind the job.
+    /// Default: 2 s.
+    pub answer_timeout: Duration,
+    /// How long a worker that was killed may take to end. Then nobody waits for
+    /// it any more: the kernel holds it, on a dead file system for example.
+    /// Default: 30 s.
+    pub reap_timeout: Duration,
+    /// How long a worker may take to send the rest of a frame that it has begun,
+    /// before it is killed. Default: 30 s.
+    pub frame_timeout: Duration,
     /// Whether all children of this process that are no workers, and all that
     /// is below them, are killed when a worker was killed: what its job left
     /// behind. Only for programs whose only children are workers, and only
@@ -72,11 +117,23 @@ impl PoolConfig {
             max_payload: 64 << 20,
             output_memory: 8 << 20,
             result_memory: 64 << 20,
+            timeout: None,
+            retries: 0,
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(10),
+            quarantine: 3,
+            black_hole: 5,
             start_timeout: Duration::from_secs(10),
             start_attempts: 3,
+            restart_limit: 5,
+            restart_window: Duration::from_secs(10),
+            spawn_patience: Duration::from_secs(30),
             backoff: Duration::from_millis(50),
             backoff_max: Duration::from_secs(10),
-            grace: Duration::from_secs(5),
+            grace: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(2),
+            reap_timeout: Duration::from_secs(30),
+            frame_timeout: Duration::from_secs(30),
             kill_orphans: false,
             init: None,
         }

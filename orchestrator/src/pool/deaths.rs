@@ -48,12 +48,9 @@ impl Deaths {
         let program = config.launch.name.clone();
         match &ending.start {
             Some(StartFailure::Spawn(e)) => {
-                let passing = matches!(
-                    e.raw_os_error(),
-                    Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
-                );
                 let source = Arc::new(copy(e));
-                (PoolError::Spawn { program, source }, !passing)
+                let certain = !StartFailure::is_scarcity(e);
+                (PoolError::Spawn { program, source }, certain)
             }
             Some(StartFailure::NotAWorker(printed)) => {
                 let printed = printed.clone();

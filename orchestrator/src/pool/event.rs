@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Attempt, JobId, Usage, WorkerId};
+use protocol::{Attempt, JobId, TaskError, Usage, WorkerId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::Capture;
 use crate::scheduler::Verdict;
 
 /// How many printed lines may wait for the reader of the stream.
@@ -69,6 +70,14 @@ pub enum EventKind {
         /// Why, when that was not asked of it.
         unexpected: Option<Arc<str>>,
     },
+    /// A worker gets no more jobs and is replaced: its last ones have all
+    /// failed, and nobody else's.
+    WorkerRetired {
+        /// Which worker.
+        worker: WorkerId,
+        /// How many of its jobs have failed in a row.
+        failures: u32,
+    },
     /// A job was handed to a worker.
     JobSent {
         /// Which job.
@@ -93,6 +102,21 @@ pub enum EventKind {
         done: u64,
         /// Units in all, 0 when unknown.
         total: u64,
+    },
+    /// An attempt at a job has ended badly, and another one follows.
+    JobRetried {
+        /// Which job.
+        job: JobId,
+        /// How the attempt ended.
+        verdict: Verdict,
+        /// Why, when there is more to say than the verdict.
+        error: Option<TaskError>,
+        /// What the attempt wrote to stderr.
+        stderr: Arc<Capture>,
+        /// How many attempts were made so far.
+        attempts: u32,
+        /// How long until the next.
+        pause: Duration,
     },
     /// A job has its verdict.
     JobDone {

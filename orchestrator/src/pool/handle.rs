@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::driver::{Command, Driver, Reply, Shared, State, Submission};
 use super::event::{self, EventSender, EventStream};
-use super::{Job, JobError, JobReport, Map, PoolConfig, PoolError, Spill};
+use super::{Control, Job, JobError, JobReport, Map, PoolConfig, PoolError, Spill};
 use crate::scheduler::Verdict;
 
 /// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
@@ -99,7 +99,17 @@ impl Pool {
             &mut config.backoff,
             &mut config.backoff_max,
             &mut config.grace,
-        ] {
+            &mut config.answer_timeout,
+            &mut config.reap_timeout,
+            &mut config.frame_timeout,
+            &mut config.retry_backoff,
+            &mut config.retry_backoff_max,
+            &mut config.restart_window,
+            &mut config.spawn_patience,
+        ]
+        .into_iter()
+        .chain(&mut config.timeout)
+        {
             *time = FOREVER.min(*time);
         }
         let (commands, receiver) = mpsc::unbounded_channel();
@@ -238,6 +248,13 @@ impl Pool {
         }
     }
 
+    /// A way to ask something of all jobs together, also while the pool is being
+    /// shut down.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::new(self.shared.commands.downgrade())
+    }
+
     /// Where what this pool's jobs print is kept, for readers that keep more
     /// of it in the same place.
     #[must_use]
@@ -311,6 +328,8 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
         "a pool needs room for at least one job (`max_pending`)"
     } else if config.start_attempts == 0 {
         "a worker must be started at least once (`start_attempts`)"
+    } else if config.quarantine == 0 || config.black_hole == 0 {
+        "a limit of failures must be at least 1 (`quarantine`, `black_hole`)"
     } else if init > MAX_FRAME - 64 {
         "the workers' init data must be smaller than 1 MiB"
     } else {

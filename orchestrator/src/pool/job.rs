@@ -21,19 +21,34 @@ pub struct Job {
     pub input: Bytes,
     /// How the input is encoded, and how the result will be.
     pub encoding: Encoding,
+    /// How long one attempt may take; the pool's
+    /// [`timeout`](super::PoolConfig::timeout) when absent.
+    pub timeout: Option<Duration>,
+    /// How many attempts may follow the first; the pool's
+    /// [`retries`](super::PoolConfig::retries) when absent.
+    pub retries: Option<u32>,
 }
 
 impl Job {
+    /// A job with an input that is encoded already, and the pool's limits.
+    #[must_use]
+    pub fn encoded(task: impl Into<Cow<'static, str>>, input: Bytes, encoding: Encoding) -> Job {
+        Job {
+            task: task.into(),
+            input,
+            encoding,
+            timeout: None,
+            retries: None,
+        }
+    }
+
     /// A job of a task whose types this program knows.
     ///
     /// # Errors
     /// When the input cannot be encoded.
     pub fn new<T: Task>(_task: &T, input: &T::Input) -> Result<Job, PayloadError> {
-        Ok(Job {
-            task: Cow::Borrowed(T::NAME),
-            input: Encoding::Bincode.encode(input)?,
-            encoding: Encoding::Bincode,
-        })
+        let input = Encoding::Bincode.encode(input)?;
+        Ok(Job::encoded(T::NAME, input, Encoding::Bincode))
     }
 
     /// A job that runs an external command.

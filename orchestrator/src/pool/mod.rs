@@ -1,15 +1,19 @@
 //! Floor 2: acts. Owns worker processes and moves frames; decides nothing that
 //! the scheduler can decide. Installs no signal handler and prints nothing.
 //!
-//! - `handle`: the doors, [`Pool`] above all; `map`: many jobs at once.
-//! - `driver`: the one loop, which owns the scheduler; `deaths`: why it gives up.
+//! - `handle`: the doors, [`Pool`] above all; `map`: many jobs at once; `control`:
+//!   what is asked of all jobs together.
+//! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
+//!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
 //! - `process`: one worker from spawn to reap; `launch` starts it, `outgoing` is
 //!   what is on its way to it, `pace` how quickly it answers, `orphans` what it
 //!   may leave behind.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
+mod act;
 mod clock;
 mod config;
+mod control;
 mod deaths;
 mod driver;
 mod error;
@@ -17,6 +21,7 @@ mod event;
 mod handle;
 mod job;
 mod launch;
+mod learn;
 mod map;
 mod orphans;
 mod os;
@@ -27,6 +32,7 @@ mod process;
 mod spill;
 
 pub use config::{Launch, PoolConfig, usable_cpus};
+pub use control::{Control, RunningJob, Status};
 pub use error::{JobError, PoolError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use handle::{JobHandle, Pool, RawHandle, Reports};

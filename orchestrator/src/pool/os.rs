@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getsid};
 use protocol::MAX_FRAME;
@@ -131,6 +131,18 @@ impl StatusPage {
         self.0.read_exact_at(&mut held, HELD_AT + skipped).ok()?;
         Some(held)
     }
+}
+
+/// Lets a process go on that somebody has stopped; whether it had to.
+pub(crate) fn resume_if_stopped(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before may hold anything, parentheses and blanks included.
+    let name_end = stat.iter().rposition(|&byte| byte == b')');
+    let state = name_end.and_then(|end| stat.get(end + 2));
+    let (Some(b'T'), Ok(pid)) = (state, i32::try_from(pid)) else {
+        return false;
+    };
+    kill(Pid::from_raw(pid), Signal::SIGCONT).is_ok()
 }
 
 /// Kills the process group of a worker's command. A worker is the leader of a

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use nix::sys::signal::Signal;
@@ -50,6 +50,11 @@ pub(super) enum Order {
     Run(Vec<Assignment>),
     /// Anything that fits into one frame.
     Say(ToWorker),
+    /// Tell it to stand still; the sender is dropped when that was written.
+    Pause(mpsc::Sender<()>),
+    /// This job's time is up: if somebody has stopped the worker, let it go on,
+    /// or it will not hear of that.
+    Rouse(JobId),
     /// Tell it to stop what it does, clean up and end.
     Close,
     /// Kill it, and the processes of its command.
@@ -65,6 +70,8 @@ pub(super) enum News {
     Ready(Ready),
     Messages(Vec<FromWorker>),
     Printed(Vec<Bytes>),
+    /// It had been stopped when this job's time was up.
+    WasStopped(JobId),
     /// It broke the protocol; nothing more is read from it.
     Violation(String),
     /// It does not listen any more, or said goodbye. What it says still counts.
@@ -100,6 +107,24 @@ pub(super) enum StartFailure {
     Died,
 }
 
+impl StartFailure {
+    /// Whether another try may succeed before long.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            StartFailure::Spawn(e) => StartFailure::is_scarcity(e),
+            StartFailure::NotAWorker(_) | StartFailure::Version(_) | StartFailure::Died => false,
+        }
+    }
+
+    /// Whether the system had no process, memory or descriptor left.
+    pub(super) fn is_scarcity(error: &io::Error) -> bool {
+        matches!(
+            error.raw_os_error(),
+            Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+        )
+    }
+}
+
 /// Where news go: bounded, so that a worker that talks too much waits.
 pub(super) type NewsSender = mpsc::Sender<(WorkerId, News)>;
 
@@ -118,16 +143,22 @@ pub(super) fn hire(
     let actor = async move {
         let ending = match orphans::spawn(&config.launch) {
             Ok(child) => {
-                Process::new(id, config, child, orders, news.clone())
+                Process::new(id, Arc::clone(&config), child, orders, news.clone())
                     .live()
                     .await
             }
-            Err(e) => Ending {
-                blame: Blame::Nobody,
-                how: format!("could not be started: {e}"),
-                stderr: String::new(),
-                start: Some(StartFailure::Spawn(e)),
-            },
+            Err(e) => {
+                // The runtime may have failed behind the fork.
+                if config.kill_orphans {
+                    orphans::kill_all().await;
+                }
+                Ending {
+                    blame: Blame::Nobody,
+                    how: format!("could not be started: {e}"),
+                    stderr: String::new(),
+                    start: Some(StartFailure::Spawn(e)),
+                }
+            }
         };
         // The driver may have panicked; then nobody wants to know.
         news.send((id, News::Gone(ending))).await.ok();
@@ -177,6 +208,10 @@ struct Process {
     printed: Printed,
     page: Option<StatusPage>,
     failure: Option<StartFailure>,
+    /// Held until a pause is written.
+    pausing: Option<mpsc::Sender<()>>,
+    /// When the rest of a frame that has begun must be there.
+    frame_due: Option<Instant>,
 }
 
 /// Whom a message concerns.
@@ -198,6 +233,8 @@ enum Turn {
     Printed(io::Result<usize>),
     /// Nothing yet, and it is worth being awake for.
     Awake,
+    /// The rest of a frame does not come.
+    Stalled,
     Exited(io::Result<ExitStatus>),
 }
 
@@ -231,6 +268,8 @@ impl Process {
             printed: Printed::default(),
             page: None,
             failure: None,
+            pausing: None,
+            frame_due: None,
         }
     }
 
@@ -239,7 +278,7 @@ impl Process {
         let mut orders = Vec::new();
         let status = loop {
             match self.turn(&mut orders).await {
-                Turn::Orders => self.obey(&mut orders),
+                Turn::Orders => self.obey(&mut orders).await,
                 Turn::Read(Ok(0) | Err(_)) => {
                     self.stdout = None;
                     // Once it is closed, nothing that it says counts.
@@ -260,7 +299,11 @@ impl Process {
                 Turn::Wrote(Err(_)) | Turn::Deaf => self.unheard().await,
                 Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
                 Turn::Printed(Ok(_)) => self.pass_on_printed().await,
+                Turn::Stalled => self.stalled().await,
                 Turn::Exited(status) => break status,
+            }
+            if self.outgoing.is_empty() {
+                self.pausing = None;
             }
             if self.closing && self.outgoing.is_empty() {
                 self.stdin = None;
@@ -287,6 +330,7 @@ impl Process {
             self.inbox.reserve(READ_SIZE);
         }
         let awake = reading && self.pace.stays_awake(clock::instant);
+        let frame_due = self.frame_due.filter(|_| reading);
         let inbox = &mut self.inbox;
         let outbox = self.outgoing.bytes();
         let printed = &mut self.printed;
@@ -308,14 +352,25 @@ impl Process {
             read = read(&mut self.stderr, printed.buffer()), if self.stderr.is_some() =>
                 Turn::Printed(read),
             () = tokio::task::yield_now(), if awake => Turn::Awake,
+            () = until(frame_due), if frame_due.is_some() => Turn::Stalled,
         }
     }
 
-    fn obey(&mut self, orders: &mut Vec<Order>) {
+    async fn obey(&mut self, orders: &mut Vec<Order>) {
+        let mut roused = Vec::new();
         for order in orders.drain(..) {
             match order {
                 Order::Run(jobs) => self.outgoing.run(jobs),
                 Order::Say(message) => self.outgoing.say(message),
+                Order::Pause(told) => {
+                    self.outgoing.say(ToWorker::Pause);
+                    self.pausing = Some(told);
+                }
+                Order::Rouse(job) => {
+                    if os::resume_if_stopped(self.pid) {
+                        roused.push(job);
+                    }
+                }
                 Order::Close => {
                     self.outgoing.end(self.stage == Stage::Open);
                     self.closing = true;
@@ -324,6 +379,20 @@ impl Process {
                 Order::Kill => self.kill(),
             }
         }
+        for job in roused {
+            self.tell(News::WasStopped(job)).await;
+        }
+    }
+
+    /// It has begun a frame and does not go on.
+    async fn stalled(&mut self) {
+        self.stage = Stage::Over;
+        let text = format!(
+            "the rest of a frame did not come within {:?} (it begins with {})",
+            self.config.frame_timeout,
+            excerpt(&self.inbox)
+        );
+        self.tell(News::Violation(text)).await;
     }
 
     /// The worker closed its end, or said goodbye without being asked: what is
@@ -365,6 +434,11 @@ impl Process {
                 Ok(None) => break None,
                 Err(e) => break Some(e.to_string()),
             }
+        };
+        self.frame_due = if self.inbox.is_empty() {
+            None
+        } else {
+            clock::instant().checked_add(self.config.frame_timeout)
         };
         if !messages.is_empty() {
             self.tell(News::Messages(messages)).await;
@@ -546,6 +620,13 @@ impl Process {
     async fn tell(&self, news: News) {
         // The driver may have panicked; then nobody wants to know.
         self.news.send((self.id, news)).await.ok();
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The scheduler itself: jobs, workers, seats, queue and timers in one place,
-//! and what each input does to them.
+//! and what each input does to a job. What becomes of workers is in `crew`, who
+//! gets which job in `hand_out`, how it all ends in `end`.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
@@ -8,12 +9,13 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
-use super::input::{Action, Blame, Input, SchedulerConfig};
-use super::job::{IdHasher, Job, Jobs, Place};
+use super::input::{Action, Input, Limits, SchedulerConfig};
+use super::job::{Ending, IdHasher, Job, Jobs, Place};
 use super::queue::Queue;
+use super::retry::{self, Next};
 use super::seat::Seat;
 use super::timer::{Timer, Timers};
-use super::worker::{Class, Life, Rank, Worker};
+use super::worker::{Life, Rank, Tally, Worker};
 
 /// What the pool is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,27 +30,46 @@ pub(super) enum Phase {
     Over,
 }
 
-type Workers = HashMap<WorkerId, Worker, BuildHasherDefault<IdHasher>>;
+pub(super) type Workers = HashMap<WorkerId, Worker, BuildHasherDefault<IdHasher>>;
 
 /// See the module documentation for the verbs.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     pub(super) config: SchedulerConfig,
+    /// When the last input came.
+    pub(super) now: Duration,
     pub(super) phase: Phase,
+    /// Whether nothing is handed out for now.
+    pub(super) paused: bool,
+    /// Whether jobs that have not started are not wanted any more.
+    pub(super) withdrawn: bool,
     pub(super) jobs: Jobs,
     pub(super) queue: Queue,
     pub(super) workers: Workers,
     pub(super) seats: Vec<Seat>,
     /// Workers that take jobs, best first.
     pub(super) ranks: BTreeSet<Rank>,
+    /// Who is being emptied for a job that must be alone.
+    pub(super) reserved: Option<WorkerId>,
     /// How many workers are `Ready`.
     pub(super) ready: usize,
     pub(super) timers: Timers,
-    actions: VecDeque<Action>,
-    last_worker: u32,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) last_worker: u32,
     /// Workers that died in a row without anybody having finished a job, and
     /// without a job to be charged for it.
-    deaths: u32,
+    pub(super) deaths: u32,
+    /// How jobs have ended so far.
+    pub(super) tally: Tally,
+}
+
+/// A job whose turn has come at a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) job: JobId,
+    pub(crate) attempt: Attempt,
+    pub(crate) worker: WorkerId,
+    pub(crate) since: Duration,
 }
 
 impl Scheduler {
@@ -57,20 +78,25 @@ impl Scheduler {
         let seats = (0..config.workers).map(|_| Seat::default()).collect();
         let mut scheduler = Scheduler {
             config,
+            now,
             phase: Phase::Open,
+            paused: false,
+            withdrawn: false,
             jobs: Jobs::default(),
             queue: Queue::default(),
             workers: Workers::default(),
             seats,
             ranks: BTreeSet::new(),
+            reserved: None,
             ready: 0,
             timers: Timers::default(),
             actions: VecDeque::new(),
             last_worker: 0,
             deaths: 0,
+            tally: Tally::default(),
         };
         for seat in 0..scheduler.seats.len() {
-            scheduler.spawn(seat, now);
+            scheduler.spawn(seat);
         }
         scheduler
     }
@@ -78,9 +104,10 @@ impl Scheduler {
     /// Takes in what happened. What is to be done about it waits in
     /// [`Scheduler::poll_action`]; several inputs may come before it is asked.
     pub(crate) fn handle(&mut self, now: Duration, input: Input) {
+        self.now = self.now.max(now);
         match input {
-            Input::Submit { job } => self.on_submit(job),
-            Input::Cancel { job } => self.on_cancel(now, job),
+            Input::Submit { job, limits } => self.on_submit(job, limits),
+            Input::Cancel { job } => self.end_job(job, Ending::Cancelled),
             Input::Ready { worker, slots } => self.on_ready(worker, slots),
             Input::Started {
                 worker,
@@ -96,25 +123,31 @@ impl Scheduler {
             } => self.on_done(worker, (job, attempt), outcome, took),
             Input::Recalled { worker, jobs } => self.on_recalled(worker, jobs),
             Input::Violation { worker } => self.kill(worker),
-            Input::Leaving { worker } => self.on_leaving(now, worker, Life::Ending),
-            Input::Closed { worker } => self.on_leaving(now, worker, Life::Dying),
-            Input::Gone { worker, blame } => self.on_gone(now, worker, blame),
-            Input::Hopeless => self.break_down(now),
-            Input::Tick => self.on_tick(now),
+            Input::Leaving { worker } => self.on_leaving(worker, Life::Ending),
+            Input::Closed { worker } => self.on_leaving(worker, Life::Dying),
+            Input::Gone { worker, blame } => self.on_gone(worker, blame),
+            Input::Refused { worker } => self.on_refused(worker),
+            Input::Hopeless => self.break_down(),
+            Input::Tick => self.on_tick(),
+            Input::Pause => self.paused = true,
+            Input::Resume => self.paused = false,
+            Input::Withdraw => self.withdraw(),
             Input::Drain => {
                 if self.phase == Phase::Open {
                     self.phase = Phase::Draining;
                 }
             }
-            Input::Stop => self.stop(now, Verdict::Cancelled),
+            Input::Interrupt => self.interrupt(),
+            Input::Stop => self.stop(Verdict::Cancelled),
+            Input::Kill => self.kill_all(),
         }
-        self.end_when_done(now);
+        self.end_when_done();
     }
 
     /// The next thing to be done, in order. Queued jobs are handed out here, so
     /// that all inputs of one turn are seen before.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() {
+        if self.actions.is_empty() && !self.paused {
             self.hand_out();
         }
         self.actions.pop_front()
@@ -132,10 +165,38 @@ impl Scheduler {
             .is_some_and(|w| w.listened_to() && w.holds(job, attempt))
     }
 
-    fn on_submit(&mut self, job: JobId) {
+    /// The jobs whose turn has come, longest first.
+    pub(crate) fn running(&self) -> Vec<Running> {
+        let mut running: Vec<Running> = self
+            .workers
+            .iter()
+            .flat_map(|(&worker, w)| w.at_work().map(move |&held| (worker, held)))
+            .filter_map(|(worker, (job, attempt))| {
+                let since = self.jobs.get(&job)?.since?;
+                Some(Running {
+                    job,
+                    attempt,
+                    worker,
+                    since,
+                })
+            })
+            .collect();
+        running.sort_unstable_by_key(|r| (r.since, r.job));
+        running
+    }
+
+    /// How many jobs have no verdict.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.jobs.len()
+    }
+
+    fn on_submit(&mut self, job: JobId, limits: Limits) {
         match self.phase {
+            Phase::Open if self.withdrawn => {
+                self.verdict(job, Verdict::Interrupted, None, 0);
+            }
             Phase::Open => {
-                self.jobs.insert(job, Job::new());
+                self.jobs.insert(job, Job::new(limits));
                 self.queue.push(job);
             }
             Phase::Draining | Phase::Stopping | Phase::Over => {
@@ -144,48 +205,38 @@ impl Scheduler {
         }
     }
 
-    fn on_cancel(&mut self, now: Duration, id: JobId) {
+    /// Tells a job to end: at once when it is not with a worker. The first
+    /// reason decides.
+    pub(super) fn end_job(&mut self, id: JobId, ending: Ending) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        if job.cancelled {
+        if job.ending.is_some() {
             return;
         }
-        job.cancelled = true;
-        match job.place {
-            Place::Queued => {
+        let worker = match job.place {
+            Place::Sent(worker) => worker,
+            Place::Queued | Place::Waiting => {
+                job.ending = Some(ending);
+                let verdict = job.judged(Verdict::Cancelled);
                 self.queue.remove(id);
-                self.finish(id, Verdict::Cancelled, None);
+                self.conclude(id, verdict, None);
+                return;
             }
-            Place::Sent(worker) => {
-                let attempt = job.attempt;
-                self.actions.push_back(Action::Cancel {
-                    worker,
-                    job: id,
-                    attempt,
-                });
-                let deadline = now + self.config.grace;
-                self.timers.set(Timer::Cancel(id), deadline);
-            }
-        }
-    }
-
-    fn on_ready(&mut self, id: WorkerId, slots: u32) {
-        let Some(worker) = self.workers.get_mut(&id) else {
+        };
+        self.stop_clock(id);
+        let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        match worker.life {
-            Life::Starting => {
-                worker.life = Life::Ready;
-                worker.slots = slots.max(1) as usize;
-                self.ready += 1;
-                self.timers.stop(Timer::Start(id));
-                self.rerank(id);
-            }
-            // It says so twice.
-            Life::Ready | Life::Ending => self.kill(id),
-            Life::Dying => {}
-        }
+        job.ending = Some(ending);
+        self.actions.push_back(Action::Cancel {
+            worker,
+            job: id,
+            attempt: job.attempt,
+            overdue: ending == Ending::TimedOut,
+        });
+        let patience = self.config.grace + self.config.answer_timeout;
+        self.timers.set(Timer::Cancel(id), self.now + patience);
     }
 
     fn on_started(&mut self, id: WorkerId, job: JobId, attempt: Attempt) {
@@ -220,8 +271,9 @@ impl Scheduler {
         worker.estimate.record(took);
         self.seats[worker.seat].thrive();
         self.deaths = 0;
-        self.rerank(id);
-        self.finish(job, outcome.into(), Some(id));
+        self.count(id, outcome);
+        self.attempt_over(job, outcome.into(), Some(id));
+        self.turn_over(id);
     }
 
     fn on_recalled(&mut self, id: WorkerId, jobs: Vec<(JobId, Attempt)>) {
@@ -231,7 +283,8 @@ impl Scheduler {
         if !worker.listened_to() {
             return;
         }
-        let asked = std::mem::replace(&mut worker.recalling, false);
+        let asked = worker.recalls > 0;
+        worker.recalls = worker.recalls.saturating_sub(1);
         let named = jobs.len();
         let mut back = Vec::with_capacity(named);
         for (job, attempt) in jobs {
@@ -241,170 +294,71 @@ impl Scheduler {
         }
         let honest = asked && back.len() == named;
         self.take_back(back);
-        self.rerank(id);
+        self.turn_over(id);
         if !honest {
             self.kill(id);
         }
     }
 
-    /// It goes by itself, or has to be made to.
-    fn on_leaving(&mut self, now: Duration, id: WorkerId, life: Life) {
-        let Some(worker) = self.workers.get(&id) else {
-            return;
-        };
-        match worker.life {
-            Life::Ready | Life::Ending | Life::Starting => {
-                self.timers.stop(Timer::Start(id));
-                self.unlist(id, life);
-                let deadline = now + self.config.grace;
-                self.timers.set(Timer::End(id), deadline);
-            }
-            // Was told to go, and has its deadline, or was killed.
-            Life::Dying => {}
-        }
-    }
-
-    fn on_gone(&mut self, now: Duration, id: WorkerId, blame: Blame) {
-        self.unlist(id, Life::Dying);
-        self.timers.stop(Timer::Start(id));
-        self.timers.stop(Timer::End(id));
-        let Some(mut worker) = self.workers.remove(&id) else {
-            return;
-        };
-        let charged = match blame {
-            Blame::Job(job, attempt) => Some((job, attempt)),
-            Blame::Oldest => worker.jobs.front().copied(),
-            Blame::Nobody => None,
-        }
-        .filter(|&(job, attempt)| worker.release(job, attempt));
-        self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
-        if let Some((job, _)) = charged {
-            self.finish(job, Verdict::Crashed, Some(id));
-        }
-        let (first, longest) = (self.config.backoff, self.config.backoff_max);
-        let seat = &mut self.seats[worker.seat];
-        // A job's crash says nothing about the next worker.
-        if charged.is_some() {
-            seat.thrive();
-        }
-        let pause = seat.bury(first, longest);
-        match self.phase {
-            Phase::Open | Phase::Draining => {
-                if charged.is_none() {
-                    self.deaths += 1;
-                }
-                if self.deaths >= self.config.start_attempts && self.ready == 0 {
-                    self.break_down(now);
-                } else {
-                    self.timers.set(Timer::Respawn(worker.seat), now + pause);
-                    self.on_tick(now);
-                }
-            }
-            Phase::Stopping | Phase::Over => {}
-        }
-    }
-
-    fn on_tick(&mut self, now: Duration) {
-        while let Some(timer) = self.timers.expired(now) {
+    pub(super) fn on_tick(&mut self) {
+        while let Some(timer) = self.timers.expired(self.now) {
             match timer {
                 Timer::Start(worker) | Timer::End(worker) => self.kill(worker),
-                Timer::Respawn(seat) => self.spawn(seat, now),
-                Timer::Cancel(job) => {
-                    if let Some(Place::Sent(worker)) = self.jobs.get(&job).map(|j| j.place) {
-                        self.kill(worker);
+                Timer::Reap(worker) => self.abandon(worker),
+                Timer::Respawn(seat) => self.spawn(seat),
+                Timer::Starved => {
+                    if self.ready == 0 {
+                        self.break_down();
                     }
                 }
-            }
-        }
-    }
-
-    fn spawn(&mut self, seat: usize, now: Duration) {
-        match self.phase {
-            Phase::Open | Phase::Draining => {}
-            Phase::Stopping | Phase::Over => return,
-        }
-        self.last_worker += 1;
-        let id = WorkerId(self.last_worker);
-        // Entered in the tables before it is started.
-        self.workers.insert(id, Worker::new(seat));
-        self.seats[seat].worker = Some(id);
-        let deadline = now + self.config.start_timeout;
-        self.timers.set(Timer::Start(id), deadline);
-        self.actions.push_back(Action::Spawn { worker: id });
-    }
-
-    /// Sends queued jobs to workers with room, then, when none is queued and a
-    /// worker idles, asks a worker that sits over a long job for its others.
-    fn hand_out(&mut self) {
-        while !self.queue.is_empty() {
-            let Some(&Rank { class, worker, .. }) = self.ranks.first() else {
-                return;
-            };
-            let room = self.workers[&worker].room(self.config.ahead);
-            let share = match class {
-                Class::Idle | Class::BehindLong => 1,
-                Class::Ahead => self.queue.len().div_ceil(self.ready.max(1)),
-            };
-            for _ in 0..share.min(room) {
-                if let Some(job) = self.queue.pop() {
-                    self.send(worker, job);
+                Timer::Limit(job) => self.end_job(job, Ending::TimedOut),
+                Timer::Cancel(job) => {
+                    if let Some(Place::Sent(worker)) = self.jobs.get(&job).map(|j| j.place) {
+                        self.kill_excused(worker);
+                    }
                 }
+                Timer::Retry(job) => self.requeue(job),
             }
-            self.rerank(worker);
         }
-        self.recall();
     }
 
-    fn send(&mut self, to: WorkerId, id: JobId) {
-        let (Some(job), Some(worker)) = (self.jobs.get_mut(&id), self.workers.get_mut(&to)) else {
-            debug_assert!(false, "job {id} is queued but unknown, or worker {to} is");
+    /// The pause before a job's next attempt is over.
+    fn requeue(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        job.attempt = job.attempt.next();
-        job.tries += 1;
-        job.place = Place::Sent(to);
-        worker.jobs.push_back((id, job.attempt));
-        self.actions.push_back(Action::Send {
-            worker: to,
-            job: id,
-            attempt: job.attempt,
-        });
-    }
-
-    fn recall(&mut self) {
-        let idle = self
-            .ranks
-            .first()
-            .is_some_and(|r| r.class == Class::Idle && r.load == 0);
-        if !idle || self.jobs.len() <= 1 {
-            return;
+        job.place = Place::Queued;
+        if job.is_suspect() {
+            self.queue.push_suspect(id);
+        } else {
+            self.queue.put_back([id].into_iter());
         }
-        let victim = self
-            .workers
-            .iter()
-            .map(|(&id, w)| (w.waiting_behind_long(), id))
-            .max_by_key(|(waiting, id)| (waiting.len(), *id));
-        let Some((jobs, id)) = victim.filter(|(jobs, _)| !jobs.is_empty()) else {
-            return;
-        };
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.recalling = true;
-        }
-        self.actions.push_back(Action::Recall { worker: id, jobs });
     }
 
     /// Puts jobs that came back unharmed at the front of the queue; one whose
     /// end was wanted ends here.
-    fn take_back(&mut self, jobs: Vec<JobId>) {
+    pub(super) fn take_back(&mut self, jobs: Vec<JobId>) {
         let mut kept = Vec::with_capacity(jobs.len());
         for id in jobs {
+            self.stop_clock(id);
             let Some(job) = self.jobs.get_mut(&id) else {
                 continue;
             };
+            if job.ending == Some(Ending::TimedOut) {
+                self.attempt_over(id, Verdict::Timeout, None);
+                continue;
+            }
             job.tries = job.tries.saturating_sub(1);
+            if job.ending.is_some() || job.withdrawn {
+                let verdict = job.last.unwrap_or(Verdict::Interrupted);
+                let verdict = job.judged(verdict);
+                self.conclude(id, verdict, None);
+                continue;
+            }
             job.place = Place::Queued;
-            if job.cancelled {
-                self.finish(id, Verdict::Cancelled, None);
+            job.since = None;
+            if job.is_suspect() {
+                self.queue.push_suspect(id);
             } else {
                 kept.push(id);
             }
@@ -412,22 +366,58 @@ impl Scheduler {
         self.queue.put_back(kept.into_iter());
     }
 
+    /// An attempt has ended like this; the job is in no list any more.
+    pub(super) fn attempt_over(&mut self, id: JobId, verdict: Verdict, worker: Option<WorkerId>) {
+        self.stop_clock(id);
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let verdict = job.judged(verdict);
+        if verdict == Verdict::Crashed {
+            job.deaths += 1;
+        }
+        match retry::next(&self.config, id, job, verdict) {
+            Next::Verdict(verdict) => self.conclude(id, verdict, worker),
+            Next::Again(pause) => {
+                if job.ending.take().is_some() {
+                    self.timers.stop(Timer::Cancel(id));
+                }
+                job.place = Place::Waiting;
+                job.since = None;
+                job.last = Some(verdict);
+                self.timers.set(Timer::Retry(id), self.now + pause);
+                self.actions.push_back(Action::Retry {
+                    job: id,
+                    attempts: job.tries,
+                    verdict,
+                    pause,
+                });
+            }
+        }
+    }
+
+    /// The time of a job's attempt does not count any more.
+    fn stop_clock(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get(&id)
+            && job.limits.timeout.is_some()
+            && job.since.is_some()
+        {
+            self.timers.stop(Timer::Limit(id));
+        }
+    }
+
     /// A job leaves the tables; it must be in no list any more.
-    fn finish(&mut self, id: JobId, verdict: Verdict, worker: Option<WorkerId>) {
+    pub(super) fn conclude(&mut self, id: JobId, verdict: Verdict, worker: Option<WorkerId>) {
+        self.stop_clock(id);
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
-        let verdict = if job.cancelled {
+        if job.ending.is_some() {
             self.timers.stop(Timer::Cancel(id));
-            // It may have ended by itself before it heard of the cancel; if
-            // not, how it ended is a consequence of that.
-            match verdict {
-                Verdict::Ok => Verdict::Ok,
-                _ => Verdict::Cancelled,
-            }
-        } else {
-            verdict
-        };
+        }
+        if job.place == Place::Waiting {
+            self.timers.stop(Timer::Retry(id));
+        }
         self.verdict(id, verdict, worker, job.tries);
     }
 
@@ -438,128 +428,5 @@ impl Scheduler {
             worker,
             attempts,
         });
-    }
-
-    fn kill(&mut self, id: WorkerId) {
-        if self.workers.contains_key(&id) {
-            self.unlist(id, Life::Dying);
-            self.timers.stop(Timer::Start(id));
-            self.timers.stop(Timer::End(id));
-            self.actions.push_back(Action::Kill { worker: id });
-        }
-    }
-
-    /// A worker leaves the ranks for this kind of life.
-    fn unlist(&mut self, id: WorkerId, life: Life) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            if worker.life == Life::Ready {
-                self.ready -= 1;
-            }
-            worker.life = life;
-            self.rerank(id);
-        }
-    }
-
-    fn rerank(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            let rank = worker.rank_now(id, self.config.ahead);
-            if rank != worker.rank {
-                if let Some(old) = worker.rank {
-                    self.ranks.remove(&old);
-                }
-                self.ranks.extend(rank);
-                worker.rank = rank;
-            }
-        }
-    }
-
-    /// No worker can be kept alive.
-    fn break_down(&mut self, now: Duration) {
-        match self.phase {
-            Phase::Open | Phase::Draining => {
-                self.actions.push_back(Action::Broken);
-                self.stop(now, Verdict::Lost);
-            }
-            Phase::Stopping | Phase::Over => {}
-        }
-    }
-
-    /// Every job gets this verdict, every worker is told to end.
-    fn stop(&mut self, now: Duration, verdict: Verdict) {
-        match self.phase {
-            Phase::Open | Phase::Draining => {}
-            Phase::Stopping | Phase::Over => return,
-        }
-        self.phase = Phase::Stopping;
-        self.queue = Queue::default();
-        let mut jobs: Vec<JobId> = self.jobs.keys().copied().collect();
-        jobs.sort_unstable();
-        for job in jobs {
-            self.finish(job, verdict, None);
-        }
-        for worker in self.workers.values_mut() {
-            worker.jobs.clear();
-        }
-        let mut workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-        workers.sort_unstable();
-        for id in workers {
-            if self.workers[&id].life != Life::Dying {
-                self.end_worker(now, id, Life::Dying);
-            }
-        }
-        let pending: Vec<Timer> = self.timers.iter().collect();
-        for timer in pending {
-            match timer {
-                Timer::Respawn(_) | Timer::Cancel(_) => self.timers.stop(timer),
-                Timer::Start(_) | Timer::End(_) => {}
-            }
-        }
-    }
-
-    /// First step of the ladder for one worker; the next comes after the grace.
-    fn end_worker(&mut self, now: Duration, id: WorkerId, life: Life) {
-        self.timers.stop(Timer::Start(id));
-        // One that is not ready has nothing to finish.
-        let life = match self.workers[&id].life {
-            Life::Starting => Life::Dying,
-            Life::Ready | Life::Ending | Life::Dying => life,
-        };
-        self.unlist(id, life);
-        let deadline = now + self.config.grace;
-        self.timers.set(Timer::End(id), deadline);
-        self.actions.push_back(match life {
-            Life::Ending => Action::Drain { worker: id },
-            Life::Starting | Life::Ready | Life::Dying => Action::Close { worker: id },
-        });
-    }
-
-    fn end_when_done(&mut self, now: Duration) {
-        if self.phase == Phase::Draining && self.jobs.is_empty() {
-            self.phase = Phase::Stopping;
-            let mut workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-            workers.sort_unstable();
-            for id in workers {
-                if self.workers[&id].life != Life::Dying {
-                    self.end_worker(now, id, Life::Ending);
-                }
-            }
-            for seat in 0..self.seats.len() {
-                self.timers.stop(Timer::Respawn(seat));
-            }
-        }
-        if self.phase == Phase::Stopping && self.workers.is_empty() {
-            self.phase = Phase::Over;
-            self.actions.push_back(Action::Ended);
-        }
-    }
-}
-
-impl Worker {
-    /// Whether what it says counts.
-    fn listened_to(&self) -> bool {
-        match self.life {
-            Life::Ready | Life::Ending => true,
-            Life::Starting | Life::Dying => false,
-        }
     }
 }

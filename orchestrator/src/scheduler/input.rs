@@ -13,16 +13,34 @@ pub(crate) struct SchedulerConfig {
     pub(crate) ahead: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) start_attempts: u32,
+    pub(crate) restart_limit: u32,
+    pub(crate) restart_window: Duration,
+    pub(crate) spawn_patience: Duration,
     pub(crate) backoff: Duration,
     pub(crate) backoff_max: Duration,
+    pub(crate) retry_backoff: Duration,
+    pub(crate) retry_backoff_max: Duration,
+    pub(crate) quarantine: u32,
+    pub(crate) black_hole: u32,
     pub(crate) grace: Duration,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) reap_timeout: Duration,
+}
+
+/// What a job may cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// How long one attempt may take.
+    pub(crate) timeout: Option<Duration>,
+    /// How many attempts may follow the first.
+    pub(crate) retries: u32,
 }
 
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
     /// A new job, under a number that was never used before.
-    Submit { job: JobId },
+    Submit { job: JobId, limits: Limits },
     /// Someone wants this job to end. Unknown jobs have already ended.
     Cancel { job: JobId },
     /// A worker takes jobs.
@@ -54,14 +72,28 @@ pub(crate) enum Input {
     Closed { worker: WorkerId },
     /// A worker process has ended and was reaped, or could not be started.
     Gone { worker: WorkerId, blame: Blame },
+    /// A worker could not be started for want of something that may come back:
+    /// memory, processes, descriptors.
+    Refused { worker: WorkerId },
     /// Starting workers is pointless: the next would fail in the same way.
     Hopeless,
     /// Time has passed.
     Tick,
+    /// Start nothing until `Resume`. Time stands still meanwhile: whoever calls
+    /// sees to that.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Jobs that have not started, or wait for another attempt, end here.
+    Withdraw,
     /// No more jobs will come: end when all have their verdict.
     Drain,
-    /// End now, whatever runs.
+    /// Ask all jobs to end, then end.
+    Interrupt,
+    /// End now, whatever runs: workers stop their jobs and clean up.
     Stop,
+    /// End at once: workers are killed.
+    Kill,
 }
 
 /// Which job a dead worker was running.
@@ -92,6 +124,8 @@ pub(crate) enum Action {
         worker: WorkerId,
         job: JobId,
         attempt: Attempt,
+        /// Whether that is because its time is up.
+        overdue: bool,
     },
     /// Ask a worker to give back what it has not started of these.
     Recall {
@@ -100,10 +134,23 @@ pub(crate) enum Action {
     },
     /// Ask a worker to finish what it has and end.
     Drain { worker: WorkerId },
+    /// The same, because so many of its jobs in a row have failed, and nobody
+    /// else's have.
+    Retire { worker: WorkerId, failures: u32 },
     /// Tell a worker to stop its job, clean up and end.
     Close { worker: WorkerId },
     /// Kill a worker and its job's processes.
     Kill { worker: WorkerId },
+    /// A worker was killed and does not end: nobody waits for it any more.
+    Abandon { worker: WorkerId },
+    /// An attempt at this job has ended like that, and another one follows
+    /// after the pause.
+    Retry {
+        job: JobId,
+        attempts: u32,
+        verdict: Verdict,
+        pause: Duration,
+    },
     /// This job has ended for good.
     Verdict {
         job: JobId,

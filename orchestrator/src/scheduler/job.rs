@@ -2,8 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
 
 use protocol::{Attempt, JobId, WorkerId};
+
+use super::Verdict;
+use super::input::Limits;
 
 /// All jobs without a verdict.
 pub(super) type Jobs = HashMap<JobId, Job, BuildHasherDefault<IdHasher>>;
@@ -11,22 +15,51 @@ pub(super) type Jobs = HashMap<JobId, Job, BuildHasherDefault<IdHasher>>;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) place: Place,
+    pub(super) limits: Limits,
     /// The number of the last attempt; none yet when zero. Each sending has a
     /// number of its own, so that news of an earlier one is recognised.
     pub(super) attempt: Attempt,
     /// How many attempts count: those that were sent and not taken back.
     pub(super) tries: u32,
-    /// Whether someone asked for its end.
-    pub(super) cancelled: bool,
+    /// How many workers died while running it.
+    pub(super) deaths: u32,
+    /// When its turn came at the worker where it is; it may be running since.
+    pub(super) since: Option<Duration>,
+    /// Why it was told to end.
+    pub(super) ending: Option<Ending>,
+    /// Whether it is not to be started again when it comes back.
+    pub(super) withdrawn: bool,
+    /// How its last attempt ended.
+    pub(super) last: Option<Verdict>,
 }
 
 impl Job {
-    pub(super) fn new() -> Job {
+    pub(super) fn new(limits: Limits) -> Job {
         Job {
             place: Place::Queued,
+            limits,
             attempt: Attempt(0),
             tries: 0,
-            cancelled: false,
+            deaths: 0,
+            since: None,
+            ending: None,
+            withdrawn: false,
+            last: None,
+        }
+    }
+
+    /// Whether a worker died while running it: its next attempt is made alone.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.deaths > 0
+    }
+
+    /// What an end that the worker reports, or that its death is, means for a
+    /// job that was told to end: it may have ended well before it heard of that;
+    /// if not, how it ended is a consequence.
+    pub(super) fn judged(&self, verdict: Verdict) -> Verdict {
+        match (verdict, self.ending) {
+            (Verdict::Ok | Verdict::Unkillable, _) | (_, None) => verdict,
+            (_, Some(ending)) => ending.verdict(),
         }
     }
 }
@@ -38,8 +71,27 @@ pub(super) enum Place {
     Queued,
     /// With this worker, running or queued there.
     Sent(WorkerId),
+    /// Nowhere, until the time for its next attempt comes.
+    Waiting,
 }
 
+/// Why a job was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Cancelled,
+    TimedOut,
+    Interrupted,
+}
+
+impl Ending {
+    fn verdict(self) -> Verdict {
+        match self {
+            Ending::Cancelled => Verdict::Cancelled,
+            Ending::TimedOut => Verdict::Timeout,
+            Ending::Interrupted => Verdict::Interrupted,
+        }
+    }
+}
 /// Hashes sequence numbers. They are ours, so nobody can choose them to
 /// collide; a multiplication spreads them well enough.
 #[derive(Default)]

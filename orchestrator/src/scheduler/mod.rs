@@ -11,9 +11,13 @@
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod core;
+mod crew;
+mod end;
+mod hand_out;
 mod input;
 mod job;
 mod queue;
+mod retry;
 mod seat;
 #[cfg(test)]
 mod sim;
@@ -23,6 +27,6 @@ mod window;
 mod worker;
 
 pub(crate) use self::core::Scheduler;
-pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig};
+pub(crate) use self::input::{Action, Blame, Input, Limits, SchedulerConfig};
 pub(crate) use self::job::IdHasher;
 pub use self::verdict::Verdict;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use protocol::WorkerId;
 
+use super::retry::doubled;
+
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     /// Who sits here.
@@ -14,7 +16,13 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// A job was finished here: whatever was wrong is over.
+    /// Whether workers keep dying here: more often than that in a row.
+    pub(super) fn is_failing(&self, limit: u32) -> bool {
+        self.deaths > limit
+    }
+
+    /// A job was finished here, or a worker lived long: whatever was wrong is
+    /// over.
     pub(super) fn thrive(&mut self) {
         self.deaths = 0;
     }
@@ -25,9 +33,7 @@ impl Seat {
         self.deaths = self.deaths.saturating_add(1);
         match self.deaths {
             1 => Duration::ZERO,
-            n => first
-                .saturating_mul(1u32.checked_shl(n - 2).unwrap_or(u32::MAX))
-                .min(longest),
+            n => doubled(first, n - 2).min(longest),
         }
     }
 }

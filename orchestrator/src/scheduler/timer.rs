@@ -13,10 +13,18 @@ pub(super) enum Timer {
     Start(WorkerId),
     /// A worker that was asked to end has not ended by then.
     End(WorkerId),
+    /// A worker that was killed is still there then.
+    Reap(WorkerId),
     /// A seat gets its next worker then.
     Respawn(usize),
-    /// A cancelled job is still running then.
+    /// No worker could be started until then.
+    Starved,
+    /// A job's attempt has taken as long as it may.
+    Limit(JobId),
+    /// A job that was told to end has not ended by then.
     Cancel(JobId),
+    /// A job's next attempt is due.
+    Retry(JobId),
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +44,10 @@ impl Timers {
         if let Some(at) = self.by_timer.remove(&timer) {
             self.by_time.remove(&(at, timer));
         }
+    }
+
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.by_timer.contains_key(&timer)
     }
 
     pub(super) fn next(&self) -> Option<Duration> {

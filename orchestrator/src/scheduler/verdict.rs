@@ -19,12 +19,18 @@ pub enum Verdict {
     Timeout,
     /// Its worker died while running it.
     Crashed,
+    /// So many workers have died while running it that it is not tried again.
+    Quarantined,
+    /// Its worker was killed and the kernel does not let it end.
+    Unkillable,
     /// The command could not be started: errno.
     SpawnError(i32),
     /// No worker offers the task, or the input cannot be decoded.
     Rejected,
     /// It was cancelled.
     Cancelled,
+    /// The run was stopped before it had ended, or before it began.
+    Interrupted,
     /// The pool ended before the job did.
     Lost,
 }
@@ -39,9 +45,12 @@ impl Verdict {
             Verdict::Signaled(_) => "signaled",
             Verdict::Timeout => "timeout",
             Verdict::Crashed => "crashed",
+            Verdict::Quarantined => "quarantined",
+            Verdict::Unkillable => "unkillable",
             Verdict::SpawnError(_) => "spawn_error",
             Verdict::Rejected => "rejected",
             Verdict::Cancelled => "cancelled",
+            Verdict::Interrupted => "interrupted",
             Verdict::Lost => "lost",
         }
     }
@@ -68,14 +77,17 @@ impl fmt::Display for Verdict {
             Verdict::Ok => f.write_str("succeeded"),
             Verdict::Failed(code) => write!(f, "failed with status {code}"),
             Verdict::Signaled(signal) => write!(f, "was ended by signal {signal}"),
-            Verdict::Timeout => f.write_str("ran into its time limit"),
+            Verdict::Timeout => f.write_str("timed out"),
             Verdict::Crashed => f.write_str("crashed its worker"),
+            Verdict::Quarantined => f.write_str("was quarantined: it crashes its workers"),
+            Verdict::Unkillable => f.write_str("cannot be killed"),
             Verdict::SpawnError(errno) => {
                 let why = nix::errno::Errno::from_raw(*errno).desc();
                 write!(f, "could not be started: {why}")
             }
             Verdict::Rejected => f.write_str("was rejected"),
             Verdict::Cancelled => f.write_str("was cancelled"),
+            Verdict::Interrupted => f.write_str("was interrupted"),
             Verdict::Lost => f.write_str("was lost: the pool ended first"),
         }
     }

@@ -20,8 +20,17 @@ pub(super) struct Worker {
     pub(super) estimate: Estimate,
     /// The job that it said has been running for a while.
     pub(super) long: Option<JobId>,
-    /// Whether it was asked to give jobs back and has not answered yet.
-    pub(super) recalling: bool,
+    /// How often it was asked to give jobs back and has not answered yet.
+    pub(super) recalls: u32,
+    /// Who may get in.
+    pub(super) door: Door,
+    /// Since when it has been ready.
+    pub(super) ready_at: Option<Duration>,
+    /// Whether its end will be our doing, and says nothing about the next one.
+    pub(super) excused: bool,
+    pub(super) killed: bool,
+    /// How many of its jobs have failed in a row.
+    pub(super) streak: Streak,
     /// Its key in the order of preference, absent when it takes no job.
     pub(super) rank: Option<Rank>,
 }
@@ -38,6 +47,33 @@ pub(super) enum Life {
     Ending,
     /// Is being made to end; nothing that it says counts any more.
     Dying,
+}
+
+/// Which jobs a worker takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Any.
+    Open,
+    /// None until it is empty: it is wanted for a job that must be alone.
+    Reserved,
+    /// None: it has a job that must be alone.
+    Alone,
+    /// None ever again: it ends when it is empty.
+    Retiring,
+}
+
+/// Failures in a row, and what the whole pool had counted when they began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Streak {
+    pub(super) failures: u32,
+    pub(super) pool_before: Tally,
+}
+
+/// How jobs have ended, in the whole pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
 }
 
 /// Who gets the next job: the smallest. Idle workers before busy ones, those
@@ -69,7 +105,12 @@ impl Worker {
             slots: 1,
             estimate: Estimate::default(),
             long: None,
-            recalling: false,
+            recalls: 0,
+            door: Door::Open,
+            ready_at: None,
+            excused: false,
+            killed: false,
+            streak: Streak::default(),
             rank: None,
         }
     }
@@ -84,9 +125,19 @@ impl Worker {
 
     /// How many more jobs it may be given now.
     pub(super) fn room(&self, ahead: Duration) -> usize {
+        match (self.life, self.door) {
+            (Life::Ready, Door::Open) => self.limit(ahead).saturating_sub(self.jobs.len()),
+            (Life::Ready, Door::Reserved) => usize::from(self.jobs.is_empty()),
+            (Life::Ready, Door::Alone | Door::Retiring)
+            | (Life::Starting | Life::Ending | Life::Dying, _) => 0,
+        }
+    }
+
+    /// Whether what it says counts.
+    pub(super) fn listened_to(&self) -> bool {
         match self.life {
-            Life::Ready => self.limit(ahead).saturating_sub(self.jobs.len()),
-            Life::Starting | Life::Ending | Life::Dying => 0,
+            Life::Ready | Life::Ending => true,
+            Life::Starting | Life::Dying => false,
         }
     }
 
@@ -119,7 +170,15 @@ impl Worker {
         if self.long == Some(job) {
             self.long = None;
         }
+        if self.door == Door::Alone && self.jobs.is_empty() {
+            self.door = Door::Open;
+        }
         true
+    }
+
+    /// The jobs whose turn has come: as many as it runs at once.
+    pub(super) fn at_work(&self) -> impl Iterator<Item = &(JobId, Attempt)> {
+        self.jobs.iter().take(self.slots)
     }
 
     pub(super) fn holds(&self, job: JobId, attempt: Attempt) -> bool {
@@ -128,7 +187,7 @@ impl Worker {
 
     /// The jobs that are certainly not all running, and wait behind a long one.
     pub(super) fn waiting_behind_long(&self) -> Vec<(JobId, Attempt)> {
-        if self.long.is_none() || self.life != Life::Ready || self.recalling {
+        if self.long.is_none() || self.life != Life::Ready || self.recalls > 0 {
             return Vec::new();
         }
         let not_long = |&&(job, _): &&(JobId, Attempt)| Some(job) != self.long;

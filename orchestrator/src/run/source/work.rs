@@ -101,11 +101,7 @@ pub(crate) fn prepare(
             .map(|parsed| {
                 parsed.map(|parsed| {
                     ticket.id = parsed.id;
-                    Job {
-                        task: name.clone().into(),
-                        input: parsed.args,
-                        encoding: Encoding::Json,
-                    }
+                    Job::encoded(name.clone(), parsed.args, Encoding::Json)
                 })
             })
             .map_err(|mut e| {

@@ -1,0 +1,99 @@
+//! What is asked of all jobs of a pool together.
+
+use std::time::Duration;
+
+use protocol::{Attempt, JobId, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::driver::Command;
+
+/// How long workers may take to hear of a pause.
+const PAUSE_PATIENCE: Duration = Duration::from_millis(500);
+
+/// The reins of a pool. Works while [`super::Pool::shutdown`] is waited for, and
+/// does nothing when the pool is gone. Does not keep a pool alive.
+#[derive(Clone, Debug)]
+pub struct Control {
+    commands: mpsc::WeakUnboundedSender<Command>,
+}
+
+/// What a pool is doing.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// The jobs whose turn has come at a worker, longest first.
+    pub running: Vec<RunningJob>,
+    /// How many jobs wait: for a worker, or for their next attempt.
+    pub waiting: usize,
+    /// How many worker processes there are.
+    pub workers: usize,
+}
+
+/// A job whose turn has come.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningJob {
+    /// Which job.
+    pub job: JobId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// At which worker.
+    pub worker: WorkerId,
+    /// The worker's process id.
+    pub pid: u32,
+    /// For how long, not counting time in which the pool stood still.
+    pub elapsed: Duration,
+}
+
+impl Control {
+    pub(super) fn new(commands: mpsc::WeakUnboundedSender<Command>) -> Control {
+        Control { commands }
+    }
+
+    /// What runs, and what waits; nothing when the pool is gone.
+    pub async fn status(&self) -> Status {
+        let (reply, status) = oneshot::channel();
+        self.send(Command::Status(reply));
+        status.await.unwrap_or_default()
+    }
+
+    /// Nothing is started any more, running commands are stopped (SIGSTOP) and no
+    /// deadline comes nearer, until [`Control::resume`]. Functions run on: they
+    /// cannot be stopped without their worker. Returns when the workers have
+    /// been told, after half a second at the latest.
+    pub async fn pause(&self) {
+        let (sender, mut told) = mpsc::channel(1);
+        self.send(Command::Pause(sender));
+        let heard = async { while told.recv().await.is_some() {} };
+        tokio::time::timeout(PAUSE_PATIENCE, heard).await.ok();
+    }
+
+    /// Undoes [`Control::pause`].
+    pub fn resume(&self) {
+        self.send(Command::Resume);
+    }
+
+    /// Starts no further jobs, and no further attempts: those that have not
+    /// started end as `Interrupted`, those that wait for another attempt as the
+    /// last one did. What runs runs on.
+    pub fn withdraw(&self) {
+        self.send(Command::Withdraw);
+    }
+
+    /// Asks all jobs to end: commands get SIGTERM, functions are told; what does
+    /// not end within [`super::PoolConfig::grace`] is killed. The pool takes no
+    /// more jobs, and ends when they have. Their verdict is `Interrupted`, or
+    /// `Ok` for those that end well before they hear of it.
+    pub fn interrupt(&self) {
+        self.send(Command::Interrupt);
+    }
+
+    /// Kills all workers and what they run, now.
+    pub fn kill(&self) {
+        self.send(Command::Kill);
+    }
+
+    fn send(&self, command: Command) {
+        if let Some(commands) = self.commands.upgrade() {
+            commands.send(command).ok();
+        }
+    }
+}

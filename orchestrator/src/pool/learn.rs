@@ -1,0 +1,228 @@
+//! What the driver learns from workers becomes inputs of the scheduler; what it
+//! need not know, output and results, is put where it belongs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Answer, Attempt, DoneHeader, FromWorker, JobId, Stream, ToWorker, WorkerId};
+use tokio::task::{Id, JoinError};
+
+use super::driver::{Driver, State};
+use super::error::PoolError;
+use super::event::EventKind;
+use super::process::{Ending, News, Order, StartFailure};
+use crate::scheduler::{Blame, Input};
+
+impl Driver {
+    pub(super) fn learn(&mut self, worker: WorkerId, news: News) {
+        match news {
+            News::Spawned { pid } => {
+                if let Some(hired) = self.workers.get_mut(&worker) {
+                    hired.pid = pid;
+                }
+                self.emit(EventKind::WorkerSpawned { worker, pid });
+            }
+            News::Ready(ready) => {
+                if self.deaths.one_is_ready() {
+                    self.state.send_if_modified(|state| {
+                        let first = matches!(state, State::Starting);
+                        if first {
+                            *state = State::Ready(ready.tasks.iter().cloned().collect());
+                        }
+                        first
+                    });
+                }
+                if let Some(hired) = self.workers.get_mut(&worker) {
+                    hired.tasks = Some((0..).zip(ready.tasks).map(|(n, t)| (t, n)).collect());
+                }
+                let slots = ready.slots;
+                self.tell(Input::Ready { worker, slots });
+                self.emit(EventKind::WorkerReady { worker });
+            }
+            News::Messages(messages) => {
+                for message in messages {
+                    self.hear(worker, message);
+                }
+            }
+            News::Printed(lines) => lines
+                .into_iter()
+                .for_each(|line| self.printed(worker, line)),
+            News::WasStopped(job) => {
+                if let Some(entry) = self.jobs.get_mut(&job) {
+                    entry.was_stopped = true;
+                }
+            }
+            News::Violation(text) => {
+                if let Some(hired) = self.workers.get_mut(&worker) {
+                    hired.violation = Some(format!("broke the protocol: {text}"));
+                }
+                self.tell(Input::Violation { worker });
+            }
+            News::Leaving => self.tell(Input::Leaving { worker }),
+            News::Closed => self.tell(Input::Closed { worker }),
+            News::Gone(ending) => self.bury(worker, ending),
+        }
+    }
+
+    /// A message about a job.
+    fn hear(&mut self, worker: WorkerId, message: FromWorker) {
+        match message {
+            FromWorker::DoneMany(answers) => {
+                for answer in answers {
+                    self.answered(worker, answer);
+                }
+            }
+            FromWorker::Started { job, attempt } => {
+                let input = Input::Started {
+                    worker,
+                    job,
+                    attempt,
+                };
+                self.tell(input);
+                self.emit(EventKind::JobStarted { job, attempt });
+            }
+            FromWorker::Output {
+                job: JobId::NONE,
+                data,
+                ..
+            } => data
+                .split(|&b| b == b'\n')
+                .filter(|line| !line.is_empty())
+                .for_each(|line| self.printed(worker, data.slice_ref(line))),
+            FromWorker::Output {
+                job,
+                attempt,
+                stream,
+                data,
+            } => {
+                if self.scheduler.expects(worker, job, attempt) {
+                    self.output(job, stream, &data);
+                }
+            }
+            FromWorker::ResultChunk { job, attempt, data } => {
+                if self.scheduler.expects(worker, job, attempt) {
+                    self.result_chunk(worker, (job, attempt), &data);
+                }
+            }
+            FromWorker::Recalled(jobs) => {
+                let input = Input::Recalled { worker, jobs };
+                self.tell(input);
+            }
+            FromWorker::Progress {
+                job,
+                attempt,
+                done,
+                total,
+            } => {
+                if self.scheduler.expects(worker, job, attempt) {
+                    self.emit(EventKind::JobProgress { job, done, total });
+                }
+            }
+            // The worker's actor deals with these.
+            FromWorker::Ready(_)
+            | FromWorker::Credit { .. }
+            | FromWorker::Pong(_)
+            | FromWorker::Ack(_)
+            | FromWorker::Bye => {}
+        }
+    }
+
+    fn answered(&mut self, worker: WorkerId, answer: Answer) {
+        let DoneHeader {
+            job,
+            attempt,
+            outcome,
+            usage,
+        } = answer.header;
+        if self.scheduler.expects(worker, job, attempt)
+            && let Some(entry) = self.jobs.get_mut(&job)
+        {
+            self.deaths.job_done();
+            entry.answer = Some((answer.header, answer.payload));
+        }
+        self.tell(Input::Done {
+            worker,
+            job,
+            attempt,
+            outcome,
+            took: Duration::from_micros(usage.wall_us),
+        });
+    }
+
+    fn output(&mut self, job: JobId, stream: Stream, data: &[u8]) {
+        let Some(entry) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        let capture = match stream {
+            Stream::Stdout => &mut entry.stdout,
+            Stream::Stderr => &mut entry.stderr,
+        };
+        if let Err(e) = capture.push(&self.spill, data) {
+            self.failure.get_or_insert(PoolError::Spill(Arc::new(e)));
+            self.tell(Input::Hopeless);
+        }
+    }
+
+    fn result_chunk(&mut self, worker: WorkerId, (job, attempt): (JobId, Attempt), data: &[u8]) {
+        let limit = self.config.max_payload;
+        match self.jobs.get_mut(&job) {
+            Some(entry) if (entry.result.len() + data.len()) as u64 <= limit => {
+                entry.result.extend_from_slice(data);
+                let credit = ToWorker::Credit {
+                    job,
+                    attempt,
+                    chunks: 1,
+                };
+                self.order(worker, Order::Say(credit));
+            }
+            _ => self.tell(Input::Violation { worker }),
+        }
+    }
+
+    fn bury(&mut self, worker: WorkerId, ending: Ending) {
+        // One that was abandoned is nobody's business any more.
+        let Some(hired) = self.workers.remove(&worker) else {
+            return;
+        };
+        let unexpected = !hired.asked_to_end;
+        let how = hired.violation.unwrap_or_else(|| ending.how.clone());
+        self.emit(EventKind::WorkerEnded {
+            worker,
+            unexpected: unexpected.then(|| Arc::from(how.as_str())),
+        });
+        // Before the seat gets another one.
+        if unexpected && self.deaths.note(&self.config, hired.timed_out, &ending) {
+            self.tell(Input::Hopeless);
+        }
+        if ending.start.as_ref().is_some_and(StartFailure::may_pass) {
+            self.tell(Input::Refused { worker });
+        } else {
+            let blame = ending.blame;
+            self.tell(Input::Gone { worker, blame });
+        }
+        // The verdicts that follow from this death name its cause.
+        self.how = how;
+        self.act();
+        self.how.clear();
+    }
+
+    /// An actor says `Gone` before it ends, unless it panicked.
+    pub(super) fn actor_ended(&mut self, end: Result<(Id, ()), JoinError>) {
+        let id = match &end {
+            Ok((id, ())) => *id,
+            Err(e) => e.id(),
+        };
+        let worker = self.actor_ids.remove(&id);
+        if let (Err(e), Some(worker)) = (end, worker)
+            && self.workers.contains_key(&worker)
+        {
+            let ending = Ending {
+                blame: Blame::Oldest,
+                how: format!("was lost: {e}"),
+                stderr: String::new(),
+                start: None,
+            };
+            self.bury(worker, ending);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What becomes of workers: how they are started, end, die and are replaced.
+
+use std::time::Duration;
+
+use protocol::{Outcome, WorkerId};
+
+use super::Verdict;
+use super::core::{Phase, Scheduler};
+use super::input::{Action, Blame};
+use super::timer::Timer;
+use super::worker::{Door, Life, Worker};
+
+impl Scheduler {
+    pub(super) fn spawn(&mut self, seat: usize) {
+        match self.phase {
+            Phase::Open | Phase::Draining => {}
+            Phase::Stopping | Phase::Over => return,
+        }
+        self.last_worker += 1;
+        let id = WorkerId(self.last_worker);
+        // Entered in the tables before it is started.
+        self.workers.insert(id, Worker::new(seat));
+        self.seats[seat].worker = Some(id);
+        let deadline = self.now + self.config.start_timeout;
+        self.timers.set(Timer::Start(id), deadline);
+        self.actions.push_back(Action::Spawn { worker: id });
+    }
+
+    pub(super) fn on_ready(&mut self, id: WorkerId, slots: u32) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        match worker.life {
+            Life::Starting => {
+                worker.life = Life::Ready;
+                worker.ready_at = Some(self.now);
+                worker.slots = slots.max(1) as usize;
+                self.ready += 1;
+                self.timers.stop(Timer::Start(id));
+                self.timers.stop(Timer::Starved);
+                self.rerank(id);
+            }
+            // It says so twice.
+            Life::Ready | Life::Ending => self.kill(id),
+            Life::Dying => {}
+        }
+    }
+
+    /// It goes by itself, or has to be made to.
+    pub(super) fn on_leaving(&mut self, id: WorkerId, life: Life) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        match worker.life {
+            Life::Ready | Life::Ending | Life::Starting => {
+                self.timers.stop(Timer::Start(id));
+                self.unlist(id, life);
+                let deadline = self.now + self.config.grace;
+                self.timers.set(Timer::End(id), deadline);
+            }
+            // Was told to go, and has its deadline, or was killed.
+            Life::Dying => {}
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, id: WorkerId, blame: Blame) {
+        let Some(mut worker) = self.dismiss(id) else {
+            return;
+        };
+        let charged = match blame {
+            Blame::Job(job, attempt) => Some((job, attempt)),
+            Blame::Oldest => worker.jobs.front().copied(),
+            Blame::Nobody => None,
+        }
+        .filter(|&(job, attempt)| worker.release(job, attempt));
+        self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
+        if let Some((job, _)) = charged {
+            self.attempt_over(job, Verdict::Crashed, Some(id));
+        }
+        let lived = worker.ready_at.map(|since| self.now - since);
+        let excused = charged.is_some() || worker.excused;
+        // A job's crash says nothing about the next worker, nor does the end
+        // of one that was fine for long.
+        if excused || lived.is_some_and(|lived| lived >= self.config.restart_window) {
+            self.seats[worker.seat].thrive();
+            self.deaths = 0;
+        }
+        if !excused {
+            self.deaths = self.deaths.saturating_add(1);
+        }
+        self.replace(worker.seat);
+    }
+
+    /// A worker could not be started, for a reason that may pass. The pool goes
+    /// on with fewer, for as long as there is one.
+    pub(super) fn on_refused(&mut self, id: WorkerId) {
+        let Some(worker) = self.dismiss(id) else {
+            return;
+        };
+        if self.ready == 0 && !self.timers.is_set(Timer::Starved) {
+            let deadline = self.now + self.config.spawn_patience;
+            self.timers.set(Timer::Starved, deadline);
+        }
+        // Not at once: nothing has changed yet.
+        let (first, longest) = (self.config.backoff, self.config.backoff_max);
+        let pause = self.seats[worker.seat].bury(first, longest).max(first);
+        self.respawn_after(worker.seat, pause);
+    }
+
+    /// A worker that was killed does not end: the kernel holds it. Nobody waits
+    /// for it any more.
+    pub(super) fn abandon(&mut self, id: WorkerId) {
+        let Some(mut worker) = self.dismiss(id) else {
+            return;
+        };
+        self.actions.push_back(Action::Abandon { worker: id });
+        let charged = worker.jobs.pop_front();
+        self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
+        if let Some((job, _)) = charged {
+            self.attempt_over(job, Verdict::Unkillable, Some(id));
+        }
+        self.replace(worker.seat);
+    }
+
+    /// A worker leaves the tables.
+    fn dismiss(&mut self, id: WorkerId) -> Option<Worker> {
+        self.unlist(id, Life::Dying);
+        self.timers.stop(Timer::Start(id));
+        self.timers.stop(Timer::End(id));
+        self.timers.stop(Timer::Reap(id));
+        if self.reserved == Some(id) {
+            self.reserved = None;
+        }
+        self.workers.remove(&id)
+    }
+
+    /// A seat has lost its worker: it gets another one, unless that is vain.
+    fn replace(&mut self, seat: usize) {
+        let (first, longest) = (self.config.backoff, self.config.backoff_max);
+        let pause = self.seats[seat].bury(first, longest);
+        let limit = self.config.restart_limit;
+        let none_lives = self.ready == 0 && self.deaths >= self.config.start_attempts;
+        if none_lives || self.seats.iter().all(|seat| seat.is_failing(limit)) {
+            self.break_down();
+        }
+        self.respawn_after(seat, pause);
+    }
+
+    fn respawn_after(&mut self, seat: usize, pause: Duration) {
+        match self.phase {
+            Phase::Open | Phase::Draining => {
+                self.timers.set(Timer::Respawn(seat), self.now + pause);
+                self.on_tick();
+            }
+            Phase::Stopping | Phase::Over => {}
+        }
+    }
+
+    /// Counts how a worker's job has ended. One whose jobs fail one after the
+    /// other, while nobody else's do and others do succeed, is not trusted with
+    /// more: something around it is broken, and it is the fastest to fail.
+    pub(super) fn count(&mut self, id: WorkerId, outcome: Outcome) {
+        let failed = match outcome {
+            Outcome::Ok => false,
+            Outcome::Failed(_) | Outcome::Signaled(_) | Outcome::SpawnError(_) => true,
+            Outcome::TimedOut | Outcome::Rejected | Outcome::Cancelled => return,
+        };
+        let pool_before = self.tally;
+        if failed {
+            self.tally.failed += 1;
+        } else {
+            self.tally.succeeded += 1;
+        }
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let streak = &mut worker.streak;
+        if !failed {
+            streak.failures = 0;
+            return;
+        }
+        if streak.failures == 0 {
+            streak.pool_before = pool_before;
+        }
+        streak.failures += 1;
+        let failures = u64::from(streak.failures);
+        let limit = u64::from(self.config.black_hole);
+        let others_fail = self.tally.failed - streak.pool_before.failed > failures;
+        let others_succeed = self.tally.succeeded - streak.pool_before.succeeded >= limit;
+        let alone = !others_fail && others_succeed && failures >= limit;
+        if alone && worker.life == Life::Ready && worker.door != Door::Retiring {
+            self.retire(id);
+        }
+    }
+
+    /// A worker gets no more jobs, and is replaced when it has done those that
+    /// it is at.
+    fn retire(&mut self, id: WorkerId) {
+        if self.reserved == Some(id) {
+            self.reserved = None;
+        }
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        worker.excused = true;
+        worker.door = Door::Retiring;
+        let jobs: Vec<_> = worker.jobs.iter().skip(worker.slots).copied().collect();
+        if !jobs.is_empty() {
+            worker.recalls += 1;
+            self.actions.push_back(Action::Recall { worker: id, jobs });
+        }
+        self.rerank(id);
+    }
+
+    /// A worker has no jobs any more.
+    pub(super) fn empty(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        if worker.door == Door::Retiring && worker.life == Life::Ready {
+            let failures = worker.streak.failures;
+            self.unlist(id, Life::Ending);
+            let deadline = self.now + self.config.grace;
+            self.timers.set(Timer::End(id), deadline);
+            self.actions.push_back(Action::Retire {
+                worker: id,
+                failures,
+            });
+        }
+    }
+
+    /// Kills a worker for a job's sake: its death says nothing about the next.
+    pub(super) fn kill_excused(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.excused = true;
+        }
+        self.kill(id);
+    }
+
+    pub(super) fn kill(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        if std::mem::replace(&mut worker.killed, true) {
+            return;
+        }
+        self.unlist(id, Life::Dying);
+        self.timers.stop(Timer::Start(id));
+        self.timers.stop(Timer::End(id));
+        let deadline = self.now + self.config.reap_timeout;
+        self.timers.set(Timer::Reap(id), deadline);
+        self.actions.push_back(Action::Kill { worker: id });
+    }
+
+    /// A worker leaves the ranks for this kind of life.
+    pub(super) fn unlist(&mut self, id: WorkerId, life: Life) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            if worker.life == Life::Ready {
+                self.ready -= 1;
+            }
+            worker.life = life;
+            if self.reserved == Some(id) {
+                self.reserved = None;
+                worker.door = Door::Open;
+            }
+            self.rerank(id);
+        }
+    }
+
+    pub(super) fn rerank(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            let rank = worker.rank_now(id, self.config.ahead);
+            if rank != worker.rank {
+                if let Some(old) = worker.rank {
+                    self.ranks.remove(&old);
+                }
+                self.ranks.extend(rank);
+                worker.rank = rank;
+            }
+        }
+    }
+
+    /// First step of the ladder for one worker; the next comes after the grace.
+    pub(super) fn end_worker(&mut self, id: WorkerId, life: Life) {
+        self.timers.stop(Timer::Start(id));
+        // One that is not ready has nothing to finish.
+        let life = match self.workers[&id].life {
+            Life::Starting => Life::Dying,
+            Life::Ready | Life::Ending | Life::Dying => life,
+        };
+        self.unlist(id, life);
+        let deadline = self.now + self.config.grace;
+        self.timers.set(Timer::End(id), deadline);
+        self.actions.push_back(match life {
+            Life::Ending => Action::Drain { worker: id },
+            Life::Starting | Life::Ready | Life::Dying => Action::Close { worker: id },
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! Who gets which job, and what happens when its turn has come.
+
+use protocol::{JobId, WorkerId};
+
+use super::core::Scheduler;
+use super::input::Action;
+use super::job::Place;
+use super::timer::Timer;
+use super::worker::{Class, Door, Life, Rank};
+
+impl Scheduler {
+    /// Sends queued jobs to workers with room, then, when none is queued and a
+    /// worker idles, asks a worker that sits over a long job for its others.
+    pub(super) fn hand_out(&mut self) {
+        self.hand_out_suspects();
+        while !self.queue.is_empty() {
+            let Some(&Rank { class, worker, .. }) = self.ranks.first() else {
+                return;
+            };
+            let room = self.workers[&worker].room(self.config.ahead);
+            let share = match class {
+                Class::Idle | Class::BehindLong => 1,
+                Class::Ahead => self.queue.len().div_ceil(self.ready.max(1)),
+            };
+            for _ in 0..share.min(room) {
+                if let Some(job) = self.queue.pop() {
+                    self.send(worker, job);
+                }
+            }
+            self.rerank(worker);
+        }
+        self.recall();
+    }
+
+    /// A job that a worker died of goes to a worker that has no other and gets
+    /// none, so that nobody stands beside it when it happens again. While there
+    /// is none, one worker is kept from further jobs until it is empty.
+    fn hand_out_suspects(&mut self) {
+        while self.queue.has_suspects() {
+            let idle = self.ranks.first().filter(|rank| rank.load == 0);
+            let Some(&Rank { worker, .. }) = idle else {
+                return self.reserve();
+            };
+            if let Some(job) = self.queue.pop_suspect() {
+                self.send(worker, job);
+                self.set_door(worker, Door::Alone);
+                if self.reserved == Some(worker) {
+                    self.reserved = None;
+                }
+            }
+        }
+        if let Some(worker) = self.reserved.take() {
+            self.set_door(worker, Door::Open);
+        }
+    }
+
+    fn reserve(&mut self) {
+        if self.reserved.is_some() {
+            return;
+        }
+        let soonest = self
+            .workers
+            .iter()
+            .filter(|(_, w)| w.life == Life::Ready && w.door == Door::Open)
+            .min_by_key(|(id, w)| (w.long.is_some(), w.jobs.len(), **id));
+        if let Some((&worker, _)) = soonest {
+            self.reserved = Some(worker);
+            self.set_door(worker, Door::Reserved);
+        }
+    }
+
+    pub(super) fn set_door(&mut self, id: WorkerId, door: Door) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.door = door;
+            self.rerank(id);
+        }
+    }
+
+    fn send(&mut self, to: WorkerId, id: JobId) {
+        let (Some(job), Some(worker)) = (self.jobs.get_mut(&id), self.workers.get_mut(&to)) else {
+            debug_assert!(false, "job {id} is queued but unknown, or worker {to} is");
+            return;
+        };
+        job.attempt = job.attempt.next();
+        job.tries += 1;
+        job.place = Place::Sent(to);
+        worker.jobs.push_back((id, job.attempt));
+        self.actions.push_back(Action::Send {
+            worker: to,
+            job: id,
+            attempt: job.attempt,
+        });
+        if worker.jobs.len() <= worker.slots {
+            self.start_clock(id);
+        }
+    }
+
+    /// Its turn has come: the worker may be running it from now on.
+    fn start_clock(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        if job.since.is_none() {
+            job.since = Some(self.now);
+            if let (Some(timeout), None) = (job.limits.timeout, job.ending) {
+                self.timers.set(Timer::Limit(id), self.now + timeout);
+            }
+        }
+    }
+
+    /// A worker has fewer jobs than before: the next ones have their turn.
+    pub(super) fn turn_over(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        match (worker.slots, worker.jobs.front()) {
+            (_, None) => self.empty(id),
+            (1, Some(&(job, _))) => self.start_clock(job),
+            (_, Some(_)) => {
+                let turns: Vec<JobId> = worker.at_work().map(|&(job, _)| job).collect();
+                turns.into_iter().for_each(|job| self.start_clock(job));
+            }
+        }
+        self.rerank(id);
+    }
+
+    fn recall(&mut self) {
+        let idle = self
+            .ranks
+            .first()
+            .is_some_and(|r| r.class == Class::Idle && r.load == 0);
+        if !idle || self.jobs.len() <= 1 {
+            return;
+        }
+        let victim = self
+            .workers
+            .iter()
+            .map(|(&id, w)| (w.waiting_behind_long(), id))
+            .max_by_key(|(waiting, id)| (waiting.len(), *id));
+        let Some((jobs, id)) = victim.filter(|(jobs, _)| !jobs.is_empty()) else {
+            return;
+        };
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.recalls += 1;
+        }
+        self.actions.push_back(Action::Recall { worker: id, jobs });
+    }
+
+    /// Asks every worker for the jobs whose turn has not come.
+    pub(super) fn recall_all(&mut self) {
+        let mut ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(worker) = self.workers.get_mut(&id) else {
+                continue;
+            };
+            let jobs: Vec<_> = worker.jobs.iter().skip(worker.slots).copied().collect();
+            if !jobs.is_empty() && worker.listened_to() {
+                worker.recalls += 1;
+                self.actions.push_back(Action::Recall { worker: id, jobs });
+            }
+        }
+    }
+}
