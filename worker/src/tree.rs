@@ -29,7 +29,8 @@ pub(crate) fn has_children() -> bool {
 }
 
 /// The children of this process, dead ones included.
-pub(crate) fn children() -> Vec<Pid> {
+#[must_use]
+pub fn children() -> Vec<Pid> {
     if has_children() {
         children_of("self")
     } else {
@@ -66,6 +67,15 @@ pub fn kill_all_but(spared: &[Pid]) -> u32 {
         }
     }
     killed
+}
+
+/// Takes children that are dead off the process table, but for these.
+pub fn reap_all_but(spared: &[Pid]) {
+    for child in children() {
+        if !spared.contains(&child) {
+            os::reap(child);
+        }
+    }
 }
 
 /// A parent goes before its children: it can have no further ones.

@@ -3,11 +3,13 @@
 
 use std::ffi::OsString;
 use std::num::NonZero;
+use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pool::usable_cpus;
+use crate::run::halt::Halt;
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
 const RUN_EXAMPLES: &str = "\
@@ -87,6 +89,22 @@ pub(crate) struct RunArgs {
           default_value_t = DEFAULT_MAX_LINE, hide_default_value = true)]
     pub(crate) max_line: u64,
 
+    /// End an attempt that takes longer, e.g. 90s, 5m; a bare number is seconds
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Try a job that failed, timed out or crashed N more times [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+
+    /// How long a job that was told to end may take [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = grace)]
+    pub(crate) grace: Option<Duration>,
+
+    /// Stop early: now|soon,fail|success|done=N[%], e.g. now,fail=1
+    #[arg(long, value_name = "WHEN,WHY")]
+    pub(crate) halt: Option<Halt>,
+
     /// Do not print the summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -151,6 +169,23 @@ fn workers(text: &str) -> Result<NonZero<usize>, String> {
         };
         format!("there must be at least 1; leave it out to use {cpus}")
     })
+}
+
+/// A time that is long enough for something to happen in it.
+fn time(text: &str) -> Result<Duration, String> {
+    match grace(text)? {
+        Duration::ZERO => Err("it must be more than 0; leave it out for no limit".into()),
+        time => Ok(time),
+    }
+}
+
+/// A time: `90s`, `5m`, or a number of seconds.
+fn grace(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds)
+            .map_err(|_| "not a time; write e.g. 90s, 5m or 1h".to_owned()),
+        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string()),
+    }
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -254,6 +289,22 @@ pub(crate) mod tests {
         ]);
         assert_eq!(args.unwrap().worker.worker_arg, ["-v", "-x"]);
         assert!(run(&["--worker-arg", "x", "true"]).is_err());
+    }
+
+    #[test]
+    fn times_have_units_or_are_seconds() {
+        for (text, ms) in [
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("2", 2_000),
+            ("0.25", 250),
+        ] {
+            assert_eq!(time(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "x", "5x", "-1", "0", "0s", "NaN", "inf"] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+        assert_eq!(grace("0"), Ok(Duration::ZERO));
     }
 
     #[test]

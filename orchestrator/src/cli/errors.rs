@@ -54,15 +54,32 @@ impl Message {
     }
 }
 
-/// More workers than the limit of open files allows.
-pub(super) fn too_many_workers(wanted: usize, fit: usize) -> Message {
-    let wanted = text::counted(wanted as u64, "worker");
+/// A warning: the limit of open files allows fewer workers than asked for.
+pub(super) fn fewer_workers(wanted: usize, fit: usize) -> String {
+    let (wanted, fit) = (wanted as u64, fit as u64);
+    format!(
+        "warning: {} need more open files than the limit allows: {} started\n  \
+         tip: raise the limit: ulimit -n\n",
+        text::counted(wanted, "worker"),
+        if fit == 1 {
+            "1 is".to_owned()
+        } else {
+            format!("{} are", text::count(fit))
+        },
+    )
+}
+
+/// Not even one worker can be kept.
+pub(super) fn no_open_files() -> Message {
+    Message::new("the limit of open files does not allow any worker")
+        .tip("raise the limit: ulimit -n")
+}
+
+/// The system refuses what every run needs.
+pub(super) fn cannot_start(why: &io::Error) -> Message {
     Message::new(format!(
-        "{wanted} need more open files than the limit allows"
-    ))
-    .tip(format!(
-        "at most {} fit, or raise it: ulimit -n",
-        text::counted(fit as u64, "worker")
+        "the run could not be started: {}",
+        text::reason(why)
     ))
 }
 
@@ -108,9 +125,7 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         }
         Failure::Write(e @ WriteError::Died) => Message::new(format!("internal error: {e}")),
         Failure::Spill(e) => spill(&text::reason(e)),
-        Failure::Resources(e) => {
-            Message::new(format!("the run could not be started: {}", text::reason(e)))
-        }
+        Failure::Resources(e) => cannot_start(e),
         Failure::PoolEnded => Message::new("internal error: the pool ended by itself"),
         Failure::Bug(what) => Message::new(format!("internal error: {what} (please report)")),
     };

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use nix::sys::signal::Signal;
+use nix::unistd::getpid;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,9 @@ impl Exit {
     pub(crate) fn code(self) -> ExitCode {
         match self {
             Exit::Status(status) => ExitCode::from(status),
+            // The kernel spares the first process of a container, which then
+            // says in a status what happened.
+            Exit::Signal(signal) if getpid().as_raw() == 1 => ExitCode::from(128 + signal as u8),
             Exit::Signal(signal) => {
                 signal_hook::low_level::emulate_default_handler(signal as i32).ok();
                 // A signal whose default is not to end a process.

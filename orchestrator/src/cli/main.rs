@@ -7,19 +7,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::signal::Signal;
 use tokio::runtime::{Builder, Runtime};
 
 use super::args::{Cli, Command, RunArgs, TasksArgs};
 use super::errors::{self, Message};
 use super::exit::Exit;
 use super::habits;
-use super::plan;
+use super::plan::{self, Plan};
 use super::program::Lookup;
+use super::signals::{self, Signals};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError};
-use crate::run::batch::{self, Failure};
+use crate::run::batch::{self, Failure, Outcome};
+use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
 use crate::run::sink::writer::WriteError;
-use crate::run::text;
 
 /// The program `orchestrator`: reads the command line, and does what it says.
 ///
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
     if let Command::Worker = cli.command {
         return worker::Registry::new().serve();
     }
+    signals::unblock();
     panic::set_hook(Box::new(on_panic));
     // The hook has said what there is to say.
     let exit = panic::catch_unwind(|| match cli.command {
@@ -52,40 +55,68 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: RunArgs) -> Exit {
-    let plan = match plan::plan(args, &lookup()) {
+    let mut plan = match plan::plan(args, &lookup()) {
         Ok(plan) => plan,
         Err(message) => return refuse(&message),
     };
     let workers = plan.batch.pool.workers;
-    if let Err(fit) = pool::allow_open_files(workers) {
-        return refuse(&errors::too_many_workers(workers, fit));
+    match pool::allow_open_files(workers) {
+        Ok(()) => {}
+        Err(0) => return fail(&errors::no_open_files()),
+        Err(fit) => {
+            say(&errors::fewer_workers(workers, fit));
+            plan.batch.pool.workers = fit;
+        }
     }
     if io::stdin().is_terminal() {
         say("reading jobs from the terminal: one per line, Ctrl-D to end\n");
     }
-    let outcome = match runtime() {
-        Ok(runtime) => runtime.block_on(batch::run(&plan.batch)),
+    let reins = Reins::new(plan.batch.keep_order);
+    let ended = match runtime() {
+        Ok(runtime) => runtime.block_on(attended(&plan, &reins)),
         Err(message) => return fail(&message),
     };
+    match ended {
+        Ok((outcome, signal)) => conclude(&plan, &reins, &outcome, signal),
+        Err(e) => fail(&errors::cannot_start(&e)),
+    }
+}
+
+/// Runs the batch and listens to signals beside it; also gives the signal that
+/// it was stopped by.
+async fn attended(plan: &Plan, reins: &Reins) -> io::Result<(Outcome, Option<Signal>)> {
+    let mut signals = Signals::install(plan.batch.pool.grace, plan.quiet)?;
+    let outcome = tokio::select! {
+        outcome = batch::run(&plan.batch, reins) => outcome,
+        never = signals.attend(reins) => match never {},
+    };
+    Ok((outcome, signals.stopped_by()))
+}
+
+/// Tells what a run came to, and how to exit.
+fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal>) -> Exit {
     let summary = &outcome.summary;
-    let Some(failure) = outcome.failure else {
-        summarize(summary, plan.quiet);
-        return if summary.succeeded == summary.jobs() {
-            Exit::OK
-        } else {
-            Exit::JOBS_FAILED
+    // A hangup behind the last line of the input has changed nothing.
+    let stopped = !outcome.whole || summary.interrupted > 0;
+    let dies_of = signal.filter(|_| stopped).map(Exit::Signal);
+    let Some(failure) = &outcome.failure else {
+        summarize(summary, reins.stopped().filter(|_| stopped), plan.quiet);
+        return match dies_of {
+            Some(exit) => exit,
+            None if summary.failed == 0 => Exit::OK,
+            None => Exit::JOBS_FAILED,
         };
     };
-    let (message, exit) = errors::failure(&failure, &plan.worker);
+    let (message, exit) = errors::failure(failure, &plan.worker);
     if let Some(message) = message {
         say(&message.to_string());
     }
     // Where something was done, what was done is worth telling; where results
     // went nowhere, it would only look like success.
     if matches!(failure, Failure::Read(_) | Failure::Pool(_)) && summary.jobs() > 0 {
-        summarize(summary, plan.quiet);
+        summarize(summary, None, plan.quiet);
     }
-    exit
+    dies_of.unwrap_or(exit)
 }
 
 fn tasks(args: TasksArgs) -> Exit {
@@ -139,15 +170,10 @@ fn runtime() -> Result<Runtime, Message> {
     Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| {
-            Message::new(format!(
-                "the run could not be started: {}",
-                text::reason(&e)
-            ))
-        })
+        .map_err(|e| errors::cannot_start(&e))
 }
 
-fn summarize(summary: &Summary, quiet: bool) {
+fn summarize(summary: &Summary, stopped: Option<Stop>, quiet: bool) {
     if quiet {
         return;
     }
@@ -157,7 +183,11 @@ fn summarize(summary: &Summary, quiet: bool) {
     } else {
         "orchestrator: "
     };
-    say(&format!("{prefix}{}\n", summary.line()));
+    let line = match stopped {
+        Some(_) => summary.stopped_line(),
+        None => summary.line(),
+    };
+    say(&format!("{prefix}{line}\n"));
 }
 
 fn refuse(message: &Message) -> Exit {
@@ -171,7 +201,7 @@ fn fail(message: &Message) -> Exit {
 }
 
 /// Writes to stderr at once. When that fails there is nobody left to be told.
-fn say(text: &str) {
+pub(super) fn say(text: &str) {
     io::stderr().lock().write_all(text.as_bytes()).ok();
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
-//! What users of other tools would write is answered by `habits`.
+//! What users of other tools would write is answered by `habits`, and signals are
+//! heard by `signals`.
 
 mod args;
 mod errors;
@@ -11,5 +12,6 @@ mod habits;
 mod main;
 mod plan;
 mod program;
+mod signals;
 
 pub use main::main;

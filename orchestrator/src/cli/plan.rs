@@ -42,6 +42,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         input,
         format,
         max_line,
+        timeout,
+        retries,
+        grace,
+        halt,
         quiet,
         words,
     } = args;
@@ -60,6 +64,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     if let Some(workers) = workers {
         pool.workers = NonZero::get(workers);
     }
+    pool.timeout = timeout;
+    pool.retries = retries.unwrap_or(pool.retries);
+    pool.grace = grace.unwrap_or(pool.grace);
     let delimiter = if null {
         Delimiter::Nul
     } else {
@@ -73,6 +80,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             max_line,
             format,
             keep_order: keep_order || format == Format::Value,
+            halt,
         },
         worker,
         quiet,

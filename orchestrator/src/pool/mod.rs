@@ -38,6 +38,6 @@ pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use handle::{JobHandle, Pool, RawHandle, Reports};
 pub use job::{Job, JobReport};
 pub use map::Map;
-pub use orphans::adopt_orphans;
+pub use orphans::{adopt_orphans, reap_strangers};
 pub use os::allow_open_files;
 pub use spill::{Capture, Payload, Spill};

@@ -19,14 +19,29 @@ use super::{Launch, launch};
 /// one is started, so that a newborn is never taken for an orphan.
 static WORKERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
+/// Children that this process had before it had workers: whoever was this
+/// process before (a shell that ended in `exec`) may have started some.
+static BORN_WITH: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
 /// Makes this process the one to which orphaned descendants fall, so that a
 /// pool with [`super::PoolConfig::kill_orphans`] can find them. For programs
-/// whose only children are workers.
+/// whose only children are workers, beside those that there are now: those are
+/// left alone.
 ///
 /// # Errors
 /// When the kernel refuses, which none since Linux 3.4 does.
 pub fn adopt_orphans() -> io::Result<()> {
+    let workers = workers();
+    let mut children = worker::tree::children();
+    children.retain(|child| !workers.contains(child));
+    *lock(&BORN_WITH) = children;
     Ok(set_child_subreaper(true)?)
+}
+
+/// Takes dead children off the process table that are no workers. For the first
+/// process of a container, to which everybody's orphans fall.
+pub fn reap_strangers() {
+    worker::tree::reap_all_but(&workers());
 }
 
 /// Starts a worker, and knows it until [`forget`].
@@ -46,14 +61,23 @@ pub(super) fn forget(worker: u32) {
 /// is below them. Takes some milliseconds at the most, unless they fork faster
 /// than they can be killed; hence on a thread of its own.
 pub(super) async fn kill_all() {
-    let sweep = tokio::task::spawn_blocking(|| worker::tree::kill_all_but(&workers()));
+    let sweep = tokio::task::spawn_blocking(|| {
+        // Held until the end: no worker is born meanwhile.
+        let workers = workers();
+        let spared = [&workers[..], &lock(&BORN_WITH)[..]].concat();
+        worker::tree::kill_all_but(&spared)
+    });
     // It cannot be cancelled, and a panic in there has left nothing undone
     // that could be done here.
     sweep.await.ok();
 }
 
 fn workers() -> MutexGuard<'static, Vec<Pid>> {
-    WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&WORKERS)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn pid(number: u32) -> Pid {

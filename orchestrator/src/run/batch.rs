@@ -3,31 +3,29 @@
 //!
 //! All of them are futures of one task on one thread. The loop only turns
 //! whatever comes first into a [`Turn`]; each of them may be dropped and asked
-//! again without losing anything, but for the feeding half, which is never
-//! dropped before the loop ends.
+//! again without losing anything, but for the feeding half, which is dropped
+//! only when nothing more shall be fed.
 
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::feed::{Desk, Notice, feed};
-use super::report::{Clock, Summary};
-use super::sink::ordered::Ordered;
-use super::sink::render::{Entry, Format, Rendered, Renderer};
+use super::feed::{Notice, feed};
+use super::halt::{Halt, When};
+use super::output::Output;
+use super::reins::{Reins, Stop};
+use super::report::Summary;
+use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
 use super::source::lines::{self, Delimiter};
 use super::source::work::Work;
-use super::text;
-use crate::pool::{
-    self, Capture, Event, EventKind, EventStream, JobReport, Pool, PoolConfig, PoolError,
-};
-use crate::scheduler::Verdict;
+use crate::pool::{self, Event, EventStream, Pool, PoolConfig, PoolError};
 
 /// How many reports are taken at once, and how many entries go to the writer
 /// at once.
-const GROUP: usize = 256;
+pub(super) const GROUP: usize = 256;
 
 /// How much of all results that were not written yet is kept in memory, in
 /// bytes; they are few unless the reader of the output is slow.
@@ -51,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) format: Format,
     /// Whether entries come in the order of the input.
     pub(crate) keep_order: bool,
+    /// When it ends before its input does.
+    pub(crate) halt: Option<Halt>,
 }
 
 /// How a batch ended.
@@ -60,6 +60,8 @@ pub(crate) struct Outcome {
     pub(crate) summary: Summary,
     /// Why it is not complete, if it is not.
     pub(crate) failure: Option<Failure>,
+    /// Whether all of the input was taken.
+    pub(crate) whole: bool,
 }
 
 /// What ends a batch before its time.
@@ -88,35 +90,45 @@ pub(crate) enum Failure {
     Bug(&'static str),
 }
 
-/// Runs a batch from the first line to the last result.
-pub(crate) async fn run(config: &Config) -> Outcome {
-    let clock = Clock::start();
-    let mut summary = Summary {
-        workers: config.pool.workers,
-        ..Summary::default()
-    };
-    // This program has no children but workers.
+/// Runs a batch from the first line to the last result, or as far as the reins
+/// let it.
+pub(crate) async fn run(config: &Config, reins: &Reins) -> Outcome {
+    reins.summary.borrow_mut().workers = config.pool.workers;
+    // This program has no children but workers, beside those that it was born
+    // with.
     let adopted = pool::adopt_orphans();
     let pool = PoolConfig {
         kill_orphans: adopted.is_ok(),
         result_memory: RESULT_MEMORY,
         ..config.pool.clone()
     };
-    let failure = match Pool::start_observed(pool) {
-        Err(e) => Some(Failure::Pool(e)),
-        Ok((pool, events)) => match check_task(&pool, &config.work).await {
-            Ok(()) => run_in(config, &clock, pool, events, &mut summary)
-                .await
-                .err(),
-            Err(failure) => {
-                pool.shutdown_now().await.ok();
-                Some(failure)
+    let ended = match Pool::start_observed(pool) {
+        Err(e) => Err(Failure::Pool(e)),
+        Ok((pool, events)) => {
+            reins.take(pool.control());
+            match check_task(&pool, &config.work).await {
+                Ok(()) => run_in(config, reins, pool, events).await,
+                Err(failure) => {
+                    pool.shutdown_now().await.ok();
+                    Err(failure)
+                }
             }
-        },
+        }
     };
-    summary.wall = clock.elapsed();
-    summary.cpu = clock.cpu();
-    Outcome { summary, failure }
+    let mut summary = reins.summary.take();
+    summary.wall = reins.clock.elapsed();
+    summary.cpu = reins.clock.cpu();
+    let (whole, failure) = match ended {
+        Ok(whole) => (whole, None),
+        // It was told to end before it had begun.
+        Err(Failure::Pool(PoolError::Closed)) if reins.stopped().is_some() => (false, None),
+        Err(failure) => (false, Some(failure)),
+    };
+    Outcome {
+        summary,
+        failure,
+        whole,
+    }
 }
 
 /// Before any input is read: do the workers know the task?
@@ -135,13 +147,13 @@ async fn check_task(pool: &Pool, work: &Work) -> Result<(), Failure> {
     })
 }
 
+/// Whether all of the input was taken.
 async fn run_in(
     config: &Config,
-    clock: &Clock,
+    reins: &Reins,
     pool: Pool,
     mut events: EventStream,
-    summary: &mut Summary,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let writer = match Writer::start() {
         Ok(writer) => writer,
         Err(e) => {
@@ -149,21 +161,25 @@ async fn run_in(
             return Err(Failure::Resources(e));
         }
     };
-    let mut output = Output::new(config, clock, &pool, writer, summary);
-    let driven = drive(config, &pool, &mut events, &mut output).await;
+    let mut output = Output::new(config, &pool, writer, reins);
+    let driven = drive(config, reins, &pool, &mut events, &mut output).await;
     let ended = end_pool(pool, driven).await;
     // What workers printed last, and the verdicts that are not counted yet.
     let told = output.events(&mut events).await;
-    match (ended.and(told), output.writer.finish().await) {
-        (Ok(()), Err(e)) => Err(Failure::Write(e)),
+    let ended = ended.and_then(|whole| told.map(|()| whole));
+    match (ended, output.writer.finish().await) {
+        (Ok(_), Err(e)) => Err(Failure::Write(e)),
         (ended, _) => ended,
     }
 }
 
 /// Ends the pool in good order, or at once when the run cannot go on.
-async fn end_pool(pool: Pool, driven: Result<(), Failure>) -> Result<(), Failure> {
+async fn end_pool(pool: Pool, driven: Result<bool, Failure>) -> Result<bool, Failure> {
     match driven {
-        Ok(()) => pool.shutdown().await.map_err(Failure::Pool),
+        Ok(whole) => match pool.shutdown().await {
+            Ok(()) => Ok(whole),
+            Err(e) => Err(Failure::Pool(e)),
+        },
         // Everything that was read has been done.
         Err(failure @ Failure::Read(_)) => {
             pool.shutdown().await.ok();
@@ -182,8 +198,10 @@ async fn end_pool(pool: Pool, driven: Result<(), Failure>) -> Result<(), Failure
 
 /// What can happen next.
 enum Turn {
-    /// The input has ended, or feeding has failed.
-    Fed(Result<(), Failure>),
+    /// Nothing more is to be fed.
+    Stop,
+    /// The input has ended after so many jobs, or feeding has failed.
+    Fed(Result<u64, Failure>),
     /// Jobs have ended.
     Reports,
     /// There is something to tell about the input; nothing when there will be
@@ -195,43 +213,61 @@ enum Turn {
     WriteFailed(WriteError),
 }
 
+/// Whether all of the input was taken.
 async fn drive(
     config: &Config,
+    reins: &Reins,
     pool: &Pool,
     events: &mut EventStream,
     output: &mut Output<'_>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let source =
         lines::read_stdin(config.delimiter, config.max_line).map_err(Failure::Resources)?;
-    let desk = Desk::new(config.keep_order);
+    let desk = &reins.desk;
     // Bounded by the pool: a job keeps its room until its report is dropped.
     let (report_sender, mut report_receiver) = mpsc::unbounded_channel();
     let (notice_sender, mut notices) = mpsc::channel(NOTICES);
-    let mut feeding = pin!(feed(
-        config,
-        pool,
-        &desk,
-        source,
-        report_sender,
-        notice_sender
-    ));
-    let mut fed = None;
-    let mut noticing = true;
+    let feeding = feed(config, pool, desk, source, report_sender, notice_sender);
+    let mut feeding = Some(Box::pin(feeding));
+    let mut stops = reins.stops();
+    let (mut noticing, mut pool_lives) = (true, true);
+    let (mut whole, mut unread) = (false, None);
     let mut reports = Vec::with_capacity(GROUP);
-    while fed.is_none() || noticing || !desk.is_empty() {
+    while feeding.is_some() || noticing || !desk.is_empty() {
+        let next = async {
+            tokio::select! {
+                end = fed(&mut feeding), if feeding.is_some() => Turn::Fed(end),
+                _ = report_receiver.recv_many(&mut reports, GROUP) => Turn::Reports,
+                notice = notices.recv(), if noticing => Turn::Notice(notice),
+                event = events.next(), if pool_lives => Turn::Event(event),
+                error = output.writer.failed() => Turn::WriteFailed(error),
+            }
+        };
+        // First of all: what is fed after the stop would be lost.
         let turn = tokio::select! {
-            end = &mut feeding, if fed.is_none() => Turn::Fed(end),
-            _ = report_receiver.recv_many(&mut reports, GROUP) => Turn::Reports,
-            notice = notices.recv(), if noticing => Turn::Notice(notice),
-            event = events.next() => Turn::Event(event),
-            error = output.writer.failed() => Turn::WriteFailed(error),
+            biased;
+            Ok(()) = stops.changed() => Turn::Stop,
+            turn = next => turn,
         };
         match turn {
-            // What was read before the error is still finished.
-            Turn::Fed(end @ (Ok(()) | Err(Failure::Read(_)))) => fed = Some(end),
-            Turn::Fed(Err(failure)) => return Err(failure),
-            Turn::Reports => output.reports(&desk, &mut reports).await?,
-            Turn::Notice(Some(notice)) => output.notice(&desk, notice).await?,
+            Turn::Stop => {
+                feeding = None;
+                desk.abandon();
+            }
+            Turn::Fed(end) => {
+                feeding = None;
+                match end {
+                    Ok(jobs) => {
+                        whole = true;
+                        output.total(jobs);
+                    }
+                    // What was read before the error is still finished.
+                    Err(failure @ Failure::Read(_)) => unread = Some(failure),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Turn::Reports => output.reports(desk, &mut reports).await?,
+            Turn::Notice(Some(notice)) => output.notice(desk, notice).await?,
             Turn::Notice(None) => noticing = false,
             Turn::Event(Some(event)) => {
                 // All that are here: a job makes more events than reports, so
@@ -243,150 +279,32 @@ async fn drive(
                 while let Ok(report) = report_receiver.try_recv() {
                     reports.push(report);
                 }
-                output.reports(&desk, &mut reports).await?;
-                return Err(Failure::PoolEnded);
+                output.reports(desk, &mut reports).await?;
+                if reins.stopped() < Some(Stop::Now) || !desk.is_empty() {
+                    return Err(Failure::PoolEnded);
+                }
+                pool_lives = false;
             }
             Turn::WriteFailed(error) => return Err(Failure::Write(error)),
         }
+        match output.halted() {
+            Some(When::Now) => reins.stop(Stop::Now),
+            Some(When::Soon) => reins.stop(Stop::Soon),
+            None => {}
+        }
     }
-    fed.unwrap_or(Ok(()))
+    match unread {
+        Some(failure) => Err(failure),
+        None => Ok(whole),
+    }
 }
 
-/// Everything behind the pool: what becomes of ends and events.
-struct Output<'a> {
-    renderer: Renderer,
-    ordered: Option<Ordered<Entry>>,
-    /// Entries whose turn it is.
-    ready: Vec<Entry>,
-    writer: Writer,
-    summary: &'a mut Summary,
-}
-
-impl<'a> Output<'a> {
-    fn new(
-        config: &Config,
-        clock: &Clock,
-        pool: &Pool,
-        writer: Writer,
-        summary: &'a mut Summary,
-    ) -> Output<'a> {
-        Output {
-            renderer: Renderer {
-                format: config.format,
-                task: match &config.work {
-                    Work::Command(_) => None,
-                    Work::Task { name, .. } => Some(name.clone()),
-                },
-                delimiter: config.delimiter,
-                started: clock.wall,
-                room: Arc::clone(pool.spill()),
-                tip_given: false,
-            },
-            ordered: config.keep_order.then(Ordered::new),
-            ready: Vec::new(),
-            writer,
-            summary,
-        }
-    }
-
-    async fn reports(&mut self, desk: &Desk, reports: &mut Vec<JobReport>) -> Result<(), Failure> {
-        let mut lost = false;
-        for report in reports.drain(..) {
-            // The pool has failed; its error says it once for all of them.
-            if report.verdict == Verdict::Lost {
-                lost = true;
-                continue;
-            }
-            let ticket = desk.take(report.job);
-            let ticket = ticket.ok_or(Failure::Bug("a report for a job that is not under way"))?;
-            let rendered = self.renderer.reported(&ticket, report);
-            self.end(desk, ticket.seq, rendered).await?;
-        }
-        self.flush().await;
-        if lost {
-            Err(Failure::PoolEnded)
-        } else {
-            Ok(())
-        }
-    }
-
-    async fn notice(&mut self, desk: &Desk, notice: Notice) -> Result<(), Failure> {
-        match notice {
-            Notice::Refused((ticket, refusal)) => {
-                self.summary.refused();
-                let rendered = self.renderer.refused(&ticket, &refusal);
-                self.end(desk, ticket.seq, rendered).await?;
-            }
-            Notice::Warning(text) => self.tell(text.as_bytes())?,
-        }
-        self.flush().await;
-        Ok(())
-    }
-
-    /// Puts something on stderr that belongs to no job.
-    fn tell(&mut self, text: &[u8]) -> Result<(), Failure> {
-        let err = Capture::of(&self.renderer.room, text).map_err(Failure::Spill)?;
-        self.ready.push(Entry {
-            err,
-            ..Entry::default()
-        });
-        Ok(())
-    }
-
-    /// A line of the input has come to its end.
-    async fn end(
-        &mut self,
-        desk: &Desk,
-        seq: u64,
-        rendered: io::Result<Rendered>,
-    ) -> Result<(), Failure> {
-        let rendered = rendered.map_err(Failure::Spill)?;
-        if rendered.spoiled {
-            self.summary.spoiled();
-        }
-        let Some(ordered) = &mut self.ordered else {
-            self.ready.push(rendered.entry);
-            return Ok(());
-        };
-        ordered.put(seq, rendered.entry);
-        while let Some(entry) = ordered.take() {
-            self.ready.push(entry);
-            if self.ready.len() >= GROUP {
-                self.writer.write(std::mem::take(&mut self.ready)).await;
-            }
-        }
-        desk.turn(ordered.next());
-        Ok(())
-    }
-
-    async fn event(&mut self, event: Event) -> Result<(), Failure> {
-        self.summary.observe(&event.kind);
-        let line = match event.kind {
-            EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
-            EventKind::PrintedLost { lines } => {
-                let lines = text::counted(lines, "line");
-                let why = "workers print faster than stderr is read";
-                format!("warning: {why}: {lines} dropped\n").into_bytes()
-            }
-            _ => return Ok(()),
-        };
-        self.tell(&line)?;
-        if self.ready.len() >= GROUP {
-            self.flush().await;
-        }
-        Ok(())
-    }
-
-    /// Takes all events that are here.
-    async fn events(&mut self, events: &mut EventStream) -> Result<(), Failure> {
-        while let Some(event) = events.try_next() {
-            self.event(event).await?;
-        }
-        self.flush().await;
-        Ok(())
-    }
-
-    async fn flush(&mut self) {
-        self.writer.write(std::mem::take(&mut self.ready)).await;
+/// Waits for the end of what is there.
+async fn fed<F: Future<Output = Result<u64, Failure>>>(
+    feeding: &mut Option<Pin<Box<F>>>,
+) -> Result<u64, Failure> {
+    match feeding {
+        Some(feeding) => feeding.await,
+        None => std::future::pending().await,
     }
 }

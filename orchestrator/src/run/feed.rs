@@ -83,6 +83,21 @@ impl Desk {
         self.changed.notify_one();
     }
 
+    /// Does something with the ticket of a job that is under way.
+    pub(super) fn look_up<T>(&self, job: JobId, look: impl FnOnce(&Ticket) -> T) -> Option<T> {
+        let state = self.state.borrow();
+        let ticket = state.under_way.get(&job).or(state.entering.as_ref());
+        ticket.map(look)
+    }
+
+    /// Nothing more is fed: the job that was being handed over never was.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some(ticket) = state.entering.take() {
+            state.bytes -= ticket.input.len();
+        }
+    }
+
     fn enter(&self, ticket: Ticket) {
         let mut state = self.state.borrow_mut();
         state.bytes += ticket.input.len();
@@ -113,7 +128,8 @@ impl Desk {
 }
 
 /// Hands every line of the input to the pool, or to `notices`; ends with the
-/// input.
+/// input, and gives the number of jobs. When it is dropped, the job that it was
+/// handing over was not accepted: see [`Desk::abandon`].
 pub(super) async fn feed(
     config: &Config,
     pool: &Pool,
@@ -121,7 +137,7 @@ pub(super) async fn feed(
     mut source: mpsc::Receiver<Batch>,
     reports: Reports,
     notices: mpsc::Sender<Notice>,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut seq = 0;
     while let Some(batch) = source.recv().await {
         let lines = match batch {
@@ -146,7 +162,7 @@ pub(super) async fn feed(
             }
         }
     }
-    Ok(())
+    Ok(seq)
 }
 
 fn prepare(config: &Config, seq: u64, line: &Line) -> Option<Result<(Ticket, Job), Refused>> {

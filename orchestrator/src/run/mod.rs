@@ -2,7 +2,9 @@
 //!
 //! - [`source`]: bytes of standard input become lines, lines become jobs.
 //! - [`feed`]: hands jobs to the pool, as fast as it takes them.
-//! - [`batch`]: the loop in which everything meets.
+//! - [`batch`]: the loop in which everything meets; [`output`]: what becomes of
+//!   its results; [`reins`]: what it can be told from beside; [`halt`]: when it has
+//!   seen enough.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
 //! - [`report`]: what the run came to, folded from the pool's events.
 //!
@@ -10,6 +12,9 @@
 
 pub(crate) mod batch;
 mod feed;
+pub(crate) mod halt;
+mod output;
+pub(crate) mod reins;
 pub(crate) mod report;
 pub(crate) mod sink;
 pub(crate) mod source;

@@ -75,6 +75,8 @@ pub(crate) struct Summary {
     pub(crate) failed: u64,
     /// Jobs that the pool had taken when it failed, and did not finish.
     pub(crate) lost: u64,
+    /// Jobs that were told to end, or not started, because the run was stopped.
+    pub(crate) interrupted: u64,
     /// How many workers there were.
     pub(crate) workers: usize,
     /// From start to end.
@@ -90,6 +92,7 @@ impl Summary {
             match verdict {
                 Verdict::Ok => self.succeeded += 1,
                 Verdict::Lost => self.lost += 1,
+                Verdict::Interrupted | Verdict::Cancelled => self.interrupted += 1,
                 _ => self.failed += 1,
             }
         }
@@ -108,7 +111,24 @@ impl Summary {
 
     /// All jobs, in whatever way they have ended.
     pub(crate) fn jobs(&self) -> u64 {
-        self.succeeded + self.failed + self.lost
+        self.succeeded + self.failed + self.lost + self.interrupted
+    }
+
+    /// A run that was stopped, on one line.
+    pub(crate) fn stopped_line(&self) -> String {
+        let jobs = |number, what| format!("{} {what}", text::counted(number, "job"));
+        let mut parts = vec![jobs(self.succeeded, "succeeded")];
+        for (number, what) in [
+            (self.failed, "failed"),
+            (self.lost, "not finished"),
+            (self.interrupted, "interrupted or not started"),
+        ] {
+            if number > 0 {
+                parts.push(format!("{} {what}", text::count(number)));
+            }
+        }
+        let wall = text::duration(self.wall);
+        format!("stopped after {wall}: {}", parts.join(", "))
     }
 
     /// The run on one line.
@@ -130,7 +150,11 @@ impl Summary {
             let succeeded = text::count(self.succeeded);
             format!("{succeeded} of {} succeeded,", text::counted(jobs, "job"))
         };
-        for (number, what) in [(self.failed, "failed"), (self.lost, "not finished")] {
+        for (number, what) in [
+            (self.failed, "failed"),
+            (self.lost, "not finished"),
+            (self.interrupted, "interrupted or not started"),
+        ] {
             if number > 0 {
                 result.push_str(&format!(" {} {what},", text::count(number)));
             }
@@ -168,6 +192,7 @@ mod tests {
             succeeded,
             failed,
             lost: 0,
+            interrupted: 0,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),

@@ -272,6 +272,13 @@ impl Scheduler {
         self.seats[worker.seat].thrive();
         self.deaths = 0;
         self.count(id, outcome);
+        if outcome == Outcome::Cancelled
+            && let Some(job) = self.jobs.get_mut(&job)
+            && job.since.is_none()
+        {
+            // Its turn had not come: that was no try.
+            job.tries = job.tries.saturating_sub(1);
+        }
         self.attempt_over(job, outcome.into(), Some(id));
         self.turn_over(id);
     }

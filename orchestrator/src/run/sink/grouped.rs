@@ -7,7 +7,7 @@ use std::io;
 use protocol::TaskError;
 
 use super::render::{Entry, Format, Rendered, Renderer};
-use crate::pool::{Capture, JobReport};
+use crate::pool::{Capture, EventKind, JobReport};
 use crate::run::source::work::{self, Ticket};
 use crate::run::text;
 use crate::scheduler::Verdict;
@@ -18,7 +18,7 @@ pub(super) fn render(
     ticket: &Ticket,
     report: JobReport,
 ) -> io::Result<Rendered> {
-    let complaint = complaint(renderer, ticket, report.verdict, report.error.as_ref());
+    let complaint = complaint(renderer, ticket, &report);
     let entry = Entry {
         out: report.stdout,
         err: with_line(renderer, report.stderr, complaint)?,
@@ -30,7 +30,7 @@ pub(super) fn render(
 }
 
 /// Adds a line of ours behind what a job printed.
-pub(super) fn with_line(
+pub(in crate::run) fn with_line(
     renderer: &Renderer,
     mut printed: Capture,
     line: Option<String>,
@@ -50,24 +50,63 @@ pub(super) fn with_line(
     Ok(printed)
 }
 
+/// The line for an attempt that failed, when another one follows.
+pub(in crate::run) fn retry_line(
+    renderer: &Renderer,
+    ticket: &Ticket,
+    event: &EventKind,
+) -> Option<String> {
+    let EventKind::JobRetried {
+        verdict,
+        error,
+        attempts,
+        pause,
+        ..
+    } = event
+    else {
+        return None;
+    };
+    let what = sentence(renderer, ticket, *verdict, error.as_ref());
+    let pause = text::duration(*pause);
+    Some(format!(
+        "warning: {what}; attempt {} follows in {pause}",
+        attempts + 1
+    ))
+}
+
 /// The line for an end that does not speak for itself: not by its own output,
 /// as a command that gives a status, and not by the entry on stdout, as a task
 /// whose error stands there.
 pub(super) fn complaint(
     renderer: &Renderer,
     ticket: &Ticket,
-    verdict: Verdict,
-    error: Option<&TaskError>,
+    report: &JobReport,
 ) -> Option<String> {
+    let (verdict, error, attempts) = (report.verdict, report.error.as_ref(), report.attempts);
     match verdict {
         Verdict::Ok => return None,
         Verdict::Failed(_) if renderer.format != Format::Value => return None,
+        // The summary says it for all of them.
+        Verdict::Interrupted | Verdict::Cancelled if attempts == 0 => return None,
         _ => {}
     }
+    Some(format!(
+        "error: {}",
+        sentence(renderer, ticket, verdict, error)
+    ))
+}
+
+/// Which line of the input has ended how.
+fn sentence(
+    renderer: &Renderer,
+    ticket: &Ticket,
+    verdict: Verdict,
+    error: Option<&TaskError>,
+) -> String {
     let id = ticket.id.as_deref();
     let id = id.map(|id| format!(" (id {})", text::escaped(id.as_bytes())));
     let place = format!(
-        "error: {} {}{}",
+        "{} {}{}",
         renderer.delimiter.unit(),
         ticket.line,
         id.unwrap_or_default(),
@@ -75,7 +114,7 @@ pub(super) fn complaint(
     let predicate = predicate(verdict, error);
     // The reason is a sentence of its own, which names the task.
     if verdict == Verdict::Rejected && error.is_some() {
-        return Some(format!("{place}: {predicate}"));
+        return format!("{place}: {predicate}");
     }
     let (subject, what) = match &renderer.task {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
@@ -88,7 +127,7 @@ pub(super) fn complaint(
             )
         }
     };
-    Some(format!("{place}: {subject} {predicate}{what}"))
+    format!("{place}: {subject} {predicate}{what}")
 }
 
 /// What happened, with the reason if there is one; of a job that was rejected
@@ -106,6 +145,10 @@ pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
         (Verdict::Failed(_), Some(said)) => format!("failed: {said}"),
         (Verdict::Rejected, Some(said)) => said,
         (Verdict::Crashed, Some(said)) => format!("crashed: {said}"),
+        (Verdict::Quarantined, Some(said)) => {
+            format!("has crashed so often that it is not tried again: {said}")
+        }
+        (Verdict::Timeout, Some(said)) => format!("timed out {said}"),
         (verdict, Some(said)) => format!("{verdict}: {said}"),
         (verdict, None) => verdict.to_string(),
     }

@@ -47,7 +47,7 @@ pub(super) fn render(
         }
     }
     out.write_all(b"}\n")?;
-    let said = complaint(renderer, ticket, report.verdict, report.error.as_ref());
+    let said = complaint(renderer, ticket, &report);
     let entry = Entry {
         out: out.finish()?,
         err: with_line(renderer, Capture::default(), said)?,

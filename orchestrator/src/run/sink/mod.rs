@@ -3,7 +3,7 @@
 //! [`jsonl`]); [`ordered`] puts entries into the order of the input; the
 //! [`writer`] thread writes them.
 
-mod grouped;
+pub(super) mod grouped;
 mod jsonl;
 pub(crate) mod ordered;
 pub(crate) mod render;

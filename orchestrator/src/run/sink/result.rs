@@ -40,7 +40,7 @@ pub(super) fn render(
         (Err(why), _) => write_failure(&mut out, ticket, why)?,
     }
     let out = out.finish()?;
-    let said = said.or_else(|| complaint(renderer, ticket, report.verdict, report.error.as_ref()));
+    let said = said.or_else(|| complaint(renderer, ticket, &report));
     let printed = joined(renderer, report.stdout, &report.stderr)?;
     let err = with_line(renderer, printed, said)?;
     Ok(Rendered {

@@ -1,0 +1,150 @@
+//! What can be asked of a batch from beside it, while it runs: to stop, to stand
+//! still, to say what it does. Works also while the batch itself waits for
+//! somebody to read its results.
+
+use std::cell::{OnceCell, RefCell};
+
+use tokio::sync::watch;
+
+use super::feed::Desk;
+use super::report::{Clock, Summary};
+use super::source::work;
+use super::text;
+use crate::pool::{Control, RunningJob, Status};
+
+/// How a batch ends before its input does. Each is more than those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// Start no further jobs; wait for those that run.
+    Soon,
+    /// Ask those that run to end.
+    Now,
+    /// Kill them.
+    Kill,
+}
+
+/// The reins of a batch, and what both sides may look at.
+#[derive(Debug)]
+pub(crate) struct Reins {
+    stop: watch::Sender<Option<Stop>>,
+    control: OnceCell<Control>,
+    pub(super) desk: Desk,
+    pub(super) clock: Clock,
+    /// What the batch has come to so far.
+    pub(super) summary: RefCell<Summary>,
+}
+
+impl Reins {
+    /// For a batch that is about to begin.
+    pub(crate) fn new(keep_order: bool) -> Reins {
+        Reins {
+            stop: watch::Sender::new(None),
+            control: OnceCell::new(),
+            desk: Desk::new(keep_order),
+            clock: Clock::start(),
+            summary: RefCell::default(),
+        }
+    }
+
+    /// These are the reins of its pool.
+    pub(super) fn take(&self, control: Control) {
+        if self.control.set(control).is_ok()
+            && let Some(stop) = self.stopped()
+        {
+            self.pull(stop);
+        }
+    }
+
+    /// Stops the batch, if it was not told to stop in this way or a harder one.
+    pub(crate) fn stop(&self, stop: Stop) {
+        let harder = self.stop.send_if_modified(|told| {
+            let harder = *told < Some(stop);
+            if harder {
+                *told = Some(stop);
+            }
+            harder
+        });
+        if harder {
+            self.pull(stop);
+        }
+    }
+
+    fn pull(&self, stop: Stop) {
+        if let Some(control) = self.control.get() {
+            match stop {
+                Stop::Soon => control.withdraw(),
+                Stop::Now => control.interrupt(),
+                Stop::Kill => control.kill(),
+            }
+        }
+    }
+
+    /// How it was told to stop, if it was.
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        *self.stop.borrow()
+    }
+
+    /// Changes when it is told to stop.
+    pub(super) fn stops(&self) -> watch::Receiver<Option<Stop>> {
+        let mut stops = self.stop.subscribe();
+        if self.stopped().is_some() {
+            stops.mark_changed();
+        }
+        stops
+    }
+
+    /// Nothing is started and no time passes until `resume`.
+    pub(crate) async fn pause(&self) {
+        if let Some(control) = self.control.get() {
+            control.pause().await;
+        }
+    }
+
+    pub(crate) fn resume(&self) {
+        if let Some(control) = self.control.get() {
+            control.resume();
+        }
+    }
+
+    /// What the batch is doing, in lines for a person.
+    pub(crate) async fn status(&self) -> String {
+        let status = match self.control.get() {
+            Some(control) => control.status().await,
+            None => Status::default(),
+        };
+        let summary = self.summary.borrow();
+        let mut lines = format!(
+            "{} succeeded, {} failed, {} running, {} waiting, {}, {}\n",
+            text::count(summary.succeeded),
+            text::count(summary.failed),
+            status.running.len(),
+            text::count(status.waiting as u64),
+            text::counted(status.workers as u64, "worker"),
+            text::duration(self.clock.elapsed()),
+        );
+        for running in &status.running {
+            lines.push_str(&self.describe(running));
+        }
+        lines
+    }
+
+    fn describe(&self, running: &RunningJob) -> String {
+        let what = self.desk.look_up(running.job, |ticket| {
+            let argv = work::argv(&ticket.input);
+            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
+            let words = if words.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", text::quoted(words.join(&b' ')))
+            };
+            format!("line {}{words}", ticket.line)
+        });
+        format!(
+            "  {} for {} at worker {} (pid {})\n",
+            what.unwrap_or_else(|| format!("job {}", running.job)),
+            text::duration(running.elapsed),
+            running.worker,
+            running.pid,
+        )
+    }
+}
