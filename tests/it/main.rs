@@ -4,6 +4,8 @@
 
 mod architecture;
 mod dependencies;
+mod limits;
 mod pool;
 mod run;
+mod signals;
 mod worker_protocol;

@@ -3,6 +3,8 @@
 
 pub mod bench;
 pub mod env;
+pub mod pty;
 pub mod tasks;
 
 pub use env::{Done, TestEnv, eventually};
+pub use pty::Terminal;

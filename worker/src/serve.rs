@@ -83,6 +83,14 @@ impl Server {
     }
 
     fn run(mut self) -> ExitCode {
+        // Before it is said that jobs may come: without it none can be run.
+        let watcher = match watch::start(Arc::clone(&self.link)) {
+            Ok(watcher) => watcher,
+            Err(e) => {
+                complain(&format!("cannot start: {e}"));
+                return ExitCode::from(EX_OSERR);
+            }
+        };
         self.link.greet();
         self.link.receive();
         while self.link.state().hello().is_none() {
@@ -93,10 +101,8 @@ impl Server {
             self.link.receive();
         }
         self.max_payload = self.link.state().hello().map_or(0, |h| h.max_payload);
-        if let Err(e) = watch::start(Arc::clone(&self.link)) {
-            complain(&format!("cannot start: {e}"));
-            return ExitCode::from(EX_OSERR);
-        }
+        // A watcher that has ended has ended this process too.
+        watcher.send(()).ok();
         loop {
             match self.link.next() {
                 Step::Run(header, input) => self.run_job(header, input),

@@ -13,6 +13,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,18 +28,23 @@ const LONGER: Duration = Duration::from_millis(4);
 /// Looks without activity after which the watcher sleeps.
 const RESTLESS_LOOKS: u32 = 100;
 
-/// Starts the watcher. It ends with the process.
-pub(crate) fn start(link: Arc<Link>) -> io::Result<()> {
+/// Starts the watcher, which waits until it is told to begin. It ends with the
+/// process.
+pub(crate) fn start(link: Arc<Link>) -> io::Result<Sender<()>> {
+    let (begin, told) = channel();
     let watcher = std::thread::Builder::new()
         .name("worker-watcher".into())
         .stack_size(256 * 1024);
     watcher.spawn(move || {
+        if told.recv().is_err() {
+            return;
+        }
         // Without it, a cancellation or the orchestrator's death would go
         // unnoticed: a bug here must not be survived.
         catch_unwind(AssertUnwindSafe(|| watch(&link))).ok();
         os::exit_now(serve::EX_SOFTWARE);
     })?;
-    Ok(())
+    Ok(begin)
 }
 
 fn watch(link: &Link) -> ! {

@@ -77,10 +77,19 @@ pub(super) fn no_open_files() -> Message {
 
 /// The system refuses what every run needs.
 pub(super) fn cannot_start(why: &io::Error) -> Message {
-    Message::new(format!(
+    let message = Message::new(format!(
         "the run could not be started: {}",
         text::reason(why)
-    ))
+    ));
+    match why.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EAGAIN) => message
+            .fact("no process or thread is left for it")
+            .tip("raise the limit of processes: ulimit -u"),
+        Some(Errno::EMFILE | Errno::ENFILE) => {
+            message.tip("raise the limit of open files: ulimit -n")
+        }
+        _ => message,
+    }
 }
 
 impl fmt::Display for Message {

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::Duration;
 
 use super::args::{FormatArg, InputArg, RunArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
@@ -63,6 +64,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let mut pool = PoolConfig::new(launch);
     if let Some(workers) = workers {
         pool.workers = NonZero::get(workers);
+    }
+    if halt.is_some() {
+        // Nothing may start behind the job that decides: the pool has no job
+        // that it could start by itself.
+        pool.ahead = Duration::ZERO;
+        pool.max_pending = pool.workers;
     }
     pool.timeout = timeout;
     pool.retries = retries.unwrap_or(pool.retries);

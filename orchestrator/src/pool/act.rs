@@ -7,6 +7,7 @@ use bytes::Bytes;
 use protocol::{
     Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, ToWorker, Usage, WorkerId,
 };
+use tokio::sync::mpsc;
 
 use super::driver::{Driver, Entry, Hired, Reply};
 use super::error::PoolError;
@@ -83,11 +84,20 @@ impl Driver {
     fn hire(&mut self, worker: WorkerId) {
         let (orders, actor) =
             process::hire(worker, Arc::clone(&self.config), self.news_sender.clone());
+        self.employ(worker, orders, actor);
+    }
+
+    fn employ(
+        &mut self,
+        worker: WorkerId,
+        orders: mpsc::UnboundedSender<Order>,
+        actor: impl Future<Output = ()> + Send + 'static,
+    ) {
         let hired = Hired {
             orders,
-            tasks: None,
             actor: self.actors.spawn(actor),
             pid: 0,
+            tasks: None,
             timed_out: false,
             asked_to_end: false,
             violation: None,
@@ -312,4 +322,51 @@ fn told(payload: &[u8]) -> TaskError {
     Encoding::Bincode
         .decode(payload)
         .unwrap_or_else(|e| TaskError::new(format!("the worker's error cannot be decoded: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Semaphore, watch};
+
+    use super::super::driver::{Command, Shared, State, Submission};
+    use super::super::{Job, Launch, PoolConfig, Spill};
+    use super::*;
+
+    #[tokio::test]
+    async fn f101_an_actor_that_panics_is_a_lost_worker_and_no_job_waits_for_it() {
+        let config = PoolConfig {
+            workers: 1,
+            start_attempts: 1,
+            ..PoolConfig::new(Launch::program("/bin/false"))
+        };
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(8));
+        let mut driver = Driver::new(Shared {
+            config: Arc::new(config),
+            commands: receiver,
+            events: None,
+            state: watch::Sender::new(State::Starting),
+            room: Arc::clone(&room),
+            spill: Spill::new(0),
+        });
+        let Some(Action::Spawn { worker }) = driver.scheduler.poll_action() else {
+            panic!("a pool begins with a worker")
+        };
+        let (orders, _unheard) = mpsc::unbounded_channel();
+        driver.employ(worker, orders, async { panic!("a bug in an actor") });
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let submission = Submission {
+            id: JobId(1),
+            job: Job::encoded("t", Bytes::new(), Encoding::Raw),
+            reply: Reply::Shared(reports),
+            room: room.acquire_owned().await.unwrap(),
+        };
+        commands
+            .send(Command::Submit(Box::new(submission)))
+            .unwrap();
+        let end = driver.run().await.unwrap_err();
+        assert!(end.to_string().contains("was lost: task"), "{end}");
+        let report = reported.recv().await.unwrap();
+        assert_eq!(report.verdict, Verdict::Lost);
+    }
 }

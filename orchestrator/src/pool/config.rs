@@ -22,8 +22,9 @@ pub struct PoolConfig {
     /// input.
     pub max_pending: usize,
     /// How much work, measured in time, is sent to a worker ahead of what it is
-    /// running. Default: 1 ms. More hides a slower link; less lets jobs move
-    /// to other workers sooner.
+    /// running, at least one job. Default: 1 ms. More hides a slower link; less
+    /// lets jobs move to other workers sooner. With 0 a job is sent only when it
+    /// can start at once, which costs a round trip per job.
     pub ahead: Duration,
     /// Largest input or result in bytes. Default: 64 MiB. A larger input is
     /// refused, a larger result fails its job.

@@ -72,7 +72,7 @@ impl Deaths {
                 };
                 (error, true)
             }
-            Some(StartFailure::Died) | None => {
+            Some(StartFailure::Died | StartFailure::Wanting) | None => {
                 let error = PoolError::KeepsDying {
                     program,
                     status: ending.how.clone(),

@@ -8,10 +8,12 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use nix::sys::prctl::set_child_subreaper;
 use nix::unistd::Pid;
 use tokio::process::Child;
+use tokio::sync::oneshot;
 
 use super::{Launch, launch};
 
@@ -61,15 +63,25 @@ pub(super) fn forget(worker: u32) {
 /// is below them. Takes some milliseconds at the most, unless they fork faster
 /// than they can be killed; hence on a thread of its own.
 pub(super) async fn kill_all() {
-    let sweep = tokio::task::spawn_blocking(|| {
-        // Held until the end: no worker is born meanwhile.
-        let workers = workers();
-        let spared = [&workers[..], &lock(&BORN_WITH)[..]].concat();
-        worker::tree::kill_all_but(&spared)
+    let (tell, told) = oneshot::channel();
+    let sweeper = thread::Builder::new().name("sweep".into());
+    let sweeping = sweeper.spawn(move || {
+        sweep();
+        tell.send(()).ok();
     });
-    // It cannot be cancelled, and a panic in there has left nothing undone
-    // that could be done here.
-    sweep.await.ok();
+    match sweeping {
+        // A panic in there has left nothing undone that could be done here.
+        Ok(_) => drop(told.await),
+        // No thread is left: whatever keeps it from us may be among them.
+        Err(_) => sweep(),
+    }
+}
+
+fn sweep() {
+    // Held until the end: no worker is born meanwhile.
+    let workers = workers();
+    let spared = [&workers[..], &lock(&BORN_WITH)[..]].concat();
+    worker::tree::kill_all_but(&spared);
 }
 
 fn workers() -> MutexGuard<'static, Vec<Pid>> {

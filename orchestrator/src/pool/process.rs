@@ -105,13 +105,19 @@ pub(super) enum StartFailure {
     Version(u32),
     /// It ended, or was ended, before it was ready.
     Died,
+    /// The same: the system had something too little of, as its status says.
+    Wanting,
 }
+
+/// What a worker ends with when the system refuses what it needs.
+const EX_OSERR: i32 = 71;
 
 impl StartFailure {
     /// Whether another try may succeed before long.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             StartFailure::Spawn(e) => StartFailure::is_scarcity(e),
+            StartFailure::Wanting => true,
             StartFailure::NotAWorker(_) | StartFailure::Version(_) | StartFailure::Died => false,
         }
     }
@@ -598,7 +604,13 @@ impl Process {
             Stage::Greeting if !self.inbox.is_empty() => {
                 Some(StartFailure::NotAWorker(excerpt(&self.inbox)))
             }
-            Stage::Greeting | Stage::Hello => Some(StartFailure::Died),
+            Stage::Greeting | Stage::Hello => {
+                let code = status.as_ref().ok().and_then(ExitStatus::code);
+                Some(match code {
+                    Some(EX_OSERR) => StartFailure::Wanting,
+                    _ => StartFailure::Died,
+                })
+            }
             Stage::Over => self.failure.take(),
         };
         let page = self.page.as_ref().filter(|_| !self.bye);

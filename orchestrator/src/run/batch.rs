@@ -19,7 +19,7 @@ use super::reins::{Reins, Stop};
 use super::report::Summary;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
-use super::source::lines::{self, Delimiter};
+use super::source::lines::{Batch, Delimiter, Source};
 use super::source::work::Work;
 use crate::pool::{self, Event, EventStream, Pool, PoolConfig, PoolError};
 
@@ -102,18 +102,16 @@ pub(crate) async fn run(config: &Config, reins: &Reins) -> Outcome {
         result_memory: RESULT_MEMORY,
         ..config.pool.clone()
     };
-    let ended = match Pool::start_observed(pool) {
-        Err(e) => Err(Failure::Pool(e)),
-        Ok((pool, events)) => {
-            reins.take(pool.control());
-            match check_task(&pool, &config.work).await {
-                Ok(()) => run_in(config, reins, pool, events).await,
-                Err(failure) => {
-                    pool.shutdown_now().await.ok();
-                    Err(failure)
-                }
+    let ended = match Ends::open(config) {
+        // Before the workers: they can be fewer, these cannot.
+        Err(e) => Err(Failure::Resources(e)),
+        Ok(ends) => match Pool::start_observed(pool) {
+            Err(e) => Err(Failure::Pool(e)),
+            Ok((pool, events)) => {
+                reins.take(pool.control());
+                run_in(config, reins, ends, pool, events).await
             }
-        }
+        },
     };
     let mut summary = reins.summary.take();
     summary.wall = reins.clock.elapsed();
@@ -128,6 +126,21 @@ pub(crate) async fn run(config: &Config, reins: &Reins) -> Outcome {
         summary,
         failure,
         whole,
+    }
+}
+
+/// Where a batch begins and ends, each with a thread of its own.
+struct Ends {
+    source: Source,
+    writer: Writer,
+}
+
+impl Ends {
+    fn open(config: &Config) -> io::Result<Ends> {
+        Ok(Ends {
+            source: Source::stdin(config.delimiter, config.max_line)?,
+            writer: Writer::start()?,
+        })
     }
 }
 
@@ -151,18 +164,18 @@ async fn check_task(pool: &Pool, work: &Work) -> Result<(), Failure> {
 async fn run_in(
     config: &Config,
     reins: &Reins,
+    ends: Ends,
     pool: Pool,
     mut events: EventStream,
 ) -> Result<bool, Failure> {
-    let writer = match Writer::start() {
-        Ok(writer) => writer,
-        Err(e) => {
-            pool.shutdown_now().await.ok();
-            return Err(Failure::Resources(e));
-        }
-    };
+    if let Err(failure) = check_task(&pool, &config.work).await {
+        pool.shutdown_now().await.ok();
+        return Err(failure);
+    }
+    let Ends { source, writer } = ends;
+    let source = source.read();
     let mut output = Output::new(config, &pool, writer, reins);
-    let driven = drive(config, reins, &pool, &mut events, &mut output).await;
+    let driven = drive(config, reins, source, &pool, &mut events, &mut output).await;
     let ended = end_pool(pool, driven).await;
     // What workers printed last, and the verdicts that are not counted yet.
     let told = output.events(&mut events).await;
@@ -217,12 +230,11 @@ enum Turn {
 async fn drive(
     config: &Config,
     reins: &Reins,
+    source: mpsc::Receiver<Batch>,
     pool: &Pool,
     events: &mut EventStream,
     output: &mut Output<'_>,
 ) -> Result<bool, Failure> {
-    let source =
-        lines::read_stdin(config.delimiter, config.max_line).map_err(Failure::Resources)?;
     let desk = &reins.desk;
     // Bounded by the pool: a job keeps its room until its report is dropped.
     let (report_sender, mut report_receiver) = mpsc::unbounded_channel();

@@ -31,8 +31,12 @@ impl Estimate {
     }
 
     /// How many jobs fill this much time: at least one, so that a worker never
-    /// waits for a round trip; at most one while nothing is known.
+    /// waits for a round trip; at most one while nothing is known. None when no
+    /// time is to be filled.
     pub(super) fn ahead(&self, time: Duration) -> usize {
+        if time.is_zero() {
+            return 0;
+        }
         if self.mean_ns == 0 {
             return 1;
         }
@@ -63,6 +67,12 @@ mod tests {
         assert_eq!(settled(Duration::from_micros(10)).ahead(MS), 100);
         assert_eq!(settled(Duration::ZERO).ahead(MS), 4000);
         assert_eq!(settled(Duration::ZERO).ahead(10 * MS), 4096);
+    }
+
+    #[test]
+    fn nothing_is_sent_ahead_when_no_time_is_to_be_filled() {
+        assert_eq!(Estimate::default().ahead(Duration::ZERO), 0);
+        assert_eq!(settled(Duration::ZERO).ahead(Duration::ZERO), 0);
     }
 
     #[test]

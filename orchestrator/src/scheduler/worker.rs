@@ -117,9 +117,10 @@ impl Worker {
 
     /// How many jobs it may hold.
     fn limit(&self, ahead: Duration) -> usize {
+        let most = self.estimate.ahead(ahead);
         match self.long {
-            Some(_) => self.slots + 1,
-            None => self.slots + self.estimate.ahead(ahead),
+            Some(_) => self.slots + most.min(1),
+            None => self.slots + most,
         }
     }
 

@@ -111,6 +111,8 @@ impl Rogue {
             // Something that it started prints to its stderr until it is killed.
             "flood" => flood(),
             "close" => nix::unistd::close(1).expect("stdout was open"),
+            // Computes for so many milliseconds, or for ever.
+            "spin" => spin(argument.parse().ok()),
             "hang" => loop {
                 std::thread::park();
             },
@@ -140,6 +142,14 @@ impl Rogue {
             }
             self.inbox.extend_from_slice(&chunk[..n]);
         }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long to misbehave")]
+fn spin(ms: Option<u128>) {
+    let start = std::time::Instant::now();
+    while ms.is_none_or(|ms| start.elapsed().as_millis() < ms) {
+        std::hint::spin_loop();
     }
 }
 

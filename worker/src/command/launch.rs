@@ -22,8 +22,9 @@ use crate::tree;
 /// Where programs are looked for when the job has no `PATH` at all.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A program file that is still open for writing somewhere cannot be started;
-/// usually that is over within moments.
+/// A program file that is still open for writing somewhere cannot be started,
+/// nor anything while no process or memory is left; usually that is over within
+/// moments.
 const BUSY_PAUSES_MS: [u64; 3] = [10, 30, 100];
 
 /// A command that cannot be started.
@@ -62,7 +63,7 @@ pub(crate) fn launch(spec: &CommandSpec) -> Result<Launched, Refusal> {
             Err(error) => error,
         };
         match (error.raw_os_error(), pauses.next()) {
-            (Some(libc::ETXTBSY), Some(&pause)) => {
+            (Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM), Some(&pause)) => {
                 std::thread::sleep(Duration::from_millis(pause));
             }
             _ => return Err(diagnose(&error, spec, &program, &argv)),

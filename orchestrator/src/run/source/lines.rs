@@ -17,7 +17,7 @@ use std::thread;
 
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Longest line in bytes unless `--max-line` says otherwise.
 pub(crate) const DEFAULT_MAX_LINE: u64 = 1 << 20;
@@ -90,18 +90,39 @@ pub(crate) enum Batch {
     Failed(io::Error),
 }
 
-/// Starts the thread that reads standard input. It is never waited for: it may
-/// sit in a `read` that only the end of this process can end.
-///
-/// # Errors
-/// When there is no thread or no descriptor left for it.
-pub(crate) fn read_stdin(delimiter: Delimiter, limit: u64) -> io::Result<mpsc::Receiver<Batch>> {
-    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    thread::Builder::new()
-        .name("read input".into())
-        .spawn(move || read_all(&stdin, Splitter::new(delimiter, limit), &sender))?;
-    Ok(receiver)
+/// Standard input, of which nothing was read yet.
+#[derive(Debug)]
+pub(crate) struct Source {
+    lines: mpsc::Receiver<Batch>,
+    go: oneshot::Sender<()>,
+}
+
+impl Source {
+    /// Starts the thread that reads standard input, once it is told to. It is
+    /// never waited for: it may sit in a `read` that only the end of this
+    /// process can end.
+    ///
+    /// # Errors
+    /// When there is no thread or no descriptor left for it.
+    pub(crate) fn stdin(delimiter: Delimiter, limit: u64) -> io::Result<Source> {
+        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let (sender, lines) = mpsc::channel(AHEAD);
+        let (go, told) = oneshot::channel();
+        thread::Builder::new()
+            .name("read input".into())
+            .spawn(move || {
+                if told.blocking_recv().is_ok() {
+                    read_all(&stdin, Splitter::new(delimiter, limit), &sender);
+                }
+            })?;
+        Ok(Source { lines, go })
+    }
+
+    /// Begins to read.
+    pub(crate) fn read(self) -> mpsc::Receiver<Batch> {
+        self.go.send(()).ok();
+        self.lines
+    }
 }
 
 fn read_all(mut input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Batch>) {

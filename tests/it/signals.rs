@@ -1,0 +1,564 @@
+//! What signals mean to `orchestrator run`, sent by name and typed at a terminal.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use orchestrator_tests::env::finish;
+use orchestrator_tests::{Done, Terminal, TestEnv, eventually};
+
+const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
+
+/// A job that says when it runs, and that it was asked to end.
+const POLITE: &str = "trap 'echo bye $1; exit 3' TERM; touch up.$1; while :; do sleep 0.01; done";
+/// One that says when it runs, and does not listen.
+const DEAF: &str = "trap '' TERM INT HUP; touch up.$1; while :; do sleep 0.01; done";
+/// One that ends when a file is there.
+const WAITING: &str = "touch up.$1; until test -e go; do sleep 0.01; done; echo done $1";
+
+fn command(env: &TestEnv, args: &[&str]) -> Command {
+    let mut command = env.command(ORCHESTRATOR);
+    command.arg("run").args(args);
+    command
+}
+
+/// Starts a shell script for each of these lines and leaves the input open.
+fn start(env: &TestEnv, options: &[&str], script: &str, lines: &str) -> Child {
+    let mut args = options.to_vec();
+    args.extend(["--", "sh", "-c", script, "sh", "{}"]);
+    let mut command = command(env, &args);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let stdin = child.stdin.as_mut().unwrap();
+    stdin.write_all(lines.as_bytes()).unwrap();
+    child
+}
+
+/// Waits until so many jobs run.
+fn up(env: &TestEnv, jobs: usize) {
+    eventually("the jobs run", || {
+        let entries = std::fs::read_dir(env.path()).unwrap().flatten();
+        let up = entries.filter(|e| e.file_name().to_string_lossy().starts_with("up."));
+        up.count() == jobs
+    });
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+}
+
+/// Sends signals and waits for the end; the input stays open until then.
+fn ended_by(mut child: Child, signals: &[Signal]) -> Done {
+    let stdin = child.stdin.take();
+    for signal in signals {
+        send(&child, *signal);
+        // Signals of a kind that come together count once.
+        if signals.len() > 1 {
+            eventually("the signal was taken", || !is_pending(&child, *signal));
+        }
+    }
+    let done = finish(child, vec![]);
+    drop(stdin);
+    done
+}
+
+fn proc_line(pid: u32, key: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+fn is_pending(child: &Child, signal: Signal) -> bool {
+    let pending = u64::from_str_radix(&proc_line(child.id(), "ShdPnd:"), 16).unwrap_or(0);
+    pending >> (signal as i32 - 1) & 1 == 1
+}
+
+/// Whether a process is stopped.
+fn is_stopped(pid: u32) -> bool {
+    proc_line(pid, "State:").starts_with('T')
+}
+
+#[test]
+fn f086_an_interrupt_asks_jobs_to_end_and_keeps_what_they_say() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j2", "--grace", "60"], POLITE, "1\n2\n3\n4\n5\n");
+    up(&env, 2);
+    let done = ended_by(child, &[Signal::SIGINT]);
+    assert_eq!(done.code(), 130);
+    assert_eq!(done.stdout().matches("bye ").count(), 2);
+    assert!(
+        done.stderr
+            .starts_with("stopping: running jobs get 60s to finish\n"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr
+            .contains("0 jobs succeeded, 5 interrupted or not started\n"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(
+        done.stderr.matches("was interrupted").count(),
+        2,
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn f086_the_grace_ends_a_job_that_does_not_listen() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j2", "--grace", "0.1"], DEAF, "1\n2\n");
+    up(&env, 2);
+    assert_eq!(ended_by(child, &[Signal::SIGINT]).code(), 130);
+}
+
+#[test]
+fn f086_every_job_of_an_interrupted_run_has_an_entry() {
+    let env = TestEnv::new();
+    let options = ["-j2", "-k", "--format", "jsonl"];
+    let child = start(&env, &options, POLITE, "1\n2\n3\n4\n5\n");
+    up(&env, 2);
+    let done = ended_by(child, &[Signal::SIGTERM]);
+    let mut tried = 0;
+    for (n, line) in (1..).zip(done.stdout().lines()) {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (&entry["seq"], &entry["verdict"]),
+            (&n.into(), &"interrupted".into())
+        );
+        tried += entry["attempts"].as_u64().unwrap();
+    }
+    assert_eq!(done.stdout().lines().count(), 5);
+    assert_eq!(tried, 2, "only those that ran were tried");
+}
+
+#[test]
+fn f086_at_a_terminal_only_the_orchestrator_hears_the_key() {
+    let env = TestEnv::new();
+    let script = "trap 'touch heard' INT; trap 'exit 3' TERM; touch up.$1; \
+                  while :; do sleep 0.01; done";
+    env.file("in", "1\n2\n");
+    let line = format!("exec {ORCHESTRATOR} run -j2 -- sh -c \"$0\" sh {{}} < in");
+    let mut terminal = Terminal::start(&env, "sh", &["-c", &line, script]);
+    up(&env, 2);
+    terminal.press("\x03");
+    terminal.shows("(Ctrl-C again to kill them now)");
+    terminal.shows("2 interrupted or not started");
+    terminal.child.wait().unwrap();
+    assert!(!env.path().join("heard").exists());
+}
+
+#[test]
+fn f087_a_second_interrupt_kills_at_once() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j2", "--grace", "1000"], DEAF, "1\n2\n");
+    up(&env, 2);
+    let done = ended_by(child, &[Signal::SIGINT, Signal::SIGINT]);
+    assert_eq!(done.code(), 130);
+    assert!(done.stderr.contains("running jobs are killed\n"));
+    assert!(done.stderr.contains("2 interrupted or not started\n"));
+    env.no_process_left();
+}
+
+/// Fills the pipe of a run that nobody reads.
+fn stuck(env: &TestEnv, options: &[&str]) -> (Child, impl Read) {
+    let script = "touch up.$1; head -c 1000000 /dev/zero; exec sleep 1000";
+    let mut child = start(env, options, script, "1\n2\n");
+    let stdout = child.stdout.take().unwrap();
+    up(env, 2);
+    (child, stdout)
+}
+
+#[test]
+fn f088_a_third_interrupt_leaves_whatever_is_stuck() {
+    let env = TestEnv::new();
+    let (child, unread) = stuck(&env, &["-j2", "--grace", "0.1", "--format", "jsonl"]);
+    let interrupt = Signal::SIGINT;
+    let done = ended_by(child, &[interrupt, interrupt, interrupt]);
+    drop(unread);
+    assert_eq!(done.code(), 130);
+    env.no_process_left();
+}
+
+#[test]
+fn f088_a_stop_that_gets_stuck_ends_after_its_time() {
+    let env = TestEnv::new();
+    let (child, unread) = stuck(&env, &["-j2", "--grace", "0.1", "--format", "jsonl"]);
+    let done = ended_by(child, &[Signal::SIGTERM, Signal::SIGTERM]);
+    drop(unread);
+    assert_eq!(done.code(), 143);
+    assert!(
+        done.stderr.contains("nobody reads them\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn f089_terminate_is_like_an_interrupt() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j2"], POLITE, "1\n2\n");
+    up(&env, 2);
+    let done = ended_by(child, &[Signal::SIGTERM]);
+    assert_eq!(done.code(), 143);
+    assert!(done.stdout().contains("bye 1") && done.stdout().contains("bye 2"));
+}
+
+#[test]
+fn f090_a_hangup_lets_running_jobs_finish_and_starts_no_other() {
+    let env = TestEnv::new();
+    let mut child = start(&env, &["-j2"], WAITING, "1\n2\n3\n4\n");
+    up(&env, 2);
+    send(&child, Signal::SIGHUP);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    // Until the workers have given back what they had not started.
+    while !told.contains(" 2 running, 0 waiting, ") {
+        send(&child, Signal::SIGUSR1);
+        stderr.read_line(&mut told).unwrap();
+    }
+    assert!(told.contains("stopping: no further job"), "{told}");
+    env.file("go", "");
+    let done = ended_by(child, &[]);
+    // The input had not ended: it must not look as if all was done.
+    assert_eq!(done.code(), 129);
+    assert_eq!(done.stdout().matches("done ").count(), 2);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(
+        rest.contains("2 jobs succeeded, 2 interrupted or not started"),
+        "{rest}"
+    );
+}
+
+#[test]
+fn f090_a_second_hangup_stops() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j2"], POLITE, "1\n2\n");
+    up(&env, 2);
+    let done = ended_by(child, &[Signal::SIGHUP, Signal::SIGHUP]);
+    assert_eq!(done.code(), 129);
+    assert!(done.stdout().contains("bye 1"));
+}
+
+#[test]
+fn f105_a_hangup_that_is_ignored_stays_ignored() {
+    let env = TestEnv::new();
+    let mut shell = env.command("sh");
+    let script = format!("trap '' HUP; exec {ORCHESTRATOR} run -j1 -- sh -c \"$0\" sh {{}}");
+    shell.args(["-c", &script, WAITING]).stdin(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\n").unwrap();
+    up(&env, 1);
+    send(&child, Signal::SIGHUP);
+    env.file("go", "");
+    let done = finish(child, vec![]);
+    assert_eq!((done.code(), done.stdout()), (0, "done 1\n"));
+    assert!(!done.stderr.contains("stopping"), "{}", done.stderr);
+}
+
+#[test]
+fn f105_the_end_of_the_parent_shell_changes_nothing() {
+    let env = TestEnv::new();
+    env.file("in", "1\n");
+    let mut shell = env.command("sh");
+    let script =
+        format!("{ORCHESTRATOR} run -j1 -- sh -c \"$0\" sh {{}} < in > out 2> err & exit 0");
+    shell.args(["-c", &script, WAITING]);
+    assert!(shell.status().unwrap().success());
+    up(&env, 1);
+    env.file("go", "");
+    env.no_process_left();
+    let out = std::fs::read_to_string(env.path().join("out")).unwrap();
+    assert_eq!(out, "done 1\n");
+}
+
+#[test]
+fn f091_quit_says_what_ran_and_kills() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j2", "--grace", "1000"], DEAF, "1\n2\n");
+    up(&env, 2);
+    let done = ended_by(child, &[Signal::SIGQUIT]);
+    assert_eq!(done.code(), 131);
+    assert!(done.stderr.contains(" 2 running, "), "{}", done.stderr);
+    assert_eq!(
+        done.stderr.matches("at worker").count(),
+        2,
+        "{}",
+        done.stderr
+    );
+    env.no_process_left();
+}
+
+/// The processes of the jobs: those below a worker.
+fn jobs_of(child: &Child) -> Vec<u32> {
+    children(child.id())
+        .into_iter()
+        .flat_map(children)
+        .collect()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    for task in tasks.flatten().flatten() {
+        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(
+            list.split_ascii_whitespace()
+                .map(|n| n.parse::<u32>().unwrap()),
+        );
+    }
+    found
+}
+
+#[test]
+fn f092_suspend_stops_the_jobs_and_continue_lets_them_go_on() {
+    let env = TestEnv::new();
+    // One process per job, which does nothing else.
+    let script = "touch up.$1; exec sleep 1000";
+    let child = start(&env, &["-j2"], script, "1\n2\n");
+    up(&env, 2);
+    for _ in 0..2 {
+        send(&child, Signal::SIGTSTP);
+        eventually("all are stopped", || {
+            let jobs = jobs_of(&child);
+            jobs.len() == 2 && jobs.iter().all(|&pid| is_stopped(pid)) && is_stopped(child.id())
+        });
+        send(&child, Signal::SIGCONT);
+        eventually("all go on", || {
+            let jobs = jobs_of(&child);
+            jobs.len() == 2 && !jobs.iter().any(|&pid| is_stopped(pid)) && !is_stopped(child.id())
+        });
+    }
+    assert_eq!(ended_by(child, &[Signal::SIGTERM]).code(), 143);
+}
+
+/// How long a job waits that must survive a stop of three seconds with a limit
+/// of two: more than the limit if the time of the stop counted.
+const SURVIVOR: &str = "touch up.$1; sleep 1.2; echo survived";
+
+#[test]
+fn f092_a_stop_at_the_terminal_is_no_time_that_counts() {
+    let env = TestEnv::new();
+    env.file("in", "1\n2\n");
+    let mut terminal = Terminal::start(&env, "bash", &["--norc", "--noprofile", "-i"]);
+    terminal.press("PS1='$ '; stty -echo\n");
+    env.file("job", SURVIVOR);
+    terminal.press(&format!(
+        "{ORCHESTRATOR} run -j2 --timeout 2 -- sh job {{}} < in; echo \"status $?\"\n"
+    ));
+    up(&env, 2);
+    terminal.press("\x1a");
+    terminal.shows("Stopped");
+    wait_three_seconds();
+    terminal.press("fg\n");
+    terminal.shows("2 jobs succeeded");
+    let screen = terminal.screen();
+    assert_eq!(screen.matches("survived").count(), 2, "{screen}");
+    terminal.press("exit\n");
+    terminal.child.wait().unwrap();
+}
+
+/// The one thing here that takes a fixed time: the time is what is tested.
+fn wait_three_seconds() {
+    std::thread::sleep(std::time::Duration::from_secs(3));
+}
+
+#[test]
+fn f093_a_stopped_orchestrator_times_nothing_out() {
+    for survivor in [SURVIVOR, "touch up.$1; sleep 3.5; echo survived"] {
+        let env = TestEnv::new();
+        let mut child = start(&env, &["-j2", "--timeout", "2"], survivor, "1\n2\n");
+        up(&env, 2);
+        send(&child, Signal::SIGSTOP);
+        wait_three_seconds();
+        send(&child, Signal::SIGCONT);
+        drop(child.stdin.take());
+        let done = finish(child, vec![]);
+        assert_eq!(done.stdout(), "survived\nsurvived\n", "{}", done.stderr);
+        assert_eq!(done.code(), 0);
+    }
+}
+
+#[test]
+fn f094_usr1_shows_what_runs() {
+    let env = TestEnv::new();
+    let mut child = start(&env, &["-j1"], WAITING, "1\n2\n3\n");
+    up(&env, 1);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = || {
+        send(&child, Signal::SIGUSR1);
+        let mut lines = String::new();
+        stderr.read_line(&mut lines).unwrap();
+        stderr.read_line(&mut lines).unwrap();
+        lines
+    };
+    let said = lines();
+    assert!(
+        said.starts_with("orchestrator: 0 succeeded, 0 failed, 1 running, 2 waiting, 1 worker, "),
+        "{said}"
+    );
+    let second = said.lines().nth(1).unwrap();
+    assert!(second.starts_with("  line 1: `"), "{second}");
+    let pid = second.rsplit_once("(pid ").unwrap().1;
+    let pid: u32 = pid.strip_suffix(')').unwrap().parse().unwrap();
+    assert_eq!(children(child.id()), [pid]);
+    env.file("go", "");
+    drop(child.stdin.take());
+    assert_eq!(finish(child, vec![]).code(), 0);
+}
+
+#[test]
+fn f095_ignored_deaths_of_children_are_noticed_all_the_same() {
+    let env = TestEnv::new();
+    let mut shell = env.command("bash");
+    let script = format!("trap '' CHLD; exec {ORCHESTRATOR} run -q -j1 -- sh -c 'exit $1' sh {{}}");
+    shell.args(["-c", &script]);
+    let done = env.run(shell, "0\n7\n0\n");
+    assert_eq!((done.code(), done.stderr.as_str()), (1, ""));
+    let mut shell = env.command("bash");
+    let script = format!("trap '' CHLD; exec {ORCHESTRATOR} run -- sh -c 'kill -9 $PPID'");
+    shell.args(["-c", &script]);
+    let done = env.run(shell, "x\n");
+    assert!(
+        done.stderr.contains("was killed by SIGKILL"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn f096_signals_that_were_blocked_arrive_and_jobs_do_not_inherit_that() {
+    let env = TestEnv::new();
+    let python = "import os, signal, sys\n\
+                  signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n\
+                  os.execv(sys.argv[1], sys.argv[1:])";
+    let script = "grep SigBlk /proc/self/status; touch up.$1; exec sleep 1000";
+    let mut command = env.command("python3");
+    command.args(["-c", python, ORCHESTRATOR, "run", "-j1", "--"]);
+    command.args(["sh", "-c", script, "sh", "{}"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
+    up(&env, 1);
+    let done = ended_by(child, &[Signal::SIGTERM]);
+    assert_eq!(done.code(), 143);
+    assert_eq!(done.stdout(), "SigBlk:\t0000000000000000\n");
+}
+
+#[test]
+fn f102_the_first_process_of_a_container_takes_orphans_away() {
+    let env = TestEnv::new();
+    // The shell is the first process, and what it starts is none of the
+    // orchestrator's.
+    let script = format!(
+        "sh -c 'sleep 0.05 & exec true'; exec {ORCHESTRATOR} run -q -j1 -- sh -c \"$0\" sh {{}}"
+    );
+    let job = "until test -e go; do sleep 0.01; done; \
+               for p in /proc/[0-9]*/status; do grep State $p; done; \
+               kill -TERM 1; sleep 1000";
+    let mut command = env.command("unshare");
+    command.args([
+        "-rpf",
+        "--mount-proc",
+        "--kill-child",
+        "sh",
+        "-c",
+        &script,
+        job,
+    ]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
+    let mut below = Vec::new();
+    eventually("the orchestrator is the first process", || {
+        below = children(child.id());
+        below.len() == 1 && children(below[0]).len() == 1
+    });
+    // The orphan has ended, and nobody is left but one worker.
+    eventually("the orphan is gone", || children(below[0]).len() == 1);
+    env.file("go", "");
+    let done = ended_by(child, &[]);
+    assert!(!done.stdout().contains("Z (zombie)"), "{}", done.stdout());
+    // It cannot die of a signal, but it can say so.
+    assert_eq!(done.code(), 143, "{}", done.stderr);
+}
+
+#[test]
+fn a_closed_input_is_an_empty_one() {
+    let env = TestEnv::new();
+    let mut shell = env.command("sh");
+    let script = format!("exec {ORCHESTRATOR} run -- echo {{}} <&-");
+    shell.args(["-c", &script]);
+    let done = env.run(shell, "");
+    assert_eq!((done.code(), done.stdout()), (0, ""));
+    assert!(done.stderr.contains("no jobs"), "{}", done.stderr);
+}
+
+#[test]
+fn children_that_the_program_was_born_with_are_left_alone() {
+    let env = TestEnv::new();
+    // The shell's own child becomes the orchestrator's by `exec`.
+    let script = format!(
+        "sh -c 'until test -e go; do sleep 0.01; done; touch lived' >/dev/null 2>&1 & \
+         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'kill -9 $PPID'"
+    );
+    let mut shell = env.command("sh");
+    shell.args(["-c", &script]);
+    let done = env.run(shell, "1\n2\n3\n");
+    assert_eq!(done.code(), 1);
+    env.file("go", "");
+    eventually("the stranger lives", || env.path().join("lived").exists());
+}
+
+#[test]
+fn halt_now_ends_the_running_and_halt_soon_waits_for_them() {
+    let env = TestEnv::new();
+    let script = "touch up.$1; until test $(ls up.* | wc -l) -ge 2; do sleep 0.01; done; \
+                  test $1 = 1 && exit 9; sleep ${0}; echo lived";
+    for (halt, wait, lived) in [
+        ("now,fail=1", "1000", ""),
+        ("soon,fail=1", "0.05", "lived\n"),
+    ] {
+        for file in ["up.1", "up.2"] {
+            std::fs::remove_file(env.path().join(file)).ok();
+        }
+        let args = ["-j2", "--halt", halt, "--", "sh", "-c", script, wait, "{}"];
+        let child = command(&env, &args).stdin(Stdio::piped()).spawn().unwrap();
+        let done = finish(child, b"1\n2\n3\n4\n5\n".to_vec());
+        assert_eq!((done.code(), done.stdout()), (1, lived), "{halt}");
+        assert!(done.stderr.contains("1 failed"), "{}", done.stderr);
+        assert!(!env.path().join("up.5").exists());
+    }
+}
+
+#[test]
+fn a_halt_without_failures_is_a_success() {
+    let env = TestEnv::new();
+    let args = ["-j1", "--halt", "now,done=2", "--", "true"];
+    let done = env.run(command(&env, &args), "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert!(done.stderr.contains("stopped after"), "{}", done.stderr);
+    let args = ["-j1", "-q", "--halt", "soon,fail=100%", "--", "false"];
+    let done = env.run(command(&env, &args), "1\n2\n");
+    assert_eq!(done.code(), 1);
+}
+
+#[test]
+fn an_infinite_input_can_be_stopped() {
+    let env = TestEnv::new();
+    let mut yes = env.command("yes").spawn().unwrap();
+    let mut command = command(&env, &["-j2", "-q", "--", "echo"]);
+    command
+        .stdin(yes.stdout.take().unwrap())
+        .stdout(File::create(env.path().join("out")).unwrap());
+    let child = command.spawn().unwrap();
+    // It holds the end of the pipe that `yes` writes to.
+    drop(command);
+    eventually("something is done", || {
+        std::fs::metadata(env.path().join("out")).is_ok_and(|meta| meta.len() > 1000)
+    });
+    assert_eq!(ended_by(child, &[Signal::SIGINT]).code(), 130);
+    yes.wait().unwrap();
+}
