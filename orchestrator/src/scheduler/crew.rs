@@ -174,6 +174,9 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
+        if worker.door == Door::Retiring {
+            return;
+        }
         let streak = &mut worker.streak;
         if !failed {
             streak.failures = 0;
@@ -188,7 +191,7 @@ impl Scheduler {
         let others_fail = self.tally.failed - streak.pool_before.failed > failures;
         let others_succeed = self.tally.succeeded - streak.pool_before.succeeded >= limit;
         let alone = !others_fail && others_succeed && failures >= limit;
-        if alone && worker.life == Life::Ready && worker.door != Door::Retiring {
+        if alone && worker.life == Life::Ready {
             self.retire(id);
         }
     }

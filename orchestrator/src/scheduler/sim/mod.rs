@@ -87,7 +87,7 @@ struct FakeWorker {
     broken: bool,
     queue: VecDeque<(JobId, Attempt)>,
     running: Option<(JobId, Attempt)>,
-    cancelled: HashSet<JobId>,
+    cancelled: HashSet<(JobId, Attempt)>,
     /// Everything it was ever sent.
     sent: HashSet<JobId>,
     /// Whether what it says has stopped to count.
@@ -199,9 +199,9 @@ impl World {
     fn tell(&mut self, input: Input) {
         self.later(input);
         while let Some(action) = self.scheduler.poll_action() {
-            self.scheduler.check();
             self.act(action);
         }
+        self.scheduler.check();
     }
 
     /// Tells the scheduler something, whose consequences come later: it may be
@@ -222,9 +222,9 @@ impl World {
             Action::Cancel {
                 worker,
                 job,
+                attempt,
                 overdue,
-                ..
-            } => self.cancel(worker, job, overdue),
+            } => self.cancel(worker, (job, attempt), overdue),
             Action::Recall { worker, jobs } => self.recall(worker, jobs),
             Action::Retire { worker, failures } => {
                 assert!(failures >= self.config.black_hole);
@@ -283,7 +283,8 @@ impl World {
         let expected = match verdict {
             Verdict::Ok => started > plan.failures,
             Verdict::Failed(_) => started > 0,
-            Verdict::Crashed => caught && crashes < self.config.quarantine,
+            // What waits for another attempt ends as the last one did.
+            Verdict::Crashed => caught && (told || crashes < self.config.quarantine),
             Verdict::Quarantined => caught && crashes == self.config.quarantine,
             Verdict::Timeout => plan.limits.timeout.is_some(),
             Verdict::Unkillable => self.undead.contains(&job),
@@ -367,7 +368,8 @@ impl World {
         }
     }
 
-    fn cancel(&mut self, id: WorkerId, job: JobId, overdue: bool) {
+    fn cancel(&mut self, id: WorkerId, held: (JobId, Attempt), overdue: bool) {
+        let (job, attempt) = held;
         if overdue {
             let limit = self.plans[&job].limits.timeout;
             let limit = limit.expect("a job without a limit is overdue");
@@ -379,14 +381,11 @@ impl World {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        worker.cancelled.insert(job);
-        if let Some(at) = worker.queue.iter().position(|&(j, _)| j == job) {
-            let (job, attempt) = worker.queue.remove(at).expect("it was there");
+        worker.cancelled.insert(held);
+        if let Some(at) = worker.queue.iter().position(|&queued| queued == held) {
+            worker.queue.remove(at);
             self.done(id, job, attempt, Outcome::Cancelled);
-        } else if let Some((running, attempt)) = worker.running
-            && running == job
-            && !self.plans[&job].deaf
-        {
+        } else if worker.running == Some(held) && !self.plans[&job].deaf {
             self.at(Duration::ZERO, Event::Finished(id, job, attempt));
         }
     }
@@ -456,7 +455,7 @@ impl World {
         }
         worker.running = None;
         let plan = self.plans[&job];
-        let outcome = if worker.cancelled.contains(&job) && !plan.deaf {
+        let outcome = if worker.cancelled.contains(&(job, attempt)) && !plan.deaf {
             Outcome::Cancelled
         } else if worker.broken || self.starts[&job] <= plan.failures {
             Outcome::Failed(1)
