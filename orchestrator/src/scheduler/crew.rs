@@ -139,7 +139,10 @@ impl Scheduler {
         let (first, longest) = (self.config.backoff, self.config.backoff_max);
         let pause = self.seats[seat].bury(first, longest);
         let limit = self.config.restart_limit;
-        let none_lives = self.ready == 0 && self.deaths >= self.config.start_attempts;
+        // The first worker of a seat may just take longer than those that died.
+        let hope = |w: &Worker| w.life == Life::Starting && !self.seats[w.seat].has_lost();
+        let none_lives = self.ready == 0 && !self.workers.values().any(hope);
+        let none_lives = none_lives && self.deaths >= self.config.start_attempts;
         if none_lives || self.seats.iter().all(|seat| seat.is_failing(limit)) {
             self.break_down();
         }

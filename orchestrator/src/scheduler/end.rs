@@ -100,14 +100,6 @@ impl Scheduler {
                 worker.door = Door::Open;
             }
         }
-        self.stop_respawning();
-    }
-
-    fn stop_respawning(&mut self) {
-        for seat in 0..self.seats.len() {
-            self.timers.stop(Timer::Respawn(seat));
-        }
-        self.timers.stop(Timer::Starved);
     }
 
     /// In the order of their submission.
@@ -131,7 +123,6 @@ impl Scheduler {
                     self.end_worker(id, Life::Ending);
                 }
             }
-            self.stop_respawning();
         }
         if self.phase == Phase::Stopping && self.workers.is_empty() {
             self.phase = Phase::Over;

@@ -22,6 +22,8 @@ mod seat;
 #[cfg(test)]
 mod sim;
 mod timer;
+#[cfg(test)]
+mod turns;
 mod verdict;
 mod window;
 mod worker;

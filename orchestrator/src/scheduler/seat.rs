@@ -21,6 +21,11 @@ impl Seat {
         self.deaths > limit
     }
 
+    /// Whether a worker has died here and nothing was done since.
+    pub(super) fn has_lost(&self) -> bool {
+        self.deaths > 0
+    }
+
     /// A job was finished here, or a worker lived long: whatever was wrong is
     /// over.
     pub(super) fn thrive(&mut self) {

@@ -153,6 +153,22 @@ fn f029_workers_that_all_die_at_start_end_the_pool_and_never_loop() {
 }
 
 #[test]
+fn a_worker_that_takes_long_to_start_is_waited_for_while_others_die() {
+    let mut world = World::new(1, 4, Faults::default());
+    world.submit(1, JobPlan::default());
+    world.faults.die_at_start = 100;
+    // The fourth is fine and slow; the others die, again and again.
+    world.calendar.clear();
+    for id in 1..=3 {
+        world.at(MS, Event::Died(WorkerId(id)));
+    }
+    world.at(60 * MS, Event::Ready(WorkerId(4)));
+    world.at(70 * MS, Event::Drain);
+    world.run();
+    assert_eq!(world.verdicts[&JobId(1)], Verdict::Ok);
+}
+
+#[test]
 fn f031_a_pool_that_cannot_start_any_worker_gives_up_after_its_patience() {
     let faults = Faults {
         refuse_start: 100,
