@@ -4,5 +4,6 @@
 
 pub(crate) mod jsonl;
 pub(crate) mod lines;
+mod place;
 pub(crate) mod template;
 pub(crate) mod work;

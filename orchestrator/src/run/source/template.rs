@@ -3,9 +3,8 @@
 //! The words become an argument vector, never text for a shell, so no byte of
 //! a line is ever read as program text. Replacement is a single pass over each
 //! word: what a line puts in is not looked at again, even when it holds `{}`.
-//!
-//! The places and their meanings are GNU parallel's; extensions and directory
-//! names are cut by bytes, since file names need not be UTF-8.
+
+use super::place::{Place, SLOT};
 
 /// A command with places for the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,36 +18,6 @@ enum Part {
     Literal(Vec<u8>),
     Place(Place),
 }
-
-/// What of a line is put in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// `{}`: the line.
-    Line,
-    /// `{.}`: without its last extension; a dot in a directory is none.
-    NoExtension,
-    /// `{/}`: what comes after the last slash.
-    Base,
-    /// `{//}`: the directory, `.` when there is none.
-    Directory,
-    /// `{/.}`: what comes after the last slash, without its last extension.
-    BaseNoExtension,
-    /// `{#}`: the job's number, from 1.
-    Number,
-}
-
-const PLACES: [(&[u8], Place); 6] = [
-    (b"{}", Place::Line),
-    (b"{.}", Place::NoExtension),
-    (b"{/}", Place::Base),
-    (b"{//}", Place::Directory),
-    (b"{/.}", Place::BaseNoExtension),
-    (b"{#}", Place::Number),
-];
-
-/// GNU parallel's place for the job slot, which would otherwise pass for an
-/// ordinary word and silently do the wrong thing.
-const SLOT: &[u8] = b"{%}";
 
 /// Why words are no template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,31 +79,17 @@ impl Template {
     }
 }
 
-impl Place {
-    fn fill(self, line: &[u8], number: u64, word: &mut Vec<u8>) {
-        match self {
-            Place::Line => word.extend_from_slice(line),
-            Place::NoExtension => word.extend_from_slice(no_extension(line)),
-            Place::Base => word.extend_from_slice(base(line)),
-            Place::Directory => word.extend_from_slice(directory(line)),
-            Place::BaseNoExtension => word.extend_from_slice(no_extension(base(line))),
-            Place::Number => word.extend_from_slice(number.to_string().as_bytes()),
-        }
-    }
-}
-
 fn parse_word(word: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut literal = Vec::new();
     let mut rest = word;
     while let Some(&first) = rest.first() {
-        // No place is the beginning of another one, so at most one fits.
-        match PLACES.iter().find(|(text, _)| rest.starts_with(text)) {
+        match Place::at(rest) {
             Some((text, place)) => {
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
                 }
-                parts.push(Part::Place(*place));
+                parts.push(Part::Place(place));
                 rest = &rest[text.len()..];
             }
             None => {
@@ -147,41 +102,6 @@ fn parse_word(word: &[u8]) -> Vec<Part> {
         parts.push(Part::Literal(literal));
     }
     parts
-}
-
-/// Without the last dot and what follows, unless nothing or a slash follows.
-fn no_extension(path: &[u8]) -> &[u8] {
-    match memchr::memrchr2(b'.', b'/', path) {
-        Some(dot) if path[dot] == b'.' && dot + 1 < path.len() => &path[..dot],
-        _ => path,
-    }
-}
-
-fn base(path: &[u8]) -> &[u8] {
-    memchr::memrchr(b'/', path).map_or(path, |slash| &path[slash + 1..])
-}
-
-/// As `dirname(1)` says: slashes at the end count for nothing.
-fn directory(path: &[u8]) -> &[u8] {
-    let trimmed = trim_slashes(path);
-    if trimmed.is_empty() {
-        return if path.is_empty() { b"." } else { b"/" };
-    }
-    match memchr::memrchr(b'/', trimmed) {
-        None => b".",
-        Some(slash) => match trim_slashes(&trimmed[..slash]) {
-            b"" => b"/",
-            directory => directory,
-        },
-    }
-}
-
-fn trim_slashes(path: &[u8]) -> &[u8] {
-    let end = path
-        .iter()
-        .rposition(|&b| b != b'/')
-        .map_or(0, |last| last + 1);
-    &path[..end]
 }
 
 #[cfg(test)]
@@ -211,33 +131,6 @@ mod tests {
         assert_eq!(fill(&["echo", "{#}"], "a"), ["echo", "7"]);
         assert_eq!(fill(&["{}"], "true"), ["true"]);
         assert_eq!(fill(&["echo", ""], "a"), ["echo", "", "a"]);
-    }
-
-    #[test]
-    fn gnu_forms_have_gnu_meanings() {
-        for (line, no_ext, base, dir, base_no_ext) in [
-            (
-                "dir/file.tar.gz",
-                "dir/file.tar",
-                "file.tar.gz",
-                "dir",
-                "file.tar",
-            ),
-            ("sub.dir/file", "sub.dir/file", "file", "sub.dir", "file"),
-            ("file", "file", "file", ".", "file"),
-            ("/file.c", "/file", "file.c", "/", "file"),
-            ("a//b.c", "a//b", "b.c", "a", "b"),
-            ("a/b/", "a/b/", "", "a", ""),
-            ("foo.", "foo.", "foo.", ".", "foo."),
-            (".bashrc", "", ".bashrc", ".", ""),
-            ("", "", "", ".", ""),
-            ("/", "/", "", "/", ""),
-        ] {
-            assert_eq!(one("{.}", line), no_ext, "{{.}} of {line:?}");
-            assert_eq!(one("{/}", line), base, "{{/}} of {line:?}");
-            assert_eq!(one("{//}", line), dir, "{{//}} of {line:?}");
-            assert_eq!(one("{/.}", line), base_no_ext, "{{/.}} of {line:?}");
-        }
     }
 
     #[test]
@@ -272,7 +165,6 @@ mod tests {
         #[test]
         fn what_was_put_in_is_not_looked_at_again(line in "[{}./#%a]{0,12}") {
             prop_assert_eq!(one("<{}>", &line), format!("<{line}>"));
-            prop_assert_eq!(one("{//}", &line), String::from_utf8_lossy(directory(line.as_bytes())));
         }
     }
 }
