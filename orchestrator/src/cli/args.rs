@@ -17,6 +17,7 @@ Places in COMMAND (none: the line is added as the last word):
   {}   the line                     {/}   its last path component
   {.}  without its extension        {//}  its directory
   {#}  the job's number, from 1     {/.}  last component without extension
+  {path}  the line, with ./ in front when it begins with a dash
 
 Examples:
   Compress every log, 8 at a time

@@ -1,7 +1,8 @@
 //! The places for a line, in the words of a command and in shell text alike.
 //!
-//! Their meanings are GNU parallel's; extensions and directory names are cut by
-//! bytes, since file names need not be UTF-8.
+//! Their meanings are GNU parallel's, but for `{path}`, which is ours;
+//! extensions and directory names are cut by bytes, since file names need not be
+//! UTF-8.
 
 /// What of a line is put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +19,19 @@ pub(super) enum Place {
     BaseNoExtension,
     /// `{#}`: the job's number, from 1.
     Number,
+    /// `{path}`: the line as the name of a file, which no program takes for an
+    /// option.
+    Path,
 }
 
-const PLACES: [(&[u8], Place); 6] = [
+const PLACES: [(&[u8], Place); 7] = [
     (b"{}", Place::Line),
     (b"{.}", Place::NoExtension),
     (b"{/}", Place::Base),
     (b"{//}", Place::Directory),
     (b"{/.}", Place::BaseNoExtension),
     (b"{#}", Place::Number),
+    (b"{path}", Place::Path),
 ];
 
 /// GNU parallel's place for the job slot, which would otherwise pass for an
@@ -34,12 +39,16 @@ const PLACES: [(&[u8], Place); 6] = [
 pub(super) const SLOT: &[u8] = b"{%}";
 
 impl Place {
-    /// The place that a text begins with, and what it is written as.
-    pub(super) fn at(text: &[u8]) -> Option<(&'static [u8], Place)> {
+    /// The place that a text begins with, and what it is written as; `before`
+    /// is the byte in front of it.
+    pub(super) fn at(text: &[u8], before: Option<u8>) -> Option<(&'static [u8], Place)> {
         // No place is the beginning of another one, so at most one fits.
-        PLACES
+        let (written, place) = PLACES
             .into_iter()
-            .find(|(written, _)| text.starts_with(written))
+            .find(|(written, _)| text.starts_with(written))?;
+        // `${#}` and `${path}` mean something to every shell.
+        let is_variable = before == Some(b'$') && matches!(place, Place::Number | Place::Path);
+        (!is_variable).then_some((written, place))
     }
 
     /// Adds what a line puts there.
@@ -51,6 +60,13 @@ impl Place {
             Place::Directory => word.extend_from_slice(directory(line)),
             Place::BaseNoExtension => word.extend_from_slice(no_extension(base(line))),
             Place::Number => word.extend_from_slice(number.to_string().as_bytes()),
+            Place::Path => {
+                // A name that begins so is a relative one.
+                if line.starts_with(b"-") {
+                    word.extend_from_slice(b"./");
+                }
+                word.extend_from_slice(line);
+            }
         }
     }
 }
@@ -98,7 +114,7 @@ mod tests {
 
     /// What the place that is written so puts in.
     fn one(written: &str, line: &[u8]) -> Vec<u8> {
-        let (text, place) = Place::at(written.as_bytes()).unwrap();
+        let (text, place) = Place::at(written.as_bytes(), None).unwrap();
         assert_eq!(text, written.as_bytes());
         let mut word = Vec::new();
         place.fill(line, 7, &mut word);
@@ -137,6 +153,31 @@ mod tests {
                 assert_eq!(put, what.as_bytes(), "{written} of {line:?}");
             }
         }
+    }
+
+    #[test]
+    fn f123_a_file_whose_name_begins_with_a_dash_is_no_option() {
+        for (line, path) in [
+            ("-rf", "./-rf"),
+            ("--", "./--"),
+            ("-", "./-"),
+            ("a-b", "a-b"),
+            ("/-a", "/-a"),
+            ("./-a", "./-a"),
+            ("+x", "+x"),
+            ("", ""),
+        ] {
+            assert_eq!(one("{path}", line.as_bytes()), path.as_bytes(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_shell_calls_a_parameter_is_no_place() {
+        for written in ["{#}", "{path}"] {
+            assert!(Place::at(written.as_bytes(), Some(b'x')).is_some());
+            assert!(Place::at(written.as_bytes(), Some(b'$')).is_none());
+        }
+        assert!(Place::at(b"{}", Some(b'$')).is_some());
     }
 
     proptest! {

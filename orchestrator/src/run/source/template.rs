@@ -84,7 +84,7 @@ fn parse_word(word: &[u8]) -> Vec<Part> {
     let mut literal = Vec::new();
     let mut rest = word;
     while let Some(&first) = rest.first() {
-        match Place::at(rest) {
+        match Place::at(rest, literal.last().copied()) {
             Some((text, place)) => {
                 if !literal.is_empty() {
                     parts.push(Part::Literal(std::mem::take(&mut literal)));
@@ -137,6 +137,8 @@ mod tests {
     fn other_braces_are_text() {
         assert_eq!(one("{ }{a}{{}}{", "X"), "{ }{a}{X}{");
         assert_eq!(one("${}", "HOME"), "$HOME");
+        assert_eq!(one("${path} ${#}", "X"), "${path} ${#}");
+        assert_eq!(one("--file={path}", "-X"), "--file=./-X");
     }
 
     #[test]
