@@ -7,5 +7,6 @@ mod dependencies;
 mod limits;
 mod pool;
 mod run;
+mod shell;
 mod signals;
 mod worker_protocol;

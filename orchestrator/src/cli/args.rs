@@ -13,15 +13,18 @@ use crate::run::halt::Halt;
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
 const RUN_EXAMPLES: &str = "\
-Places in COMMAND (none: the line is added as the last word):
+Places in COMMAND or TEXT (none: the line is added as the last word):
   {}   the line                     {/}   its last path component
   {.}  without its extension        {//}  its directory
   {#}  the job's number, from 1     {/.}  last component without extension
   {path}  the line, with ./ in front when it begins with a dash
+  \\{}  in TEXT: these two characters, no place
 
 Examples:
   Compress every log, 8 at a time
       find . -name '*.log' -print0 | orchestrator run -0 -j8 -- gzip -9 {}
+  A pipe for each file; the shell reads TEXT, and never a file's name as a program
+      ls *.log | orchestrator run -k -c 'grep ERROR {} | sort > {.}.errors'
   Call a task of a worker of your own with each line as its JSON argument
       orchestrator run --worker ./my-worker --task fib < args.jsonl > results.jsonl
 
@@ -55,6 +58,7 @@ pub(crate) enum Command {
 #[command(
     after_help = RUN_EXAMPLES,
     override_usage = "orchestrator run [OPTIONS] -- COMMAND [ARGUMENT]...\n       \
+                      orchestrator run [OPTIONS] -c TEXT\n       \
                       orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
 )]
 pub(crate) struct RunArgs {
@@ -72,6 +76,11 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
+
+    /// Run this shell text for each line, like `sh -c`; the line is data in
+    /// whatever quotes its place stands
+    #[arg(short = 'c', long, value_name = "TEXT")]
+    pub(crate) shell_command: Option<OsString>,
 
     /// Call this task of the worker; each line is its argument as JSON
     #[arg(long, value_name = "NAME")]

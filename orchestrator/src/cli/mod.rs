@@ -12,6 +12,7 @@ mod habits;
 mod main;
 mod plan;
 mod program;
+mod shell;
 mod signals;
 
 pub use main::main;

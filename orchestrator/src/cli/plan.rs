@@ -10,6 +10,7 @@ use super::args::{FormatArg, InputArg, RunArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
+use super::shell;
 use crate::pool::{Launch, PoolConfig};
 use crate::run::batch::Config;
 use crate::run::sink::render::Format;
@@ -39,6 +40,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         null,
         keep_order,
         worker,
+        shell_command,
         task,
         input,
         format,
@@ -54,7 +56,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
-    let work = work(task, input, &words, lookup)?;
+    let work = match shell_command {
+        Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words)?,
+        None => work(task, input, &words, lookup)?,
+    };
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")
             .tip("objects end with a line feed: leave out -0"));
@@ -108,15 +113,21 @@ fn work(
         (Some(name), true) => Ok(Work::Task { name, shape }),
         (Some(_), false) => Err(Message::new("a command and --task exclude each other")
             .tip("to run a command for each line, leave out --task")
-            .tip("to give each line to a task, leave out the command; arguments for the worker \
-                  program are given with --worker-arg")),
-        (None, true) => Err(Message::new("nothing to do with the lines of standard input")
-            .tip("to run a command for each line:  orchestrator run -- gzip -9 {}")
-            .tip("to give each line to a task:     orchestrator run --worker PROGRAM --task NAME")),
-        (None, false) if input == InputArg::Jsonl => {
-            Err(Message::new("--input jsonl is for tasks: a command takes plain lines")
-                .tip("to give the arguments to a task, name it with --task instead of a command"))
-        }
+            .tip(
+                "to give each line to a task, leave out the command; arguments for the worker \
+                  program are given with --worker-arg",
+            )),
+        (None, true) => Err(
+            Message::new("nothing to do with the lines of standard input")
+                .tip("to run a command for each line:  orchestrator run -- gzip -9 {}")
+                .tip(
+                    "to give each line to a task:     orchestrator run --worker PROGRAM --task NAME",
+                ),
+        ),
+        (None, false) if input == InputArg::Jsonl => Err(Message::new(
+            "--input jsonl is for tasks: a command takes plain lines",
+        )
+        .tip("to give the arguments to a task, name it with --task instead of a command")),
         (None, false) => command(words, lookup).map(Work::Command),
     }
 }
@@ -143,16 +154,16 @@ fn format_for(work: &Work, format: Option<FormatArg>) -> Result<Format, Message>
         .tip("to get what commands print together with all that is known: --format jsonl"))
     };
     match (work, format) {
-        (Work::Command(_), None | Some(FormatArg::Text)) => Ok(Format::Text),
         (Work::Task { .. }, None | Some(FormatArg::Result)) => Ok(Format::Result),
         (Work::Task { .. }, Some(FormatArg::Value)) => Ok(Format::Value),
         (_, Some(FormatArg::Jsonl)) => Ok(Format::Jsonl),
-        (Work::Command(_), Some(FormatArg::Value)) => for_tasks("value"),
-        (Work::Command(_), Some(FormatArg::Result)) => for_tasks("result"),
         (Work::Task { .. }, Some(FormatArg::Text)) => Err(Message::new(
             "--format text is for commands: a task gives values",
         )
         .tip("to get the bare values: --format value")),
+        (_, None | Some(FormatArg::Text)) => Ok(Format::Text),
+        (_, Some(FormatArg::Value)) => for_tasks("value"),
+        (_, Some(FormatArg::Result)) => for_tasks("result"),
     }
 }
 
@@ -259,6 +270,26 @@ mod tests {
                 2,
             ),
             (&[], "nothing to do with the lines of standard input", 2),
+            (
+                &["-c", "true", "--task", "t"],
+                "-c and --task exclude each other",
+                2,
+            ),
+            (
+                &["-c", "cat {}", "a b"],
+                "-c and a command exclude each other: `a b`",
+                2,
+            ),
+            (
+                &["-c", "cat {}", "--input", "jsonl"],
+                "--input jsonl is for tasks",
+                1,
+            ),
+            (
+                &["-c", "cat {}", "--format", "value"],
+                "--format value is for tasks",
+                1,
+            ),
             (
                 &["--input", "jsonl", "true"],
                 "--input jsonl is for tasks",

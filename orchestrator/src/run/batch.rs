@@ -147,10 +147,8 @@ impl Ends {
 /// Before any input is read: do the workers know the task?
 async fn check_task(pool: &Pool, work: &Work) -> Result<(), Failure> {
     let offered = pool.tasks().await.map_err(Failure::Pool)?;
-    let task = match work {
-        Work::Command(_) => <protocol::command::Command as protocol::Task>::NAME,
-        Work::Task { name, .. } => name,
-    };
+    let command = <protocol::command::Command as protocol::Task>::NAME;
+    let task = work.task().unwrap_or(command);
     if offered.iter().any(|name| name == task) {
         return Ok(());
     }

@@ -14,7 +14,6 @@ use super::sink::grouped;
 use super::sink::ordered::Ordered;
 use super::sink::render::{Entry, Rendered, Renderer};
 use super::sink::writer::Writer;
-use super::source::work::Work;
 use super::text;
 use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool};
 use crate::scheduler::Verdict;
@@ -40,10 +39,7 @@ impl<'a> Output<'a> {
         Output {
             renderer: Renderer {
                 format: config.format,
-                task: match &config.work {
-                    Work::Command(_) => None,
-                    Work::Task { name, .. } => Some(name.clone()),
-                },
+                task: config.work.task().map(str::to_owned),
                 delimiter: config.delimiter,
                 started: reins.clock.wall,
                 room: Arc::clone(pool.spill()),

@@ -130,14 +130,8 @@ impl Reins {
 
     fn describe(&self, running: &RunningJob) -> String {
         let what = self.desk.look_up(running.job, |ticket| {
-            let argv = work::argv(&ticket.input);
-            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
-            let words = if words.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", text::quoted(words.join(&b' ')))
-            };
-            format!("line {}{words}", ticket.line)
+            let command = work::shown(&ticket.input).map(|shown| format!(": {shown}"));
+            format!("line {}{}", ticket.line, command.unwrap_or_default())
         });
         format!(
             "  {} for {} at worker {} (pid {})\n",

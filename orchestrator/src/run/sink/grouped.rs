@@ -119,12 +119,8 @@ fn sentence(
     let (subject, what) = match &renderer.task {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
-            let argv = work::argv(&ticket.input);
-            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
-            (
-                "command".into(),
-                format!(": {}", text::quoted(words.join(&b' '))),
-            )
+            let command = work::shown(&ticket.input).map(|shown| format!(": {shown}"));
+            ("command".into(), command.unwrap_or_default())
         }
     };
     format!("{place}: {subject} {predicate}{what}")

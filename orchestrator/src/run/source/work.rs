@@ -1,5 +1,5 @@
-//! What is done with a line: it fills a command's template, or it is the
-//! argument of a task. The outcome is a job for the pool and the [`Ticket`]
+//! What is done with a line: it fills a command's template or a shell text's
+//! parameters, or it is the argument of a task. The outcome is a job for the pool and the [`Ticket`]
 //! that stays here, or the reason why the line is no job.
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 
 use super::jsonl::{self, BadJson, Shape};
 use super::lines::{Content, Delimiter, Line};
+use super::shell::ShellText;
 use super::template::Template;
 use crate::pool::Job;
 use crate::run::text;
@@ -17,6 +18,8 @@ use crate::run::text;
 pub(crate) enum Work {
     /// Run a command.
     Command(Template),
+    /// Run a text with a shell.
+    Shell(ShellText),
     /// Call a task.
     Task {
         /// Its name.
@@ -24,6 +27,17 @@ pub(crate) enum Work {
         /// What a line holds.
         shape: Shape,
     },
+}
+
+impl Work {
+    /// The task that workers are asked for, when it is not the built-in one for
+    /// commands.
+    pub(crate) fn task(&self) -> Option<&str> {
+        match self {
+            Work::Command(_) | Work::Shell(_) => None,
+            Work::Task { name, .. } => Some(name),
+        }
+    }
 }
 
 /// What is remembered of a job while the pool has it.
@@ -62,7 +76,7 @@ const WARNING_CR: &str = "warning: line 1 ends with a carriage return (Windows l
 
 /// What is wrong with the beginning of the input, though it can be used.
 pub(crate) fn warning(work: &Work, delimiter: Delimiter, line: &Line) -> Option<String> {
-    let (Work::Command(_), Delimiter::Newline, Content::Whole(bytes), 1) =
+    let (Work::Command(_) | Work::Shell(_), Delimiter::Newline, Content::Whole(bytes), 1) =
         (work, delimiter, &line.content, line.number)
     else {
         return None;
@@ -95,7 +109,15 @@ pub(crate) fn prepare(
     let made = match (&line.content, work) {
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
-            command(template, bytes, seq, &place).map(Some)
+            let program = || Program::Argv(strings(template.fill(bytes, seq)));
+            command(bytes, &place, program).map(Some)
+        }
+        (Content::Whole(bytes), Work::Shell(shell)) => {
+            let program = || Program::Shell {
+                text: ByteBuf::from(shell.text()),
+                args: strings(shell.fill(bytes, seq)),
+            };
+            command(bytes, &place, program).map(Some)
         }
         (Content::Whole(bytes), Work::Task { name, shape }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
@@ -119,7 +141,7 @@ pub(crate) fn prepare(
     }
 }
 
-fn command(template: &Template, line: &[u8], seq: u64, place: &str) -> Result<Job, Refusal> {
+fn command(line: &[u8], place: &str, program: impl FnOnce() -> Program) -> Result<Job, Refusal> {
     if memchr::memchr(0, line).is_some() {
         return Err(Refusal {
             what: format!("{place} holds a zero byte: {}", text::quoted(line)),
@@ -127,13 +149,15 @@ fn command(template: &Template, line: &[u8], seq: u64, place: &str) -> Result<Jo
             tip: Some(TIP_NUL),
         });
     }
-    let argv = template.fill(line, seq);
-    let argv = argv.into_iter().map(ByteBuf::from).collect();
-    Job::command(&CommandSpec::new(Program::Argv(argv))).map_err(|e| Refusal {
+    Job::command(&CommandSpec::new(program())).map_err(|e| Refusal {
         what: format!("{place} is not a job: {e}"),
         place: Vec::new(),
         tip: None,
     })
+}
+
+fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
+    all.into_iter().map(ByteBuf::from).collect()
 }
 
 fn too_long(place: &str, start: &[u8], length: u64, limit: u64) -> Refusal {
@@ -172,12 +196,44 @@ fn bad_line(place: &str, number: u64, line: &[u8], shape: Shape, error: BadJson)
     }
 }
 
-/// The argument vector in a job's input.
+/// What runs for the job of this input.
+fn program(input: &Bytes) -> Option<Program> {
+    let spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
+    Some(spec.program)
+}
+
+/// The argument vector of the job of this input, as it is started.
 pub(crate) fn argv(input: &Bytes) -> Vec<ByteBuf> {
-    let spec: Result<CommandSpec, _> = Encoding::Bincode.decode(input);
-    match spec.map(|spec| spec.program) {
-        Ok(Program::Argv(argv)) => argv,
-        _ => Vec::new(),
+    match program(input) {
+        Some(Program::Argv(argv)) => argv,
+        Some(Program::Shell { text, args }) => {
+            let shell = ["/bin/sh", "-c"].map(ByteBuf::from).into_iter();
+            shell
+                .chain([text, ByteBuf::from("sh")])
+                .chain(args)
+                .collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The command of the job of this input, for a message: the words in quotes; of
+/// a shell text also the line that it is run for. A task's input is none.
+pub(crate) fn shown(input: &Bytes) -> Option<String> {
+    match program(input)? {
+        Program::Shell { text: said, args } => {
+            let line = args.first();
+            let line = line.map(|line| format!(" for {}", text::quoted(line)));
+            Some(format!(
+                "{}{}",
+                text::quoted(said),
+                line.unwrap_or_default()
+            ))
+        }
+        Program::Argv(argv) => {
+            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
+            Some(text::quoted(words.join(&b' ')))
+        }
     }
 }
 
@@ -219,6 +275,19 @@ mod tests {
             argv,
             [ByteBuf::from("wc"), ByteBuf::from(b"a\xff".to_vec())]
         );
+    }
+
+    #[test]
+    fn a_line_fills_the_parameters_of_a_shell_text() {
+        let work = Work::Shell(ShellText::parse(b"wc {.} | x").unwrap());
+        let (ticket, job) = prepare(&work, Delimiter::Newline, 9, 2, &line(3, b"a.b"))
+            .unwrap()
+            .unwrap();
+        assert_eq!(job.task, "command");
+        let started = ["/bin/sh", "-c", "wc \"${2}\" | x", "sh", "a.b", "a"];
+        assert_eq!(argv(&ticket.input), started.map(ByteBuf::from));
+        let command = shown(&ticket.input).unwrap();
+        assert_eq!(command, "`wc \"${2}\" | x` for `a.b`");
     }
 
     #[test]

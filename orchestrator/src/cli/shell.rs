@@ -1,0 +1,58 @@
+//! Shell text on the command line.
+
+use super::args::InputArg;
+use super::errors::Message;
+use crate::run::source::shell::{Fault, ShellText};
+use crate::run::source::work::Work;
+use crate::run::text::{excerpt, quoted};
+
+/// What `-c TEXT` asks for.
+///
+/// # Errors
+/// When it does not go together with other arguments, or when the line would
+/// not stay data in the text.
+pub(super) fn text(
+    text: &[u8],
+    task: Option<&str>,
+    input: InputArg,
+    words: &[Vec<u8>],
+) -> Result<Work, Message> {
+    if task.is_some() {
+        return Err(Message::new("-c and --task exclude each other")
+            .tip("to run the text for each line, leave out --task")
+            .tip("to give each line to a task, leave out -c"));
+    }
+    if let Some(first) = words.first() {
+        return Err(Message::new(format!(
+            "-c and a command exclude each other: {}",
+            quoted(first)
+        ))
+        .tip("the text is one word: put all of it in quotes behind -c")
+        .tip("arguments come from standard input, one per line"));
+    }
+    if input == InputArg::Jsonl {
+        return Err(
+            Message::new("--input jsonl is for tasks: shell text takes plain lines")
+                .tip("to give the arguments to a task, name it with --task instead of -c"),
+        );
+    }
+    let parsed = ShellText::parse(text);
+    parsed
+        .map(Work::Shell)
+        .map_err(|fault| refused(text, &fault))
+}
+
+/// What is wrong with a text, with a caret under the place.
+fn refused(text: &[u8], fault: &Fault) -> Message {
+    let message = Message::new(fault.what());
+    let message = match fault.column() {
+        Some(column) => {
+            let (shown, caret) = excerpt(text, column);
+            message
+                .fact(format!("| {shown}"))
+                .fact(format!("| {}^", " ".repeat(caret)))
+        }
+        None => message,
+    };
+    message.tip(fault.tip())
+}

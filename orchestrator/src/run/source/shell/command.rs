@@ -1,0 +1,443 @@
+//! Commands that read their arguments as program text, or as something that a
+//! shell evaluates: looked at word by word, a place in the wrong word is a
+//! fault.
+//!
+//! Only what a shell does by itself is known here, and the shells that a
+//! command starts. What other programs (`awk`, `sed`, `perl`) make of their
+//! arguments is between them and whoever writes the text.
+
+use super::fault::{self, Why};
+
+/// A fault whose text has not been cut out yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) at: usize,
+    pub(super) length: usize,
+    pub(super) why: &'static Why,
+}
+
+/// A word of a command, as the shell sees it before it expands anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Where it begins.
+    pub(super) at: usize,
+    /// Its characters without quotes; variables as they are written.
+    pub(super) value: Vec<u8>,
+    /// Where the first place in it is, and how long that is.
+    pub(super) place: Option<(usize, usize)>,
+    /// How many of its characters come before the first place or variable in
+    /// it, if there is one.
+    pub(super) known: Option<usize>,
+    /// Whether something in it is quoted.
+    pub(super) is_quoted: bool,
+}
+
+/// Shells, whose option `-c` takes program text.
+const SHELLS: [&[u8]; 22] = [
+    b"sh", b"bash", b"dash", b"ash", b"ksh", b"ksh88", b"ksh93", b"mksh", b"lksh", b"oksh",
+    b"loksh", b"pdksh", b"posh", b"zsh", b"yash", b"rbash", b"rksh", b"fish", b"csh", b"tcsh",
+    b"hush", b"nu",
+];
+
+/// Ways to write the shell that reads the text.
+const THIS_SHELL: [&[u8]; 6] = [b"$SHELL", b"${SHELL}", b"$BASH", b"${BASH}", b"$0", b"${0}"];
+
+/// Programs that give the argument of `-c` to a shell.
+const STARTERS: [&[u8]; 5] = [b"su", b"runuser", b"script", b"flock", b"sg"];
+
+/// Programs that give their arguments to a shell on another machine.
+const REMOTE: [&[u8]; 3] = [b"ssh", b"rsh", b"slogin"];
+
+/// Commands to which the name of a shell is a word like others, or that give
+/// it more arguments.
+const NAMING_PROGRAMS: [&[u8]; 6] = [b"which", b"type", b"whereis", b"echo", b"printf", b"xargs"];
+
+/// Words behind which another command begins.
+const RESERVED: [&[u8]; 10] = [
+    b"if", b"then", b"elif", b"else", b"while", b"until", b"do", b"!", b"{", b"}",
+];
+
+/// Commands whose arguments are a command.
+const PREFIXES: [&[u8]; 10] = [
+    b"command", b"builtin", b"exec", b"env", b"sudo", b"doas", b"nohup", b"nice", b"setsid",
+    b"time",
+];
+
+/// Commands that read their arguments as program text.
+const EVALUATING: [&[u8]; 11] = [
+    b"eval",
+    b"trap",
+    b"alias",
+    b"let",
+    b"compgen",
+    b"complete",
+    b"bind",
+    b"fc",
+    b"enable",
+    b"watch",
+    b"parallel",
+];
+
+/// Built-in commands that take names of variables, and evaluate what looks like
+/// an element of an array.
+const NAMING: [&[u8]; 6] = [
+    b"read",
+    b"unset",
+    b"getopts",
+    b"mapfile",
+    b"readarray",
+    b"wait",
+];
+
+/// Variables whose new value some shells evaluate.
+const SPECIAL: [&[u8]; 8] = [
+    b"RANDOM",
+    b"SRANDOM",
+    b"OPTIND",
+    b"HISTCMD",
+    b"SECONDS",
+    b"LINENO",
+    b"PS4",
+    b"PROMPT_COMMAND",
+];
+
+impl Word {
+    pub(super) fn new(at: usize) -> Word {
+        Word {
+            at,
+            ..Word::default()
+        }
+    }
+
+    /// Something follows that is not known before the shell runs.
+    pub(super) fn expand(&mut self) {
+        self.known.get_or_insert(self.value.len());
+    }
+
+    /// Whether it begins with a place or a variable, so that it may turn out to
+    /// be anything.
+    fn is_open(&self) -> bool {
+        self.known == Some(0)
+    }
+
+    /// Whether it begins with a place, or with a dash and a place, so that the
+    /// line may make any option of it.
+    fn may_be_option(&self) -> bool {
+        self.place.is_some() && (self.is_open() || self.value.starts_with(b"-"))
+    }
+
+    /// Whether it is this word, without any quotes: so it may be a word of the
+    /// shell's grammar.
+    pub(super) fn is_bare(&self, word: &[u8]) -> bool {
+        !self.is_quoted && self.place.is_none() && self.value == word
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        let is_plain = !self.is_quoted && self.known.is_none();
+        is_plain && self.value.iter().all(u8::is_ascii_digit)
+    }
+
+    pub(super) fn is_assignment(&self) -> bool {
+        self.assigned().is_some()
+    }
+
+    /// The variable that it gives a value to.
+    fn assigned(&self) -> Option<&[u8]> {
+        let end = memchr::memchr(b'=', &self.value)?;
+        let name = self.value[..end]
+            .strip_suffix(b"+")
+            .unwrap_or(&self.value[..end]);
+        let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+        let starts = name.first().is_some_and(|b| !b.is_ascii_digit());
+        let is_known = self.known.is_none_or(|known| end < known);
+        (starts && is_known && name.iter().all(is_name)).then_some(name)
+    }
+
+    /// Whether it begins as an element of an array does.
+    fn is_element(&self) -> bool {
+        let is_name = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'_';
+        let name = self.value.iter().take_while(is_name).count();
+        let is_known = self.known.is_none_or(|known| name < known);
+        name > 0 && is_known && self.value.get(name) == Some(&b'[')
+    }
+
+    fn is_one_of(&self, names: &[&[u8]]) -> bool {
+        self.place.is_none() && names.contains(&&self.value[..])
+    }
+
+    fn is_shell(&self) -> bool {
+        let name = memchr::memrchr(b'/', &self.value).map_or(0, |slash| slash + 1);
+        let is_known = SHELLS.contains(&&self.value[name..]);
+        (is_known && self.place.is_none()) || self.is_one_of(&THIS_SHELL)
+    }
+
+    /// The place in it as a fault.
+    fn refused(&self, why: &'static Why) -> Option<Mark> {
+        let (at, length) = self.place?;
+        Some(Mark { at, length, why })
+    }
+
+    /// The word as a fault, or else the place that it begins with.
+    fn marked(&self, why: &'static Why) -> Mark {
+        let place = self.place.filter(|_| self.is_open());
+        let (at, length) = place.unwrap_or((self.at, self.value.len()));
+        Mark { at, length, why }
+    }
+
+    /// Program text for a shell: no place may be in it, and nothing that may
+    /// come from one.
+    fn as_program(&self, why: &'static Why) -> Option<Mark> {
+        let handed_on = || self.known.map(|_| self.marked(&fault::HANDED_ON));
+        self.refused(why).or_else(handed_on)
+    }
+}
+
+/// Looks at one command without its redirections; `has_input` says whether one
+/// of them was `<`.
+pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
+    let mut marks: Vec<Mark> = words.iter().filter_map(assignment).collect();
+    let start = name_at(words);
+    let Some((name, arguments)) = words[start..].split_first() else {
+        return marks;
+    };
+    if name.place.is_some() && !name.value.contains(&b'/') {
+        // The name of a built-in command, and what it evaluates.
+        let mut both = arguments
+            .iter()
+            .filter_map(|word| word.refused(&fault::COMMAND_NAME));
+        marks.extend(both.next().and(name.refused(&fault::COMMAND_NAME)));
+    }
+    marks.extend(by_name(name, arguments));
+    for (i, word) in words.iter().enumerate() {
+        let following = &words[i + 1..];
+        if word.is_shell() || (i == start && word.place.is_some()) {
+            marks.extend(another_shell(following));
+        } else if word.is_one_of(&STARTERS) {
+            let texts = behind_c(following);
+            marks.extend(texts.filter_map(|w| w.as_program(&fault::SHELL_TEXT)));
+        } else if i == start && word.is_open() {
+            // `$CC -c {}` is as good as `$SHELL -c 'ls {}'`, but for the blank.
+            let texts = behind_c(following).filter(|w| w.value.contains(&b' '));
+            marks.extend(texts.filter_map(|w| w.as_program(&fault::SHELL_TEXT)));
+        } else if word.is_one_of(&REMOTE) {
+            marks.extend(remote(following));
+        }
+        let runs = !has_input && !name.is_one_of(&NAMING_PROGRAMS);
+        if word.is_shell() && runs && reads_input(following) {
+            marks.push(word.marked(&fault::SHELL_INPUT));
+        }
+    }
+    marks
+}
+
+/// Where the command's name is, behind assignments and the like.
+fn name_at(words: &[Word]) -> usize {
+    let mut has_prefix = false;
+    let comes_before = |word: &&Word| {
+        let is_prefix = word.is_one_of(&PREFIXES);
+        let is_option = has_prefix && word.value.starts_with(b"-");
+        has_prefix |= is_prefix;
+        let is_reserved = RESERVED.iter().any(|reserved| word.is_bare(reserved));
+        is_prefix || is_option || is_reserved || word.is_assignment()
+    };
+    words.iter().take_while(comes_before).count()
+}
+
+/// A variable whose value some shells evaluate, or an element of an array,
+/// whose index they do.
+fn assignment(word: &Word) -> Option<Mark> {
+    let is_special = |name: &[u8]| SPECIAL.contains(&name);
+    if word.assigned().is_some_and(is_special) {
+        return word.refused(&fault::SPECIAL_VARIABLE);
+    }
+    let is_element = word.is_element();
+    is_element
+        .then(|| word.refused(&fault::VARIABLE_NAME))
+        .flatten()
+}
+
+/// What the shell does by itself.
+fn by_name(name: &Word, arguments: &[Word]) -> Vec<Mark> {
+    let all = |why| arguments.iter().filter_map(|w| w.refused(why)).collect();
+    if name.place.is_some() {
+        return Vec::new();
+    }
+    match &name.value[..] {
+        b"let" | b"compgen" | b"complete" | b"bind" | b"fc" | b"enable" => all(&fault::EVALUATED),
+        value if EVALUATING.contains(&value) => {
+            let program = |w: &Word| w.as_program(&fault::EVALUATED);
+            arguments.iter().filter_map(program).collect()
+        }
+        value if NAMING.contains(&value) => all(&fault::VARIABLE_NAME),
+        b"export" | b"readonly" => {
+            let names = arguments.iter().filter(|word| !word.is_assignment());
+            names
+                .filter_map(|w| w.refused(&fault::VARIABLE_NAME))
+                .collect()
+        }
+        b"declare" | b"typeset" | b"local" | b"integer" | b"nameref" => {
+            vec![name.marked(&fault::DECLARE)]
+        }
+        b"function" => vec![name.marked(&fault::FUNCTION)],
+        b"shift" => vec![name.marked(&fault::PARAMETERS)],
+        b"set" if sets_parameters(arguments) => vec![name.marked(&fault::PARAMETERS)],
+        b"for" if arguments.first().is_some_and(|w| w.is_one_of(&SPECIAL)) => {
+            all(&fault::SPECIAL_VARIABLE)
+        }
+        b"at" | b"batch" => vec![name.marked(&fault::SHELL_INPUT)],
+        b"printf" => format(arguments),
+        b"test" | b"[" => test(arguments),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `set` is given anything but options.
+fn sets_parameters(arguments: &[Word]) -> bool {
+    let mut is_value = false;
+    !arguments.iter().all(|word| {
+        let is_option = !word.is_open() && word.value.len() > 1 && b"-+".contains(&word.value[0]);
+        let fits = is_value || (is_option && word.value != b"--");
+        is_value = !is_value && is_option && word.value.ends_with(b"o");
+        fits
+    })
+}
+
+/// The first argument of `printf`, where bash has an option that takes the name
+/// of a variable.
+fn format(arguments: &[Word]) -> Vec<Mark> {
+    let Some(first) = arguments.first() else {
+        return Vec::new();
+    };
+    let names_variable = first.value.starts_with(b"-v");
+    let suspects = match (first.may_be_option(), names_variable) {
+        (true, _) => &arguments[..1],
+        (false, true) => &arguments[..arguments.len().min(2)],
+        (false, false) => &[],
+    };
+    suspects
+        .iter()
+        .filter_map(|w| w.refused(&fault::FORMAT))
+        .collect()
+}
+
+/// The operands of a test: `-v NAME` evaluates the name in bash.
+fn test(arguments: &[Word]) -> Vec<Mark> {
+    let pairs = arguments.windows(2).filter(|pair| {
+        let names_variable = pair[0].is_one_of(&[b"-v", b"-R"]);
+        names_variable || pair[0].may_be_option()
+    });
+    pairs
+        .filter_map(|pair| pair[1].refused(&fault::TEST))
+        .collect()
+}
+
+/// The arguments of another shell: its options, then the program text if there
+/// is `-c`, or a script.
+fn another_shell(arguments: &[Word]) -> Vec<Mark> {
+    let mut takes_text = false;
+    let mut ended = false;
+    let mut skip = 0;
+    let mut marks = Vec::new();
+    for (i, word) in arguments.iter().enumerate() {
+        if skip > 0 {
+            skip -= 1;
+            continue;
+        }
+        let is_option =
+            !ended && !word.is_open() && matches!(word.value.first(), Some(b'-' | b'+'));
+        if !is_option {
+            let follows = arguments[i + 1..].iter().any(|word| word.place.is_some());
+            if takes_text {
+                marks.extend(word.as_program(&fault::SHELL_TEXT));
+            } else if !ended && word.is_open() && follows {
+                marks.push(word.marked(&fault::OPTION));
+            }
+            break;
+        }
+        marks.extend(word.refused(&fault::SHELL_TEXT));
+        match &word.value[..] {
+            b"--" | b"-" => ended = true,
+            b"--rcfile" | b"--init-file" => skip = 1,
+            b"--command" => takes_text = true,
+            long if long.starts_with(b"--") => {}
+            short => {
+                takes_text |= short.contains(&b'c');
+                skip = short.iter().filter(|b| b"oO".contains(b)).count();
+            }
+        }
+    }
+    marks
+}
+
+/// The arguments of `-c`, wherever that stands.
+fn behind_c(arguments: &[Word]) -> impl Iterator<Item = &Word> {
+    let takes_text = |word: &Word| {
+        let is_short = word.value.starts_with(b"-") && !word.value.starts_with(b"--");
+        let is_long = word.is_one_of(&[b"--command", b"--session-command"]);
+        is_long || (is_short && word.value.ends_with(b"c"))
+    };
+    let behind = arguments
+        .windows(2)
+        .filter(move |pair| takes_text(&pair[0]));
+    let within = arguments.iter().filter(|word| {
+        let is_long = word.value.starts_with(b"--command=");
+        is_long || (word.may_be_option() && !word.is_open())
+    });
+    behind.map(|pair| &pair[1]).chain(within)
+}
+
+/// The arguments of `ssh`: everything behind the name of the machine is read by
+/// a shell there.
+fn remote(arguments: &[Word]) -> Vec<Mark> {
+    const WITH_VALUE: &[u8] = b"BbcDEeFIiJLlmOoPpQRSWw";
+    let mut rest = arguments;
+    while let Some((word, others)) = rest.split_first() {
+        rest = others;
+        match &word.value[..] {
+            _ if word.is_open() || word.may_be_option() => {
+                // As an option it could name a command for this machine.
+                let option = word.place.map(|_| word.marked(&fault::OPTION));
+                let command = others.iter().filter_map(|w| w.as_program(&fault::REMOTE));
+                return option.into_iter().chain(command).collect();
+            }
+            b"--" => {
+                rest = rest.get(1..).unwrap_or_default();
+                break;
+            }
+            [b'-', letter] if WITH_VALUE.contains(letter) => {
+                rest = rest.get(1..).unwrap_or_default();
+            }
+            [b'-', ..] => {}
+            _ => break,
+        }
+    }
+    rest.iter()
+        .filter_map(|w| w.as_program(&fault::REMOTE))
+        .collect()
+}
+
+/// Whether a shell with these arguments reads its program from its input.
+fn reads_input(arguments: &[Word]) -> bool {
+    let mut is_value = false;
+    for word in arguments {
+        match &word.value[..] {
+            _ if is_value => is_value = false,
+            // The same input, by another name.
+            b"/dev/stdin" | b"/dev/fd/0" | b"/proc/self/fd/0" => return true,
+            _ if word.is_open() => return false,
+            b"-" | b"--" => {}
+            [b'-', b'-', ..] => return false,
+            [b'-' | b'+', letters @ ..] => {
+                if letters.contains(&b'c') {
+                    return false;
+                }
+                if letters.contains(&b's') {
+                    return true;
+                }
+                is_value = letters.iter().any(|b| b"oO".contains(b));
+            }
+            _ => return false,
+        }
+    }
+    true
+}

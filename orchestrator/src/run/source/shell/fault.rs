@@ -1,0 +1,201 @@
+//! Why a text is refused, and what to write instead.
+
+use crate::run::text;
+
+/// What is wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Where, in bytes from the beginning.
+    pub(super) at: usize,
+    /// What stands there, or the command that it is about.
+    pub(super) shown: Vec<u8>,
+    /// What is wrong with it.
+    pub(super) why: &'static Why,
+}
+
+/// What can be wrong. Every kind has one sentence and one way out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Why {
+    /// Whether it matters at all.
+    pub(super) weight: Weight,
+    /// What comes behind "… at column 7".
+    what: &'static str,
+    tip: &'static str,
+}
+
+/// When something is a reason to refuse a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Always.
+    Always,
+    /// When there is a place in the text: what becomes of it is in doubt. In a
+    /// text without one, it is between its author and the shell.
+    Doubt,
+}
+
+impl Fault {
+    /// There is no place for the line.
+    pub(super) fn no_place() -> Fault {
+        Fault {
+            at: 0,
+            shown: Vec::new(),
+            why: &NO_PLACE,
+        }
+    }
+
+    /// What is wrong, on one line.
+    pub(crate) fn what(&self) -> String {
+        if *self.why == NO_PLACE {
+            return self.why.what.into();
+        }
+        let shown = text::quoted(&self.shown);
+        let column = self.at + 1;
+        format!("{shown} at column {column} {}", self.why.what)
+    }
+
+    /// The column, from 1, unless it is about all of the text.
+    pub(crate) fn column(&self) -> Option<usize> {
+        (*self.why != NO_PLACE).then_some(self.at + 1)
+    }
+
+    /// What to write instead.
+    pub(crate) fn tip(&self) -> &'static str {
+        self.why.tip
+    }
+}
+
+const fn always(what: &'static str, tip: &'static str) -> Why {
+    Why {
+        weight: Weight::Always,
+        what,
+        tip,
+    }
+}
+
+const fn doubt(what: &'static str, tip: &'static str) -> Why {
+    Why {
+        weight: Weight::Doubt,
+        what,
+        tip,
+    }
+}
+
+const USE_VARIABLE: &str = "give the line a name first: x={}; … \"$x\" …";
+const HAND_OVER: &str = "hand the line over as a parameter: sh -c '… \"$1\" …' sh {}";
+const SAY_PARAMETER: &str =
+    "write \"$1\" instead of {}: text without places is left as it is, and $1 is the line";
+
+pub(super) static NO_PLACE: Why = always(
+    "there is no place for the line in the shell text",
+    "write {} where it belongs",
+);
+pub(super) static UNCLOSED: Why = always(
+    "is not closed",
+    "put a backslash before it if it is meant as a character",
+);
+pub(super) static SLOT: Why = always(
+    "is the number of the worker, which is not offered yet",
+    "`{#}` is the number of the job",
+);
+
+// Places where the line would not stay data.
+
+pub(super) static ARITHMETIC: Why = always(
+    "stands in arithmetic, and a shell evaluates what stands there",
+    "let a program calculate: expr {} + 1",
+);
+pub(super) static PARAMETER: Why = always(
+    "stands within ${…}",
+    "give the line a name first: x={}; … ${x%.*} …",
+);
+pub(super) static BACKTICKS: Why = always(
+    "stands in backticks, where quotes have other meanings",
+    "write $(…) instead of `…`",
+);
+pub(super) static DOLLAR_QUOTES: Why = always(
+    "stands in quotes behind a dollar sign, which not every shell knows",
+    "close the quotes before it: $'…'{}",
+);
+pub(super) static HERE_DOCUMENT: Why = always(
+    "stands in a here-document",
+    "pipe it instead: printf '%s\\n' {} | …",
+);
+pub(super) static SHELL_TEXT: Why = always(
+    "stands in the text of another shell, which would read the line as program text",
+    HAND_OVER,
+);
+pub(super) static EVALUATED: Why = always(
+    "would be read as program text by the command that it is given to",
+    "give the line a name, and let the text say the name: x={}; trap 'rm \"$x\"' EXIT",
+);
+pub(super) static VARIABLE_NAME: Why = always(
+    "would be the name of a variable, which some shells evaluate",
+    "write the name yourself: x={}",
+);
+pub(super) static SPECIAL_VARIABLE: Why = always(
+    "would be the value of a variable that some shells evaluate",
+    "use a variable with another name",
+);
+pub(super) static FORMAT: Why = always(
+    "stands where printf looks for options, which some shells evaluate",
+    "give the format yourself: printf '%s\\n' {}",
+);
+pub(super) static TEST: Why = always(
+    "would be the name of a variable for a test, which some shells evaluate",
+    "compare strings, one with another: [ {} = … ]",
+);
+pub(super) static COMMAND_NAME: Why = always(
+    "names the command, and the line is in its arguments too: together they could be program text",
+    "write the command yourself, or a slash before it: ./{}",
+);
+pub(super) static REMOTE: Why = always(
+    "is part of a command that a shell on another machine reads",
+    "send it as input: printf '%s\\n' {} | ssh HOST 'IFS= read -r x; … \"$x\" …'",
+);
+
+// Text that is read differently by different shells, or that may hand the line
+// on to where it is no data.
+
+pub(super) static CASE: Why = doubt(
+    "stands within $(…), where its parentheses cannot be told from the end",
+    SAY_PARAMETER,
+);
+pub(super) static DOUBLE_BRACKET: Why = doubt(
+    "is not known to every shell, and evaluates what stands in it",
+    "write [ … ] instead",
+);
+pub(super) static DOUBLE_PARENTHESIS: Why = doubt(
+    "is arithmetic for some shells, which evaluate what stands in it",
+    "write $((…)), or ( ( with a blank for two shells within each other",
+);
+pub(super) static PARENTHESIS: Why = doubt(
+    "begins a function, whose $1 is not the line, or something that not every shell knows",
+    SAY_PARAMETER,
+);
+pub(super) static FUNCTION: Why =
+    doubt("begins a function, whose $1 is not the line", SAY_PARAMETER);
+pub(super) static HERE_STRING: Why = doubt(
+    "is not known to every shell",
+    "pipe it instead: printf '%s\\n' {} | …",
+);
+pub(super) static UNCLEAR: Why = doubt("can be read in more than one way", SAY_PARAMETER);
+pub(super) static PARAMETERS: Why = doubt(
+    "changes the positional parameters, of which {} is one",
+    USE_VARIABLE,
+);
+pub(super) static DECLARE: Why = doubt(
+    "is not known to every shell, and may make variables that evaluate what they are given",
+    "a plain assignment is enough: x={}",
+);
+pub(super) static OPTION: Why = doubt(
+    "stands where options are looked for, and could be one that makes program text of the line",
+    "put -- before it",
+);
+pub(super) static HANDED_ON: Why = doubt(
+    "is read as program text, and what it holds may come from the line",
+    HAND_OVER,
+);
+pub(super) static SHELL_INPUT: Why = doubt(
+    "reads its program from what is piped into it, which may be the line",
+    "name a file instead: sh FILE",
+);
