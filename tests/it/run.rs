@@ -740,9 +740,8 @@ fn mistakes_get_answers_that_say_what_to_do() {
         "{said}"
     );
 
-    let (code, said) = mistake(&[], "1\n");
+    let (code, said) = mistake(&["--worker", WORKER], "1\n");
     assert_eq!(code, 2);
-    assert!(said.contains("orchestrator run -- "), "{said}");
     assert!(said.contains("--task"), "{said}");
 }
 

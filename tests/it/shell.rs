@@ -1,4 +1,5 @@
-//! `orchestrator run -c TEXT` with the real shells of this machine.
+//! `orchestrator run -c TEXT` and commands from standard input, with the real
+//! shells of this machine.
 
 use orchestrator_tests::{Done, TestEnv};
 use proptest::prelude::*;
@@ -6,6 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
 const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
+const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
 
 fn run(env: &TestEnv, args: &[&str], stdin: impl Into<Vec<u8>>) -> Done {
     let mut command = env.command(ORCHESTRATOR);
@@ -369,6 +371,15 @@ fn jsonl_shows_a_shell_job_as_it_was_started() {
         json!(["/bin/sh", "-c", "echo \"${2}\" | tr a b", "sh", "x/a", "a"])
     );
     assert_eq!(jobs[0]["stdout"], "b\n");
+    let jobs = objects(&env, &[], "echo 'a b'; exit 3\n");
+    assert_eq!(
+        jobs[0]["argv"],
+        json!(["/bin/sh", "-c", "echo 'a b'; exit 3", "sh"])
+    );
+    assert_eq!(
+        (&jobs[0]["stdout"], &jobs[0]["exit"]),
+        (&json!("a b\n"), &json!(3))
+    );
 }
 
 #[test]
@@ -379,23 +390,92 @@ fn a_shell_job_that_ends_silently_is_told_with_text_and_line() {
         done.stderr,
         "error: line 1: command was ended by SIGKILL: `kill -9 $$ \"${1}\"` for `a\\u{1b}`\n"
     );
+    let done = run(&env, &["-q"], "\nkill -9 $$\n");
+    assert_eq!(
+        done.stderr,
+        "error: line 2: command was ended by SIGKILL: `kill -9 $$`\n"
+    );
+}
+
+#[test]
+fn lines_are_commands_when_nothing_else_is_named() {
+    let env = TestEnv::new();
+    let done = run(
+        &env,
+        &["-k"],
+        "echo a | tr a b\n\n  \t\nx=1; echo \"$x $#\"\n  echo '{}' {.} # c\nexit 3\necho last",
+    );
+    assert_eq!(done.stdout(), "b\n1 0\n{} {.}\nlast\n");
+    assert_eq!(done.code(), 1);
+    assert!(
+        done.stderr
+            .starts_with("orchestrator: 4 of 5 jobs succeeded, 1 failed"),
+        "{}",
+        done.stderr
+    );
+    let done = run(&env, &["-k", "-q", "-0"], "echo a\necho b\0\n\0echo c");
+    assert_eq!((done.stdout(), done.code()), ("a\nb\nc\n", 0));
+}
+
+#[test]
+fn f071_what_editors_leave_in_commands_is_rejected_with_a_hint() {
+    let env = TestEnv::new();
+    let done = run(&env, &["-k", "-q"], "echo a\r\necho b\n\r\n");
+    assert_eq!((done.stdout(), done.code()), ("b\n", 1));
+    assert_eq!(
+        done.stderr,
+        "error: line 1 of standard input ends with a carriage return: `echo a\\r`\n  \
+         tip: it would be part of the command (Windows line ends?): \
+         tr -d '\\r' < FILE | orchestrator run\n\
+         error: line 3 of standard input ends with a carriage return: `\\r`\n"
+    );
+    let done = run(&env, &["-k", "-q"], "\u{feff}echo a\necho \u{feff}b\n");
+    assert_eq!((done.stdout(), done.code()), ("\u{feff}b\n", 1));
+    assert_eq!(
+        done.stderr,
+        "error: line 1 of standard input begins with a byte-order mark: `\u{feff}echo a`\n  \
+         tip: it would be part of the command: tail -c +4 FILE | orchestrator run\n"
+    );
+    // Lines that are data are only warned about.
+    let done = run(&env, &["-q", "-c", "printf %s {} | od -An -c"], "a\r\n");
+    assert_eq!(done.stdout().trim(), "a  \\r");
+    assert!(
+        done.stderr
+            .starts_with("warning: line 1 ends with a carriage return")
+    );
 }
 
 #[test]
 fn f054_a_line_with_a_zero_byte_is_rejected() {
     let env = TestEnv::new();
-    let done = run(
-        &env,
-        &["-k", "-q", "-c", "echo {}"],
-        "echo a\necho \0 b\necho c\n",
-    );
-    assert_eq!((done.stdout().lines().count(), done.code()), (2, 1));
+    for args in [&["-k", "-q"][..], &["-k", "-q", "-c", "echo {}"]] {
+        let done = run(&env, args, "echo a\necho \0 b\necho c\n");
+        assert_eq!(
+            (done.stdout().lines().count(), done.code()),
+            (2, 1),
+            "{args:?}"
+        );
+        assert!(
+            done.stderr
+                .starts_with("error: line 2 of standard input holds a zero byte: `echo \\u{0} b`"),
+            "{}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn a_forgotten_task_does_not_make_commands_of_its_arguments() {
+    let env = TestEnv::new();
+    let done = run(&env, &["--worker", WORKER], "touch canary\n");
+    assert_eq!(done.code(), 2);
     assert!(
         done.stderr
-            .starts_with("error: line 2 of standard input holds a zero byte: `echo \\u{0} b`"),
+            .starts_with("error: nothing to do with the lines: a worker is named, but no task\n"),
         "{}",
         done.stderr
     );
+    assert!(!env.path().join("canary").exists());
 }
 
 #[test]

@@ -25,6 +25,8 @@ Examples:
       find . -name '*.log' -print0 | orchestrator run -0 -j8 -- gzip -9 {}
   A pipe for each file; the shell reads TEXT, and never a file's name as a program
       ls *.log | orchestrator run -k -c 'grep ERROR {} | sort > {.}.errors'
+  Run lines that are commands themselves
+      orchestrator run < commands.txt
   Call a task of a worker of your own with each line as its JSON argument
       orchestrator run --worker ./my-worker --task fib < args.jsonl > results.jsonl
 
@@ -59,6 +61,7 @@ pub(crate) enum Command {
     after_help = RUN_EXAMPLES,
     override_usage = "orchestrator run [OPTIONS] -- COMMAND [ARGUMENT]...\n       \
                       orchestrator run [OPTIONS] -c TEXT\n       \
+                      orchestrator run [OPTIONS] < COMMANDS\n       \
                       orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
 )]
 pub(crate) struct RunArgs {

@@ -22,6 +22,7 @@ use crate::run::batch::{self, Failure, Outcome};
 use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
 use crate::run::sink::writer::WriteError;
+use crate::run::source::work::Work;
 
 /// The program `orchestrator`: reads the command line, and does what it says.
 ///
@@ -69,7 +70,13 @@ fn run(args: RunArgs) -> Exit {
         }
     }
     if io::stdin().is_terminal() {
-        say("reading jobs from the terminal: one per line, Ctrl-D to end\n");
+        let jobs = match plan.batch.work {
+            Work::Commands => "commands",
+            _ => "jobs",
+        };
+        say(&format!(
+            "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
+        ));
     }
     let reins = Reins::new(plan.batch.keep_order);
     let ended = match runtime() {

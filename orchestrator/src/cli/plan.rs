@@ -58,6 +58,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     }
     let work = match shell_command {
         Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words)?,
+        None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
         None => work(task, input, &words, lookup)?,
     };
     if null && input == InputArg::Jsonl {
@@ -117,18 +118,11 @@ fn work(
                 "to give each line to a task, leave out the command; arguments for the worker \
                   program are given with --worker-arg",
             )),
-        (None, true) => Err(
-            Message::new("nothing to do with the lines of standard input")
-                .tip("to run a command for each line:  orchestrator run -- gzip -9 {}")
-                .tip(
-                    "to give each line to a task:     orchestrator run --worker PROGRAM --task NAME",
-                ),
-        ),
-        (None, false) if input == InputArg::Jsonl => Err(Message::new(
+        (None, _) if input == InputArg::Jsonl => Err(Message::new(
             "--input jsonl is for tasks: a command takes plain lines",
         )
         .tip("to give the arguments to a task, name it with --task instead of a command")),
-        (None, false) => command(words, lookup).map(Work::Command),
+        (None, _) => command(words, lookup).map(Work::Command),
     }
 }
 
@@ -269,7 +263,12 @@ mod tests {
                 "a command and --task exclude each other",
                 2,
             ),
-            (&[], "nothing to do with the lines of standard input", 2),
+            (
+                &["--worker", "/bin/sh"],
+                "nothing to do with the lines: a worker is named, but no task",
+                2,
+            ),
+            (&["--input", "jsonl"], "--input jsonl is for tasks", 1),
             (
                 &["-c", "true", "--task", "t"],
                 "-c and --task exclude each other",
@@ -290,6 +289,7 @@ mod tests {
                 "--format value is for tasks",
                 1,
             ),
+            (&["--format", "result"], "--format result is for tasks", 1),
             (
                 &["--input", "jsonl", "true"],
                 "--input jsonl is for tasks",

@@ -1,6 +1,6 @@
-//! Shell text on the command line.
+//! Shell text on the command line, and commands on standard input.
 
-use super::args::InputArg;
+use super::args::{InputArg, WorkerArgs};
 use super::errors::Message;
 use crate::run::source::shell::{Fault, ShellText};
 use crate::run::source::work::Work;
@@ -40,6 +40,27 @@ pub(super) fn text(
     parsed
         .map(Work::Shell)
         .map_err(|fault| refused(text, &fault))
+}
+
+/// What is asked for by no command at all: the lines are the commands.
+///
+/// # Errors
+/// When a task was forgotten: its arguments must not be run as commands.
+pub(super) fn commands(worker: &WorkerArgs, input: InputArg) -> Result<Work, Message> {
+    if input == InputArg::Jsonl {
+        return Err(
+            Message::new("--input jsonl is for tasks, and no task is named")
+                .tip("name it: --task NAME"),
+        );
+    }
+    if worker.worker.is_some() {
+        return Err(
+            Message::new("nothing to do with the lines: a worker is named, but no task")
+                .tip("to give each line to a task of the worker: --task NAME")
+                .tip("to run lines that are commands, leave out --worker"),
+        );
+    }
+    Ok(Work::Commands)
 }
 
 /// What is wrong with a text, with a caret under the place.

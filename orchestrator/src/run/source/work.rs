@@ -1,5 +1,5 @@
 //! What is done with a line: it fills a command's template or a shell text's
-//! parameters, or it is the argument of a task. The outcome is a job for the pool and the [`Ticket`]
+//! parameters, or it is a command itself, or the argument of a task. The outcome is a job for the pool and the [`Ticket`]
 //! that stays here, or the reason why the line is no job.
 
 use bytes::Bytes;
@@ -20,6 +20,8 @@ pub(crate) enum Work {
     Command(Template),
     /// Run a text with a shell.
     Shell(ShellText),
+    /// Run the line itself with a shell.
+    Commands,
     /// Call a task.
     Task {
         /// Its name.
@@ -34,7 +36,7 @@ impl Work {
     /// commands.
     pub(crate) fn task(&self) -> Option<&str> {
         match self {
-            Work::Command(_) | Work::Shell(_) => None,
+            Work::Command(_) | Work::Shell(_) | Work::Commands => None,
             Work::Task { name, .. } => Some(name),
         }
     }
@@ -70,6 +72,13 @@ const TIP_ARGUMENT: &str = "give one JSON value per line; to run a command for e
 const TIP_RECORD: &str = "a job looks like this: {\"id\": \"a\", \"args\": 40}";
 const TIP_TOO_LONG: &str = "raise the limit with --max-line, or pass a file name";
 const TIP_NUL: &str = "no argument can hold one; use -0 if the items are separated by zero bytes";
+
+const TIP_CR: &str =
+    "it would be part of the command (Windows line ends?): tr -d '\\r' < FILE | orchestrator run";
+const TIP_MARK: &str = "it would be part of the command: tail -c +4 FILE | orchestrator run";
+
+/// What some editors write at the beginning of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 const WARNING_CR: &str = "warning: line 1 ends with a carriage return (Windows line ends?), which \
      becomes part of the argument\n  tip: tr -d '\\r' < FILE | orchestrator run …\n";
@@ -119,6 +128,7 @@ pub(crate) fn prepare(
             };
             command(bytes, &place, program).map(Some)
         }
+        (Content::Whole(bytes), Work::Commands) => command_line(bytes, line.number, &place),
         (Content::Whole(bytes), Work::Task { name, shape }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
                 parsed.map(|parsed| {
@@ -154,6 +164,35 @@ fn command(line: &[u8], place: &str, program: impl FnOnce() -> Program) -> Resul
         place: Vec::new(),
         tip: None,
     })
+}
+
+/// A line that is a command. What an editor may have left in it would be taken
+/// for a part of a word.
+fn command_line(line: &[u8], number: u64, place: &str) -> Result<Option<Job>, Refusal> {
+    if line.iter().all(|byte| b" \t\n".contains(byte)) {
+        return Ok(None);
+    }
+    // One item may hold several lines.
+    let mut lines = line.split(|&byte| byte == b'\n');
+    let fault = if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+        Some(("begins with a byte-order mark", TIP_MARK))
+    } else if lines.any(|line| line.ends_with(b"\r")) {
+        Some(("ends with a carriage return", TIP_CR))
+    } else {
+        None
+    };
+    if let Some((what, tip)) = fault {
+        return Err(Refusal {
+            what: format!("{place} {what}: {}", text::quoted(line)),
+            place: Vec::new(),
+            tip: Some(tip),
+        });
+    }
+    let program = || Program::Shell {
+        text: ByteBuf::from(line),
+        args: Vec::new(),
+    };
+    command(line, place, program).map(Some)
 }
 
 fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
@@ -288,6 +327,44 @@ mod tests {
         assert_eq!(argv(&ticket.input), started.map(ByteBuf::from));
         let command = shown(&ticket.input).unwrap();
         assert_eq!(command, "`wc \"${2}\" | x` for `a.b`");
+    }
+
+    #[test]
+    fn a_line_that_is_a_command_is_all_of_the_text() {
+        let made = |number, bytes| {
+            prepare(
+                &Work::Commands,
+                Delimiter::Newline,
+                99,
+                1,
+                &line(number, bytes),
+            )
+        };
+        let (ticket, _) = made(1, b" ls {} # $1").unwrap().unwrap();
+        let started = ["/bin/sh", "-c", " ls {} # $1", "sh"];
+        assert_eq!(argv(&ticket.input), started.map(ByteBuf::from));
+        assert_eq!(shown(&ticket.input).unwrap(), "` ls {} # $1`");
+        for blank in [&b""[..], b"  ", b"\t"] {
+            assert!(made(1, blank).unwrap().is_none());
+        }
+        assert!(made(2, b"\xef\xbb\xbfls").unwrap().is_some());
+    }
+
+    #[test]
+    fn f071_what_would_be_part_of_a_command_is_refused() {
+        for (bytes, what) in [
+            (&b"ls\r"[..], "ends with a carriage return: `ls\\r`"),
+            (b"ls\r\nls", "ends with a carriage return: `ls\\r\\nls`"),
+            (
+                b"\xef\xbb\xbfls",
+                "begins with a byte-order mark: `\u{feff}ls`",
+            ),
+            (b"ls \0", "holds a zero byte: `ls \\u{0}`"),
+        ] {
+            let refusal = refused(&Work::Commands, &line(1, bytes));
+            assert_eq!(refusal.what, format!("line 1 of standard input {what}"));
+            assert!(refusal.tip.is_some());
+        }
     }
 
     #[test]

@@ -197,5 +197,5 @@ pub(super) static HANDED_ON: Why = doubt(
 );
 pub(super) static SHELL_INPUT: Why = doubt(
     "reads its program from what is piped into it, which may be the line",
-    "name a file instead: sh FILE",
+    "to run lines that are commands, leave out -c: orchestrator run < FILE",
 );
