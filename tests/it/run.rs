@@ -933,7 +933,7 @@ fn habits_from_other_tools_get_an_answer() {
         (
             &["echo {} | wc -c"][..],
             "`echo {} | wc -c` is one word, so it would be the name of a program",
-            "orchestrator run -- sh -c 'echo \"$1\" | wc -c' sh {}",
+            "orchestrator run -c 'echo {} | wc -c'",
         ),
         (
             &["echo {}"],

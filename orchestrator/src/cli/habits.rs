@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::errors::Message;
 use super::program::Lookup;
+use crate::run::source::shell::ShellText;
 use crate::run::text;
 
 /// Commands that a shell does itself: as programs they do not exist, and could
@@ -22,8 +23,8 @@ const BUILTINS: [&[u8]; 11] = [
 /// What only a shell understands.
 const SHELL_SIGNS: &[u8] = b"|&;<>$`\n";
 
-/// A pipeline for each line, with the line as data and not as program text.
-const PIPE_RECIPE: &str = "orchestrator run -- sh -c '… \"$1\" …' sh {}";
+/// What a shell does with each line, which stays data.
+const SHELL_RECIPE: &str = "orchestrator run -c '… {} …'";
 
 /// Whether the shell does this itself.
 pub(super) fn is_builtin(name: &[u8]) -> bool {
@@ -32,7 +33,10 @@ pub(super) fn is_builtin(name: &[u8]) -> bool {
 
 /// What to write instead of a command of the shell.
 pub(super) fn builtin_tip(name: &[u8]) -> String {
-    format!("{} belongs to the shell: {PIPE_RECIPE}", text::quoted(name))
+    format!(
+        "{} belongs to the shell: {SHELL_RECIPE}",
+        text::quoted(name)
+    )
 }
 
 /// Command words that mean something else than they seem to.
@@ -97,18 +101,23 @@ fn quoted_command(word: &[u8], others: &[Vec<u8>]) -> Message {
             "leave out the quotes: orchestrator run -- {command}{others}"
         ));
     }
-    // Quotes within quotes are left to the reader.
-    let plain = !word.iter().any(|byte| b"'\"\\\n$`".contains(byte));
-    let only_lines = !["{.}", "{/}", "{//}", "{/.}", "{#}"]
-        .iter()
-        .any(|place| command.contains(place));
-    let recipe = if plain && only_lines && others.is_empty() && command.contains("{}") {
-        let text = command.replace("{}", "\"$1\"");
-        format!("orchestrator run -- sh -c '{text}' sh {{}}")
+    // Words behind it have no place in the text.
+    let recipe = if others.is_empty() {
+        shell_recipe(word)
     } else {
-        PIPE_RECIPE.to_owned()
+        SHELL_RECIPE.to_owned()
     };
     message.tip(format!("pipes and the like are for a shell: {recipe}"))
+}
+
+/// How to give a text to a shell; as an example when this one would be refused,
+/// or could not be shown as it is.
+fn shell_recipe(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    if ShellText::parse(text).is_err() || text.iter().any(u8::is_ascii_control) {
+        return SHELL_RECIPE.to_owned();
+    }
+    format!("orchestrator run -c {}", shell_word(text))
 }
 
 /// Options of this program behind the first word of the command.
@@ -244,14 +253,15 @@ mod tests {
             checked(&["sh {} | wc -c"]).unwrap_err(),
             "error: `sh {} | wc -c` is one word, so it would be the name of a program\n  \
              tip: pipes and the like are for a shell: \
-             orchestrator run -- sh -c 'sh \"$1\" | wc -c' sh {}\n"
+             orchestrator run -c 'sh {} | wc -c'\n"
         );
         for (list, tip) in [
             (&["nosuch -9", "a b", "{}"][..], "-- nosuch -9 'a b' {}\n"),
-            (&["cd {} && make"], "-- sh -c 'cd \"$1\" && make' sh {}\n"),
-            (&["cat '{}' | wc"], "-- sh -c '… \"$1\" …' sh {}\n"),
-            (&["cat {.} | wc"], "-- sh -c '… \"$1\" …' sh {}\n"),
-            (&["cat | wc"], "-- sh -c '… \"$1\" …' sh {}\n"),
+            (&["cd {} && make"], " run -c 'cd {} && make'\n"),
+            (&["cat \"{.}\" | wc"], " run -c 'cat \"{.}\" | wc'\n"),
+            (&["cat | wc", "{}"], " run -c '… {} …'\n"),
+            (&["cat | wc"], " run -c '… {} …'\n"),
+            (&["cat {} |\nwc"], " run -c '… {} …'\n"),
         ] {
             let said = checked(list).unwrap_err();
             assert!(said.ends_with(tip), "{said}");
