@@ -941,6 +941,16 @@ fn habits_from_other_tools_get_an_answer() {
             "leave out the quotes: orchestrator run -- echo {}",
         ),
         (
+            &["--", "sh", "-c", "echo {} | wc"],
+            "`echo {} | wc` is for a shell, which would read the line as program text",
+            "with -c the line stays data: orchestrator run -c 'echo {} | wc'",
+        ),
+        (
+            &["--", "sh", "-c", "{}"],
+            "`{}` is for a shell, which would read the line as program text",
+            "to run lines that are commands: orchestrator run < FILE",
+        ),
+        (
             &["--", "alias", "{}"],
             "command `alias` not found",
             "`alias` belongs to the shell",

@@ -39,6 +39,19 @@ pub(super) fn builtin_tip(name: &[u8]) -> String {
     )
 }
 
+/// A place in a word that a shell reads as program text.
+pub(super) fn shell_text(word: &[u8]) -> Message {
+    Message::new(format!(
+        "{} is for a shell, which would read the line as program text",
+        text::quoted(word)
+    ))
+    .tip(match word {
+        b"{}" => "to run lines that are commands: orchestrator run < FILE".to_owned(),
+        _ => format!("with -c the line stays data: {}", shell_recipe(word)),
+    })
+    .tip("or hand it over as a parameter: sh -c '… \"$1\" …' sh {}")
+}
+
 /// Command words that mean something else than they seem to.
 ///
 /// # Errors

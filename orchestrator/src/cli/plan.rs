@@ -128,9 +128,10 @@ fn work(
 
 fn command(words: &[Vec<u8>], lookup: &Lookup) -> Result<Template, Message> {
     habits::check_words(words, lookup)?;
-    let template = Template::parse(words).map_err(|TemplateError::Slot| {
-        Message::new("`{%}`, the number of the worker, is not offered yet")
-            .tip("`{#}` is the number of the job")
+    let template = Template::parse(words).map_err(|error| match error {
+        TemplateError::Slot => Message::new("`{%}`, the number of the worker, is not offered yet")
+            .tip("`{#}` is the number of the job"),
+        TemplateError::ShellText(number) => habits::shell_text(&words[number]),
     })?;
     // With a place in it, every line names another program.
     let Some(program) = template.program() else {

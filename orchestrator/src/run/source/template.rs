@@ -1,10 +1,12 @@
 //! The words of a command with places for the line: `sha256sum {}`.
 //!
 //! The words become an argument vector, never text for a shell, so no byte of
-//! a line is ever read as program text. Replacement is a single pass over each
+//! a line is ever read as program text; words that name a shell and would make it
+//! read a line so are refused. Replacement is a single pass over each
 //! word: what a line puts in is not looked at again, even when it holds `{}`.
 
 use super::place::{Place, SLOT};
+use super::shell::command::{Word, program_text};
 
 /// A command with places for the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,9 @@ enum Part {
 pub(crate) enum TemplateError {
     /// There is `{%}`.
     Slot,
+    /// The word with this number is for a shell, which would read what a line
+    /// puts in as program text.
+    ShellText(usize),
 }
 
 impl Template {
@@ -31,7 +36,8 @@ impl Template {
     /// the last word.
     ///
     /// # Errors
-    /// When a word holds a place that is not offered.
+    /// When a word holds a place that is not offered, or one where the line
+    /// would not stay data.
     pub(crate) fn parse<W: AsRef<[u8]>>(words: &[W]) -> Result<Template, TemplateError> {
         if words
             .iter()
@@ -39,7 +45,17 @@ impl Template {
         {
             return Err(TemplateError::Slot);
         }
-        let mut words: Vec<Vec<Part>> = words.iter().map(|w| parse_word(w.as_ref())).collect();
+        let parsed: Vec<Vec<Part>> = words.iter().map(|w| parse_word(w.as_ref())).collect();
+        let plain = |(number, parts): (usize, &Vec<Part>)| {
+            let is_place = |part: &Part| matches!(part, Part::Place(_));
+            let place = parts.iter().position(is_place);
+            Word::plain(number, words[number].as_ref(), place)
+        };
+        let plain: Vec<Word> = parsed.iter().enumerate().map(plain).collect();
+        if let Some(number) = program_text(&plain) {
+            return Err(TemplateError::ShellText(number));
+        }
+        let mut words = parsed;
         let is_place = |part: &Part| matches!(part, Part::Place(_));
         if !words.iter().flatten().any(is_place) {
             words.push(vec![Part::Place(Place::Line)]);
@@ -139,6 +155,31 @@ mod tests {
         assert_eq!(one("${}", "HOME"), "$HOME");
         assert_eq!(one("${path} ${#}", "X"), "${path} ${#}");
         assert_eq!(one("--file={path}", "-X"), "--file=./-X");
+    }
+
+    #[test]
+    fn f122_text_for_a_shell_has_no_place() {
+        for (words, number) in [
+            (&["sh", "-c", "echo {}"][..], 2),
+            (&["/bin/bash", "-o", "pipefail", "-ec", "a{.}"], 4),
+            (&["env", "X=1", "dash", "-c", "{}"], 4),
+            (&["sh", "{//}", "{/}"], 1),
+            (&["sh", "-{}", "x"], 1),
+        ] {
+            let error = Template::parse(words).unwrap_err();
+            assert_eq!(error, TemplateError::ShellText(number), "{words:?}");
+        }
+        for words in [
+            &["sh", "-c", "echo \"$1\"", "sh", "{}"][..],
+            &["sh", "-c", "echo ${path}", "sh", "{path}"],
+            &["sh", "{}"],
+            &["sh", "./{}", "{}"],
+            &["sh", "--", "{}", "{}"],
+            &["gzip", "-c", "{}"],
+            &["sh"],
+        ] {
+            assert!(Template::parse(words).is_ok(), "{words:?}");
+        }
     }
 
     #[test]

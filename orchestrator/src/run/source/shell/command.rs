@@ -18,7 +18,7 @@ pub(super) struct Mark {
 
 /// A word of a command, as the shell sees it before it expands anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Word {
+pub(in crate::run::source) struct Word {
     /// Where it begins.
     pub(super) at: usize,
     /// Its characters without quotes; variables as they are written.
@@ -106,6 +106,17 @@ impl Word {
         Word {
             at,
             ..Word::default()
+        }
+    }
+
+    /// A word of a command that no shell reads, the one with this number.
+    pub(in crate::run::source) fn plain(number: usize, text: &[u8], place: Option<usize>) -> Word {
+        Word {
+            at: number,
+            value: text.to_vec(),
+            place: place.map(|_| (number, text.len())),
+            known: place,
+            is_quoted: true,
         }
     }
 
@@ -228,6 +239,14 @@ pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
         }
     }
     marks
+}
+
+/// The number of the first of these plain words that a shell among them would
+/// read as program text, and that depends on the line.
+pub(in crate::run::source) fn program_text(words: &[Word]) -> Option<usize> {
+    let shells = (1..).zip(words).filter(|(_, word)| word.is_shell());
+    let mut marks = shells.flat_map(|(following, _)| another_shell(&words[following..]));
+    marks.next().map(|mark| mark.at)
 }
 
 /// Where the command's name is, behind assignments and the like.

@@ -8,7 +8,7 @@
 //! expression, in the text of a second shell ([`command`]) and so on. Such a
 //! text is refused, and when it cannot be told what a text means, it is too.
 
-mod command;
+pub(super) mod command;
 mod fault;
 mod scan;
 mod text;
