@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::batch::{Config, Failure};
 use super::sink::ordered::MAX_WAITING;
 use super::source::lines::{Batch, Line};
-use super::source::work::{self, Refusal, Refused, Ticket};
+use super::source::work::{self, Recipe, Refusal, Refused, Ticket};
 use super::text;
 use crate::pool::{Job, Pool, PoolError, Reports};
 
@@ -166,7 +166,13 @@ pub(super) async fn feed(
 }
 
 fn prepare(config: &Config, seq: u64, line: &Line) -> Option<Result<(Ticket, Job), Refused>> {
-    work::prepare(&config.work, config.delimiter, config.max_line, seq, line).transpose()
+    let recipe = Recipe {
+        work: &config.work,
+        delimiter: config.delimiter,
+        max_line: config.max_line,
+        grace: config.pool.grace,
+    };
+    work::prepare(&recipe, seq, line).transpose()
 }
 
 /// Hands one job over; gives it back when the pool does not take such a job.

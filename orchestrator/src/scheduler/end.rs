@@ -8,7 +8,6 @@ use super::core::{Phase, Scheduler};
 use super::input::Action;
 use super::job::{Ending, Place};
 use super::queue::Queue;
-use super::timer::Timer;
 use super::worker::{Door, Life};
 
 impl Scheduler {

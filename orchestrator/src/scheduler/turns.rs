@@ -575,20 +575,18 @@ fn an_undead_worker_is_given_up_after_its_time() {
 fn a_refused_start_is_tried_again_later_and_later() {
     let mut desk = Desk::starting(2);
     desk.ready(1);
-    let mut worker = 2;
     let refuse = |desk: &mut Desk, worker| {
         desk.tell(Input::Refused {
             worker: WorkerId(worker),
         });
     };
-    for pause in [5, 5, 10, 20, 40, 80, 100, 100] {
+    for (worker, pause) in (2..).zip([5, 5, 10, 20, 40, 80, 100, 100]) {
         refuse(&mut desk, worker);
         assert_eq!(desk.spawns(), 0);
         desk.wait(pause * MS - MS / 2);
         assert_eq!(desk.spawns(), 0, "{pause}");
         desk.wait(MS / 2);
         assert_eq!(desk.spawns(), 1, "{pause}");
-        worker += 1;
     }
     // One lives, so there is no end to that.
     desk.wait(10_000 * MS);

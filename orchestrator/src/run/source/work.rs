@@ -2,6 +2,8 @@
 //! parameters, or it is a command itself, or the argument of a task. The outcome is a job for the pool and the [`Ticket`]
 //! that stays here, or the reason why the line is no job.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use protocol::{CommandSpec, Encoding, Program};
 use serde_bytes::ByteBuf;
@@ -97,17 +99,34 @@ pub(crate) fn warning(work: &Work, delimiter: Delimiter, line: &Line) -> Option<
 /// A line that is no job, and the ticket under which to say so.
 pub(crate) type Refused = (Ticket, Box<Refusal>);
 
+/// What the lines of a run have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipe<'a> {
+    /// What is done with each.
+    pub(crate) work: &'a Work,
+    /// What ends them.
+    pub(crate) delimiter: Delimiter,
+    /// Longest in bytes.
+    pub(crate) max_line: u64,
+    /// How long a command that was asked to end may take.
+    pub(crate) grace: Duration,
+}
+
 /// Makes a job of a line; `None` when a blank line stands for nothing.
 ///
 /// # Errors
 /// When the line is no job.
 pub(crate) fn prepare(
-    work: &Work,
-    delimiter: Delimiter,
-    limit: u64,
+    recipe: &Recipe<'_>,
     seq: u64,
     line: &Line,
 ) -> Result<Option<(Ticket, Job)>, Refused> {
+    let Recipe {
+        work,
+        delimiter,
+        max_line: limit,
+        grace,
+    } = *recipe;
     let mut ticket = Ticket {
         seq,
         line: line.number,
@@ -119,16 +138,16 @@ pub(crate) fn prepare(
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
             let program = || Program::Argv(strings(template.fill(bytes, seq)));
-            command(bytes, &place, program).map(Some)
+            command(bytes, &place, grace, program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
             let program = || Program::Shell {
                 text: ByteBuf::from(shell.text()),
                 args: strings(shell.fill(bytes, seq)),
             };
-            command(bytes, &place, program).map(Some)
+            command(bytes, &place, grace, program).map(Some)
         }
-        (Content::Whole(bytes), Work::Commands) => command_line(bytes, line.number, &place),
+        (Content::Whole(bytes), Work::Commands) => command_line(bytes, line.number, &place, grace),
         (Content::Whole(bytes), Work::Task { name, shape }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
                 parsed.map(|parsed| {
@@ -151,7 +170,12 @@ pub(crate) fn prepare(
     }
 }
 
-fn command(line: &[u8], place: &str, program: impl FnOnce() -> Program) -> Result<Job, Refusal> {
+fn command(
+    line: &[u8],
+    place: &str,
+    grace: Duration,
+    program: impl FnOnce() -> Program,
+) -> Result<Job, Refusal> {
     if memchr::memchr(0, line).is_some() {
         return Err(Refusal {
             what: format!("{place} holds a zero byte: {}", text::quoted(line)),
@@ -159,7 +183,11 @@ fn command(line: &[u8], place: &str, program: impl FnOnce() -> Program) -> Resul
             tip: Some(TIP_NUL),
         });
     }
-    Job::command(&CommandSpec::new(program())).map_err(|e| Refusal {
+    let spec = CommandSpec {
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        ..CommandSpec::new(program())
+    };
+    Job::command(&spec).map_err(|e| Refusal {
         what: format!("{place} is not a job: {e}"),
         place: Vec::new(),
         tip: None,
@@ -168,7 +196,12 @@ fn command(line: &[u8], place: &str, program: impl FnOnce() -> Program) -> Resul
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(line: &[u8], number: u64, place: &str) -> Result<Option<Job>, Refusal> {
+fn command_line(
+    line: &[u8],
+    number: u64,
+    place: &str,
+    grace: Duration,
+) -> Result<Option<Job>, Refusal> {
     if line.iter().all(|byte| b" \t\n".contains(byte)) {
         return Ok(None);
     }
@@ -192,7 +225,7 @@ fn command_line(line: &[u8], number: u64, place: &str) -> Result<Option<Job>, Re
         text: ByteBuf::from(line),
         args: Vec::new(),
     };
-    command(line, place, program).map(Some)
+    command(line, place, grace, program).map(Some)
 }
 
 fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
@@ -287,6 +320,15 @@ mod tests {
         }
     }
 
+    fn recipe(work: &Work) -> Recipe<'_> {
+        Recipe {
+            work,
+            delimiter: Delimiter::Newline,
+            max_line: 1 << 20,
+            grace: Duration::from_millis(1_500),
+        }
+    }
+
     fn task(shape: Shape) -> Work {
         Work::Task {
             name: "fib".into(),
@@ -295,20 +337,18 @@ mod tests {
     }
 
     fn refused(work: &Work, line: &Line) -> Box<Refusal> {
-        prepare(work, Delimiter::Newline, 1 << 20, 1, line)
-            .unwrap_err()
-            .1
+        prepare(&recipe(work), 1, line).unwrap_err().1
     }
 
     #[test]
     fn a_line_fills_the_template() {
         let work = Work::Command(Template::parse(&["wc", "{}"]).unwrap());
         let line = line(3, b"a\xff");
-        let (ticket, job) = prepare(&work, Delimiter::Newline, 9, 2, &line)
-            .unwrap()
-            .unwrap();
+        let (ticket, job) = prepare(&recipe(&work), 2, &line).unwrap().unwrap();
         assert_eq!((ticket.seq, ticket.line, &ticket.id), (2, 3, &None));
         assert_eq!(job.task, "command");
+        let spec: CommandSpec = Encoding::Bincode.decode(&job.input).unwrap();
+        assert_eq!(spec.grace_ms, 1_500);
         let argv = argv(&ticket.input);
         assert_eq!(
             argv,
@@ -319,7 +359,7 @@ mod tests {
     #[test]
     fn a_line_fills_the_parameters_of_a_shell_text() {
         let work = Work::Shell(ShellText::parse(b"wc {.} | x").unwrap());
-        let (ticket, job) = prepare(&work, Delimiter::Newline, 9, 2, &line(3, b"a.b"))
+        let (ticket, job) = prepare(&recipe(&work), 2, &line(3, b"a.b"))
             .unwrap()
             .unwrap();
         assert_eq!(job.task, "command");
@@ -331,15 +371,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_a_command_is_all_of_the_text() {
-        let made = |number, bytes| {
-            prepare(
-                &Work::Commands,
-                Delimiter::Newline,
-                99,
-                1,
-                &line(number, bytes),
-            )
-        };
+        let made = |number, bytes| prepare(&recipe(&Work::Commands), 1, &line(number, bytes));
         let (ticket, _) = made(1, b" ls {} # $1").unwrap().unwrap();
         let started = ["/bin/sh", "-c", " ls {} # $1", "sh"];
         assert_eq!(argv(&ticket.input), started.map(ByteBuf::from));
