@@ -6,7 +6,7 @@
 //! Pure: no tokio, no clock, no I/O, no process. Time is a `Duration`
 //! since the pool's start, handed in. That is what makes retry, cancel, worker
 //! loss and drain each one turn of the same loop, and lets a simulated world
-//! play thousands of bad days in a second (`sim.rs`).
+//! play thousands of bad days in a second (`sim`), and single turns by hand (`turns`).
 
 #[cfg(any(test, debug_assertions))]
 mod check;
