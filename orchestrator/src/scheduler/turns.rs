@@ -250,6 +250,19 @@ fn jobs_come_back_only_when_they_were_asked_for() {
     desk.tell(Input::Recalled { worker, jobs });
     assert!(desk.kills(1));
     assert!(desk.scheduler.queue.is_empty(), "it was not taken back");
+    // Not even none.
+    let mut desk = Desk::with(1);
+    let (worker, jobs) = (WorkerId(1), vec![]);
+    desk.tell(Input::Recalled { worker, jobs });
+    assert!(desk.kills(1));
+    // And only those that were.
+    let mut desk = Desk::with(1);
+    desk.submit(1);
+    desk.submit(2);
+    desk.tell(Input::Withdraw);
+    let jobs = vec![(JobId(2), Attempt(1)), (JobId(7), Attempt(1))];
+    desk.tell(Input::Recalled { worker, jobs });
+    assert!(desk.kills(1));
 }
 
 #[test]
@@ -327,6 +340,17 @@ fn places_that_all_fail_end_the_pool_though_somebody_is_always_ready() {
         desk.ready(last);
     }
     panic!("it goes on for ever");
+}
+
+#[test]
+fn a_place_that_fails_is_no_reason_to_give_up_while_another_works() {
+    let mut desk = Desk::with(2);
+    for worker in 2..20 {
+        desk.gone(worker, Blame::Nobody);
+        assert!(!desk.wanted.contains(&Action::Broken));
+        desk.wait(100 * MS);
+        desk.ready(worker + 1);
+    }
 }
 
 #[test]
