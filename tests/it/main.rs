@@ -4,6 +4,7 @@
 
 mod architecture;
 mod dependencies;
+mod environment;
 mod limits;
 mod pool;
 mod run;

@@ -781,14 +781,3 @@ fn a_cancelled_submission_submits_nothing() {
         pool.shutdown().await.unwrap();
     });
 }
-
-#[test]
-fn the_environment_notices_a_process_that_is_left() {
-    let env = TestEnv::new();
-    let mut child = env.command("/bin/sleep").arg("600").spawn().unwrap();
-    let pid = child.id();
-    eventually("it is seen", || env.processes() == [pid]);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    env.no_process_left();
-}

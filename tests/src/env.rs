@@ -1,5 +1,5 @@
 //! A test's environment: a directory of its own, commands that cannot hang the
-//! suite, and proof that no process is left.
+//! suite, and the proof that no process is left.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -12,17 +12,26 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use orchestrator::Launch;
+
+use crate::life::{self, LifePipe};
 
 /// No single program in a test takes longer than this.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long processes that were told to end may take.
 const LEFT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Opens the life pipe and becomes the program that follows.
+const ALIVE: &str = "exec 9>\"$0\"; exec \"$@\"";
+
 /// Every process that is started through it, and everything that those start,
-/// carries a mark in its environment. When it is dropped, none may be left.
+/// carries a mark in its environment, and has the life pipe open unless a
+/// worker or a careful program lies between. When it is dropped, none may be
+/// left by either proof: who forgets the one does not forget the other.
 pub struct TestEnv {
     dir: tempfile::TempDir,
     mark: String,
+    life: LifePipe,
 }
 
 /// What a program did.
@@ -55,7 +64,14 @@ impl TestEnv {
         TestEnv {
             dir: tempfile::tempdir().expect("a temporary directory"),
             mark: format!("ORCHESTRATOR_TEST_MARK={}-{n}", std::process::id()),
+            life: LifePipe::new(),
         }
+    }
+
+    /// What proves that all are dead. Scripts of jobs open it by the name in
+    /// `ORCHESTRATOR_TEST_LIFE`, or with [`LifePipe::open`].
+    pub fn life(&self) -> &LifePipe {
+        &self.life
     }
 
     pub fn path(&self) -> &Path {
@@ -76,14 +92,29 @@ impl TestEnv {
     )]
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let (name, value) = self.mark.split_once('=').expect("NAME=VALUE");
-        let mut command = Command::new(program);
+        let mut command = Command::new("/bin/sh");
         command
+            .args(["-c", ALIVE])
+            .arg(self.life.path())
+            .arg(program)
+            .env(life::VARIABLE, self.life.path())
             .current_dir(self.path())
             .env(name, value)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    /// A worker program in this environment, for a pool of this process.
+    pub fn launch(&self, program: impl Into<PathBuf>) -> Launch {
+        let program = program.into();
+        let mut launch = Launch::program("/bin/sh");
+        launch.name = program.display().to_string();
+        launch.args = vec!["-c".into(), ALIVE.into()];
+        launch.args.push(self.life.path().into());
+        launch.args.push(program.into());
+        launch
     }
 
     /// Runs a program on this input to its end.
@@ -94,19 +125,13 @@ impl TestEnv {
 
     /// The processes that this environment caused and that still live.
     pub fn processes(&self) -> Vec<u32> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
-                continue;
-            };
+        let marked = |pid: &u32| {
             // Gone, a stranger's, or a zombie (whose environment is empty).
-            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            let marked = |variable: &[u8]| variable == self.mark.as_bytes();
-            if environment.split(|&b| b == 0).any(marked) {
-                found.push(pid);
-            }
-        }
-        found
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let mut variables = environment.split(|&b| b == 0);
+            variables.any(|variable| variable == self.mark.as_bytes())
+        };
+        pids().filter(marked).collect()
     }
 
     /// Waits until no process is left that this environment caused.
@@ -114,22 +139,38 @@ impl TestEnv {
     /// # Panics
     /// When one is left after the deadline.
     pub fn no_process_left(&self) {
-        let mut left = Vec::new();
+        self.no_process_left_after(LEFT_DEADLINE);
+    }
+
+    /// The same with another deadline.
+    ///
+    /// # Panics
+    /// When one is left then.
+    pub fn no_process_left_after(&self, deadline: Duration) {
         // A process that is just replacing itself shows no environment for a
-        // moment; so one look is not enough.
+        // moment, and a newborn has not opened the pipe; so one look is not
+        // enough.
         let mut empty = 0;
-        let gone = within(LEFT_DEADLINE, || {
-            left = self.processes();
-            empty = if left.is_empty() { empty + 1 } else { 0 };
+        let gone = within(deadline, || {
+            let all_gone = self.life.is_over() && self.processes().is_empty();
+            empty = if all_gone { empty + 1 } else { 0 };
             empty == 3
         });
         if !gone {
-            let names: Vec<String> = left.iter().map(|&pid| describe(pid)).collect();
-            for &pid in &left {
-                kill(Pid::from_raw(pid as i32), Signal::SIGKILL).ok();
-            }
-            panic!("left behind: {names:?}");
+            panic!("left behind: {:?}", self.kill_all());
         }
+    }
+
+    /// Kills whatever is left, and says what that was.
+    fn kill_all(&self) -> Vec<String> {
+        let mut left = [self.processes(), self.life.holders()].concat();
+        left.sort_unstable();
+        left.dedup();
+        let names = left.iter().map(|&pid| describe(pid)).collect();
+        for pid in left {
+            kill(Pid::from_raw(pid as i32), Signal::SIGKILL).ok();
+        }
+        names
     }
 }
 
@@ -137,9 +178,7 @@ impl Drop for TestEnv {
     fn drop(&mut self) {
         if thread::panicking() {
             // The test has failed already; only clean up.
-            for pid in self.processes() {
-                kill(Pid::from_raw(pid as i32), Signal::SIGKILL).ok();
-            }
+            self.kill_all();
         } else {
             self.no_process_left();
         }
@@ -200,16 +239,30 @@ pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
     assert!(within(DEADLINE, holds), "never came true: {what}");
 }
 
+fn within(deadline: Duration, holds: impl FnMut() -> bool) -> bool {
+    elapsed_until(deadline, holds).is_some()
+}
+
+/// How long it takes until a condition holds; nothing when the deadline passes.
 #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
-fn within(deadline: Duration, mut holds: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + deadline;
+pub(crate) fn elapsed_until(
+    deadline: Duration,
+    mut holds: impl FnMut() -> bool,
+) -> Option<Duration> {
+    let start = Instant::now();
     while !holds() {
-        if Instant::now() > end {
-            return false;
+        if start.elapsed() > deadline {
+            return None;
         }
         thread::sleep(Duration::from_millis(2));
     }
-    true
+    Some(start.elapsed())
+}
+
+/// All processes of this machine.
+pub(crate) fn pids() -> impl Iterator<Item = u32> {
+    let listing = std::fs::read_dir("/proc").expect("/proc").flatten();
+    listing.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 fn describe(pid: u32) -> String {

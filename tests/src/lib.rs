@@ -3,8 +3,10 @@
 
 pub mod bench;
 pub mod env;
+pub mod life;
 pub mod pty;
 pub mod tasks;
 
 pub use env::{Done, TestEnv, eventually};
+pub use life::LifePipe;
 pub use pty::Terminal;

@@ -1,7 +1,6 @@
 //! The `command` task: external programs, and whatever they leave behind.
 
 use std::fs::{self, File, Permissions};
-use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
+use orchestrator_tests::LifePipe;
 use protocol::{CommandSpec, Encoding, EnvChange, FromWorker, Outcome, Program, ToWorker};
 use serde_bytes::ByteBuf;
 
@@ -17,53 +17,6 @@ use super::client::{Client, Ran, argv, error, eventually, now, sh, value};
 /// A process that ignores SIGTERM, in a session of its own, without our pipes.
 const DAEMON: &str = "(setsid sh -c 'trap \"\" TERM; sleep 1000; sleep 1000' \
                       >/dev/null 2>&1 </dev/null &)";
-
-/// A FIFO that commands open for writing. Its end of file proves that every
-/// process that had it open is dead, however it escaped.
-struct LifePipe {
-    dir: tempfile::TempDir,
-    read_end: File,
-    /// Keeps the reader from seeing the end before there was a writer.
-    write_end: Option<File>,
-}
-
-impl LifePipe {
-    fn new() -> LifePipe {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("life");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let open = |write: bool| {
-            let mut options = File::options();
-            std::os::unix::fs::OpenOptionsExt::custom_flags(
-                options.read(!write).write(write),
-                libc::O_NONBLOCK,
-            );
-            options.open(&path).unwrap()
-        };
-        let read_end = open(false);
-        let write_end = Some(open(true));
-        LifePipe {
-            dir,
-            read_end,
-            write_end,
-        }
-    }
-
-    /// Shell text that opens the pipe for everything that follows.
-    fn open(&self) -> String {
-        format!("exec 9>{}\n", self.dir.path().join("life").display())
-    }
-
-    fn everyone_dies_within(&mut self, limit: Duration) {
-        self.write_end = None;
-        let start = now();
-        let mut byte = [0];
-        eventually("everyone dies", || {
-            matches!(self.read_end.read(&mut byte), Ok(0))
-        });
-        assert!(start.elapsed() < limit, "{:?}", start.elapsed());
-    }
-}
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
@@ -275,7 +228,7 @@ fn a_program_below_a_shell_has_its_grace_too() {
 #[test]
 fn f040_f041_what_is_left_behind_is_killed_and_counted() {
     let mut client = Client::start();
-    let mut life = LifePipe::new();
+    let life = LifePipe::new();
     let start = now();
     // One holds our pipes, the other is a daemon in a session of its own.
     let spec = sh(&format!("{}sleep 1000 & {DAEMON}\necho done", life.open()));
@@ -307,7 +260,7 @@ fn a_tasks_helper_process_is_spared_until_the_worker_ends() {
 fn f064_end_of_input_kills_the_whole_tree() {
     for goodbye in [false, true] {
         let mut client = Client::start();
-        let mut life = LifePipe::new();
+        let life = LifePipe::new();
         let spec = CommandSpec {
             grace_ms: 100,
             ..sh(&format!(
@@ -441,7 +394,7 @@ fn pause_stops_the_command_and_its_clock() {
 #[test]
 fn garbage_while_a_command_runs_ends_both() {
     let mut client = Client::start();
-    let mut life = LifePipe::new();
+    let life = LifePipe::new();
     client.run(
         1,
         "command",
