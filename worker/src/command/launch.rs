@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, eaccess};
-use protocol::{CommandSpec, Program, TaskError};
+use protocol::{CommandSpec, Outcome, Program, TaskError};
 
 use crate::tree;
 
@@ -30,14 +30,23 @@ const BUSY_PAUSES_MS: [u64; 3] = [10, 30, 100];
 /// A command that cannot be started.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    pub(crate) errno: i32,
+    pub(crate) outcome: Outcome,
     pub(crate) error: TaskError,
 }
 
 impl Refusal {
+    /// The system does not want to, or would not.
     pub(crate) fn new(errno: Errno, text: impl Into<String>) -> Refusal {
         Refusal {
-            errno: errno as i32,
+            outcome: Outcome::SpawnError(errno as i32),
+            error: TaskError::new(text),
+        }
+    }
+
+    /// It is no specification of a command.
+    fn rejected(text: impl Into<String>) -> Refusal {
+        Refusal {
+            outcome: Outcome::Rejected,
             error: TaskError::new(text),
         }
     }
@@ -89,7 +98,7 @@ fn argv(spec: &CommandSpec) -> Vec<&OsStr> {
 /// What no system call could carry, or would carry differently from what was
 /// meant.
 fn check(spec: &CommandSpec, argv: &[&OsStr]) -> Result<(), Refusal> {
-    let invalid = |text: String| Err(Refusal::new(Errno::EINVAL, text));
+    let invalid = |text: String| Err(Refusal::rejected(text));
     let has_nul = |text: &[u8]| text.contains(&0);
     if argv.first().is_none_or(|program| program.is_empty()) {
         return invalid("no program is named".into());

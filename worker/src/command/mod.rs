@@ -22,12 +22,8 @@ pub(crate) fn run(link: &Arc<Link>, header: &JobHeader, spec: &CommandSpec) -> A
     link.flush(&mut link.state());
     link.status.start(header.job.0, header.attempt.0, 0);
     let start = clock::now();
-    let refused = |refusal: &launch::Refusal| {
-        failure(
-            not_run(header, Outcome::SpawnError(refusal.errno)),
-            &refusal.error,
-        )
-    };
+    let refused =
+        |refusal: &launch::Refusal| failure(not_run(header, refusal.outcome), &refusal.error);
     match launch::launch(spec) {
         Err(refusal) => refused(&refusal),
         Ok(launched) => match running::attend(link, header, spec, launched, start) {

@@ -31,12 +31,12 @@ fn a_name_is_looked_up_in_the_jobs_path() {
 }
 
 #[test]
-fn an_empty_path_element_is_not_the_working_directory() {
+fn f126_an_empty_path_element_is_not_the_working_directory() {
     let mut sh = spec(&["sh"]);
     sh.cwd = Some(ByteBuf::from("/bin"));
     sh.env = vec![env("PATH", Some("::"))];
     let refusal = resolved(&sh).unwrap_err();
-    assert_eq!(refusal.errno, libc::ENOENT);
+    assert_eq!(refusal.outcome, Outcome::SpawnError(libc::ENOENT));
     assert_eq!(refusal.error.message, "there is no program `sh` in PATH");
 }
 
@@ -57,7 +57,7 @@ fn a_shell_gets_data_as_positional_parameters() {
 }
 
 #[test]
-fn what_cannot_be_passed_on_is_refused() {
+fn f054_f055_what_cannot_be_passed_on_is_rejected() {
     let mut bad = vec![spec(&[]), spec(&[""]), spec(&["a", "b\0c"])];
     for change in [
         env("", None),
@@ -75,7 +75,8 @@ fn what_cannot_be_passed_on_is_refused() {
         ..spec(&["true"])
     });
     for spec in &bad {
-        assert_eq!(check(spec, &argv(spec)).unwrap_err().errno, libc::EINVAL);
+        let refusal = check(spec, &argv(spec)).unwrap_err();
+        assert_eq!(refusal.outcome, Outcome::Rejected);
     }
     let error = check(&bad[2], &argv(&bad[2])).unwrap_err().error;
     assert_eq!(error.message, "argument 1 contains a NUL byte");
