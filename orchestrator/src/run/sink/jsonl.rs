@@ -65,7 +65,7 @@ pub(super) fn write_refused(
     write_job(out, renderer, ticket, Verdict::Rejected)?;
     out.write_all(
         b",\"stdout\":\"\",\"stderr\":\"\",\"start\":null,\"duration\":null,\"cpu\":null,\
-          \"max_rss_kib\":null,\"worker\":null,\"attempts\":0,\"error\":",
+          \"max_rss_kib\":null,\"worker\":null,\"attempts\":0,\"leaked\":null,\"error\":",
     )?;
     serde_json::to_writer(&mut *out, why)?;
     out.write_all(b"}\n")
@@ -120,13 +120,15 @@ fn write_usage(out: &mut impl Write, renderer: &Renderer, report: &JobReport) ->
     let seconds = |us: u64| us as f64 / 1e6;
     write!(
         out,
-        ",\"start\":{},\"duration\":{},\"cpu\":{},\"max_rss_kib\":{},\"worker\":{},\"attempts\":{}",
+        ",\"start\":{},\"duration\":{},\"cpu\":{},\"max_rss_kib\":{},\"worker\":{},\"attempts\":{},\
+         \"leaked\":{}",
         or_null(start),
         or_null(usage.map(|u| seconds(u.wall_us))),
         or_null(usage.map(|u| seconds(u.user_us.saturating_add(u.system_us)))),
         or_null(usage.map(|u| u.max_rss_kib).filter(|&kib| kib > 0)),
         or_null(report.worker),
         report.attempts,
+        or_null(usage.map(|u| u.leaked)),
     )
 }
 
@@ -256,7 +258,7 @@ mod tests {
                 "verdict": "failed", "exit": 3, "signal": null, "signal_name": null,
                 "stdout": "a\"\u{1}\nü", "stderr": {"base64": "/wA="},
                 "start": "1970-01-01T00:00:00.001000Z", "duration": 1.5, "cpu": 0.250001,
-                "max_rss_kib": 3400, "worker": 2, "attempts": 1,
+                "max_rss_kib": 3400, "worker": 2, "attempts": 1, "leaked": 0,
                 "error": "failed with status 3",
             })
         );
