@@ -5,6 +5,7 @@
 mod architecture;
 mod dependencies;
 mod environment;
+mod faults;
 mod limits;
 mod pool;
 mod run;

@@ -13,17 +13,17 @@ use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
 use serde_bytes::ByteBuf;
 
-const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
-const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
+pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
+pub(crate) const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
 
-fn config(workers: usize) -> PoolConfig {
+pub(crate) fn config(workers: usize) -> PoolConfig {
     let mut config = PoolConfig::new(Launch::program(WORKER));
     config.workers = workers;
     config
 }
 
 /// A pool of rogues that take these steps.
-fn rogues(steps: &str) -> PoolConfig {
+pub(crate) fn rogues(steps: &str) -> PoolConfig {
     let mut config = PoolConfig::new(Launch::program(ROGUE));
     config.launch.args = steps.split(' ').map(Into::into).collect();
     config.workers = 1;
@@ -33,7 +33,7 @@ fn rogues(steps: &str) -> PoolConfig {
     config
 }
 
-fn block_on<T>(test: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,12 +45,12 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
     })
 }
 
-fn exists(pid: u32) -> bool {
+pub(crate) fn exists(pid: u32) -> bool {
     kill(ProcessId::from_raw(pid as i32), None).is_ok()
 }
 
 /// Everything that happened, in order, once the pool has ended.
-async fn all(mut events: EventStream) -> Vec<EventKind> {
+pub(crate) async fn all(mut events: EventStream) -> Vec<EventKind> {
     let mut seen = Vec::new();
     while let Some(event) = events.next().await {
         seen.push(event.kind);
@@ -591,7 +591,7 @@ fn a_missing_worker_program_is_named() {
 }
 
 /// How a job ends on a rogue, and what is said about that.
-fn ends(steps: &str) -> (Verdict, String) {
+pub(crate) fn ends(steps: &str) -> (Verdict, String) {
     block_on(async {
         let pool = Pool::start(rogues(steps)).unwrap();
         let job = orchestrator::Job::new(&Noop, &()).unwrap();

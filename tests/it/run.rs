@@ -14,35 +14,35 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
-const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
-const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
+pub(crate) const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
+pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
+pub(crate) const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
 
 /// `orchestrator run` with these arguments.
-fn command(env: &TestEnv, args: &[&str]) -> Command {
+pub(crate) fn command(env: &TestEnv, args: &[&str]) -> Command {
     let mut command = env.command(ORCHESTRATOR);
     command.arg("run").args(args);
     command
 }
 
-fn run(env: &TestEnv, args: &[&str], stdin: impl Into<Vec<u8>>) -> Done {
+pub(crate) fn run(env: &TestEnv, args: &[&str], stdin: impl Into<Vec<u8>>) -> Done {
     env.run(command(env, args), stdin)
 }
 
-fn sorted(text: &str) -> Vec<&str> {
+pub(crate) fn sorted(text: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     lines
 }
 
-fn objects(text: &str) -> Vec<Value> {
+pub(crate) fn objects(text: &str) -> Vec<Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .collect()
 }
 
 /// Peak resident set of a process in MiB; nothing once it has ended.
-fn peak_mib(pid: u32) -> Option<u64> {
+pub(crate) fn peak_mib(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
@@ -190,7 +190,7 @@ fn keep_order_has_an_entry_for_every_line_failures_included() {
     assert_eq!(done.stdout(), "1\n4\n5\n6\n");
 }
 
-fn spawn(mut command: Command) -> Child {
+pub(crate) fn spawn(mut command: Command) -> Child {
     command.stdin(Stdio::piped()).spawn().unwrap()
 }
 
@@ -466,7 +466,7 @@ fn f001_a_worker_killed_from_outside_costs_one_job_of_a_thousand() {
 }
 
 /// The children of a process.
-fn workers_of(pid: u32) -> Vec<u32> {
+pub(crate) fn workers_of(pid: u32) -> Vec<u32> {
     let mut all = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))
         .unwrap()
@@ -488,69 +488,6 @@ fn cpu_ticks_or_sleep(worker: u32) -> bool {
     let call = std::fs::read_to_string(format!("/proc/{worker}/syscall")).unwrap_or_default();
     let number = call.split(' ').next().unwrap_or_default();
     number == libc::SYS_clock_nanosleep.to_string() || number == "running"
-}
-
-/// How many `sleep`s this environment has caused.
-fn sleeps(env: &TestEnv) -> usize {
-    let is_sleep = |&pid: &u32| {
-        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|c| c == "sleep\n")
-    };
-    env.processes().iter().filter(|pid| is_sleep(pid)).count()
-}
-
-/// Starts commands that do their best to survive, and waits until they run.
-fn stubborn(env: &TestEnv) -> Child {
-    let script = "trap '' TERM HUP INT; \
-        setsid sh -c 'trap \"\" TERM HUP INT; sleep 600 & wait' </dev/null >/dev/null 2>&1 & \
-        sleep 600 & wait; sleep 600";
-    let mut child = spawn(command(env, &["-j4", "--", "sh", "-c", script, "sh", "{}"]));
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"1\n2\n3\n4\n").unwrap();
-    eventually("all commands run", || sleeps(env) == 8);
-    // More input could come.
-    child.stdin = Some(stdin);
-    child
-}
-
-#[test]
-fn f097_sigkill_of_the_orchestrator_leaves_no_process() {
-    let env = TestEnv::new();
-    let mut child = stubborn(&env);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    env.no_process_left();
-}
-
-#[test]
-fn sigkill_of_a_worker_leaves_nothing_of_its_job() {
-    let env = TestEnv::new();
-    let child = stubborn(&env);
-    let workers = workers_of(child.id());
-    assert_eq!(workers.len(), 4);
-    for worker in workers {
-        kill(Pid::from_raw(worker as i32), Signal::SIGKILL).unwrap();
-    }
-    eventually("their jobs' processes are gone", || sleeps(&env) == 0);
-    let done = finish(child, vec![]);
-    assert_eq!(done.code(), 1);
-    assert_eq!(
-        done.stderr.matches("killed by SIGKILL").count(),
-        4,
-        "{}",
-        done.stderr
-    );
-    env.no_process_left();
-}
-
-#[test]
-fn the_end_of_a_stubborn_job_leaves_no_process() {
-    let env = TestEnv::new();
-    let mut child = stubborn(&env);
-    // The reader of the results goes away.
-    drop(child.stdout.take());
-    let done = finish(child, vec![]);
-    assert_eq!(done.code(), 141);
-    env.no_process_left();
 }
 
 #[test]
@@ -894,7 +831,7 @@ fn the_summary_counts_only_the_cpu_time_of_the_run() {
 }
 
 /// A program in the environment's directory.
-fn script(env: &TestEnv, name: &str, text: &str) {
+pub(crate) fn script(env: &TestEnv, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     let path = env.file(name, text);
     let mode = std::fs::Permissions::from_mode(0o755);
@@ -1053,23 +990,4 @@ fn a_refused_line_keeps_its_id() {
         assert_eq!(done.code(), 1);
         assert_eq!(objects(done.stdout())[0]["id"], json!("a"));
     }
-}
-
-#[test]
-fn windows_line_ends_of_the_input_are_told_once() {
-    let env = TestEnv::new();
-    let warning = "warning: line 1 ends with a carriage return (Windows line ends?), which becomes \
-                   part of the argument\n  tip: tr -d '\\r' < FILE | orchestrator run …\n";
-    for order in ["-q", "-qk"] {
-        let done = run(&env, &[order, "-j1", "echo", "{}"], "a\r\nb\r\n");
-        assert_eq!(
-            (done.stdout(), done.stderr.as_str()),
-            ("a\r\nb\r\n", warning)
-        );
-    }
-    let done = run(&env, &["-q", "-0", "echo", "{}"], "a\r\0");
-    assert_eq!(done.stderr, "");
-    let task = ["-q", "--worker", WORKER, "--task", "fib"];
-    let done = run(&env, &task, "1\r\n");
-    assert_eq!((done.code(), done.stderr.as_str()), (0, ""));
 }

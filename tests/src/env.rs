@@ -245,10 +245,7 @@ fn within(deadline: Duration, holds: impl FnMut() -> bool) -> bool {
 
 /// How long it takes until a condition holds; nothing when the deadline passes.
 #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
-pub(crate) fn elapsed_until(
-    deadline: Duration,
-    mut holds: impl FnMut() -> bool,
-) -> Option<Duration> {
+pub fn elapsed_until(deadline: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
     let start = Instant::now();
     while !holds() {
         if start.elapsed() > deadline {

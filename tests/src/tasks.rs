@@ -68,6 +68,18 @@ tasks! {
     Note: "note", (String, u64) => ();
     /// The process id of its worker.
     Pid: "pid", () => u32;
+    /// Raises this signal until its worker dies of it.
+    Die: "die", String => ();
+    /// Calls itself without end.
+    Overflow: "overflow", u64 => u64;
+    /// Closes its worker's descriptors from the first to the second.
+    CloseFds: "close_fds", (i32, i32) => ();
+    /// Changes `cwd`, `umask`, `env` or `env and back` of its worker to this.
+    Change: "change", (String, String) => ();
+    /// What `change` changes.
+    Surroundings: "surroundings", () => (String, u32, Option<String>);
+    /// The same from a task whose state changed the working directory.
+    Settled: "settled", () => (String, u32, Option<String>);
 }
 
 /// Something with fields.

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, raise};
+use nix::sys::stat::{Mode, umask};
 use orchestrator_tests::tasks::*;
 use worker::{Cancelled, JobContext, Registry, WorkerContext};
 
@@ -67,7 +69,68 @@ fn main() -> ExitCode {
             Ok::<_, std::io::Error>(())
         })
         .task(Pid, |()| std::process::id())
+        .task(Die, |signal: String| die(&signal))
+        .task(Overflow, overflow)
+        .task(CloseFds, |(first, last): (i32, i32)| {
+            (first..=last).for_each(|fd| nix::unistd::close(fd).unwrap_or(()));
+        })
+        .task(Change, |(what, to): (String, String)| change(&what, &to))
+        .task(Surroundings, |()| surroundings())
+        .task_with(
+            Settled,
+            |_: &WorkerContext| change("cwd", "/usr"),
+            |(), (), _| surroundings(),
+        )
         .serve()
+}
+
+/// The first of some signals is taken by a handler of the Rust runtime.
+fn die(signal: &str) {
+    let signal: Signal = signal.parse().expect("a signal");
+    loop {
+        raise(signal).expect("raise");
+    }
+}
+
+fn overflow(n: u64) -> u64 {
+    match std::hint::black_box(n) {
+        u64::MAX => 0,
+        n => std::hint::black_box(overflow(n + 1)) + 1,
+    }
+}
+
+/// Name of a variable that nothing else knows.
+const VARIABLE: &str = "ORCHESTRATOR_TEST_VARIABLE";
+
+fn change(what: &str, to: &str) -> std::io::Result<()> {
+    match what {
+        "cwd" => std::env::set_current_dir(to)?,
+        "umask" => {
+            let bits = u32::from_str_radix(to, 8).expect("octal digits");
+            umask(Mode::from_bits_truncate(bits));
+        }
+        "env" | "env and back" => {
+            #[expect(unsafe_code, reason = "a task that should not")]
+            // SAFETY: jobs run one at a time, and no other thread of this
+            // program looks at the environment.
+            unsafe {
+                std::env::set_var(VARIABLE, to);
+                if what != "env" {
+                    std::env::remove_var(VARIABLE);
+                }
+            }
+        }
+        other => panic!("nobody has a {other}"),
+    }
+    Ok(())
+}
+
+fn surroundings() -> (String, u32, Option<String>) {
+    let cwd = std::env::current_dir().expect("a directory");
+    let mask = umask(Mode::empty());
+    umask(mask);
+    let cwd = cwd.to_str().expect("text").to_owned();
+    (cwd, mask.bits(), std::env::var(VARIABLE).ok())
 }
 
 #[expect(clippy::print_stdout, reason = "what a task prints is what is tested")]

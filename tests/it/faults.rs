@@ -1,0 +1,34 @@
+//! What can go wrong, and what must become of it. Each test begins with the
+//! number of its failure.
+
+mod jobs;
+mod orphans;
+mod streams;
+mod terminal;
+mod workers;
+
+use orchestrator_tests::TestEnv;
+
+use super::pool::{WORKER, block_on, config, ends, rogues};
+use super::run::{ORCHESTRATOR, command, objects, peak_mib, run, script, spawn, workers_of};
+
+/// The verdicts in `--format jsonl` with how often each occurs.
+fn count_verdicts(stdout: &str) -> std::collections::BTreeMap<String, usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    for object in objects(stdout) {
+        let verdict = object["verdict"].as_str().unwrap().to_owned();
+        *counts.entry(verdict).or_default() += 1;
+    }
+    counts
+}
+
+/// A copy of the orchestrator, for whoever wants to replace it. Made by another
+/// process: a descriptor of ours that writes to it could be in a child that is
+/// just being started by another test, and then it could not be run.
+fn copy_of_orchestrator(env: &TestEnv) -> std::path::PathBuf {
+    let copy = env.path().join("orchestrator");
+    let mut cp = env.command("cp");
+    cp.arg(ORCHESTRATOR).arg(&copy);
+    assert_eq!(env.run(cp, "").code(), 0);
+    copy
+}
