@@ -5,13 +5,16 @@
 //! User code finds `/dev/null` on 0 and a pipe of the worker's own on 1; what
 //! is printed there becomes output messages. Descriptor 2 is left as it is.
 //! The worker gets a session of its own, so that no job can reach a terminal,
-//! and becomes child subreaper, so that no descendant gets away from it.
+//! and becomes child subreaper, so that no descendant gets away from it. Neither
+//! it nor its jobs leave core dumps, which could fill a disk, unless a job asks
+//! for them.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::OFlag;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::{dup2_stdin, dup2_stdout, pipe2, setsid};
 
@@ -28,6 +31,13 @@ pub(crate) struct Stdio {
     /// Another write end of that pipe: user code may close its descriptor 1,
     /// and reading must not become an end of file that is always ready.
     pub(crate) _printer: OwnedFd,
+}
+
+/// Lowers only the soft limit: a job may raise it again (`ulimit -c`).
+fn no_core_dumps() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
+        setrlimit(Resource::RLIMIT_CORE, 0, hard).ok();
+    }
 }
 
 /// Takes the descriptors and puts the process in order.
@@ -48,6 +58,7 @@ pub(crate) fn take_over() -> io::Result<Stdio> {
     SigSet::empty().thread_set_mask()?;
     nix::sys::prctl::set_child_subreaper(true)?;
     os::close_on_exec_all();
+    no_core_dumps();
     Ok(Stdio {
         input,
         output,

@@ -210,6 +210,22 @@ fn f056_a_job_that_reads_stdin_is_at_its_end_at_once() {
 }
 
 #[test]
+fn f060_a_job_dumps_core_only_if_it_asks_for_it() {
+    let env = TestEnv::new();
+    // As large as allowed, for the orchestrator and whatever it starts.
+    let mut shell = env.command("bash");
+    let job = "ulimit -Sc; ulimit -Sc hard; ulimit -Sc";
+    let text = "ulimit -Sc hard; ulimit -Sc; exec \"$0\" run -q -- bash -c \"$1\" {}";
+    shell.args(["-c", text, super::ORCHESTRATOR, job]);
+    let done = env.run(shell, "1\n");
+    let lines: Vec<&str> = done.stdout().lines().collect();
+    let [hard, job @ ..] = &lines[..] else {
+        panic!("{}", done.stderr);
+    };
+    assert_eq!(job, ["0", hard], "{}", done.stderr);
+}
+
+#[test]
 fn f061_a_job_finds_nothing_that_another_has_changed() {
     let env = TestEnv::new();
     let tell = "pwd; umask; ulimit -Sn; echo \"${CHANGED-none}\"; trap";
