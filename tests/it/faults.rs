@@ -4,6 +4,7 @@
 mod jobs;
 mod orphans;
 mod streams;
+mod surroundings;
 mod terminal;
 mod workers;
 

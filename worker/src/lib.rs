@@ -29,6 +29,11 @@
 //! returns or a panic becomes that job's failure, and the worker goes on. A
 //! crash of the process takes down the running job only.
 //!
+//! After each job the working directory and the umask are put back. A worker
+//! whose function changed the environment is replaced when it has answered, so
+//! that no later job finds that; the `init` of a task with state may change all
+//! three for the jobs that follow.
+//!
 //! A worker can also run external commands, with the built-in task `command`;
 //! [`Registry::without_command`] makes one that cannot.
 //!
@@ -42,7 +47,8 @@
 //! - `state`, `outbox`: what messages mean; no I/O, no clock.
 //! - `command`: the built-in task for external commands; `tree`: killing what
 //!   commands leave behind.
-//! - `stdio`: the first acts of a worker; `os`: the fence around `unsafe`.
+//! - `stdio`: the first acts of a worker; `surroundings`: what functions may
+//!   not change for those after them; `os`: the fence around `unsafe`.
 
 #![warn(missing_docs)]
 
@@ -57,6 +63,7 @@ mod registry;
 mod serve;
 mod state;
 mod stdio;
+mod surroundings;
 #[doc(hidden)]
 pub mod tree;
 mod watch;

@@ -90,6 +90,31 @@ pub(crate) fn unignore_signals() {
     }
 }
 
+/// A number that stays the same as long as no variable of the environment is
+/// added, removed or set: setting one puts another pointer into the list.
+pub(crate) fn environment_fingerprint() -> u64 {
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
+    let mut fingerprint = 0u64;
+    // SAFETY: the list is never null inside a process that has not called
+    // `clearenv`, which is looked for, and ends with a null pointer. It is read
+    // by the thread that runs the jobs, between two of them; what is pointed to
+    // is not looked at. Only a thread that a job has left behind could change
+    // the list at this moment, and whoever does that has promised, with
+    // `set_var` or `setenv`, that no thread whose doings are unknown reads it.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let pointer = *entry as u64;
+            fingerprint =
+                (fingerprint.rotate_left(5) ^ pointer).wrapping_mul(0x517c_c1b7_2722_0a95);
+            entry = entry.add(1);
+        }
+    }
+    fingerprint
+}
+
 /// A descriptor that becomes readable when this child has ended.
 pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: the call has no memory arguments.

@@ -9,6 +9,7 @@ use protocol::{Encoding, Task, TaskError};
 
 use crate::context::{JobContext, WorkerContext};
 use crate::serve;
+use crate::surroundings::Surroundings;
 
 /// The tasks that a worker offers. Made in `main`, which ends with
 /// [`Registry::serve`].
@@ -79,7 +80,8 @@ impl Registry {
     /// Adds a task with state of its own: a loaded model, an open connection.
     /// `init` makes it once per worker, when the first job of this task comes.
     /// After a panic it is dropped, and the next job gets a new one. When
-    /// `init` fails the job fails, and the next one tries again.
+    /// `init` fails the job fails, and the next one tries again. It may change
+    /// the working directory, the umask and the environment, unlike `run`.
     ///
     /// # Panics
     /// When there is a task of this name already.
@@ -108,10 +110,14 @@ impl Registry {
             };
             let state = match state {
                 Some(state) => state,
-                None => match init(call.worker) {
-                    Ok(made) => state.insert(made),
-                    Err(e) => return Called::Failed(described(e)),
-                },
+                None => {
+                    let made = init(call.worker);
+                    *call.surroundings = Surroundings::now();
+                    match made {
+                        Ok(made) => state.insert(made),
+                        Err(e) => return Called::Failed(described(e)),
+                    }
+                }
             };
             match run(state, input, call.job).into_output() {
                 Ok(output) => match call.encoding.encode(&output) {
@@ -178,6 +184,8 @@ pub(crate) struct Call<'a> {
     pub(crate) encoding: Encoding,
     pub(crate) job: &'a JobContext,
     pub(crate) worker: &'a WorkerContext,
+    /// What making the task's state may change.
+    pub(crate) surroundings: &'a mut Surroundings,
 }
 
 /// How it came back.

@@ -17,6 +17,7 @@ use crate::outbox::{error_payload, failure, not_run};
 use crate::registry::{Call, Called, Entry, Function, Kind, undecodable};
 use crate::state::{End, Step};
 use crate::stdio;
+use crate::surroundings::{Spoiled, Surroundings};
 use crate::{clock, command, panics, tree, watch};
 
 /// A bug in here.
@@ -55,6 +56,8 @@ struct Server {
     tasks: Vec<Entry>,
     worker: WorkerContext,
     max_payload: u64,
+    /// What functions must leave as it is.
+    surroundings: Surroundings,
     /// What this thread had used when the last job ended, unless it has read
     /// messages since then.
     used: Option<Used>,
@@ -78,6 +81,7 @@ impl Server {
             link,
             tasks,
             max_payload: 0,
+            surroundings: Surroundings::now(),
             used: None,
         })
     }
@@ -105,7 +109,16 @@ impl Server {
         watcher.send(()).ok();
         loop {
             match self.link.next() {
-                Step::Run(header, input) => self.run_job(header, input),
+                Step::Run(header, input) => {
+                    if self.run_job(header, input) {
+                        continue;
+                    }
+                    let end = self.link.state().end.clone();
+                    return match end {
+                        Some(end) => self.end(&end),
+                        None => self.end_in_order(true),
+                    };
+                }
                 Step::Wait => {
                     self.used = None;
                     self.link.flush(&mut self.link.state());
@@ -117,22 +130,36 @@ impl Server {
         }
     }
 
-    fn run_job(&mut self, header: JobHeader, input: Bytes) {
+    /// Runs a job; whether another one may follow here.
+    fn run_job(&mut self, header: JobHeader, input: Bytes) -> bool {
         let Server {
             link,
             tasks,
             worker,
+            surroundings,
             ..
         } = self;
+        let mut goes_on = true;
         let answer = match tasks.get_mut(header.task as usize) {
             Some(Entry {
                 kind: Kind::Function(function),
-                ..
+                name,
             }) => {
                 let before = self.used.unwrap_or_else(os::thread_usage);
-                let (answer, after) =
-                    run_function(&mut **function, header, input, link, worker, before);
+                let place = Place {
+                    link,
+                    worker,
+                    surroundings,
+                };
+                let (answer, after) = run_function(&mut **function, header, input, place, before);
                 self.used = Some(after);
+                goes_on = match surroundings.restore() {
+                    Ok(()) => true,
+                    Err(spoiled) => {
+                        told(name, spoiled);
+                        false
+                    }
+                };
                 answer
             }
             Some(Entry {
@@ -149,7 +176,10 @@ impl Server {
         };
         let took = Duration::from_micros(answer.header.usage.wall_us);
         self.finish(answer);
-        self.link.catch_up(clock::now(), took);
+        if goes_on {
+            self.link.catch_up(clock::now(), took);
+        }
+        goes_on
     }
 
     /// Hands an answer over, in pieces if it is large.
@@ -204,15 +234,44 @@ pub(crate) fn end_from_aside(link: &Link, end: &End) -> ! {
     }
 }
 
+/// Says why no further job runs here after one of this task. Does not come back
+/// when the link is gone: then the job has no answer, and the status page goes
+/// on to name it.
+fn told(task: &str, spoiled: Spoiled) {
+    let what = match spoiled {
+        Spoiled::Environment => "changed the environment".to_owned(),
+        Spoiled::Directory(errno) => {
+            format!("left the working directory for good ({})", errno.desc())
+        }
+        Spoiled::Descriptors => "closed the descriptors of its worker".to_owned(),
+    };
+    complain(&format!("task `{task}` {what}; this worker is replaced"));
+    if spoiled == Spoiled::Descriptors {
+        tree::kill_all_but(&[]);
+        os::exit_now(EX_SOFTWARE);
+    }
+}
+
+/// Where a function runs.
+struct Place<'a> {
+    link: &'a Arc<Link>,
+    worker: &'a WorkerContext,
+    surroundings: &'a mut Surroundings,
+}
+
 /// Runs a registered function. Also gives what this thread has used so far.
 fn run_function(
     function: &mut dyn Function,
     header: JobHeader,
     input: Bytes,
-    link: &Arc<Link>,
-    worker: &WorkerContext,
+    place: Place<'_>,
     before: Used,
 ) -> (Answer, Used) {
+    let Place {
+        link,
+        worker,
+        surroundings,
+    } = place;
     let job = JobContext::new(Arc::clone(link), (header.job, header.attempt));
     link.status.start(header.job.0, header.attempt.0, 0);
     link.begin_turn();
@@ -222,6 +281,7 @@ fn run_function(
         encoding: header.encoding,
         job: &job,
         worker,
+        surroundings,
     };
     let called = panics::catch(|| function.call(call));
     let called = called.unwrap_or_else(|panic| {

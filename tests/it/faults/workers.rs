@@ -12,6 +12,7 @@ use orchestrator_tests::{TestEnv, eventually};
 use protocol::CommandSpec;
 use serde_json::json;
 
+use crate::pool::all;
 
 use super::{
     WORKER, block_on, config, copy_of_orchestrator, ends, objects, rogues, run, spawn, workers_of,
@@ -92,6 +93,48 @@ fn f018_a_function_that_closes_the_standard_descriptors_disturbs_nobody() {
             assert_eq!(pool.run(Pid, ()).await.unwrap(), worker);
             pool.shutdown().await.unwrap();
         }
+    });
+}
+
+#[test]
+fn f019_a_function_that_closes_all_descriptors_crashes_and_no_other_does() {
+    block_on(async {
+        let (pool, events) = Pool::start_observed(config(1)).unwrap();
+        let worker = pool.run(Pid, ()).await.unwrap();
+        let (reports, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let mut closer = None;
+        for n in 0..100 {
+            let job = match n {
+                50 => Job::new(&CloseFds, &(3, 1023)).unwrap(),
+                _ => Job::new(&Noop, &()).unwrap(),
+            };
+            let id = pool.submit_to(job, &reports).await.unwrap();
+            closer = closer.or((n == 50).then_some(id));
+        }
+        let mut crashed = Vec::new();
+        for _ in 0..100 {
+            let report = ends.recv().await.unwrap();
+            match report.verdict {
+                Verdict::Ok => assert_eq!(report.attempts, 1),
+                Verdict::Crashed => crashed.push((report.job, report.error.unwrap().message)),
+                other => panic!("{other:?}"),
+            }
+        }
+        let [(job, how)] = &crashed[..] else {
+            panic!("{crashed:?}");
+        };
+        assert_eq!(Some(*job), closer);
+        // The watcher may have been the first to notice: it sees that the link
+        // is gone, and not why.
+        let noticed = how == "its worker ended with status 70";
+        assert!(noticed || how == "its worker ended with status 1", "{how}");
+        assert_ne!(pool.run(Pid, ()).await.unwrap(), worker);
+        pool.shutdown().await.unwrap();
+        let line = "worker: task `close_fds` closed the descriptors of its worker; this worker is \
+                    replaced";
+        let printed = |event: &EventKind| matches!(event, EventKind::WorkerPrinted { line: l, .. } if l == line);
+        let printed = all(events).await.iter().filter(|e| printed(e)).count();
+        assert_eq!(printed, usize::from(noticed));
     });
 }
 

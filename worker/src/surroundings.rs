@@ -1,0 +1,91 @@
+//! What belongs to the whole process and is there when a job starts: working
+//! directory, umask, environment. A function that changes them would change
+//! what later jobs mean.
+//!
+//! After every job of a function the first two are put back, whether they were
+//! changed or not: that takes two of the cheapest system calls, while to look
+//! at the directory costs as much as a small job. The environment cannot be put
+//! back under threads that may be reading it. Whether it is the same is told by
+//! its pointers first; only when these differ its text is compared.
+//!
+//! Left out: limits and signal handlers, which it would take too long to look
+//! at, and text of the environment that was changed in its place, which only C
+//! can do.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::fchdir;
+
+use crate::os;
+
+pub(crate) struct Surroundings {
+    /// The working directory; absent when there is no way back to it.
+    directory: Option<OwnedFd>,
+    umask: Mode,
+    /// Sorted, and what tells cheaply that it is the same.
+    environment: Vec<(OsString, OsString)>,
+    fingerprint: u64,
+}
+
+/// Why no further job may run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoiled {
+    /// The environment is another one.
+    Environment,
+    /// There is no way back to the working directory.
+    Directory(Errno),
+    /// The worker's own descriptors were closed, the link's among them.
+    Descriptors,
+}
+
+impl Surroundings {
+    /// As they are now.
+    pub(crate) fn now() -> Surroundings {
+        // There is no way to read it that changes nothing. Whoever makes a file
+        // at this very moment makes one for its owner alone.
+        let mask = umask(Mode::S_IRWXG | Mode::S_IRWXO);
+        umask(mask);
+        Surroundings {
+            directory: directory(),
+            umask: mask,
+            environment: environment(),
+            fingerprint: os::environment_fingerprint(),
+        }
+    }
+
+    /// Puts back what can be put back.
+    pub(crate) fn restore(&mut self) -> Result<(), Spoiled> {
+        match self.directory.as_ref().map_or(Ok(()), fchdir) {
+            Ok(()) => {}
+            Err(Errno::EBADF) => return Err(Spoiled::Descriptors),
+            Err(errno) => return Err(Spoiled::Directory(errno)),
+        }
+        umask(self.umask);
+        let fingerprint = os::environment_fingerprint();
+        if fingerprint != self.fingerprint {
+            if environment() != self.environment {
+                return Err(Spoiled::Environment);
+            }
+            self.fingerprint = fingerprint;
+        }
+        Ok(())
+    }
+}
+
+fn directory() -> Option<OwnedFd> {
+    let mut options = File::options();
+    let options = options.read(true).custom_flags(libc::O_PATH);
+    let directory = os::move_high(options.open(".").ok()?.as_fd()).ok()?;
+    fchdir(&directory).is_ok().then_some(directory)
+}
+
+fn environment() -> Vec<(OsString, OsString)> {
+    let mut all: Vec<_> = std::env::vars_os().collect();
+    all.sort_unstable();
+    all
+}
