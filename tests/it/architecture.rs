@@ -151,6 +151,31 @@ fn the_library_prints_nothing_and_handles_no_signal() {
 }
 
 #[test]
+fn f104_the_wall_clock_is_read_in_one_place() {
+    let words = [
+        "SystemTime::now",
+        "UNIX_EPOCH",
+        "CLOCK_REALTIME",
+        "ClockId::REALTIME",
+        "gettimeofday",
+        "libc::time(",
+        "Utc::now",
+        "Local::now",
+    ];
+    let folders = ["protocol/src", "worker/src", "orchestrator/src"];
+    let found: Vec<String> = folders
+        .iter()
+        .flat_map(|folder| offences(folder, &words))
+        // A renderer's test has to say when its run began.
+        .filter(|line| !line.contains("started: SystemTime::UNIX_EPOCH"))
+        .collect();
+    let [only] = &found[..] else {
+        panic!("not in exactly one place: {found:#?}");
+    };
+    assert!(only.contains("orchestrator/src/run/report.rs:"), "{only}");
+}
+
+#[test]
 fn every_invariant_of_the_architecture_names_a_test_that_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let tests: BTreeSet<String> = ["protocol", "worker", "orchestrator", "tests"]

@@ -78,21 +78,48 @@ fn bincode_is_the_one_that_compiles() {
     assert_eq!(text(bincode.expect("bincode"), "version"), "1.3.3");
 }
 
-#[test]
-fn the_library_alone_needs_no_command_line_crates() {
+/// The crates that a package is built from, seen from this workspace.
+fn normal_tree(package: &str, args: &[&str]) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "-p", "orchestrator", "--no-default-features"])
+        .args(["tree", "-p", package])
+        .args(args)
         .args(["--edges", "normal", "--prefix", "none", "--locked"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo tree");
     assert!(output.status.success());
     let tree = String::from_utf8(output.stdout).expect("text");
-    let crates: BTreeSet<&str> = tree
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .filter(|name| !name.is_empty())
-        .collect();
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let names = names.filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn f125_nothing_that_quotes_for_a_shell_is_built_in() {
+    // Data becomes arguments; who has to quote it has made text of it.
+    let quoting = [
+        "shlex",
+        "shell-escape",
+        "shell-words",
+        "shell-quote",
+        "shellwords",
+        "snailquote",
+        "yash-quote",
+    ];
+    for package in ["protocol", "worker", "orchestrator"] {
+        let tree = normal_tree(package, &[]);
+        assert!(tree.contains("libc") || tree.contains("serde"), "{tree:?}");
+        let found: Vec<_> = quoting
+            .iter()
+            .filter(|name| tree.contains(**name))
+            .collect();
+        assert!(found.is_empty(), "{package}: {found:?}");
+    }
+}
+
+#[test]
+fn the_library_alone_needs_no_command_line_crates() {
+    let crates = normal_tree("orchestrator", &["--no-default-features"]);
     assert!(crates.contains("tokio"), "{crates:?}");
     assert!(crates.len() < 60, "{} crates: {crates:?}", crates.len());
     for unwanted in ["clap", "anyhow", "rusqlite", "indicatif"] {

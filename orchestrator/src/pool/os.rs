@@ -161,6 +161,10 @@ pub(crate) fn kill_command(worker: u32, group: i32) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Child, Stdio};
+
     use super::*;
 
     fn page(position: u64, len: u32, held: &[u8]) -> StatusPage {
@@ -169,6 +173,51 @@ mod tests {
         file.write_all_at(&len.to_le_bytes(), 24).unwrap();
         file.write_all_at(held, 4096).unwrap();
         StatusPage(file)
+    }
+
+    /// A process that leads a group of its own in this test's session, and says
+    /// what it is told.
+    #[expect(clippy::disallowed_methods, reason = "a test's own child")]
+    fn stranger() -> Child {
+        let mut command = std::process::Command::new("/bin/cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.process_group(0).spawn().unwrap()
+    }
+
+    /// Whether it can still do anything: who was killed a moment ago cannot.
+    fn answers(child: &mut Child) -> bool {
+        let mut answer = [0];
+        let asked = child.stdin.as_mut().unwrap().write_all(b"?");
+        asked.is_ok()
+            && child
+                .stdout
+                .as_mut()
+                .unwrap()
+                .read_exact(&mut answer)
+                .is_ok()
+    }
+
+    #[test]
+    fn f035_a_group_outside_the_workers_session_is_never_signalled() {
+        let session = getsid(None).unwrap().as_raw().cast_unsigned();
+        let mut child = stranger();
+        let group = child.id().cast_signed();
+        assert!(answers(&mut child));
+        // The number of a dead worker's command may be somebody else's now, and
+        // what the page says was written by a stranger in any case.
+        for worker in [child.id(), session + 1, 1, 0, u32::MAX] {
+            kill_command(worker, group);
+        }
+        // Nor is it ours, everybody's, or one that does not exist.
+        for group in [0, 1, -1, i32::MIN, i32::MAX] {
+            kill_command(session, group);
+        }
+        assert!(answers(&mut child), "it was killed");
+        // A worker is the leader of its session: there, this would be right.
+        kill_command(session, group);
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        // Its number is free now.
+        kill_command(session, group);
     }
 
     #[test]
