@@ -1,6 +1,7 @@
 //! What can go wrong, and what must become of it. Each test begins with the
 //! number of its failure.
 
+mod chaos;
 mod jobs;
 mod orphans;
 mod streams;

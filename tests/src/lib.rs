@@ -2,6 +2,7 @@
 //! which processes it caused, and the tasks of the test worker.
 
 pub mod bench;
+pub mod chaos;
 pub mod env;
 pub mod life;
 pub mod pty;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use bytes::{Bytes, BytesMut};
 use nix::sys::signal::{Signal, raise};
+use orchestrator_tests::chaos::Worker;
 use protocol::{
     Answer, Attempt, Codec, DoneHeader, FromWorker, JobId, Outcome, Ready, Stream, ToWorker, Usage,
     codec,
@@ -112,6 +113,8 @@ impl Rogue {
                 let first = argument.parse().expect("a number");
                 (first..1024).for_each(|fd| nix::unistd::close(fd).unwrap_or(()));
             }
+            // Anything at all, as this number says; the last step.
+            "chaos" => Worker::new(argument.parse().expect("a seed")).live(),
             "exit" => return Some(ExitCode::from(argument.parse::<u8>().expect("a status"))),
             "bye" => say(&FromWorker::Bye),
             // Gives back the oldest job, twice, whether asked or not.
