@@ -278,8 +278,8 @@ fn f080_large_results_wait_for_a_slow_reader_on_disk() {
     ));
     let pid = child.id();
     let mut stdin = child.stdin.take().unwrap();
-    // 60 results of two million bytes each, as JSON.
-    stdin.write_all("1000000\n".repeat(60).as_bytes()).unwrap();
+    // 32 results of two million bytes each, as JSON.
+    stdin.write_all("1000000\n".repeat(32).as_bytes()).unwrap();
     drop(stdin);
     // Nobody reads. The workers come to rest all the same.
     let ticks = || -> Vec<String> {
@@ -312,10 +312,10 @@ fn f080_large_results_wait_for_a_slow_reader_on_disk() {
         same == 10
     });
     let peak = peak_mib(pid).unwrap();
-    assert!(peak < 96, "{peak} MiB");
+    assert!(peak < 64, "{peak} MiB");
     let done = finish(child, vec![]);
     assert_eq!(done.code(), 0, "{}", done.stderr);
-    assert_eq!(done.stdout().lines().count(), 60);
+    assert_eq!(done.stdout().lines().count(), 32);
     assert!(
         done.stdout()
             .lines()
@@ -348,8 +348,8 @@ fn f068_an_infinite_input_takes_no_memory() {
         }
         peak_mib(pid).unwrap()
     };
-    // A hundred bytes kept of each job would be too much.
-    let peak = take(500_000);
+    // Two hundred bytes kept of each job would be too much.
+    let peak = take(250_000);
     assert!(peak < 64, "{peak} MiB");
     // The reader goes away, so the run must end although the input does not.
     drop(stdout);
