@@ -392,6 +392,12 @@ fn f052_a_program_that_is_being_written_is_tried_again() {
         Outcome::SpawnError(libc::ETXTBSY)
     );
     client.run(1, "command", &spec);
+    // It has tried in vain, and waits for a better moment.
+    let call = format!("/proc/{}/syscall", client.ready.pid);
+    let sleep = format!("{} ", libc::SYS_clock_nanosleep);
+    eventually("it sleeps", || {
+        fs::read_to_string(&call).unwrap().starts_with(&sleep)
+    });
     drop(writer);
     assert_eq!(client.ran(1).outcome(), Outcome::Ok);
 }
