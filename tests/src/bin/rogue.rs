@@ -5,6 +5,7 @@
 
 use std::io::{Read, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nix::sys::signal::{Signal, raise};
@@ -14,6 +15,8 @@ use protocol::{
     codec,
 };
 use tokio_util::codec::Decoder;
+
+const FOR_EVER: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let mut rogue = Rogue::default();
@@ -125,9 +128,9 @@ impl Rogue {
             "close" => nix::unistd::close(1).expect("stdout was open"),
             // Computes for so many milliseconds, or for ever.
             "spin" => spin(argument.parse().ok()),
-            "hang" => loop {
-                std::thread::park();
-            },
+            // For ever, as far as a test can tell; but not when one has failed
+            // and nobody is left to kill it.
+            "hang" => std::thread::sleep(FOR_EVER),
             // Reads until the orchestrator closes the link.
             "eof" => self.wait_for(|_| false),
             unknown => panic!("rogue knows no step `{unknown}`"),
