@@ -23,31 +23,41 @@ pub(super) fn next(config: &SchedulerConfig, id: JobId, job: &Job, verdict: Verd
     if verdict == Verdict::Crashed && job.deaths >= config.quarantine {
         return Next::Verdict(Verdict::Quarantined);
     }
-    let more = job.tries <= job.limits.retries && !job.withdrawn;
-    if more && may_pass(verdict) {
-        Next::Again(pause(config, id, job.tries))
-    } else {
-        Next::Verdict(verdict)
+    match retries(job, verdict) {
+        Some(retries) if job.tries <= retries && !job.withdrawn => {
+            Next::Again(pause(config, id, job.tries))
+        }
+        Some(_) | None => Next::Verdict(verdict),
     }
 }
 
-/// Whether another attempt may end better.
-fn may_pass(verdict: Verdict) -> bool {
+/// A command that could not be started for want of something is not at fault,
+/// and tried again so often whatever was asked for.
+const WHEN_SCARCE: u32 = 5;
+
+/// How many attempts may follow the first, after one that ended like this; none
+/// when another one would end in the same way, or nobody wants it.
+fn retries(job: &Job, verdict: Verdict) -> Option<u32> {
+    let asked = job.limits.retries;
     match verdict {
-        Verdict::Failed(_) | Verdict::Signaled(_) | Verdict::Timeout | Verdict::Crashed => true,
-        // A program that is not there will not be there; what was scarce may
-        // be back.
-        Verdict::SpawnError(errno) => matches!(
-            Errno::from_raw(errno),
-            Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ETXTBSY
-        ),
+        Verdict::Failed(_) | Verdict::Signaled(_) | Verdict::Timeout | Verdict::Crashed => {
+            Some(asked)
+        }
+        Verdict::SpawnError(errno) => match Errno::from_raw(errno) {
+            Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
+                Some(asked.max(WHEN_SCARCE))
+            }
+            Errno::ETXTBSY => Some(asked),
+            // A program that is not there will not be there.
+            _ => None,
+        },
         Verdict::Ok
         | Verdict::Quarantined
         | Verdict::Unkillable
         | Verdict::Rejected
         | Verdict::Cancelled
         | Verdict::Interrupted
-        | Verdict::Lost => false,
+        | Verdict::Lost => None,
     }
 }
 
@@ -96,6 +106,17 @@ mod tests {
     }
 
     #[test]
+    fn f031_want_of_something_is_no_fault_of_the_job() {
+        for errno in [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE, Errno::ENFILE] {
+            let verdict = Verdict::SpawnError(errno as i32);
+            assert!(again(5, 0, verdict), "{errno}");
+            assert_eq!(after(6, 0, 0, verdict), Next::Verdict(verdict));
+            assert!(again(6, 6, verdict), "{errno}");
+        }
+        assert!(!again(1, 0, Verdict::SpawnError(Errno::ETXTBSY as i32)));
+    }
+
+    #[test]
     fn only_what_may_pass_is_tried_again() {
         for verdict in [
             Verdict::Failed(1),
@@ -122,6 +143,7 @@ mod tests {
             Verdict::Lost,
         ] {
             assert!(!again(1, 1, verdict), "{verdict:?}");
+            assert!(!again(0, 1, verdict), "{verdict:?}, and was never tried");
         }
     }
 
