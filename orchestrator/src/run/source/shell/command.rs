@@ -89,6 +89,9 @@ const NAMING: [&[u8]; 6] = [
     b"wait",
 ];
 
+/// Operators of a test that compare numbers.
+const NUMBER_OPERATORS: [&[u8]; 6] = [b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge"];
+
 /// Variables whose new value some shells evaluate.
 const SPECIAL: [&[u8]; 8] = [
     b"RANDOM",
@@ -339,14 +342,25 @@ fn format(arguments: &[Word]) -> Vec<Mark> {
         .collect()
 }
 
-/// The operands of a test: `-v NAME` evaluates the name in bash.
+/// The operands of a test: `-v NAME` evaluates the name in bash, and Korn shells
+/// evaluate the operands of a comparison of numbers.
 fn test(arguments: &[Word]) -> Vec<Mark> {
+    let compares = |word: &Word| word.is_one_of(&NUMBER_OPERATORS);
+    let numbers =
+        arguments
+            .windows(2)
+            .filter_map(|pair| match (compares(&pair[0]), compares(&pair[1])) {
+                (true, _) => pair[1].refused(&fault::ARITHMETIC),
+                (_, true) => pair[0].refused(&fault::ARITHMETIC),
+                (false, false) => None,
+            });
     let pairs = arguments.windows(2).filter(|pair| {
         let names_variable = pair[0].is_one_of(&[b"-v", b"-R"]);
         names_variable || pair[0].may_be_option()
     });
     pairs
         .filter_map(|pair| pair[1].refused(&fault::TEST))
+        .chain(numbers)
         .collect()
 }
 

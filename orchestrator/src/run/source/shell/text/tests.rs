@@ -219,6 +219,8 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
         ("export a{}=1", "name of a variable"),
         ("[ -v {} ]", "for a test"),
         ("test a = b -o -v {}", "for a test"),
+        ("[ {} -gt 5 ]", "arithmetic"),
+        ("test ! 5 -eq \"{}\"", "arithmetic"),
         ("ssh host cat {}", "another machine"),
         ("ssh -p 22 -- host 'cat {}'", "another machine"),
         ("a{%}", "not offered"),
