@@ -165,7 +165,7 @@ fn f087_a_second_interrupt_kills_at_once() {
 
 /// Fills the pipe of a run that nobody reads.
 fn stuck(env: &TestEnv, options: &[&str]) -> (Child, impl Read) {
-    let script = "touch up.$1; head -c 1000000 /dev/zero; exec sleep 1000";
+    let script = "head -c 1000000 /dev/zero; touch up.$1; exec sleep 1000";
     let mut child = start(env, options, script, "1\n2\n");
     let stdout = child.stdout.take().unwrap();
     up(env, 2);
