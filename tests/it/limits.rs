@@ -376,13 +376,15 @@ fn a_pool_can_stand_still_and_be_looked_at() {
     block_on(async {
         let mut config = quick(Launch::program(WORKER));
         config.timeout = Some(Duration::from_secs(20));
-        let pool = Pool::start(config).unwrap();
+        let (pool, mut events) = Pool::start_observed(config).unwrap();
         let control = pool.control();
-        let long = pool.submit(SleepMs, 30).await.unwrap();
+        let long = pool.submit(SleepMs, 300).await.unwrap();
         let next = pool.submit(Noop, ()).await.unwrap();
-        while control.status().await.running.is_empty() {
-            tokio::task::yield_now().await;
-        }
+        // Its turn is not enough: the worker would not start it in a pause.
+        let started = |kind| matches!(kind, EventKind::JobStarted { job, .. } if job == long.id());
+        while !started(events.next().await.unwrap().kind) {}
+        drop(events);
+        assert!(!control.status().await.running.is_empty());
         control.pause().await;
         // A function runs on, but nothing is started behind it.
         long.await.unwrap();
