@@ -64,6 +64,7 @@ impl Timers {
         Some(timer)
     }
 
+    #[cfg(any(test, debug_assertions))]
     pub(super) fn iter(&self) -> impl Iterator<Item = Timer> + '_ {
         self.by_timer.keys().copied()
     }
