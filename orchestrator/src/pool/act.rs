@@ -13,7 +13,8 @@ use super::driver::{Driver, Entry, Hired, Reply};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::job::JobReport;
-use super::process::{self, Order};
+use super::news::Order;
+use super::process;
 use super::spill::{Capture, Payload};
 use crate::scheduler::{Action, Input, Verdict};
 

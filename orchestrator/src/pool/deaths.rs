@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::PROTOCOL_VERSION;
 
-use super::process::{Ending, StartFailure};
+use super::news::{Ending, StartFailure};
 use super::{PoolConfig, PoolError};
 
 #[derive(Debug, Default)]

@@ -22,7 +22,7 @@ use super::deaths::Deaths;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::job::{Job, JobReport};
-use super::process::{News, NewsSender, Order};
+use super::news::{News, NewsSender, Order};
 use super::spill::{Capture, Spill};
 use crate::scheduler::{IdHasher, Input, Limits, Scheduler, SchedulerConfig};
 

@@ -10,7 +10,7 @@ use tokio::task::{Id, JoinError};
 use super::driver::{Driver, State};
 use super::error::PoolError;
 use super::event::EventKind;
-use super::process::{Ending, News, Order, StartFailure};
+use super::news::{Ending, News, Order, StartFailure};
 use crate::scheduler::{Blame, Input};
 
 impl Driver {

@@ -5,9 +5,9 @@
 //!   what is asked of all jobs together.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
-//! - `process`: one worker from spawn to reap; `launch` starts it, `outgoing` is
-//!   what is on its way to it, `pace` how quickly it answers, `orphans` what it
-//!   may leave behind.
+//! - `process`: one worker from spawn to reap; `news` is what it and the driver
+//!   say to each other, `launch` starts it, `pipes` and `outgoing` lead to it,
+//!   `pace` is how quickly it answers, `orphans` what it may leave behind.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod act;
@@ -23,10 +23,12 @@ mod job;
 mod launch;
 mod learn;
 mod map;
+mod news;
 mod orphans;
 mod os;
 mod outgoing;
 mod pace;
+mod pipes;
 mod printed;
 mod process;
 mod spill;

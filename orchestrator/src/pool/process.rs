@@ -15,24 +15,23 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use nix::sys::signal::Signal;
 use protocol::codec::excerpt;
 use protocol::greeting::{self, GreetingScan};
 use protocol::{
-    Assignment, Attempt, Codec, FromWorker, Hello, JobId, LinkKind, PROTOCOL_VERSION, Ready,
-    ToWorker, WorkerId,
+    Attempt, Codec, FromWorker, Hello, JobId, LinkKind, PROTOCOL_VERSION, Ready, ToWorker, WorkerId,
 };
-use tokio::io::AsyncReadExt;
-use tokio::io::Interest;
 use tokio::net::unix::pipe;
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 use tokio_util::codec::Decoder;
 
+use super::news::{EX_OSERR, Ending, News, NewsSender, Order, StartFailure};
 use super::os::{self, StatusPage};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
+use super::pipes::{deaf, read, sender, until, write};
 use super::printed::Printed;
 use super::{PoolConfig, clock, orphans, usable_cpus};
 use crate::scheduler::Blame;
@@ -42,97 +41,6 @@ const READ_SIZE: usize = 64 * 1024;
 /// How long a dead worker's pipes are read for what it left in them. They end
 /// at once unless something that it started holds them.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-
-/// What the driver wants of a worker.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Jobs with their whole inputs, in order.
-    Run(Vec<Assignment>),
-    /// Anything that fits into one frame.
-    Say(ToWorker),
-    /// Tell it to stand still; the sender is dropped when that was written.
-    Pause(mpsc::Sender<()>),
-    /// This job's time is up: if somebody has stopped the worker, let it go on,
-    /// or it will not hear of that.
-    Rouse(JobId),
-    /// Tell it to stop what it does, clean up and end.
-    Close,
-    /// Kill it, and the processes of its command.
-    Kill,
-}
-
-/// What the driver learns from a worker.
-#[derive(Debug)]
-pub(super) enum News {
-    Spawned {
-        pid: u32,
-    },
-    Ready(Ready),
-    Messages(Vec<FromWorker>),
-    Printed(Vec<Bytes>),
-    /// It had been stopped when this job's time was up.
-    WasStopped(JobId),
-    /// It broke the protocol; nothing more is read from it.
-    Violation(String),
-    /// It does not listen any more, or said goodbye. What it says still counts.
-    Leaving,
-    /// It closed the link and still lives.
-    Closed,
-    /// It has ended and was reaped, or was never started.
-    Gone(Ending),
-}
-
-/// How a worker ended.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) blame: Blame,
-    /// A predicate: "ended with status 1".
-    pub(super) how: String,
-    /// The end of what it wrote to stderr.
-    pub(super) stderr: String,
-    /// Why it never was ready.
-    pub(super) start: Option<StartFailure>,
-}
-
-/// Why a process did not become a worker, when that is known.
-#[derive(Debug)]
-pub(super) enum StartFailure {
-    /// It was not even started.
-    Spawn(io::Error),
-    /// It printed this, quoted.
-    NotAWorker(String),
-    /// It speaks this version of the protocol.
-    Version(u32),
-    /// It ended, or was ended, before it was ready.
-    Died,
-    /// The same: the system had something too little of, as its status says.
-    Wanting,
-}
-
-/// What a worker ends with when the system refuses what it needs.
-const EX_OSERR: i32 = 71;
-
-impl StartFailure {
-    /// Whether another try may succeed before long.
-    pub(super) fn may_pass(&self) -> bool {
-        match self {
-            StartFailure::Spawn(e) => StartFailure::is_scarcity(e),
-            StartFailure::Wanting => true,
-            StartFailure::NotAWorker(_) | StartFailure::Version(_) | StartFailure::Died => false,
-        }
-    }
-
-    /// Whether the system had no process, memory or descriptor left.
-    pub(super) fn is_scarcity(error: &io::Error) -> bool {
-        matches!(
-            error.raw_os_error(),
-            Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
-        )
-    }
-}
-
-/// Where news go: bounded, so that a worker that talks too much waits.
-pub(super) type NewsSender = mpsc::Sender<(WorkerId, News)>;
 
 /// An actor for one worker, and the way to give it orders. The orders' channel
 /// is unbounded: what it holds is bounded by the worker's window, plus a few
@@ -632,53 +540,6 @@ impl Process {
     async fn tell(&self, news: News) {
         // The driver may have panicked; then nobody wants to know.
         self.news.send((self.id, news)).await.ok();
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn read(
-    pipe: &mut Option<impl AsyncReadExt + Unpin>,
-    buffer: &mut BytesMut,
-) -> io::Result<usize> {
-    match pipe {
-        Some(pipe) => pipe.read_buf(buffer).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn write(pipe: &Option<pipe::Sender>, buffer: &mut BytesMut) -> io::Result<usize> {
-    let Some(pipe) = pipe else {
-        return std::future::pending().await;
-    };
-    loop {
-        pipe.writable().await?;
-        match pipe.try_write(buffer) {
-            Ok(written) => {
-                buffer.advance(written);
-                return Ok(written);
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// The same pipe, which can also tell that nobody reads it.
-fn sender(stdin: ChildStdin) -> Option<pipe::Sender> {
-    pipe::Sender::from_owned_fd(stdin.into_owned_fd().ok()?).ok()
-}
-
-/// Waits until nobody reads this pipe any more. Cancel-safe.
-async fn deaf(stdin: &Option<pipe::Sender>) {
-    match stdin {
-        Some(pipe) if pipe.ready(Interest::ERROR).await.is_ok() => {}
-        _ => std::future::pending().await,
     }
 }
 
