@@ -343,6 +343,17 @@ fn places_that_all_fail_end_the_pool_though_somebody_is_always_ready() {
 }
 
 #[test]
+fn workers_that_die_at_start_one_after_the_other_end_the_pool() {
+    let mut desk = Desk::starting(2);
+    desk.gone(1, Blame::Nobody);
+    desk.gone(2, Blame::Nobody);
+    assert!(!desk.wanted.contains(&Action::Broken));
+    // That another one is just being started is no hope any more.
+    desk.gone(3, Blame::Nobody);
+    assert!(desk.wanted.contains(&Action::Broken));
+}
+
+#[test]
 fn a_place_that_fails_is_no_reason_to_give_up_while_another_works() {
     let mut desk = Desk::with(2);
     for worker in 2..20 {

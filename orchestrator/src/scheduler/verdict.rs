@@ -92,3 +92,35 @@ impl fmt::Display for Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verdict_ends_a_sentence_about_a_job() {
+        let all = [
+            (Verdict::Ok, "succeeded"),
+            (Verdict::Failed(3), "failed with status 3"),
+            (Verdict::Signaled(11), "was ended by signal 11"),
+            (Verdict::Timeout, "timed out"),
+            (Verdict::Crashed, "crashed its worker"),
+            (
+                Verdict::Quarantined,
+                "was quarantined: it crashes its workers",
+            ),
+            (Verdict::Unkillable, "cannot be killed"),
+            (
+                Verdict::SpawnError(13),
+                "could not be started: Permission denied",
+            ),
+            (Verdict::Rejected, "was rejected"),
+            (Verdict::Cancelled, "was cancelled"),
+            (Verdict::Interrupted, "was interrupted"),
+            (Verdict::Lost, "was lost: the pool ended first"),
+        ];
+        for (verdict, said) in all {
+            assert_eq!(verdict.to_string(), said);
+        }
+    }
+}

@@ -81,6 +81,24 @@ mod tests {
     }
 
     #[test]
+    fn the_estimate_rises_by_half_and_falls_by_an_eighth() {
+        let mut estimate = Estimate::default();
+        let mut after = |ms| {
+            estimate.record(ms * MS);
+            estimate.mean_ns
+        };
+        assert_eq!(after(8), 8_000_000, "the first is believed");
+        assert_eq!(after(8), 8_000_000);
+        assert_eq!(after(16), 12_000_000);
+        assert_eq!(after(4), 11_000_000);
+        // However long or short: no overflow, and never nothing.
+        let mut estimate = settled(Duration::MAX);
+        assert_eq!(estimate.mean_ns, u64::MAX / 16);
+        (0..400).for_each(|_| estimate.record(Duration::ZERO));
+        assert_eq!(estimate.mean_ns, FLOOR_NS);
+    }
+
+    #[test]
     fn one_long_job_among_tiny_ones_closes_the_window_at_once() {
         let mut estimate = settled(Duration::from_micros(1));
         estimate.record(10 * MS);
