@@ -371,6 +371,90 @@ fn a_message_larger_than_a_frame_leaves_the_buffer_untouched() {
     assert_eq!(&buffer[..], b"before");
 }
 
+/// Output whose frame has exactly this size.
+fn framed(size: usize) -> FromWorker {
+    // A pair and the name of a stream.
+    let control = 16;
+    FromWorker::Output {
+        job: JOB,
+        attempt: TRY,
+        stream: Stream::Stdout,
+        data: Bytes::from(vec![7; size - OVERHEAD - control]),
+    }
+}
+
+#[test]
+fn a_frame_of_the_largest_size_is_one_and_a_larger_one_is_not() {
+    let mut buffer = BytesMut::new();
+    encode(&framed(MAX_FRAME), &mut buffer).unwrap();
+    assert_eq!(buffer.len(), MAX_FRAME);
+    let mut codec = Codec::<FromWorker, ToWorker>::new();
+    assert_eq!(codec.decode(&mut buffer).unwrap(), Some(framed(MAX_FRAME)));
+    let end = encode(&framed(MAX_FRAME + 1), &mut buffer);
+    assert!(matches!(end, Err(FrameError::TooLarge(size)) if size == MAX_FRAME as u64 + 1));
+}
+
+#[test]
+fn a_frame_behind_others_is_as_good_as_the_first() {
+    let mut buffer = BytesMut::new();
+    let mut codec = Codec::<FromWorker, FromWorker>::new();
+    let sizes = [100, 1_000, 64];
+    for size in sizes {
+        codec.encode(framed(size), &mut buffer).unwrap();
+    }
+    assert_eq!(buffer.len(), sizes.iter().sum::<usize>());
+    for size in sizes {
+        assert_eq!(codec.decode(&mut buffer).unwrap(), Some(framed(size)));
+    }
+    assert_eq!(codec.decode_eof(&mut buffer).unwrap(), None);
+}
+
+#[test]
+fn for_the_rest_of_a_frame_there_is_room_and_for_no_more() {
+    let mut whole = BytesMut::new();
+    encode(&framed(100_000), &mut whole).unwrap();
+    let mut buffer = BytesMut::from(&whole[..1_000]);
+    let mut codec = Codec::<FromWorker, ToWorker>::new();
+    assert!(codec.decode(&mut buffer).unwrap().is_none());
+    let room = buffer.capacity();
+    assert!((100_000..100_900).contains(&room), "{room}");
+}
+
+#[test]
+fn a_wrong_byte_is_seen_as_soon_as_it_is_there() {
+    let refused = |bytes: &[u8]| {
+        let mut codec = Codec::<FromWorker, ToWorker>::new();
+        let end = codec.decode(&mut BytesMut::from(bytes));
+        matches!(end, Err(FrameError::NotAFrame(_)))
+    };
+    assert!(refused(b"h"));
+    assert!(refused(&[0xB1, 0x10]));
+    assert!(refused(&[0xB1, 0x0F, 0x8B, 1]));
+    assert!(!refused(&[0xB1]));
+    assert!(!refused(&[0xB1, 0x0F, 0x8B, 0]));
+}
+
+#[test]
+fn a_message_without_parts_has_none() {
+    // Bye with a payload, and with a control part.
+    for parts in ["00000000 01000000 78", "01000000 00000000 78"] {
+        let hex: String = format!("b10f8b00{parts}0a").replace(' ', "");
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        let mut codec = Codec::<FromWorker, ToWorker>::new();
+        let end = codec.decode(&mut BytesMut::from(&bytes[..]));
+        assert!(matches!(end, Err(FrameError::Malformed(..))), "{end:?}");
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_documentation() {
+    assert_eq!((MAX_FRAME, MAX_CHUNK), (1_048_576, 262_144));
+    assert_eq!(room_for(0, 40), MAX_FRAME - 21);
+    assert_eq!(room_for(10, 40), MAX_FRAME - 421);
+    assert_eq!(room_for(1 << 20, 72), 0);
+}
+
 #[test]
 fn the_overheads_are_large_enough() {
     let header = JobHeader {
@@ -414,7 +498,8 @@ fn the_overheads_are_large_enough() {
 fn an_excerpt_cannot_command_a_terminal() {
     assert_eq!(excerpt(b"\x1b[31mred\x07\nx"), "`\\u{1b}[31mred\\u{7}`");
     assert_eq!(excerpt(b""), "nothing");
-    assert!(excerpt(&[b'x'; 100]).ends_with("`…"));
+    assert!(excerpt(&[b'x'; 81]).ends_with("`…"));
+    assert!(excerpt(&[b'x'; 80]).ends_with("x`"));
 }
 
 proptest! {
