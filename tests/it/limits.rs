@@ -400,6 +400,35 @@ fn a_pool_can_stand_still_and_be_looked_at() {
 }
 
 #[test]
+fn time_counts_though_nobody_looks_at_the_clock() {
+    block_on(async {
+        let pool = Pool::start(quick(Launch::program(WORKER))).unwrap();
+        let handle = pool.submit(SleepMs, 1_200).await.unwrap();
+        while pool.control().status().await.running.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // Nothing is due, so the pool sleeps for longer than it would if it had
+        // to notice that it was stopped.
+        tokio::time::sleep(900 * MS).await;
+        let status = pool.control().status().await;
+        assert!(status.running[0].elapsed >= 800 * MS, "{status:?}");
+        handle.await.unwrap();
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_limit_without_end_is_none() {
+    block_on(async {
+        let pool = Pool::start(quick(Launch::program(WORKER))).unwrap();
+        let mut endless = job(Noop, ());
+        endless.timeout = Some(Duration::MAX);
+        assert_eq!(end(&pool, endless).await.0, Verdict::Ok);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn a_cancelled_job_is_not_tried_again() {
     block_on(async {
         let mut config = quick(Launch::program(WORKER));

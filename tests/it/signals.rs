@@ -562,3 +562,121 @@ fn an_infinite_input_can_be_stopped() {
     assert_eq!(ended_by(child, &[Signal::SIGINT]).code(), 130);
     yes.wait().unwrap();
 }
+
+#[test]
+fn f088_f102_the_first_process_of_a_container_leaves_as_well() {
+    let env = TestEnv::new();
+    let job = "touch up.$1; head -c 1000000 /dev/zero; exec sleep 1000";
+    let mut command = env.command("unshare");
+    command.args([
+        "-rpf",
+        "--mount-proc",
+        "--kill-child",
+        ORCHESTRATOR,
+        "run",
+        "-j2",
+    ]);
+    command.args([
+        "--grace", "0.1", "--format", "jsonl", "--", "sh", "-c", job, "sh",
+    ]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"1\n2\n").unwrap();
+    let unread = child.stdout.take();
+    up(&env, 2);
+    let inner = Pid::from_raw(children(child.id())[0] as i32);
+    for note in ["get 100ms to finish", "are killed", ""] {
+        kill(inner, Signal::SIGTERM).unwrap();
+        if !note.is_empty() {
+            let stderr = child.stderr.as_mut().unwrap();
+            let mut said = Vec::new();
+            while !String::from_utf8_lossy(&said).contains(note) {
+                let mut byte = [0];
+                stderr.read_exact(&mut byte).unwrap();
+                said.extend(byte);
+            }
+        }
+    }
+    let done = ended_by(child, &[]);
+    drop(unread);
+    assert_eq!(done.code(), 143);
+}
+
+#[test]
+fn what_strangers_leave_to_this_program_is_left_alone() {
+    let env = TestEnv::new();
+    // The child that it is born with ends, and leaves one of its own.
+    let script = format!(
+        "sh -c '(until test -e go; do sleep 0.01; done; touch lived) & touch left' >/dev/null 2>&1 & \
+         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'until test -e left; do sleep 0.01; done; \
+         sleep 0.1; kill -9 $PPID'"
+    );
+    let mut shell = env.command("sh");
+    shell.args(["-c", &script]);
+    let done = env.run(shell, "1\n2\n3\n");
+    assert_eq!(done.code(), 1);
+    env.file("go", "");
+    eventually("the stranger lives", || env.path().join("lived").exists());
+}
+
+#[test]
+fn an_interrupt_stops_also_what_a_script_has_started_in_the_background() {
+    let env = TestEnv::new();
+    env.file("in", "1\n");
+    let mut shell = env.command("sh");
+    let script = format!(
+        "{ORCHESTRATOR} run -q -j1 -- sh -c \"$0\" sh {{}} < in & \
+         until test -e up.1; do sleep 0.01; done; kill -INT $!; wait $!; echo \"status $?\""
+    );
+    shell.args(["-c", &script, POLITE]);
+    let done = env.run(shell, "");
+    assert_eq!(done.stdout(), "bye 1\nstatus 130\n", "{}", done.stderr);
+}
+
+#[test]
+fn a_grace_without_end_is_allowed() {
+    let env = TestEnv::new();
+    let child = start(&env, &["-j1", "--grace", "1e19"], POLITE, "1\n");
+    up(&env, 1);
+    assert_eq!(ended_by(child, &[Signal::SIGINT]).code(), 130);
+}
+
+#[test]
+fn a_share_of_all_jobs_is_known_before_the_first_one_starts() {
+    let env = TestEnv::new();
+    let script = "touch up.$1; exit 1";
+    let args = [
+        "-j2",
+        "-q",
+        "--halt",
+        "soon,fail=5%",
+        "--",
+        "sh",
+        "-c",
+        script,
+        "sh",
+    ];
+    let lines: String = (1..=200).map(|n| format!("{n}\n")).collect();
+    let done = env.run(command(&env, &args), lines);
+    assert_eq!(done.code(), 1);
+    let entries = std::fs::read_dir(env.path()).unwrap().flatten();
+    let up = entries.filter(|e| e.file_name().to_string_lossy().starts_with("up."));
+    let up = up.count();
+    // The tenth decides, and one may run beside it.
+    assert!((10..=11).contains(&up), "{up}");
+}
+
+#[test]
+fn nothing_starts_behind_the_job_that_decides_though_workers_are_still_starting() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = TestEnv::new();
+    let worker = env!("CARGO_BIN_EXE_test-worker");
+    let script = format!("#!/bin/sh\nmkdir first 2>/dev/null || sleep 0.3\nexec {worker}\n");
+    let path = env.file("worker", script);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let args = ["-j4", "-q", "--halt", "soon,done=1", "--worker", "./worker"];
+    let args = [&args[..], &["--", "sh", "-c", "touch up.$1", "sh"]].concat();
+    let done = env.run(command(&env, &args), "1\n2\n3\n4\n5\n6\n");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let up = |n: u32| env.path().join(format!("up.{n}")).exists();
+    assert!(up(1) && !up(2), "{}", up(3));
+}

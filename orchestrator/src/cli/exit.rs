@@ -26,18 +26,34 @@ impl Exit {
     /// Nobody reads the results any more.
     pub(crate) const BROKEN_PIPE: Exit = Exit::Signal(Signal::SIGPIPE);
 
+    /// Ends the process now, whatever else is going on in it.
+    pub(crate) fn leave(self) -> ! {
+        let status = match self {
+            Exit::Status(status) => i32::from(status),
+            Exit::Signal(signal) => {
+                die_of(signal);
+                128 + signal as i32
+            }
+        };
+        std::process::exit(status)
+    }
+
     /// The status for `main` to return; does not come back from a signal.
     pub(crate) fn code(self) -> ExitCode {
         match self {
             Exit::Status(status) => ExitCode::from(status),
-            // The kernel spares the first process of a container, which then
-            // says in a status what happened.
-            Exit::Signal(signal) if getpid().as_raw() == 1 => ExitCode::from(128 + signal as u8),
             Exit::Signal(signal) => {
-                signal_hook::low_level::emulate_default_handler(signal as i32).ok();
-                // A signal whose default is not to end a process.
+                die_of(signal);
                 ExitCode::from(128 + signal as u8)
             }
         }
+    }
+}
+
+/// Does not come back, unless the signal's default is not to end a process, or
+/// this is the first process of a container, which the kernel spares.
+fn die_of(signal: Signal) {
+    if getpid().as_raw() != 1 {
+        signal_hook::low_level::emulate_default_handler(signal as i32).ok();
     }
 }

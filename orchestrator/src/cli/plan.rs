@@ -72,10 +72,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         pool.workers = NonZero::get(workers);
     }
     if halt.is_some() {
-        // Nothing may start behind the job that decides: the pool has no job
-        // that it could start by itself.
+        // Nothing may start behind the job that decides.
         pool.ahead = Duration::ZERO;
-        pool.max_pending = pool.workers;
+        pool.lockstep = true;
     }
     pool.timeout = timeout;
     pool.retries = retries.unwrap_or(pool.retries);

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, raise};
-use nix::unistd::getpid;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 
 use super::exit::Exit;
@@ -57,10 +56,12 @@ impl Signals {
             Some(signal(SignalKind::hangup())?)
         };
         Ok(Signals {
+            // A script's shell ignores these two for what it starts in the
+            // background; whoever sends them to it by name means it all the same.
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
             hangup,
-            quit: signal(SignalKind::quit())?,
             suspend: signal(SignalKind::from_raw(libc::SIGTSTP))?,
             status: signal(SignalKind::user_defined1())?,
             // A handler of any kind, where whoever started us ignored the
@@ -94,9 +95,7 @@ impl Signals {
                     reins.resume();
                 }
                 Signal::SIGUSR1 => say(&format!("orchestrator: {}", reins.status().await)),
-                // In a container, orphans of others are ours to take away.
-                Signal::SIGCHLD if getpid().as_raw() == 1 => pool::reap_strangers(),
-                Signal::SIGCHLD => {}
+                Signal::SIGCHLD => pool::meet_strangers(),
                 stop => {
                     if stop == Signal::SIGQUIT {
                         say(&format!("orchestrator: {}", reins.status().await));
@@ -118,14 +117,12 @@ impl Signals {
                 match stop {
                     Stop::Soon => {}
                     // The jobs, then the workers.
-                    Stop::Now => self.watch(2 * self.grace + 2 * STUCK),
+                    Stop::Now => self.watch(self.grace.saturating_mul(2).saturating_add(2 * STUCK)),
                     Stop::Kill => self.watch(STUCK),
                 }
                 reins.stop(stop);
             }
-            Step::Leave => {
-                Exit::Signal(signal).code();
-            }
+            Step::Leave => Exit::Signal(signal).leave(),
         }
     }
 
@@ -190,8 +187,7 @@ fn last_resort(orders: &mpsc::Receiver<(Duration, Signal)>) {
             Ok(order) => (patience, signal) = order,
             Err(RecvTimeoutError::Timeout) => {
                 say("error: stopped before all results were written: nobody reads them\n");
-                Exit::Signal(signal).code();
-                return;
+                Exit::Signal(signal).leave();
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }

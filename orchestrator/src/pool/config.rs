@@ -96,6 +96,10 @@ pub struct PoolConfig {
     /// How long a worker may take to send the rest of a frame that it has begun,
     /// before it is killed. Default: 30 s.
     pub frame_timeout: Duration,
+    /// Whether nothing is started between a job's verdict and
+    /// [`Control::seen`](super::Control::seen): for those who may want to stop
+    /// behind any job. Costs a round trip per job. Default: no.
+    pub lockstep: bool,
     /// Whether all children of this process that are no workers, and all that
     /// is below them, are killed when a worker was killed: what its job left
     /// behind. Only for programs whose only children are workers, and only
@@ -135,6 +139,7 @@ impl PoolConfig {
             answer_timeout: Duration::from_secs(2),
             reap_timeout: Duration::from_secs(30),
             frame_timeout: Duration::from_secs(30),
+            lockstep: false,
             kill_orphans: false,
             init: None,
         }

@@ -71,6 +71,13 @@ impl Control {
         self.send(Command::Resume);
     }
 
+    /// So many verdicts have been taken note of: with
+    /// [`PoolConfig::lockstep`](super::PoolConfig::lockstep), further jobs may
+    /// start when all have been.
+    pub fn seen(&self, verdicts: usize) {
+        self.send(Command::Seen(verdicts));
+    }
+
     /// Starts no further jobs, and no further attempts: those that have not
     /// started end as `Interrupted`, those that wait for another attempt as the
     /// last one did. What runs runs on.

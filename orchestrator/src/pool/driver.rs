@@ -21,6 +21,7 @@ use super::control::{RunningJob, Status};
 use super::deaths::Deaths;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
+use super::handle::FOREVER;
 use super::job::{Job, JobReport};
 use super::news::{News, NewsSender, Order};
 use super::spill::{Capture, Spill};
@@ -38,6 +39,8 @@ pub(super) enum Command {
     /// Stand still; the sender is dropped when all workers have been told.
     Pause(mpsc::Sender<()>),
     Resume,
+    /// So many verdicts have been taken note of.
+    Seen(usize),
     /// What has not started is not wanted any more.
     Withdraw,
     /// No more jobs will come.
@@ -210,7 +213,9 @@ impl Driver {
                 _ = self.news.recv_many(&mut news, TURN) => Turn::News,
                 n = self.commands.recv_many(&mut commands, TURN), if open => Turn::Commands(n),
                 Some(end) = self.actors.join_next_with_id() => Turn::ActorEnded(end),
-                () = self.clock.sleep_until(deadline), if deadline.is_some() => Turn::Tick,
+                // Also without a deadline: that the clock need not be looked at
+                // is something that it must know.
+                () = self.clock.sleep_until(deadline) => Turn::Tick,
             };
             self.now = self.clock.look();
             match turn {
@@ -249,6 +254,7 @@ impl Driver {
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Pause(told) => self.pause(&told),
             Command::Resume => self.resume(),
+            Command::Seen(verdicts) => self.tell(Input::Seen { verdicts }),
             Command::Withdraw => self.tell(Input::Withdraw),
             Command::Drain => {
                 self.close(PoolError::Closed);
@@ -268,7 +274,7 @@ impl Driver {
             room,
         } = submission;
         let limits = Limits {
-            timeout: job.timeout.or(self.config.timeout),
+            timeout: job.timeout.map(|t| t.min(FOREVER)).or(self.config.timeout),
             retries: job.retries.unwrap_or(self.config.retries),
         };
         let entry = Entry {
@@ -378,5 +384,6 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
         grace: config.grace,
         answer_timeout: config.answer_timeout,
         reap_timeout: config.reap_timeout,
+        lockstep: config.lockstep,
     }
 }

@@ -24,7 +24,7 @@ use crate::scheduler::Verdict;
 pub type Reports = mpsc::UnboundedSender<JobReport>;
 
 /// Longer times in a configuration mean the same as this: ten years.
-const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A pool of worker processes.
 ///

@@ -40,6 +40,8 @@ pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use handle::{JobHandle, Pool, RawHandle, Reports};
 pub use job::{Job, JobReport};
 pub use map::Map;
-pub use orphans::{adopt_orphans, reap_strangers};
+pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;
+#[cfg(feature = "cli")]
+pub(crate) use os::unlinked_file;
 pub use spill::{Capture, Payload, Spill};

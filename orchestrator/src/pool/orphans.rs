@@ -11,39 +11,53 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::sys::prctl::set_child_subreaper;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
-use super::{Launch, launch};
+use super::{Launch, launch, os};
 
 /// The workers of all pools of this process that were not reaped. Held while
 /// one is started, so that a newborn is never taken for an orphan.
 static WORKERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// Children that this process had before it had workers: whoever was this
-/// process before (a shell that ended in `exec`) may have started some.
-static BORN_WITH: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+/// Children of this process that are nobody's orphans: it had them before it had
+/// workers (a shell that ended in `exec` may have started some), or they lost
+/// their parent, which was one of those.
+static STRANGERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// Makes this process the one to which orphaned descendants fall, so that a
 /// pool with [`super::PoolConfig::kill_orphans`] can find them. For programs
-/// whose only children are workers, beside those that there are now: those are
-/// left alone.
+/// whose only children are workers, beside those that there are now: those, and
+/// what [`meet_strangers`] finds below them, are left alone.
+///
+/// The first process of a container is that for everybody's orphans already,
+/// and cannot tell them apart: there nothing is adopted.
 ///
 /// # Errors
-/// When the kernel refuses, which none since Linux 3.4 does.
+/// For the first process of a container, and when the kernel refuses, which
+/// none since Linux 3.4 does.
 pub fn adopt_orphans() -> io::Result<()> {
-    let workers = workers();
-    let mut children = worker::tree::children();
-    children.retain(|child| !workers.contains(child));
-    *lock(&BORN_WITH) = children;
+    if getpid().as_raw() == 1 {
+        return Err(io::Error::other("everybody's orphans come here"));
+    }
+    meet_strangers();
     Ok(set_child_subreaper(true)?)
 }
 
-/// Takes dead children off the process table that are no workers. For the first
-/// process of a container, to which everybody's orphans fall.
-pub fn reap_strangers() {
-    worker::tree::reap_all_but(&workers());
+/// To be called when a child has ended (SIGCHLD). What became our child because
+/// a stranger ended is a stranger too; a worker keeps its orphans to itself as
+/// long as it lives. Strangers that have ended are taken off the process table,
+/// which matters for the first process of a container.
+pub fn meet_strangers() {
+    let workers = workers();
+    worker::tree::reap_all_but(&workers);
+    // One that has died has left its orphans to us, until they are swept up.
+    if workers.iter().all(|&worker| os::is_alive(worker)) {
+        let mut children = worker::tree::children();
+        children.retain(|child| !workers.contains(child));
+        *lock(&STRANGERS) = children;
+    }
 }
 
 /// Starts a worker, and knows it until [`forget`].
@@ -54,7 +68,7 @@ pub(super) fn spawn(launch: &Launch) -> io::Result<Child> {
     Ok(child)
 }
 
-/// A worker was reaped.
+/// A worker was reaped, and what it may have left was swept up.
 pub(super) fn forget(worker: u32) {
     workers().retain(|&known| known != pid(worker));
 }
@@ -80,7 +94,7 @@ pub(super) async fn kill_all() {
 fn sweep() {
     // Held until the end: no worker is born meanwhile.
     let workers = workers();
-    let spared = [&workers[..], &lock(&BORN_WITH)[..]].concat();
+    let spared = [&workers[..], &lock(&STRANGERS)[..]].concat();
     worker::tree::kill_all_but(&spared);
 }
 

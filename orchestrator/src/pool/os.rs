@@ -135,14 +135,21 @@ impl StatusPage {
 
 /// Lets a process go on that somebody has stopped; whether it had to.
 pub(crate) fn resume_if_stopped(pid: u32) -> bool {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let pid = Pid::from_raw(pid.cast_signed());
+    state(pid) == Some(b'T') && kill(pid, Signal::SIGCONT).is_ok()
+}
+
+/// Whether there is such a process, and it has not ended.
+pub(crate) fn is_alive(pid: Pid) -> bool {
+    state(pid).is_some_and(|state| state != b'Z' && state != b'X')
+}
+
+/// The letter for what a process is doing.
+fn state(pid: Pid) -> Option<u8> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     // The name before may hold anything, parentheses and blanks included.
-    let name_end = stat.iter().rposition(|&byte| byte == b')');
-    let state = name_end.and_then(|end| stat.get(end + 2));
-    let (Some(b'T'), Ok(pid)) = (state, i32::try_from(pid)) else {
-        return false;
-    };
-    kill(Pid::from_raw(pid), Signal::SIGCONT).is_ok()
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    stat.get(name_end + 2).copied()
 }
 
 /// Kills the process group of a worker's command. A worker is the leader of a

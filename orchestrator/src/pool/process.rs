@@ -225,12 +225,12 @@ impl Process {
         };
         self.last_words().await;
         self.kill_command();
-        orphans::forget(self.pid);
         // One that ended as it was told has cleaned up.
         let in_order = self.closing && status.as_ref().is_ok_and(|s| s.code().is_some());
         if !in_order && self.config.kill_orphans {
             orphans::kill_all().await;
         }
+        orphans::forget(self.pid);
         self.end(&status)
     }
 

@@ -138,7 +138,11 @@ struct Ends {
 impl Ends {
     fn open(config: &Config) -> io::Result<Ends> {
         Ok(Ends {
-            source: Source::stdin(config.delimiter, config.max_line)?,
+            source: Source::stdin(
+                config.delimiter,
+                config.max_line,
+                config.halt.is_some_and(|halt| halt.needs_total()),
+            )?,
             writer: Writer::start()?,
         })
     }
@@ -241,6 +245,8 @@ async fn drive(
     let mut feeding = Some(Box::pin(feeding));
     let mut stops = reins.stops();
     let (mut noticing, mut pool_lives) = (true, true);
+    // Verdicts that the pool has not been told were counted.
+    let mut seen = 0;
     let (mut whole, mut unread) = (false, None);
     let mut reports = Vec::with_capacity(GROUP);
     while feeding.is_some() || noticing || !desk.is_empty() {
@@ -276,7 +282,10 @@ async fn drive(
                     Err(failure) => return Err(failure),
                 }
             }
-            Turn::Reports => output.reports(desk, &mut reports).await?,
+            Turn::Reports => {
+                seen += reports.len();
+                output.reports(desk, &mut reports).await?;
+            }
             Turn::Notice(Some(notice)) => output.notice(desk, notice).await?,
             Turn::Notice(None) => noticing = false,
             Turn::Event(Some(event)) => {
@@ -301,6 +310,10 @@ async fn drive(
             Some(When::Now) => reins.stop(Stop::Now),
             Some(When::Soon) => reins.stop(Stop::Soon),
             None => {}
+        }
+        // Behind the stop, if there is one.
+        if config.halt.is_some() && seen > 0 {
+            reins.seen(std::mem::take(&mut seen));
         }
     }
     match unread {

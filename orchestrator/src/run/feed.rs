@@ -28,6 +28,8 @@ const MAX_BYTES: usize = 16 << 20;
 pub(super) enum Notice {
     /// A line is no job.
     Refused(Refused),
+    /// There are so many lines, read or not.
+    Total(u64),
     /// These lines go to stderr.
     Warning(String),
 }
@@ -143,6 +145,10 @@ pub(super) async fn feed(
         let lines = match batch {
             Batch::Lines(lines) => lines,
             Batch::Failed(e) => return Err(Failure::Read(e)),
+            Batch::Total(lines) => {
+                notices.send(Notice::Total(lines)).await.ok();
+                continue;
+            }
         };
         for line in lines {
             if let Some(warning) = work::warning(&config.work, config.delimiter, &line) {

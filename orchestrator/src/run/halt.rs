@@ -36,8 +36,15 @@ pub(crate) enum What {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Limit {
     Count(u64),
-    /// A share of all jobs of the input, which is known when that has ended.
+    /// A share of all lines of the input, which must be counted first.
     Percent(f64),
+}
+
+impl Halt {
+    /// Whether it must be known how many jobs there will be.
+    pub(crate) fn needs_total(&self) -> bool {
+        matches!(self.limit, Limit::Percent(_))
+    }
 }
 
 impl Eq for Limit {}
@@ -72,7 +79,7 @@ impl Counter {
         self.counted += u64::from(counts);
     }
 
-    /// The input has ended after so many jobs.
+    /// There are so many jobs in all.
     pub(super) fn total(&mut self, total: u64) {
         self.total = Some(total);
     }

@@ -87,6 +87,7 @@ impl<'a> Output<'a> {
                 let rendered = self.renderer.refused(&ticket, &refusal);
                 self.end(desk, ticket.seq, rendered).await?;
             }
+            Notice::Total(lines) => self.total(lines),
             Notice::Warning(text) => self.tell(text.as_bytes())?,
         }
         self.flush().await;

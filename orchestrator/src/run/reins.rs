@@ -93,6 +93,13 @@ impl Reins {
         stops
     }
 
+    /// So many verdicts have been counted, and it goes on.
+    pub(super) fn seen(&self, verdicts: usize) {
+        if let Some(control) = self.control.get() {
+            control.seen(verdicts);
+        }
+    }
+
     /// Nothing is started and no time passes until `resume`.
     pub(crate) async fn pause(&self) {
         if let Some(control) = self.control.get() {

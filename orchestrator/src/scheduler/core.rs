@@ -59,6 +59,8 @@ pub(crate) struct Scheduler {
     /// Workers that died in a row without anybody having finished a job, and
     /// without a job to be charged for it.
     pub(super) deaths: u32,
+    /// Verdicts that nobody has taken note of yet.
+    pub(super) unseen: usize,
     /// How jobs have ended so far.
     pub(super) tally: Tally,
 }
@@ -93,6 +95,7 @@ impl Scheduler {
             actions: VecDeque::new(),
             last_worker: 0,
             deaths: 0,
+            unseen: 0,
             tally: Tally::default(),
         };
         for seat in 0..scheduler.seats.len() {
@@ -129,6 +132,7 @@ impl Scheduler {
             Input::Refused { worker } => self.on_refused(worker),
             Input::Hopeless => self.break_down(),
             Input::Tick => self.on_tick(),
+            Input::Seen { verdicts } => self.unseen = self.unseen.saturating_sub(verdicts),
             Input::Pause => self.paused = true,
             Input::Resume => self.paused = false,
             Input::Withdraw => self.withdraw(),
@@ -229,12 +233,22 @@ impl Scheduler {
             return;
         };
         job.ending = Some(ending);
+        let has_turn = job.since.is_some();
         self.actions.push_back(Action::Cancel {
             worker,
             job: id,
             attempt: job.attempt,
             overdue: ending == Ending::TimedOut,
         });
+        // Before its turn it stands behind another job, for whose sake the worker
+        // may be deaf.
+        if has_turn {
+            self.await_end(id);
+        }
+    }
+
+    /// Its worker is killed if it does not say in time that this job has ended.
+    pub(super) fn await_end(&mut self, id: JobId) {
         let patience = self.config.grace + self.config.answer_timeout;
         self.timers.set(Timer::Cancel(id), self.now + patience);
     }
@@ -404,7 +418,7 @@ impl Scheduler {
     }
 
     /// The time of a job's attempt does not count any more.
-    fn stop_clock(&mut self, id: JobId) {
+    pub(super) fn stop_clock(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get(&id)
             && job.limits.timeout.is_some()
             && job.since.is_some()
@@ -429,6 +443,7 @@ impl Scheduler {
     }
 
     fn verdict(&mut self, job: JobId, verdict: Verdict, worker: Option<WorkerId>, attempts: u32) {
+        self.unseen += 1;
         self.actions.push_back(Action::Verdict {
             job,
             verdict,

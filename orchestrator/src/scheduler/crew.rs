@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use protocol::{Outcome, WorkerId};
+use protocol::{JobId, Outcome, WorkerId};
 
 use super::Verdict;
 use super::core::{Phase, Scheduler};
@@ -55,8 +55,7 @@ impl Scheduler {
             Life::Ready | Life::Ending | Life::Starting => {
                 self.timers.stop(Timer::Start(id));
                 self.unlist(id, life);
-                let deadline = self.now + self.config.grace;
-                self.timers.set(Timer::End(id), deadline);
+                self.end_in_time(id);
             }
             // Was told to go, and has its deadline, or was killed.
             Life::Dying => {}
@@ -72,6 +71,8 @@ impl Scheduler {
             Blame::Oldest => worker.jobs.front().copied(),
             Blame::Nobody => None,
         }
+        // Killed for the sake of one job, it is no other's crash.
+        .filter(|(job, _)| !(worker.killed && worker.excused) || self.is_ending(*job))
         .filter(|&(job, attempt)| worker.release(job, attempt));
         self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
         if let Some((job, _)) = charged {
@@ -120,6 +121,10 @@ impl Scheduler {
             self.attempt_over(job, Verdict::Unkillable, Some(id));
         }
         self.replace(worker.seat);
+    }
+
+    fn is_ending(&self, job: JobId) -> bool {
+        self.jobs.get(&job).is_some_and(|job| job.ending.is_some())
     }
 
     /// A worker leaves the tables.
@@ -210,7 +215,7 @@ impl Scheduler {
         };
         worker.excused = true;
         worker.door = Door::Retiring;
-        let jobs: Vec<_> = worker.jobs.iter().skip(worker.slots).copied().collect();
+        let jobs = worker.not_started();
         if !jobs.is_empty() {
             worker.recalls += 1;
             self.actions.push_back(Action::Recall { worker: id, jobs });
@@ -226,13 +231,19 @@ impl Scheduler {
         if worker.door == Door::Retiring && worker.life == Life::Ready {
             let failures = worker.streak.failures;
             self.unlist(id, Life::Ending);
-            let deadline = self.now + self.config.grace;
-            self.timers.set(Timer::End(id), deadline);
+            self.end_in_time(id);
             self.actions.push_back(Action::Retire {
                 worker: id,
                 failures,
             });
         }
+    }
+
+    /// A worker that is to end is killed if it has not by then: its job has its
+    /// grace, and it has to clean up behind that.
+    fn end_in_time(&mut self, id: WorkerId) {
+        let patience = self.config.grace + self.config.answer_timeout;
+        self.timers.set(Timer::End(id), self.now + patience);
     }
 
     /// Kills a worker for a job's sake: its death says nothing about the next.
@@ -250,6 +261,8 @@ impl Scheduler {
         if std::mem::replace(&mut worker.killed, true) {
             return;
         }
+        let jobs: Vec<JobId> = worker.at_work().map(|&(job, _)| job).collect();
+        jobs.into_iter().for_each(|job| self.stop_clock(job));
         self.unlist(id, Life::Dying);
         self.timers.stop(Timer::Start(id));
         self.timers.stop(Timer::End(id));
@@ -295,8 +308,7 @@ impl Scheduler {
             Life::Ready | Life::Ending | Life::Dying => life,
         };
         self.unlist(id, life);
-        let deadline = self.now + self.config.grace;
-        self.timers.set(Timer::End(id), deadline);
+        self.end_in_time(id);
         self.actions.push_back(match life {
             Life::Ending => Action::Drain { worker: id },
             Life::Starting | Life::Ready | Life::Dying => Action::Close { worker: id },

@@ -12,6 +12,9 @@ impl Scheduler {
     /// Sends queued jobs to workers with room, then, when none is queued and a
     /// worker idles, asks a worker that sits over a long job for its others.
     pub(super) fn hand_out(&mut self) {
+        if self.config.lockstep && self.unseen > 0 {
+            return;
+        }
         self.hand_out_suspects();
         while !self.queue.is_empty() {
             let Some(&Rank { class, worker, .. }) = self.ranks.first() else {
@@ -100,11 +103,14 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        if job.since.is_none() {
-            job.since = Some(self.now);
-            if let (Some(timeout), None) = (job.limits.timeout, job.ending) {
-                self.timers.set(Timer::Limit(id), self.now + timeout);
-            }
+        if job.since.is_some() {
+            return;
+        }
+        job.since = Some(self.now);
+        match (job.ending, job.limits.timeout) {
+            (Some(_), _) => self.await_end(id),
+            (None, Some(timeout)) => self.timers.set(Timer::Limit(id), self.now + timeout),
+            (None, None) => {}
         }
     }
 
@@ -154,7 +160,7 @@ impl Scheduler {
             let Some(worker) = self.workers.get_mut(&id) else {
                 continue;
             };
-            let jobs: Vec<_> = worker.jobs.iter().skip(worker.slots).copied().collect();
+            let jobs = worker.not_started();
             if !jobs.is_empty() && worker.listened_to() {
                 worker.recalls += 1;
                 self.actions.push_back(Action::Recall { worker: id, jobs });

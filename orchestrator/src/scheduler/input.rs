@@ -25,6 +25,7 @@ pub(crate) struct SchedulerConfig {
     pub(crate) grace: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) reap_timeout: Duration,
+    pub(crate) lockstep: bool,
 }
 
 /// What a job may cost.
@@ -79,6 +80,8 @@ pub(crate) enum Input {
     Hopeless,
     /// Time has passed.
     Tick,
+    /// So many verdicts have been taken note of.
+    Seen { verdicts: usize },
     /// Start nothing until `Resume`. Time stands still meanwhile: whoever calls
     /// sees to that.
     Pause,

@@ -229,6 +229,61 @@ fn the_first_reason_to_end_decides_and_a_good_end_is_one() {
 }
 
 #[test]
+fn a_cancelled_job_that_stands_behind_another_costs_that_one_nothing() {
+    let mut desk = Desk::with(1);
+    desk.submit(1);
+    desk.submit(2);
+    desk.tell(Input::Cancel { job: JobId(2) });
+    // A worker that hears nothing while a job runs.
+    desk.wait(1_000 * MS);
+    assert!(!desk.kills(1));
+    desk.done(1, 1, 1, Outcome::Ok);
+    assert_eq!(desk.verdicts(), [(1, Verdict::Ok, 1)]);
+    // Now it could hear it.
+    desk.wait(30 * MS);
+    assert!(desk.kills(1));
+    desk.gone(1, Blame::Nobody);
+    assert_eq!(desk.verdicts(), [(2, Verdict::Cancelled, 0)]);
+}
+
+#[test]
+fn a_worker_that_is_killed_for_one_jobs_sake_crashes_no_other() {
+    let mut desk = Desk::starting(1);
+    let (worker, slots) = (WorkerId(1), 2);
+    desk.tell(Input::Ready { worker, slots });
+    desk.submit_with(1, Limits::default());
+    desk.submit_with(2, limited(10 * MS));
+    desk.wait(10 * MS);
+    desk.wait(30 * MS);
+    assert!(desk.kills(1));
+    // Without a status page the older job would be to blame.
+    desk.gone(1, Blame::Oldest);
+    assert_eq!(desk.verdicts(), [(2, Verdict::Timeout, 1)]);
+    desk.ready(2);
+    assert_eq!(desk.worker_of(1), Some(2));
+}
+
+#[test]
+fn in_lockstep_nothing_starts_before_every_verdict_was_seen() {
+    let mut rules = config(2);
+    (rules.lockstep, rules.ahead) = (true, Duration::ZERO);
+    let mut desk = Desk::starting(2);
+    desk.scheduler = Scheduler::new(rules, Duration::ZERO);
+    desk.poll();
+    desk.ready(1);
+    desk.ready(2);
+    for job in 1..=4 {
+        desk.submit(job);
+    }
+    desk.done(1, 1, 1, Outcome::Ok);
+    desk.done(2, 2, 1, Outcome::Failed(1));
+    desk.tell(Input::Seen { verdicts: 1 });
+    assert_eq!(desk.wanted, []);
+    desk.tell(Input::Seen { verdicts: 1 });
+    assert!(desk.worker_of(3).is_some() && desk.worker_of(4).is_some());
+}
+
+#[test]
 fn a_job_whose_turn_never_came_was_not_tried() {
     let mut desk = Desk::with(1);
     desk.submit(1);
@@ -482,7 +537,9 @@ fn a_retired_worker_gives_back_what_it_has_not_started() {
     assert!(retires(&desk));
     assert!(!desk.kills(1), "what it gave back was asked for");
     // Nobody waits for it for ever.
-    desk.wait(20 * MS);
+    desk.wait(29 * MS);
+    assert!(!desk.kills(1));
+    desk.wait(MS);
     assert!(desk.kills(1));
 }
 

@@ -182,6 +182,11 @@ impl Worker {
         self.jobs.iter().take(self.slots)
     }
 
+    /// The jobs whose turn has not come.
+    pub(super) fn not_started(&self) -> Vec<(JobId, Attempt)> {
+        self.jobs.iter().skip(self.slots).copied().collect()
+    }
+
     pub(super) fn holds(&self, job: JobId, attempt: Attempt) -> bool {
         self.jobs.iter().any(|&held| held == (job, attempt))
     }

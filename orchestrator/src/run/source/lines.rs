@@ -11,13 +11,15 @@
 //! rest of it is thrown away up to the delimiter, and it is reported as such.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::thread;
 
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::pool::unlinked_file;
 
 /// Longest line in bytes unless `--max-line` says otherwise.
 pub(crate) const DEFAULT_MAX_LINE: u64 = 1 << 20;
@@ -84,6 +86,8 @@ pub(crate) enum Content {
 /// channel.
 #[derive(Debug)]
 pub(crate) enum Batch {
+    /// How many lines there will be, when that was to be counted first.
+    Total(u64),
     /// Lines that became complete.
     Lines(Vec<Line>),
     /// Reading failed; nothing follows.
@@ -104,15 +108,28 @@ impl Source {
     ///
     /// # Errors
     /// When there is no thread or no descriptor left for it.
-    pub(crate) fn stdin(delimiter: Delimiter, limit: u64) -> io::Result<Source> {
+    ///
+    /// With `count_first`, everything is read before the first line is given, into
+    /// an unlinked file, and how much it is comes first.
+    pub(crate) fn stdin(delimiter: Delimiter, limit: u64, count_first: bool) -> io::Result<Source> {
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let (sender, lines) = mpsc::channel(AHEAD);
         let (go, told) = oneshot::channel();
         thread::Builder::new()
             .name("read input".into())
             .spawn(move || {
-                if told.blocking_recv().is_ok() {
-                    read_all(&stdin, Splitter::new(delimiter, limit), &sender);
+                if told.blocking_recv().is_err() {
+                    return;
+                }
+                let splitter = || Splitter::new(delimiter, limit);
+                if !count_first {
+                    return read_all(&stdin, splitter(), &sender);
+                }
+                match count(&stdin, splitter(), &sender) {
+                    Ok(Some(copy)) => read_all(&copy, splitter(), &sender),
+                    // Nobody wants it any more.
+                    Ok(None) => {}
+                    Err(e) => drop(sender.blocking_send(Batch::Failed(e))),
                 }
             })?;
         Ok(Source { lines, go })
@@ -125,19 +142,52 @@ impl Source {
     }
 }
 
-fn read_all(mut input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Batch>) {
+/// Reads everything, and gives a copy of it to be read again; first of all says
+/// how many lines there are.
+fn count(
+    input: &File,
+    mut splitter: Splitter,
+    sender: &mpsc::Sender<Batch>,
+) -> io::Result<Option<File>> {
+    let mut copy = unlinked_file()?;
     let mut buffer = vec![0; READ];
+    let mut lines = Vec::new();
     loop {
-        let mut lines = Vec::new();
-        let read = match input.read(&mut buffer) {
-            Ok(read) => read,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+        let read = read_some(input, &mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        copy.write_all(&buffer[..read])?;
+        splitter.push(&Bytes::copy_from_slice(&buffer[..read]), &mut lines);
+        lines.clear();
+    }
+    drop(splitter.finish());
+    copy.rewind()?;
+    let total = sender.blocking_send(Batch::Total(splitter.ended));
+    Ok(total.is_ok().then_some(copy))
+}
+
+/// Reads what is there, or waits for it; nothing at the end.
+fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match input.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             // Another program made the shared descriptor non-blocking.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
                 poll(&mut fds, PollTimeout::NONE).ok();
-                continue;
             }
+            end => return end,
+        }
+    }
+}
+
+fn read_all(input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Batch>) {
+    let mut buffer = vec![0; READ];
+    loop {
+        let mut lines = Vec::new();
+        let read = match read_some(input, &mut buffer) {
+            Ok(read) => read,
             Err(e) => {
                 sender.blocking_send(Batch::Failed(e)).ok();
                 return;

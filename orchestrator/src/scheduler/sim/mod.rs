@@ -40,6 +40,7 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         grace: 20 * MS,
         answer_timeout: 10 * MS,
         reap_timeout: 50 * MS,
+        lockstep: false,
     }
 }
 
