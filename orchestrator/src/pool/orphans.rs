@@ -38,10 +38,10 @@ static STRANGERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// For the first process of a container, and when the kernel refuses, which
 /// none since Linux 3.4 does.
 pub fn adopt_orphans() -> io::Result<()> {
+    meet_strangers();
     if getpid().as_raw() == 1 {
         return Err(io::Error::other("everybody's orphans come here"));
     }
-    meet_strangers();
     Ok(set_child_subreaper(true)?)
 }
 
