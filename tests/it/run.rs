@@ -449,10 +449,15 @@ fn f001_a_worker_killed_from_outside_costs_one_job_of_a_thousand() {
     for _ in 0..999 {
         stdout.read_line(&mut lines).unwrap();
     }
-    let busy = workers_of(pid)
-        .into_iter()
-        .find(|&worker| cpu_ticks_or_sleep(worker))
-        .unwrap();
+    // Between two of its naps it does not sleep.
+    let mut busy = None;
+    eventually("one is busy", || {
+        busy = workers_of(pid)
+            .into_iter()
+            .find(|&worker| cpu_ticks_or_sleep(worker));
+        busy.is_some()
+    });
+    let busy = busy.unwrap();
     kill(Pid::from_raw(busy as i32), Signal::SIGKILL).unwrap();
     stdout.read_to_string(&mut lines).unwrap();
     let done = finish(child, vec![]);
