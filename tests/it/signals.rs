@@ -615,8 +615,8 @@ fn what_strangers_leave_to_this_program_is_left_alone() {
     let env = TestEnv::new();
     // The child that it is born with ends, and leaves one of its own.
     let script = format!(
-        "sh -c '(until test -e go; do sleep 0.01; done; touch lived) & touch left' >/dev/null 2>&1 & \
-         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'until test -e left; do sleep 0.01; done; \
+        "sh -c '(until test -e go; do sleep 0.01; done; touch lived) & until test -e up; do sleep 0.01; done; touch left' >/dev/null 2>&1 & \
+         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'touch up; until test -e left; do sleep 0.01; done; \
          sleep 0.1; kill -9 $PPID'"
     );
     let mut shell = env.command("sh");
