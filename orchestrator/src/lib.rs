@@ -48,8 +48,8 @@ mod run;
 mod scheduler;
 
 pub use pool::{
-    Capture, Control, Event, EventKind, EventStream, Job, JobError, JobHandle, JobReport, Launch,
-    Map, Payload, Pool, PoolConfig, PoolError, RawHandle, RunningJob, Status,
+    Capture, Control, Event, EventKind, EventStream, JobError, JobHandle, JobReport, Launch, Map,
+    Payload, Pool, PoolConfig, PoolError, RawHandle, RawJob, RunningJob, Status,
 };
 pub use protocol::{CommandSpec, Encoding, JobId, Program, Task, TaskError, Usage, WorkerId};
 pub use scheduler::Verdict;

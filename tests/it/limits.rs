@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
-use orchestrator::{Encoding, EventKind, Job, Launch, Pool, PoolConfig, Verdict};
+use orchestrator::{Encoding, EventKind, Launch, Pool, PoolConfig, RawJob, Verdict};
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{Done, TestEnv};
 use protocol::Task;
@@ -67,13 +67,13 @@ fn rogue(steps: &str) -> PoolConfig {
     config
 }
 
-fn job<T: Task>(task: T, input: T::Input) -> Job {
-    Job::new(&task, &input).unwrap()
+fn job<T: Task>(task: T, input: T::Input) -> RawJob {
+    RawJob::new(&task, &input).unwrap()
 }
 
 /// How a job ends, and what is said about it.
-async fn end(pool: &Pool, job: Job) -> (Verdict, String) {
-    let report = pool.submit_job(job).await.unwrap().await.unwrap();
+async fn end(pool: &Pool, job: RawJob) -> (Verdict, String) {
+    let report = pool.submit_raw(job).await.unwrap().await.unwrap();
     let error = report.error.map(|e| e.to_string()).unwrap_or_default();
     (report.verdict, error)
 }
@@ -117,8 +117,8 @@ fn f008_f009_a_function_that_never_ends_costs_its_worker_and_no_other_job() {
         config.timeout = Some(200 * MS);
         let (pool, mut events) = Pool::start_observed(config).unwrap();
         // One listens, one does not.
-        let hears = pool.submit_job(job(SleepMs, 60_000)).await.unwrap();
-        let deaf = pool.submit_job(job(SleepBlind, 60_000)).await.unwrap();
+        let hears = pool.submit_raw(job(SleepMs, 60_000)).await.unwrap();
+        let deaf = pool.submit_raw(job(SleepBlind, 60_000)).await.unwrap();
         let mut others = Vec::new();
         for n in 0..100 {
             others.push(pool.submit(Fib, n % 50).await.unwrap());
@@ -151,7 +151,7 @@ fn f008_a_worker_that_hangs_in_a_job_is_killed_when_its_time_is_up() {
             "greet hello ready:t recv spin",
         ] {
             let pool = Pool::start(rogue(steps)).unwrap();
-            let mut job = Job::encoded("t", vec![].into(), Encoding::Raw);
+            let mut job = RawJob::encoded("t", vec![].into(), Encoding::Raw);
             job.timeout = Some(100 * MS);
             let (verdict, error) = end(&pool, job).await;
             assert_eq!((verdict, error.as_str()), (Verdict::Timeout, "after 100ms"));
@@ -168,7 +168,7 @@ fn a_worker_that_computes_and_answers_nothing_is_left_alone_without_a_limit() {
         config.frame_timeout = 100 * MS;
         config.start_timeout = 500 * MS;
         let pool = Pool::start(config).unwrap();
-        let job = Job::encoded("t", vec![].into(), Encoding::Raw);
+        let job = RawJob::encoded("t", vec![].into(), Encoding::Raw);
         assert_eq!(end(&pool, job).await.0, Verdict::Ok);
         pool.shutdown().await.unwrap();
     });
@@ -180,7 +180,7 @@ fn f012_a_frame_that_does_not_go_on_is_a_crash() {
         let mut config = rogue("greet hello ready:t recv partial:7 hang");
         config.frame_timeout = 100 * MS;
         let pool = Pool::start(config).unwrap();
-        let job = Job::encoded("t", vec![].into(), Encoding::Raw);
+        let job = RawJob::encoded("t", vec![].into(), Encoding::Raw);
         let (verdict, error) = end(&pool, job).await;
         assert_eq!(verdict, Verdict::Crashed);
         let text = "its worker broke the protocol: the rest of a frame did not come within 100ms";
@@ -310,7 +310,7 @@ fn f066_f067_functions_that_kill_their_workers_harm_nobody_beside_them() {
         let path = note.to_str().unwrap().to_owned();
         // Two of these kill their worker each time, after they have noted it.
         for n in 1..=1000 {
-            handles.push(pool.submit_job(job(Note, (path.clone(), n))).await.unwrap());
+            handles.push(pool.submit_raw(job(Note, (path.clone(), n))).await.unwrap());
         }
         for (n, handle) in (1..).zip(handles) {
             let report = handle.await.unwrap();

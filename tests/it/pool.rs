@@ -279,9 +279,9 @@ fn f001_sigkill_from_outside_costs_one_job() {
         let (reports, mut verdicts) = reports;
         for n in 0..1_000 {
             let job = if n == 0 {
-                orchestrator::Job::new(&SleepBlind, &60_000).unwrap()
+                orchestrator::RawJob::new(&SleepBlind, &60_000).unwrap()
             } else {
-                orchestrator::Job::new(&Fib, &20).unwrap()
+                orchestrator::RawJob::new(&Fib, &20).unwrap()
             };
             pool.submit_to(job, &reports).await.unwrap();
         }
@@ -444,12 +444,12 @@ fn f017_what_a_task_prints_comes_with_its_report() {
     block_on(async {
         let pool = Pool::start(config(1)).unwrap();
         let text = "x".repeat(100);
-        let job = orchestrator::Job::new(&Print, &(text.clone(), 20_000)).unwrap();
-        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        let job = orchestrator::RawJob::new(&Print, &(text.clone(), 20_000)).unwrap();
+        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
         assert_eq!(report.verdict, Verdict::Ok);
         assert_eq!(report.stdout.len(), 20_000 * 101);
-        let job = orchestrator::Job::new(&Print, &("one line".into(), 1)).unwrap();
-        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        let job = orchestrator::RawJob::new(&Print, &("one line".into(), 1)).unwrap();
+        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
         assert_eq!(report.stdout.to_vec().unwrap(), b"one line\n");
         pool.shutdown().await.unwrap();
     });
@@ -594,8 +594,8 @@ fn a_missing_worker_program_is_named() {
 pub(crate) fn ends(steps: &str) -> (Verdict, String) {
     block_on(async {
         let pool = Pool::start(rogues(steps)).unwrap();
-        let job = orchestrator::Job::new(&Noop, &()).unwrap();
-        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        let job = orchestrator::RawJob::new(&Noop, &()).unwrap();
+        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
         pool.shutdown_now().await.ok();
         let said = report.error.map(|e| e.to_string()).unwrap_or_default();
         (report.verdict, said)
@@ -736,8 +736,8 @@ fn f020_what_floods_a_dead_workers_stderr_does_not_hide_its_death() {
         let mut config = rogues("greet hello ready:noop recv flood kill");
         config.start_attempts = 1;
         let pool = Pool::start(config).unwrap();
-        let job = orchestrator::Job::new(&Noop, &()).unwrap();
-        let report = pool.submit_job(job).await.unwrap();
+        let job = orchestrator::RawJob::new(&Noop, &()).unwrap();
+        let report = pool.submit_raw(job).await.unwrap();
         // Well before the flood ends by itself.
         let report = tokio::time::timeout(Duration::from_secs(10), report).await;
         assert_eq!(report.unwrap().unwrap().verdict, Verdict::Crashed);

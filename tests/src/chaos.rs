@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use orchestrator::{Job, Launch, Pool, PoolConfig};
+use orchestrator::{Launch, Pool, PoolConfig, RawJob};
 use protocol::{
     Answer, Attempt, Codec, DoneHeader, FromWorker, JobId, MAX_CHUNK, Outcome, Ready, Stream,
     ToWorker, Usage, codec,
@@ -507,8 +507,8 @@ async fn survive_unhurried(launch: Launch, seed: u64) -> Result<usize, String> {
     for n in 0..JOBS {
         let job = match n % 8 {
             // More than there is credit for.
-            0 => Job::new(&Echo, &serde_bytes::ByteBuf::from(vec![3; 1_000_000])),
-            _ => Job::new(&Noop, &()),
+            0 => RawJob::new(&Echo, &serde_bytes::ByteBuf::from(vec![3; 1_000_000])),
+            _ => RawJob::new(&Noop, &()),
         };
         let job = job.map_err(|e| e.to_string())?;
         // It may have given up already.

@@ -330,7 +330,7 @@ mod tests {
     use tokio::sync::{Semaphore, watch};
 
     use super::super::driver::{Command, Shared, State, Submission};
-    use super::super::{Job, Launch, PoolConfig, Spill};
+    use super::super::{Launch, PoolConfig, RawJob, Spill};
     use super::*;
 
     #[tokio::test]
@@ -358,7 +358,7 @@ mod tests {
         let (reports, mut reported) = mpsc::unbounded_channel();
         let submission = Submission {
             id: JobId(1),
-            job: Job::encoded("t", Bytes::new(), Encoding::Raw),
+            job: RawJob::encoded("t", Bytes::new(), Encoding::Raw),
             reply: Reply::Shared(reports),
             room: room.acquire_owned().await.unwrap(),
         };

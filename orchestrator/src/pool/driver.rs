@@ -21,8 +21,8 @@ use super::control::{RunningJob, Status};
 use super::deaths::Deaths;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
-use super::handle::FOREVER;
-use super::job::{Job, JobReport};
+use super::front::FOREVER;
+use super::job::{JobReport, RawJob};
 use super::news::{News, NewsSender, Order};
 use super::spill::{Capture, Spill};
 use crate::scheduler::{IdHasher, Input, Limits, Scheduler, SchedulerConfig};
@@ -56,7 +56,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) id: JobId,
-    pub(super) job: Job,
+    pub(super) job: RawJob,
     pub(super) reply: Reply,
     pub(super) room: OwnedSemaphorePermit,
 }
@@ -81,7 +81,7 @@ pub(super) enum State {
 
 /// A job that has no verdict yet.
 pub(super) struct Entry {
-    pub(super) job: Job,
+    pub(super) job: RawJob,
     pub(super) reply: Reply,
     pub(super) room: OwnedSemaphorePermit,
     pub(super) sent: Option<Duration>,

@@ -1,4 +1,4 @@
-//! What is asked of the pool, and what comes back: [`Job`] and [`JobReport`].
+//! What is asked of the pool, and what comes back: [`RawJob`] and [`JobReport`].
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::scheduler::Verdict;
 /// A job as the pool takes it: the name of a task, its encoded input, and how
 /// that is encoded.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct RawJob {
     /// Name under which workers offer the task.
     pub task: Cow<'static, str>,
     /// The input, encoded.
@@ -29,11 +29,11 @@ pub struct Job {
     pub retries: Option<u32>,
 }
 
-impl Job {
+impl RawJob {
     /// A job with an input that is encoded already, and the pool's limits.
     #[must_use]
-    pub fn encoded(task: impl Into<Cow<'static, str>>, input: Bytes, encoding: Encoding) -> Job {
-        Job {
+    pub fn encoded(task: impl Into<Cow<'static, str>>, input: Bytes, encoding: Encoding) -> RawJob {
+        RawJob {
             task: task.into(),
             input,
             encoding,
@@ -46,17 +46,17 @@ impl Job {
     ///
     /// # Errors
     /// When the input cannot be encoded.
-    pub fn new<T: Task>(_task: &T, input: &T::Input) -> Result<Job, PayloadError> {
+    pub fn new<T: Task>(_task: &T, input: &T::Input) -> Result<RawJob, PayloadError> {
         let input = Encoding::Bincode.encode(input)?;
-        Ok(Job::encoded(T::NAME, input, Encoding::Bincode))
+        Ok(RawJob::encoded(T::NAME, input, Encoding::Bincode))
     }
 
     /// A job that runs an external command.
     ///
     /// # Errors
     /// When the specification cannot be encoded, which no valid one does.
-    pub fn command(spec: &CommandSpec) -> Result<Job, PayloadError> {
-        Job::new(&Command, spec)
+    pub fn command(spec: &CommandSpec) -> Result<RawJob, PayloadError> {
+        RawJob::new(&Command, spec)
     }
 }
 

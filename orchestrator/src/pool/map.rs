@@ -10,8 +10,8 @@ use futures_core::Stream;
 use protocol::{Encoding, Task};
 use tokio_util::sync::PollSemaphore;
 
-use super::handle::Handles;
-use super::{Job, JobError, JobHandle, PoolError};
+use super::front::Handles;
+use super::{JobError, JobHandle, PoolError, RawJob};
 
 /// The results of [`super::Pool::map`], in the order of the inputs: a `Stream`, with a
 /// `next` of its own. Cancel-safe. Dropping it lets the jobs that were accepted
@@ -21,7 +21,7 @@ pub struct Map<T: Task, I> {
     task: T,
     inputs: I,
     /// An input that is waiting for room.
-    next: Option<Job>,
+    next: Option<RawJob>,
     exhausted: bool,
     room: PollSemaphore,
     shared: Arc<Handles>,
@@ -57,7 +57,7 @@ impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
                     self.exhausted = true;
                     return;
                 };
-                let job = Job::new(&self.task, &input).map_err(PoolError::from);
+                let job = RawJob::new(&self.task, &input).map_err(PoolError::from);
                 match job.and_then(|job| self.shared.fits(&job).map(|()| job)) {
                     Ok(job) => self.next = Some(job),
                     Err(e) => {

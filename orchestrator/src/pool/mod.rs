@@ -1,7 +1,7 @@
 //! Floor 2: acts. Owns worker processes and moves frames; decides nothing that
 //! the scheduler can decide. Installs no signal handler and prints nothing.
 //!
-//! - `handle`: the doors, [`Pool`] above all; `map`: many jobs at once; `control`:
+//! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `map`: many jobs at once; `control`:
 //!   what is asked of all jobs together.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
@@ -18,6 +18,7 @@ mod deaths;
 mod driver;
 mod error;
 mod event;
+mod front;
 mod handle;
 mod job;
 mod launch;
@@ -37,8 +38,9 @@ pub use config::{Launch, PoolConfig, usable_cpus};
 pub use control::{Control, RunningJob, Status};
 pub use error::{JobError, PoolError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
-pub use handle::{JobHandle, Pool, RawHandle, Reports};
-pub use job::{Job, JobReport};
+pub use front::{Pool, Reports};
+pub use handle::{JobHandle, RawHandle};
+pub use job::{JobReport, RawJob};
 pub use map::Map;
 pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;

@@ -17,7 +17,7 @@ use super::sink::ordered::MAX_WAITING;
 use super::source::lines::{Batch, Line};
 use super::source::work::{self, Recipe, Refusal, Refused, Ticket};
 use super::text;
-use crate::pool::{Job, Pool, PoolError, Reports};
+use crate::pool::{Pool, PoolError, RawJob, Reports};
 
 /// How many bytes of input may be under way, beside one job's that may be
 /// larger by itself.
@@ -171,7 +171,7 @@ pub(super) async fn feed(
     Ok(seq)
 }
 
-fn prepare(config: &Config, seq: u64, line: &Line) -> Option<Result<(Ticket, Job), Refused>> {
+fn prepare(config: &Config, seq: u64, line: &Line) -> Option<Result<(Ticket, RawJob), Refused>> {
     let recipe = Recipe {
         work: &config.work,
         delimiter: config.delimiter,
@@ -187,7 +187,7 @@ async fn enter(
     pool: &Pool,
     desk: &Desk,
     reports: &Reports,
-    (ticket, job): (Ticket, Job),
+    (ticket, job): (Ticket, RawJob),
 ) -> Result<Option<Refused>, Failure> {
     desk.room(ticket.seq, job.input.len()).await;
     desk.enter(ticket);

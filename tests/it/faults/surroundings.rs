@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use orchestrator::{EventKind, Job, Pool, Verdict};
+use orchestrator::{EventKind, Pool, RawJob, Verdict};
 use orchestrator_tests::tasks::*;
 
 use super::{block_on, config};
@@ -18,8 +18,8 @@ fn after_changes(what: &str, to: &str) -> (BTreeSet<String>, usize) {
         for n in 0..300 {
             // Those behind it in the queue are there when it is started.
             let job = match n % 100 {
-                50 => Job::new(&Change, &(what.into(), to.into())).unwrap(),
-                _ => Job::new(&Surroundings, &()).unwrap(),
+                50 => RawJob::new(&Change, &(what.into(), to.into())).unwrap(),
+                _ => RawJob::new(&Surroundings, &()).unwrap(),
             };
             pool.submit_to(job, &reports).await.unwrap();
         }

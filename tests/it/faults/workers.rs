@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
-use orchestrator::{EventKind, EventStream, Job, JobError, Pool, Verdict};
+use orchestrator::{EventKind, EventStream, JobError, Pool, RawJob, Verdict};
 use orchestrator_tests::env::finish;
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
@@ -46,8 +46,8 @@ fn f003_a_worker_that_ends_between_two_jobs_is_replaced_and_charges_nobody() {
         config.backoff_max = Duration::from_secs(600);
         let (pool, mut events) = Pool::start_observed(config).unwrap();
         for _ in 0..20 {
-            let job = Job::new(&Noop, &()).unwrap();
-            let report = pool.submit_job(job).await.unwrap().await.unwrap();
+            let job = RawJob::new(&Noop, &()).unwrap();
+            let report = pool.submit_raw(job).await.unwrap().await.unwrap();
             assert_eq!((report.verdict, report.attempts), (Verdict::Ok, 1));
             let how = ended(&mut events).await;
             assert_eq!(how.as_deref(), Some("ended with status 3"));
@@ -61,8 +61,8 @@ fn f016_a_worker_that_answers_twice_is_killed() {
     block_on(async {
         let steps = "greet hello ready:noop recv done done-again hang";
         let (pool, mut events) = Pool::start_observed(rogues(steps)).unwrap();
-        let job = Job::new(&Noop, &()).unwrap();
-        let report = pool.submit_job(job).await.unwrap().await.unwrap();
+        let job = RawJob::new(&Noop, &()).unwrap();
+        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
         assert_eq!(report.verdict, Verdict::Ok);
         let how = ended(&mut events).await;
         assert_eq!(how.as_deref(), Some("was killed by SIGKILL"));
@@ -85,8 +85,8 @@ fn f018_a_function_that_closes_the_standard_descriptors_disturbs_nobody() {
                 stdin: Some(serde_bytes::ByteBuf::from("in\n")),
                 ..CommandSpec::new(protocol::Program::Argv(argv))
             };
-            let job = Job::command(&spec).unwrap();
-            let report = pool.submit_job(job).await.unwrap().await.unwrap();
+            let job = RawJob::command(&spec).unwrap();
+            let report = pool.submit_raw(job).await.unwrap().await.unwrap();
             assert_eq!(report.verdict, Verdict::Ok);
             assert_eq!(report.stdout.to_vec().unwrap(), b"in\nout\n");
             assert_eq!(report.stderr.to_vec().unwrap(), b"err\n");
@@ -105,8 +105,8 @@ fn f019_a_function_that_closes_all_descriptors_crashes_and_no_other_does() {
         let mut closer = None;
         for n in 0..100 {
             let job = match n {
-                50 => Job::new(&CloseFds, &(3, 1023)).unwrap(),
-                _ => Job::new(&Noop, &()).unwrap(),
+                50 => RawJob::new(&CloseFds, &(3, 1023)).unwrap(),
+                _ => RawJob::new(&Noop, &()).unwrap(),
             };
             let id = pool.submit_to(job, &reports).await.unwrap();
             closer = closer.or((n == 50).then_some(id));

@@ -162,7 +162,7 @@ pub(crate) mod tests {
     use serde_bytes::ByteBuf;
 
     use super::*;
-    use crate::pool::Job;
+    use crate::pool::RawJob;
     use crate::scheduler::Verdict;
 
     pub(crate) fn renderer(format: Format, task: Option<&str>) -> Renderer {
@@ -183,7 +183,7 @@ pub(crate) mod tests {
             seq: 3,
             line: 4,
             id: None,
-            input: Job::command(&spec).unwrap().input,
+            input: RawJob::command(&spec).unwrap().input,
         }
     }
 

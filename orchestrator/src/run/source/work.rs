@@ -12,7 +12,7 @@ use super::jsonl::{self, BadJson, Shape};
 use super::lines::{Content, Delimiter, Line};
 use super::shell::ShellText;
 use super::template::Template;
-use crate::pool::Job;
+use crate::pool::RawJob;
 use crate::run::text;
 
 /// What is done with every line of this run.
@@ -120,7 +120,7 @@ pub(crate) fn prepare(
     recipe: &Recipe<'_>,
     seq: u64,
     line: &Line,
-) -> Result<Option<(Ticket, Job)>, Refused> {
+) -> Result<Option<(Ticket, RawJob)>, Refused> {
     let Recipe {
         work,
         delimiter,
@@ -152,7 +152,7 @@ pub(crate) fn prepare(
             .map(|parsed| {
                 parsed.map(|parsed| {
                     ticket.id = parsed.id;
-                    Job::encoded(name.clone(), parsed.args, Encoding::Json)
+                    RawJob::encoded(name.clone(), parsed.args, Encoding::Json)
                 })
             })
             .map_err(|mut e| {
@@ -175,7 +175,7 @@ fn command(
     place: &str,
     grace: Duration,
     program: impl FnOnce() -> Program,
-) -> Result<Job, Refusal> {
+) -> Result<RawJob, Refusal> {
     if memchr::memchr(0, line).is_some() {
         return Err(Refusal {
             what: format!("{place} holds a zero byte: {}", text::quoted(line)),
@@ -187,7 +187,7 @@ fn command(
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         ..CommandSpec::new(program())
     };
-    Job::command(&spec).map_err(|e| Refusal {
+    RawJob::command(&spec).map_err(|e| Refusal {
         what: format!("{place} is not a job: {e}"),
         place: Vec::new(),
         tip: None,
@@ -201,7 +201,7 @@ fn command_line(
     number: u64,
     place: &str,
     grace: Duration,
-) -> Result<Option<Job>, Refusal> {
+) -> Result<Option<RawJob>, Refusal> {
     if line.iter().all(|byte| b" \t\n".contains(byte)) {
         return Ok(None);
     }

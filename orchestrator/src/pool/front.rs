@@ -1,0 +1,336 @@
+//! The library's front door: [`Pool`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use protocol::{Encoding, JobId, MAX_FRAME, Task};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::driver::{Command, Driver, Reply, Shared, State, Submission};
+use super::event::{self, EventSender, EventStream};
+use super::{
+    Control, JobError, JobHandle, JobReport, Map, PoolConfig, PoolError, RawHandle, RawJob, Spill,
+};
+
+/// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
+/// and bounded by [`PoolConfig::max_pending`]: a job keeps its room in the pool
+/// until its report is dropped.
+pub type Reports = mpsc::UnboundedSender<JobReport>;
+
+/// Longer times in a configuration mean the same as this: ten years.
+pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// A pool of worker processes.
+///
+/// Its driver is a task of the tokio runtime in which it was started. All
+/// methods may be called from any thread.
+///
+/// Dropping a pool ends it at once: jobs without a verdict are cancelled, and
+/// the workers stop what they do, clean up and end. That happens in the
+/// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it.
+pub struct Pool {
+    shared: Arc<Handles>,
+    driver: JoinHandle<Result<(), PoolError>>,
+    spill: Arc<Spill>,
+}
+
+/// What the doors to one pool have in common.
+pub(super) struct Handles {
+    commands: mpsc::UnboundedSender<Command>,
+    pub(super) room: Arc<Semaphore>,
+    last_job: AtomicU64,
+    state: watch::Receiver<State>,
+    /// How much of `room` a job takes: one permit that its report gives back,
+    /// and in an observed pool a second that its last event gives back.
+    pub(super) permits: u32,
+    max_payload: u64,
+    pub(super) max_pending: usize,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("state", &*self.shared.state.borrow())
+            .field("room", &self.shared.room.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Starts a pool on the current tokio runtime, which must have I/O and time
+    /// enabled. Workers start in parallel; nothing is waited for. A worker that
+    /// cannot be started shows in the first submission or report.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(config: PoolConfig) -> Result<Pool, PoolError> {
+        Pool::build(config, None)
+    }
+
+    /// The same, with the stream of all that happens. The stream must be read,
+    /// or dropped: a job whose last event has not been taken keeps its room in
+    /// the pool.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start_observed(config: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
+        let (events, stream) = event::channel();
+        Ok((Pool::build(config, Some(events))?, stream))
+    }
+
+    fn build(mut config: PoolConfig, events: Option<EventSender>) -> Result<Pool, PoolError> {
+        check(&config)?;
+        // Times are added to times; nobody waits for longer than this.
+        for time in [
+            &mut config.ahead,
+            &mut config.start_timeout,
+            &mut config.backoff,
+            &mut config.backoff_max,
+            &mut config.grace,
+            &mut config.answer_timeout,
+            &mut config.reap_timeout,
+            &mut config.frame_timeout,
+            &mut config.retry_backoff,
+            &mut config.retry_backoff_max,
+            &mut config.restart_window,
+            &mut config.spawn_patience,
+        ]
+        .into_iter()
+        .chain(&mut config.timeout)
+        {
+            *time = FOREVER.min(*time);
+        }
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (state, watched) = watch::channel(State::Starting);
+        let permits = if events.is_some() { 2 } else { 1 };
+        let room = config.max_pending.saturating_mul(permits as usize);
+        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
+        let spill = Spill::new(config.output_memory);
+        let shared = Arc::new(Handles {
+            commands,
+            room: Arc::clone(&room),
+            last_job: AtomicU64::new(0),
+            state: watched,
+            permits,
+            max_payload: config.max_payload,
+            max_pending: config.max_pending,
+        });
+        let driver = Driver::new(Shared {
+            config: Arc::new(config),
+            commands: receiver,
+            events,
+            state,
+            room,
+            spill: Arc::clone(&spill),
+        });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the pool owns its driver: it ends when the pool is dropped, and shutdown awaits it"
+        )]
+        let driver = tokio::spawn(driver.run());
+        Ok(Pool {
+            shared,
+            driver,
+            spill,
+        })
+    }
+
+    /// Names of the tasks that the workers offer, known once the first worker
+    /// is ready. Cancel-safe.
+    ///
+    /// # Errors
+    /// When no worker can be started, or the pool was shut down.
+    pub async fn tasks(&self) -> Result<Arc<[String]>, PoolError> {
+        let mut state = self.shared.state.clone();
+        let known = state
+            .wait_for(|s| !matches!(s, State::Starting))
+            .await
+            .map_err(|_| PoolError::Closed)?;
+        match &*known {
+            State::Ready(tasks) => Ok(Arc::clone(tasks)),
+            State::Over(why) => Err(why.clone()),
+            State::Starting => Err(PoolError::Closed),
+        }
+    }
+
+    /// Waits until the pool has room for the job, which then runs by itself.
+    /// Dropping the future before it is ready submits nothing; dropping the
+    /// handle lets the job run on.
+    ///
+    /// # Errors
+    /// When the input cannot be encoded or is too large, or the pool is over.
+    pub async fn submit<T: Task>(
+        &self,
+        task: T,
+        input: T::Input,
+    ) -> Result<JobHandle<T::Output>, PoolError> {
+        let raw = self.submit_raw(RawJob::new(&task, &input)?).await?;
+        Ok(JobHandle::new(raw, Encoding::Bincode))
+    }
+
+    /// Submits a job and waits for its result. Dropping the future after the
+    /// job was accepted lets it run on.
+    ///
+    /// # Errors
+    /// When the job gives no result, or the pool is over.
+    pub async fn run<T: Task>(&self, task: T, input: T::Input) -> Result<T::Output, JobError> {
+        self.submit(task, input).await?.await
+    }
+
+    /// One job per input, with the results in the order of the inputs. Inputs
+    /// are taken as the pool has room, so they may be infinite; there is no
+    /// chunk size to choose.
+    pub fn map<T: Task, I: IntoIterator<Item = T::Input>>(
+        &self,
+        task: T,
+        inputs: I,
+    ) -> Map<T, I::IntoIter> {
+        Map::new(Arc::clone(&self.shared), task, inputs.into_iter())
+    }
+
+    /// Waits until the pool has room for the job, which then runs by itself.
+    /// Dropping the future before it is ready submits nothing.
+    ///
+    /// # Errors
+    /// When the input is too large, or the pool is over.
+    pub async fn submit_raw(&self, job: RawJob) -> Result<RawHandle, PoolError> {
+        let room = self.shared.admit(&job).await?;
+        Ok(self.shared.send_one(job, room))
+    }
+
+    /// The same, with the report sent to a channel that many jobs share, in
+    /// the order in which the jobs end.
+    ///
+    /// # Errors
+    /// When the input is too large, or the pool is over.
+    pub async fn submit_to(&self, job: RawJob, reports: &Reports) -> Result<JobId, PoolError> {
+        let room = self.shared.admit(&job).await?;
+        Ok(self.shared.send(job, room, Reply::Shared(reports.clone())))
+    }
+
+    /// Takes no more jobs, runs those that were accepted, ends the workers and
+    /// waits until they are reaped.
+    ///
+    /// # Errors
+    /// Why the pool was broken, if it was.
+    pub async fn shutdown(self) -> Result<(), PoolError> {
+        self.end(Command::Drain).await
+    }
+
+    /// Cancels every job, running or not, ends the workers and waits until
+    /// they are reaped. They are killed when they do not end within
+    /// [`PoolConfig::grace`].
+    ///
+    /// # Errors
+    /// Why the pool was broken, if it was.
+    pub async fn shutdown_now(self) -> Result<(), PoolError> {
+        self.end(Command::Stop).await
+    }
+
+    async fn end(self, how: Command) -> Result<(), PoolError> {
+        // A driver that has ended already says why below.
+        self.shared.commands.send(how).ok();
+        match self.driver.await {
+            Ok(end) => end,
+            Err(e) => Err(PoolError::Panicked(e.to_string())),
+        }
+    }
+
+    /// A way to ask something of all jobs together, also while the pool is being
+    /// shut down.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control::new(self.shared.commands.downgrade())
+    }
+
+    /// Where what this pool's jobs print is kept, for readers that keep more
+    /// of it in the same place.
+    #[must_use]
+    pub fn spill(&self) -> &Arc<Spill> {
+        &self.spill
+    }
+}
+
+impl Handles {
+    async fn admit(&self, job: &RawJob) -> Result<OwnedSemaphorePermit, PoolError> {
+        self.fits(job)?;
+        let room = Arc::clone(&self.room);
+        match room.acquire_many_owned(self.permits).await {
+            Ok(room) => Ok(room),
+            Err(_) => Err(self.why_over()),
+        }
+    }
+
+    pub(super) fn fits(&self, job: &RawJob) -> Result<(), PoolError> {
+        let size = job.input.len() as u64;
+        let limit = self.max_payload;
+        if size > limit {
+            return Err(PoolError::InputTooLarge { size, limit });
+        }
+        Ok(())
+    }
+
+    fn send(&self, job: RawJob, room: OwnedSemaphorePermit, reply: Reply) -> JobId {
+        let id = JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1);
+        let submission = Submission {
+            id,
+            job,
+            reply,
+            room,
+        };
+        // When the driver has just ended, the reply is dropped with the
+        // command, which its receiver notices.
+        let command = Command::Submit(Box::new(submission));
+        self.commands.send(command).ok();
+        id
+    }
+
+    pub(super) fn send_one(&self, job: RawJob, room: OwnedSemaphorePermit) -> RawHandle {
+        let (reply, report) = oneshot::channel();
+        let id = self.send(job, room, Reply::One(reply));
+        RawHandle {
+            id,
+            report,
+            commands: self.commands.downgrade(),
+            state: self.state.clone(),
+        }
+    }
+
+    pub(super) fn why_over(&self) -> PoolError {
+        why_over(&self.state)
+    }
+}
+
+pub(super) fn why_over(state: &watch::Receiver<State>) -> PoolError {
+    match &*state.borrow() {
+        State::Over(why) => why.clone(),
+        State::Starting | State::Ready(_) => PoolError::Closed,
+    }
+}
+
+fn check(config: &PoolConfig) -> Result<(), PoolError> {
+    let init = config.init.as_ref().map_or(0, bytes::Bytes::len);
+    let problem = if config.workers == 0 {
+        "a pool needs at least one worker"
+    } else if config.max_pending == 0 {
+        "a pool needs room for at least one job (`max_pending`)"
+    } else if config.start_attempts == 0 {
+        "a worker must be started at least once (`start_attempts`)"
+    } else if config.quarantine == 0 || config.black_hole == 0 {
+        "a limit of failures must be at least 1 (`quarantine`, `black_hole`)"
+    } else if init > MAX_FRAME - 64 {
+        "the workers' init data must be smaller than 1 MiB"
+    } else {
+        return Ok(());
+    };
+    Err(PoolError::Config(problem))
+}
