@@ -48,8 +48,10 @@ mod run;
 mod scheduler;
 
 pub use pool::{
-    Capture, Control, Event, EventKind, EventStream, JobError, JobHandle, JobReport, Launch, Map,
-    Payload, Pool, PoolConfig, PoolError, RawHandle, RawJob, RunningJob, Status,
+    AsCompleted, Awaitable, Capture, Control, Event, EventKind, EventStream, Gather, GatherAll,
+    Inputs, Job, JobError, JobHandle, JobReport, Launch, Map, Mixed, Payload, Pool, PoolConfig,
+    PoolError, RawHandle, RawJob, ReturnWhen, RunningJob, Status, TrySubmitError, as_completed,
+    block_on, future, gather, gather_all, wait,
 };
 pub use protocol::{CommandSpec, Encoding, JobId, Program, Task, TaskError, Usage, WorkerId};
 pub use scheduler::Verdict;

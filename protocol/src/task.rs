@@ -23,13 +23,13 @@ use crate::{codec, raw};
 ///     type Output = u64;
 /// }
 /// ```
-pub trait Task {
+pub trait Task: 'static {
     /// The name under which workers offer it.
     const NAME: &'static str;
     /// What a job of this task is given.
-    type Input: Serialize + DeserializeOwned;
+    type Input: Serialize + DeserializeOwned + Send + 'static;
     /// What it gives back.
-    type Output: Serialize + DeserializeOwned;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
 }
 
 /// How a payload's bytes represent a value. A task answers in the encoding in

@@ -6,6 +6,7 @@ mod architecture;
 mod dependencies;
 mod environment;
 mod faults;
+mod library;
 mod limits;
 mod pool;
 mod run;

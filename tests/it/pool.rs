@@ -184,21 +184,16 @@ fn f025_a_panic_an_error_and_bad_input_are_data_and_the_pool_goes_on() {
     block_on(async {
         let pool = Pool::start(config(1)).unwrap();
         match pool.run(Panic, "ouch".into()).await {
-            Err(JobError::NotOk {
-                verdict: Verdict::Failed(101),
-                error: Some(error),
-            }) => {
-                assert!(error.panicked);
+            Err(JobError::Panicked(error)) => {
                 assert_eq!(error.message, "ouch");
                 assert!(error.location.unwrap().contains("test_worker.rs:"));
             }
             other => panic!("{other:?}"),
         }
         match pool.run(Fail, ()).await {
-            Err(JobError::NotOk {
-                verdict: Verdict::Failed(1),
-                error: Some(error),
-            }) => assert_eq!(error.to_string(), "cannot load: disk on fire"),
+            Err(JobError::Failed(error)) => {
+                assert_eq!(error.to_string(), "cannot load: disk on fire");
+            }
             other => panic!("{other:?}"),
         }
         assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
@@ -224,10 +219,9 @@ fn f001_a_worker_that_dies_costs_the_job_that_it_was_running_and_no_other() {
                     handle.await.unwrap();
                 }
                 Err(handle) => match handle.await {
-                    Err(JobError::NotOk {
-                        verdict: Verdict::Crashed,
-                        error: Some(error),
-                    }) => assert_eq!(error.message, "its worker was killed by SIGABRT"),
+                    Err(JobError::Crashed(how)) => {
+                        assert_eq!(how, "its worker was killed by SIGABRT");
+                    }
                     other => panic!("{other:?}"),
                 },
             }
@@ -249,10 +243,7 @@ fn a_job_that_was_done_when_its_worker_died_is_not_done_again() {
         while let Some(result) = results.next().await {
             match result {
                 Ok(()) => {}
-                Err(JobError::NotOk {
-                    verdict: Verdict::Crashed,
-                    ..
-                }) => crashed += 1,
+                Err(JobError::Crashed(_)) => crashed += 1,
                 Err(other) => panic!("{other:?}"),
             }
         }
@@ -347,13 +338,7 @@ fn cancel_ends_a_queued_job_a_listening_one_and_a_deaf_one() {
 }
 
 fn cancelled<T: std::fmt::Debug>(result: Result<T, JobError>) -> bool {
-    matches!(
-        result,
-        Err(JobError::NotOk {
-            verdict: Verdict::Cancelled,
-            ..
-        })
-    )
+    matches!(result, Err(JobError::Cancelled))
 }
 
 #[test]
@@ -719,10 +704,7 @@ fn a_series_of_crashing_jobs_is_not_slowed_down() {
         let pool = Pool::start(config).unwrap();
         for _ in 0..10 {
             match pool.run(Abort, ()).await {
-                Err(JobError::NotOk {
-                    verdict: Verdict::Crashed,
-                    ..
-                }) => {}
+                Err(JobError::Crashed(_)) => {}
                 other => panic!("{other:?}"),
             }
         }

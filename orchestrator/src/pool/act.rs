@@ -79,7 +79,18 @@ impl Driver {
         }
         self.flush();
         #[cfg(debug_assertions)]
-        self.scheduler.check();
+        self.check();
+    }
+
+    /// A check looks at every job, so it is made the more rarely the more there
+    /// are.
+    #[cfg(debug_assertions)]
+    fn check(&mut self) {
+        self.unchecked += 64;
+        if self.unchecked >= self.scheduler.unfinished() {
+            self.unchecked = 0;
+            self.scheduler.check();
+        }
     }
 
     fn hire(&mut self, worker: WorkerId) {
@@ -233,9 +244,10 @@ impl Driver {
         attempts: u32,
     ) {
         let limit = self.limit(job);
-        let Some(mut entry) = self.jobs.remove(&job) else {
+        let Some(entry) = self.jobs.remove(&job) else {
             return;
         };
+        let mut entry = *entry;
         let why = reason(&mut entry, verdict, limit, &self.how);
         let (usage, payload) = match entry.answer {
             Some((header, payload)) => (header.usage, payload),
@@ -276,7 +288,7 @@ impl Driver {
             // Half of it; see `Handles::permits`.
             events.emit(self.now, done, room.split(1));
         }
-        let report = JobReport {
+        let mut report = JobReport {
             job,
             verdict,
             result,
@@ -291,7 +303,11 @@ impl Driver {
         };
         // Nobody may be waiting: a dropped handle detaches its job.
         match entry.reply {
-            Reply::One(reply) => drop(reply.send(report)),
+            Reply::One(reply) => {
+                report._room = None;
+                report.result.part();
+                drop(reply.send(Box::new(report)));
+            }
             Reply::Shared(reply) => drop(reply.send(report)),
         }
     }
@@ -329,7 +345,7 @@ fn told(payload: &[u8]) -> TaskError {
 mod tests {
     use tokio::sync::{Semaphore, watch};
 
-    use super::super::driver::{Command, Shared, State, Submission};
+    use super::super::driver::{Command, Shared, State};
     use super::super::{Launch, PoolConfig, RawJob, Spill};
     use super::*;
 
@@ -356,15 +372,13 @@ mod tests {
         let (orders, _unheard) = mpsc::unbounded_channel();
         driver.employ(worker, orders, async { panic!("a bug in an actor") });
         let (reports, mut reported) = mpsc::unbounded_channel();
-        let submission = Submission {
-            id: JobId(1),
-            job: RawJob::encoded("t", Bytes::new(), Encoding::Raw),
-            reply: Reply::Shared(reports),
-            room: room.acquire_owned().await.unwrap(),
-        };
-        commands
-            .send(Command::Submit(Box::new(submission)))
-            .unwrap();
+        let entry = Entry::new(
+            JobId(1),
+            RawJob::encoded("t", Bytes::new(), Encoding::Raw),
+            Reply::Shared(reports),
+            room.acquire_owned().await.unwrap(),
+        );
+        commands.send(Command::Submit(Box::new(entry))).unwrap();
         let end = driver.run().await.unwrap_err();
         assert!(end.to_string().contains("was lost: task"), "{end}");
         let report = reported.recv().await.unwrap();

@@ -32,7 +32,7 @@ use crate::scheduler::{IdHasher, Input, Limits, Scheduler, SchedulerConfig};
 /// else by how often people ask.
 #[derive(Debug)]
 pub(super) enum Command {
-    Submit(Box<Submission>),
+    Submit(Box<Entry>),
     Cancel(JobId),
     /// What runs?
     Status(oneshot::Sender<Status>),
@@ -53,18 +53,10 @@ pub(super) enum Command {
     Kill,
 }
 
-#[derive(Debug)]
-pub(super) struct Submission {
-    pub(super) id: JobId,
-    pub(super) job: RawJob,
-    pub(super) reply: Reply,
-    pub(super) room: OwnedSemaphorePermit,
-}
-
 /// Where a job's report goes.
 #[derive(Debug)]
 pub(super) enum Reply {
-    One(oneshot::Sender<JobReport>),
+    One(oneshot::Sender<Box<JobReport>>),
     Shared(mpsc::UnboundedSender<JobReport>),
 }
 
@@ -79,8 +71,10 @@ pub(super) enum State {
     Over(PoolError),
 }
 
-/// A job that has no verdict yet.
+/// A job that has no verdict yet. Boxed from its submission on: many may wait.
+#[derive(Debug)]
 pub(super) struct Entry {
+    pub(super) id: JobId,
     pub(super) job: RawJob,
     pub(super) reply: Reply,
     pub(super) room: OwnedSemaphorePermit,
@@ -93,6 +87,24 @@ pub(super) struct Entry {
     pub(super) error: Option<TaskError>,
     /// Whether its worker had been stopped by somebody when its time was up.
     pub(super) was_stopped: bool,
+}
+
+impl Entry {
+    pub(super) fn new(id: JobId, job: RawJob, reply: Reply, room: OwnedSemaphorePermit) -> Entry {
+        Entry {
+            id,
+            job,
+            reply,
+            room,
+            sent: None,
+            stdout: Capture::default(),
+            stderr: Capture::default(),
+            result: BytesMut::new(),
+            answer: None,
+            error: None,
+            was_stopped: false,
+        }
+    }
 }
 
 /// A worker that has not been reaped.
@@ -124,7 +136,7 @@ pub(super) struct Driver {
     pub(super) workers: ById<WorkerId, Hired>,
     pub(super) actors: JoinSet<()>,
     pub(super) actor_ids: HashMap<Id, WorkerId>,
-    pub(super) jobs: ById<JobId, Entry>,
+    pub(super) jobs: ById<JobId, Box<Entry>>,
     /// Jobs for one worker, collected while actions are taken.
     pub(super) outbox: Option<(WorkerId, Vec<Assignment>)>,
     pub(super) events: Option<EventSender>,
@@ -140,6 +152,9 @@ pub(super) struct Driver {
     /// How the worker died that is being dealt with.
     pub(super) how: String,
     pub(super) ended: bool,
+    /// How many jobs may be in the pool until the next check.
+    #[cfg(debug_assertions)]
+    pub(super) unchecked: usize,
 }
 
 /// What the handles share with the driver.
@@ -192,6 +207,8 @@ impl Driver {
             deaths: Deaths::default(),
             how: String::new(),
             ended: false,
+            #[cfg(debug_assertions)]
+            unchecked: 0,
         }
     }
 
@@ -248,7 +265,7 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Submit(submission) => self.submit(*submission),
+            Command::Submit(entry) => self.submit(entry),
             Command::Cancel(job) => self.tell(Input::Cancel { job }),
             // Whoever asked may have gone.
             Command::Status(reply) => drop(reply.send(self.status())),
@@ -266,28 +283,11 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, submission: Submission) {
-        let Submission {
-            id,
-            job,
-            reply,
-            room,
-        } = submission;
+    fn submit(&mut self, entry: Box<Entry>) {
+        let Entry { id, ref job, .. } = *entry;
         let limits = Limits {
             timeout: job.timeout.map(|t| t.min(FOREVER)).or(self.config.timeout),
             retries: job.retries.unwrap_or(self.config.retries),
-        };
-        let entry = Entry {
-            job,
-            reply,
-            room,
-            sent: None,
-            stdout: Capture::default(),
-            stderr: Capture::default(),
-            result: BytesMut::new(),
-            answer: None,
-            error: None,
-            was_stopped: false,
         };
         self.jobs.insert(id, entry);
         self.tell(Input::Submit { job: id, limits });

@@ -1,12 +1,16 @@
 //! What can go wrong with the pool itself. A job's failure is not an error
 //! here but a [`crate::Verdict`].
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use protocol::{PayloadError, TaskError};
 
+use super::{Capture, JobReport};
 use crate::scheduler::Verdict;
 
 /// The pool cannot do what was asked of it. Clones share their source.
@@ -90,26 +94,141 @@ pub enum PoolError {
     Panicked(String),
 }
 
-/// Why a job gave no result.
+/// Why a job gave no result: one variant per kind of end.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
-    /// The job ended with another verdict than `Ok`.
-    #[error("job {verdict}{}", detail(.error.as_ref()))]
-    NotOk {
-        /// How it ended.
-        verdict: Verdict,
-        /// What the task said.
-        error: Option<TaskError>,
-    },
+    /// The task returned an error.
+    #[error("job failed: {0}")]
+    Failed(TaskError),
+    /// The task panicked. Its worker has gone on.
+    #[error("job {0}")]
+    Panicked(TaskError),
+    /// The worker does not offer the task, or cannot decode the input.
+    #[error("job was rejected: {0}")]
+    Rejected(TaskError),
     /// The worker's answer is not a value of the task's output type.
-    #[error("result cannot be decoded")]
-    Result(#[source] PayloadError),
+    #[error("the job's result cannot be decoded")]
+    Undecodable(#[source] PayloadError),
+    /// The command ended with another status than 0.
+    #[error("command ended with status {status}{}", after(.stderr))]
+    Exited {
+        /// Its exit status.
+        status: i32,
+        /// The end of what it wrote to stderr, if that was captured.
+        stderr: String,
+    },
+    /// The command was ended by a signal.
+    #[error("command was ended by {}{}", name(*.signal), after(.stderr))]
+    Signaled {
+        /// The signal's number.
+        signal: i32,
+        /// The end of what it wrote to stderr, if that was captured.
+        stderr: String,
+    },
+    /// The command could not be started.
+    #[error("command could not be started: {}", Errno::from_raw(*.errno).desc())]
+    NotStarted {
+        /// The system's error number.
+        errno: i32,
+    },
+    /// Its worker died while it ran; the text says how: "its worker was killed
+    /// by SIGSEGV".
+    #[error("job crashed: {0}")]
+    Crashed(String),
+    /// So many workers died while it ran that it is not tried again.
+    #[error("job was quarantined, it crashes its workers: {0}")]
+    Quarantined(String),
+    /// Its worker was killed, and does not end.
+    #[error("job cannot be killed: {0}")]
+    Unkillable(String),
+    /// Its time was up; the text says which.
+    #[error("job timed out {0}")]
+    Timeout(String),
+    /// It was cancelled, by its handle or with the whole pool.
+    #[error("job was cancelled")]
+    Cancelled,
+    /// The pool was told to stop before it had ended, see
+    /// [`Control::interrupt`](super::Control::interrupt).
+    #[error("job was interrupted")]
+    Interrupted,
     /// The pool itself failed.
     #[error(transparent)]
     Pool(#[from] PoolError),
 }
 
-fn detail(error: Option<&TaskError>) -> String {
-    error.map(|e| format!(": {e}")).unwrap_or_default()
+/// How much of the end of a command's stderr an error carries, in bytes.
+const STDERR_TAIL: usize = 4096;
+
+impl JobError {
+    /// What the end of a job that did not succeed is to whoever awaits it.
+    /// `over` is why the pool has ended, if the job was lost with it.
+    pub(super) fn new(report: JobReport, over: impl FnOnce() -> PoolError) -> JobError {
+        let detail = |error: Option<TaskError>| error.map(|e| e.message).unwrap_or_default();
+        match (report.verdict, report.error) {
+            (Verdict::Failed(_), Some(error)) if error.panicked => JobError::Panicked(error),
+            (Verdict::Failed(_), Some(error)) => JobError::Failed(error),
+            (Verdict::Failed(status), None) => JobError::Exited {
+                status,
+                stderr: tail(&report.stderr),
+            },
+            (Verdict::Signaled(signal), _) => JobError::Signaled {
+                signal,
+                stderr: tail(&report.stderr),
+            },
+            (Verdict::SpawnError(errno), _) => JobError::NotStarted { errno },
+            (Verdict::Rejected, error) => JobError::Rejected(error.unwrap_or_default()),
+            (Verdict::Crashed, error) => JobError::Crashed(detail(error)),
+            (Verdict::Quarantined, error) => JobError::Quarantined(detail(error)),
+            (Verdict::Unkillable, error) => JobError::Unkillable(detail(error)),
+            (Verdict::Timeout, error) => JobError::Timeout(detail(error)),
+            (Verdict::Cancelled, _) => JobError::Cancelled,
+            (Verdict::Interrupted, _) => JobError::Interrupted,
+            // The reason is the pool's, not the job's.
+            (Verdict::Lost | Verdict::Ok, _) => JobError::Pool(over()),
+        }
+    }
+}
+
+fn tail(captured: &Capture) -> String {
+    // What cannot be read back is not worth a second error here.
+    let all = captured.to_vec().unwrap_or_default();
+    let end = &all[all.len().saturating_sub(STDERR_TAIL)..];
+    String::from_utf8_lossy(end).trim_end().to_owned()
+}
+
+fn after(stderr: &str) -> String {
+    match stderr.lines().last() {
+        Some(last) => format!(": {last}"),
+        None => String::new(),
+    }
+}
+
+fn name(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        Ok(signal) => signal.to_string(),
+        Err(_) => format!("signal {signal}"),
+    }
+}
+
+/// A job that was to be submitted at once was not; it comes back where it was
+/// refused for want of room.
+#[derive(thiserror::Error)]
+pub enum TrySubmitError<J> {
+    /// The pool has as many jobs as it may have
+    /// ([`max_pending`](super::PoolConfig::max_pending)). Here is this one.
+    #[error("the pool is full")]
+    Full(J),
+    /// The pool is over, or the input cannot be sent.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
+impl<J> fmt::Debug for TrySubmitError<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrySubmitError::Full(_) => f.write_str("Full(_)"),
+            TrySubmitError::Pool(e) => f.debug_tuple("Pool").field(e).finish(),
+        }
+    }
 }

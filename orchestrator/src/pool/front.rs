@@ -1,18 +1,22 @@
 //! The library's front door: [`Pool`].
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use protocol::{Encoding, JobId, MAX_FRAME, Task};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use futures_util::{FutureExt, Stream};
+use protocol::{JobId, MAX_FRAME, Task};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
-use super::driver::{Command, Driver, Reply, Shared, State, Submission};
+use super::driver::{Command, Driver, Entry, Reply, Shared, State};
 use super::event::{self, EventSender, EventStream};
+use super::map::{Inputs, Map};
 use super::{
-    Control, JobError, JobHandle, JobReport, Map, PoolConfig, PoolError, RawHandle, RawJob, Spill,
+    Control, Job, JobError, JobHandle, JobReport, PoolConfig, PoolError, RawHandle, RawJob, Spill,
+    TrySubmitError,
 };
 
 /// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
@@ -33,7 +37,8 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it.
 pub struct Pool {
     shared: Arc<Handles>,
-    driver: JoinHandle<Result<(), PoolError>>,
+    /// How the driver ended.
+    end: watch::Receiver<Option<Result<(), PoolError>>>,
     spill: Arc<Spill>,
 }
 
@@ -56,6 +61,14 @@ impl fmt::Debug for Pool {
             .field("state", &*self.shared.state.borrow())
             .field("room", &self.shared.room.available_permits())
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Others may still hold the doors, a `Map` for example. A driver that
+        // has ended needs no telling.
+        self.shared.commands.send(Command::Stop).ok();
     }
 }
 
@@ -132,16 +145,13 @@ impl Pool {
             room,
             spill: Arc::clone(&spill),
         });
+        let (ended, end) = watch::channel(None);
         #[expect(
             clippy::disallowed_methods,
             reason = "the pool owns its driver: it ends when the pool is dropped, and shutdown awaits it"
         )]
-        let driver = tokio::spawn(driver.run());
-        Ok(Pool {
-            shared,
-            driver,
-            spill,
-        })
+        drop(tokio::spawn(drive(driver, ended)));
+        Ok(Pool { shared, end, spill })
     }
 
     /// Names of the tasks that the workers offer, known once the first worker
@@ -162,19 +172,40 @@ impl Pool {
         }
     }
 
+    /// Describes a job, which does nothing until it is awaited or submitted: the
+    /// way to give it options.
+    pub fn job<T: Task>(&self, _task: T, input: T::Input) -> Job<'_, T> {
+        Job::new(self, input)
+    }
+
     /// Waits until the pool has room for the job, which then runs by itself.
     /// Dropping the future before it is ready submits nothing; dropping the
     /// handle lets the job run on.
     ///
     /// # Errors
     /// When the input cannot be encoded or is too large, or the pool is over.
-    pub async fn submit<T: Task>(
+    pub fn submit<T: Task>(
         &self,
         task: T,
         input: T::Input,
-    ) -> Result<JobHandle<T::Output>, PoolError> {
-        let raw = self.submit_raw(RawJob::new(&task, &input)?).await?;
-        Ok(JobHandle::new(raw, Encoding::Bincode))
+    ) -> impl Future<Output = Result<JobHandle<T::Output>, PoolError>> + Send + use<'_, T> {
+        self.job(task, input).submit()
+    }
+
+    /// Submits the job if the pool has room for it now.
+    ///
+    /// # Errors
+    /// [`TrySubmitError::Full`] with the input when it has not; else as
+    /// [`submit`](Pool::submit).
+    pub fn try_submit<T: Task>(
+        &self,
+        task: T,
+        input: T::Input,
+    ) -> Result<JobHandle<T::Output>, TrySubmitError<T::Input>> {
+        self.job(task, input).try_submit().map_err(|e| match e {
+            TrySubmitError::Full(job) => TrySubmitError::Full(job.into_input()),
+            TrySubmitError::Pool(e) => TrySubmitError::Pool(e),
+        })
     }
 
     /// Submits a job and waits for its result. Dropping the future after the
@@ -182,19 +213,35 @@ impl Pool {
     ///
     /// # Errors
     /// When the job gives no result, or the pool is over.
-    pub async fn run<T: Task>(&self, task: T, input: T::Input) -> Result<T::Output, JobError> {
-        self.submit(task, input).await?.await
+    pub fn run<T: Task>(
+        &self,
+        task: T,
+        input: T::Input,
+    ) -> impl Future<Output = Result<T::Output, JobError>> + Send + use<'_, T> {
+        let submitted = self.submit(task, input);
+        async { submitted.await?.await }
     }
 
-    /// One job per input, with the results in the order of the inputs. Inputs
-    /// are taken as the pool has room, so they may be infinite; there is no
-    /// chunk size to choose.
+    /// One job per input, with the results in the order of the inputs
+    /// ([`Map::unordered`]: as they come). Inputs are taken as the pool has room
+    /// and results are asked for, so they may be infinite; there is no chunk size
+    /// to choose.
     pub fn map<T: Task, I: IntoIterator<Item = T::Input>>(
         &self,
         task: T,
         inputs: I,
-    ) -> Map<T, I::IntoIter> {
-        Map::new(Arc::clone(&self.shared), task, inputs.into_iter())
+    ) -> Map<T, Inputs<I::IntoIter>> {
+        self.map_stream(task, Inputs(inputs.into_iter()))
+    }
+
+    /// The same for inputs that come from a `Stream`. One that is not `Unpin` is
+    /// to be pinned first, with `Box::pin` or `std::pin::pin!`.
+    pub fn map_stream<T: Task, S: Stream<Item = T::Input> + Unpin>(
+        &self,
+        _task: T,
+        inputs: S,
+    ) -> Map<T, S> {
+        Map::new(Arc::clone(&self.shared), inputs)
     }
 
     /// Waits until the pool has room for the job, which then runs by itself.
@@ -205,6 +252,21 @@ impl Pool {
     pub async fn submit_raw(&self, job: RawJob) -> Result<RawHandle, PoolError> {
         let room = self.shared.admit(&job).await?;
         Ok(self.shared.send_one(job, room))
+    }
+
+    /// Submits the job if the pool has room for it now.
+    ///
+    /// # Errors
+    /// [`TrySubmitError::Full`] with the job when it has not; else as
+    /// [`submit_raw`](Pool::submit_raw).
+    pub fn try_submit_raw(&self, job: RawJob) -> Result<RawHandle, TrySubmitError<RawJob>> {
+        self.shared.fits(&job)?;
+        let room = Arc::clone(&self.shared.room);
+        match room.try_acquire_many_owned(self.shared.permits) {
+            Ok(room) => Ok(self.shared.send_one(job, room)),
+            Err(TryAcquireError::NoPermits) => Err(TrySubmitError::Full(job)),
+            Err(TryAcquireError::Closed) => Err(TrySubmitError::Pool(self.shared.why_over())),
+        }
     }
 
     /// The same, with the report sent to a channel that many jobs share, in
@@ -218,30 +280,34 @@ impl Pool {
     }
 
     /// Takes no more jobs, runs those that were accepted, ends the workers and
-    /// waits until they are reaped.
+    /// waits until they are reaped. Whoever submits meanwhile, or later, is told
+    /// [`PoolError::Closed`]. Dropping the future stops the waiting and not the
+    /// shutdown; it may be called again, by several at a time.
     ///
     /// # Errors
     /// Why the pool was broken, if it was.
-    pub async fn shutdown(self) -> Result<(), PoolError> {
+    pub async fn shutdown(&self) -> Result<(), PoolError> {
         self.end(Command::Drain).await
     }
 
     /// Cancels every job, running or not, ends the workers and waits until
     /// they are reaped. They are killed when they do not end within
-    /// [`PoolConfig::grace`].
+    /// [`PoolConfig::grace`]. Dropping the future stops the waiting only.
     ///
     /// # Errors
     /// Why the pool was broken, if it was.
-    pub async fn shutdown_now(self) -> Result<(), PoolError> {
+    pub async fn shutdown_now(&self) -> Result<(), PoolError> {
         self.end(Command::Stop).await
     }
 
-    async fn end(self, how: Command) -> Result<(), PoolError> {
+    async fn end(&self, how: Command) -> Result<(), PoolError> {
         // A driver that has ended already says why below.
         self.shared.commands.send(how).ok();
-        match self.driver.await {
-            Ok(end) => end,
-            Err(e) => Err(PoolError::Panicked(e.to_string())),
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(Ok(())),
+            // Its runtime has ended, and all its tasks with it.
+            Err(_) => Err(PoolError::Closed),
         }
     }
 
@@ -281,15 +347,10 @@ impl Handles {
 
     fn send(&self, job: RawJob, room: OwnedSemaphorePermit, reply: Reply) -> JobId {
         let id = JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1);
-        let submission = Submission {
-            id,
-            job,
-            reply,
-            room,
-        };
+        let entry = Entry::new(id, job, reply, room);
         // When the driver has just ended, the reply is dropped with the
         // command, which its receiver notices.
-        let command = Command::Submit(Box::new(submission));
+        let command = Command::Submit(Box::new(entry));
         self.commands.send(command).ok();
         id
     }
@@ -297,12 +358,7 @@ impl Handles {
     pub(super) fn send_one(&self, job: RawJob, room: OwnedSemaphorePermit) -> RawHandle {
         let (reply, report) = oneshot::channel();
         let id = self.send(job, room, Reply::One(reply));
-        RawHandle {
-            id,
-            report,
-            commands: self.commands.downgrade(),
-            state: self.state.clone(),
-        }
+        RawHandle::new(id, report, self.commands.downgrade(), self.state.clone())
     }
 
     pub(super) fn why_over(&self) -> PoolError {
@@ -315,6 +371,20 @@ pub(super) fn why_over(state: &watch::Receiver<State>) -> PoolError {
         State::Over(why) => why.clone(),
         State::Starting | State::Ready(_) => PoolError::Closed,
     }
+}
+
+/// Runs the driver to its end, which may be a panic, and says how that was.
+async fn drive(driver: Driver, ended: watch::Sender<Option<Result<(), PoolError>>>) {
+    let end = AssertUnwindSafe(driver.run()).catch_unwind().await;
+    let end = end.unwrap_or_else(|panic| Err(PoolError::Panicked(said(&*panic))));
+    ended.send_replace(Some(end));
+}
+
+/// What a panic says.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
 }
 
 fn check(config: &PoolConfig) -> Result<(), PoolError> {

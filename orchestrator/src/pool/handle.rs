@@ -2,43 +2,76 @@
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use protocol::{Encoding, JobId};
+use protocol::{Encoding, JobId, PayloadError};
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::coop::unconstrained;
 
 use super::driver::{Command, State};
 use super::front::why_over;
-use super::{JobError, JobReport, PoolError};
+use super::{Awaitable, JobError, JobReport, PoolError};
 use crate::scheduler::Verdict;
 
-/// A submitted job whose report is wanted as it is. Awaiting it gives the
-/// report; awaiting can be cancelled and repeated. Dropping it lets the job run
-/// on and forgets the report.
-#[derive(Debug)]
+/// A submitted job whose report is wanted as it is: verdict, result in its
+/// encoding, captured output, usage. A future that gives the report; awaiting it
+/// can be cancelled and repeated. Dropping it lets the job run on and forgets
+/// the report.
 #[must_use = "dropping the handle forgets the report"]
 pub struct RawHandle {
-    pub(super) id: JobId,
-    pub(super) report: oneshot::Receiver<JobReport>,
+    id: JobId,
+    // Boxed: the room for it is taken when the job is submitted.
+    report: oneshot::Receiver<Box<JobReport>>,
     /// Weak, so that a handle does not keep a dropped pool alive.
-    pub(super) commands: mpsc::WeakUnboundedSender<Command>,
-    pub(super) state: watch::Receiver<State>,
+    commands: mpsc::WeakUnboundedSender<Command>,
+    state: watch::Receiver<State>,
+}
+
+impl fmt::Debug for RawHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawHandle")
+            .field("id", &self.id)
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
 }
 
 impl RawHandle {
+    pub(super) fn new(
+        id: JobId,
+        report: oneshot::Receiver<Box<JobReport>>,
+        commands: mpsc::WeakUnboundedSender<Command>,
+        state: watch::Receiver<State>,
+    ) -> RawHandle {
+        RawHandle {
+            id,
+            report,
+            commands,
+            state,
+        }
+    }
+
     /// The job's number in its pool.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
     }
 
+    /// Whether the job has ended, so that awaiting it does not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        // A pool whose driver is gone gives no report any more.
+        !self.report.is_empty() || self.state.has_changed().is_err()
+    }
+
     /// Asks for the job's end, whether it runs or not; its report still comes.
     /// A running command gets SIGTERM, later SIGKILL. A function is told by
     /// `JobContext::checkpoint`; when it does not listen, its worker is ended
-    /// after [`PoolConfig::grace`]. A job that has ended is left alone.
+    /// after [`PoolConfig::grace`](super::PoolConfig::grace), and replaced. A
+    /// job that has ended is left alone.
     pub fn cancel(&self) {
         if let Some(commands) = self.commands.upgrade() {
             commands.send(Command::Cancel(self.id)).ok();
@@ -50,64 +83,131 @@ impl Future for RawHandle {
     type Output = Result<JobReport, PoolError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let report = ready!(Pin::new(&mut self.report).poll(cx));
-        Poll::Ready(report.map_err(|_| why_over(&self.state)))
+        // Without the runtime's budget: among thousands of handles that are waited
+        // for together, each of those beyond it would be looked at again at once.
+        let mut report = unconstrained(&mut self.report);
+        let report = ready!(Pin::new(&mut report).poll(cx));
+        Poll::Ready(match report {
+            Ok(report) => Ok(*report),
+            Err(_) => Err(why_over(&self.state)),
+        })
     }
 }
 
-/// A submitted job whose result is wanted. Awaiting it gives the result;
-/// awaiting can be cancelled and repeated. Dropping it lets the job run on and
-/// forgets the result.
+/// A submitted job whose result is wanted, as a task in asyncio is: the job runs
+/// by itself, and awaiting the handle gives its result.
+///
+/// Awaiting is cancel-safe: it works under `tokio::time::timeout` and `select!`,
+/// and may be repeated (on `&mut handle`) until it has given the result.
+/// Dropping the handle detaches it: the job runs on and its result is forgotten.
+/// To end the job, [`cancel`](JobHandle::cancel) it. Handles do not keep their
+/// pool alive: when the pool is dropped, its jobs are cancelled and their
+/// handles resolve.
+///
+/// A handle of a job that has ended keeps its result; beyond
+/// [`PoolConfig::result_memory`](super::PoolConfig::result_memory) in a file.
 #[must_use = "dropping the handle forgets the result"]
 pub struct JobHandle<O> {
     raw: RawHandle,
-    encoding: Encoding,
-    output: PhantomData<fn() -> O>,
+    source: Source<O>,
+    /// The result, once somebody has looked whether it is there. Boxed: there
+    /// may be many handles.
+    outcome: Option<Box<Result<O, JobError>>>,
 }
+
+/// Where the result is.
+enum Source<O> {
+    /// In the report, in this encoding.
+    Report(Encoding, Decode<O>),
+}
+
+type Decode<O> = fn(Encoding, &[u8]) -> Result<O, PayloadError>;
+
+// Nothing in it is ever pinned.
+impl<O> Unpin for JobHandle<O> {}
 
 impl<O> fmt::Debug for JobHandle<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.raw.fmt(f)
+        f.debug_struct("JobHandle")
+            .field("id", &self.id())
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<O: DeserializeOwned> JobHandle<O> {
+    pub(super) fn new(raw: RawHandle, encoding: Encoding) -> JobHandle<O> {
+        JobHandle {
+            raw,
+            source: Source::Report(encoding, |encoding, bytes| encoding.decode(bytes)),
+            outcome: None,
+        }
     }
 }
 
 impl<O> JobHandle<O> {
-    pub(super) fn new(raw: RawHandle, encoding: Encoding) -> JobHandle<O> {
-        JobHandle {
-            raw,
-            encoding,
-            output: PhantomData,
-        }
-    }
-
     /// The job's number in its pool.
     #[must_use]
     pub fn id(&self) -> JobId {
         self.raw.id()
     }
 
-    /// Asks for the job's end, see [`RawHandle::cancel`].
+    /// Whether the job has ended, so that awaiting it does not wait.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.outcome.is_some() || self.raw.is_finished()
+    }
+
+    /// Asks for the job's end, see [`RawHandle::cancel`]. Awaiting the handle then
+    /// gives [`JobError::Cancelled`], or a result that came first.
     pub fn cancel(&self) {
         self.raw.cancel();
     }
-}
 
-impl<O: serde::de::DeserializeOwned> Future for JobHandle<O> {
-    type Output = Result<O, JobError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let report = ready!(Pin::new(&mut self.raw).poll(cx))?;
-        Poll::Ready(match report.verdict {
-            Verdict::Ok => match report.result.bytes() {
-                Ok(bytes) => self.encoding.decode(&bytes).map_err(JobError::Result),
+    /// The result of a job that has ended.
+    fn judge(&mut self, report: JobReport) -> Result<O, JobError> {
+        if report.verdict != Verdict::Ok {
+            return Err(JobError::new(report, || why_over(&self.raw.state)));
+        }
+        match &mut self.source {
+            Source::Report(encoding, decode) => match report.result.bytes() {
+                Ok(bytes) => decode(*encoding, &bytes).map_err(JobError::Undecodable),
                 Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
             },
-            // The reason is the pool's, not the job's.
-            Verdict::Lost => Err(JobError::Pool(why_over(&self.raw.state))),
-            verdict => Err(JobError::NotOk {
-                verdict,
-                error: report.error,
-            }),
+        }
+    }
+}
+
+impl<O> Future for JobHandle<O> {
+    type Output = Result<O, JobError>;
+
+    /// # Panics
+    /// When polled after it has given the result.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.outcome.take() {
+            return Poll::Ready(*outcome);
+        }
+        let report = ready!(Pin::new(&mut self.raw).poll(cx));
+        Poll::Ready(match report {
+            Ok(report) => self.judge(report),
+            Err(e) => Err(JobError::Pool(e)),
         })
+    }
+}
+
+impl<O> Awaitable for JobHandle<O> {
+    type Value = O;
+    type Error = JobError;
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.outcome.is_none() {
+            let outcome = ready!(Pin::new(&mut *self).poll(cx));
+            self.outcome = Some(Box::new(outcome));
+        }
+        Poll::Ready(self.outcome.as_ref().is_some_and(|outcome| outcome.is_ok()))
+    }
+
+    fn cancel(&self) {
+        JobHandle::cancel(self);
     }
 }

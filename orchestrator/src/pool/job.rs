@@ -47,6 +47,10 @@ impl RawJob {
     /// # Errors
     /// When the input cannot be encoded.
     pub fn new<T: Task>(_task: &T, input: &T::Input) -> Result<RawJob, PayloadError> {
+        RawJob::typed::<T>(input)
+    }
+
+    pub(super) fn typed<T: Task>(input: &T::Input) -> Result<RawJob, PayloadError> {
         let input = Encoding::Bincode.encode(input)?;
         Ok(RawJob::encoded(T::NAME, input, Encoding::Bincode))
     }
@@ -84,8 +88,10 @@ pub struct JobReport {
     pub worker: Option<WorkerId>,
     /// How many attempts were made.
     pub attempts: u32,
-    /// The room that the job took in the pool. Given back when the report is
-    /// dropped, so that whoever is slow to take reports slows down admission
-    /// instead of filling memory.
+    /// The room that the job took in the pool, in a report that goes to a channel.
+    /// Given back when the report is dropped, so that whoever is slow to take
+    /// reports slows down admission instead of filling memory. A handle does not
+    /// hold its job's room: whoever submits many jobs before awaiting any would
+    /// wait for ever.
     pub(crate) _room: Option<OwnedSemaphorePermit>,
 }

@@ -1,47 +1,100 @@
-//! Many jobs from an iterator, their results in order.
+//! Many jobs from an iterator or a stream: [`Map`].
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_core::Stream;
+use futures_util::stream::{FuturesUnordered, Stream};
 use protocol::{Encoding, Task};
 use tokio_util::sync::PollSemaphore;
 
 use super::front::Handles;
 use super::{JobError, JobHandle, PoolError, RawJob};
 
-/// The results of [`super::Pool::map`], in the order of the inputs: a `Stream`, with a
-/// `next` of its own. Cancel-safe. Dropping it lets the jobs that were accepted
-/// run on and takes no further inputs.
+/// The results of [`Pool::map`](super::Pool::map), in the order of the inputs
+/// unless it is [`unordered`](Map::unordered): a `Stream`, with a `next` of its
+/// own. Cancel-safe. Dropping it lets the jobs that were accepted run on and
+/// takes no further inputs.
+///
+/// Never more than [`window`](Map::window) inputs are taken whose results were
+/// not given yet, [`PoolConfig::max_pending`](super::PoolConfig::max_pending)
+/// unless it says otherwise. An error takes the place of its job's result, and
+/// the others go on.
 #[must_use = "no input is taken before the first result is asked for"]
-pub struct Map<T: Task, I> {
-    task: T,
-    inputs: I,
+pub struct Map<T: Task, S> {
+    inputs: S,
     /// An input that is waiting for room.
     next: Option<RawJob>,
     exhausted: bool,
+    window: usize,
     room: PollSemaphore,
     shared: Arc<Handles>,
-    waiting: VecDeque<Result<JobHandle<T::Output>, PoolError>>,
+    waiting: Waiting<T::Output>,
+    task: PhantomData<fn() -> T>,
+}
+
+/// What is under way.
+enum Waiting<O> {
+    Ordered(VecDeque<Result<JobHandle<O>, PoolError>>),
+    Unordered {
+        handles: FuturesUnordered<JobHandle<O>>,
+        refused: VecDeque<PoolError>,
+    },
 }
 
 // Nothing in it is ever pinned.
-impl<T: Task, I> Unpin for Map<T, I> {}
+impl<T: Task, S> Unpin for Map<T, S> {}
 
-impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
-    pub(super) fn new(shared: Arc<Handles>, task: T, inputs: I) -> Map<T, I> {
+impl<T: Task, S> fmt::Debug for Map<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("task", &T::NAME)
+            .field("waiting", &self.waiting.len())
+            .field("exhausted", &self.exhausted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
+    pub(super) fn new(shared: Arc<Handles>, inputs: S) -> Map<T, S> {
         Map {
-            task,
             inputs,
             next: None,
             exhausted: false,
+            window: shared.max_pending,
             room: PollSemaphore::new(Arc::clone(&shared.room)),
             shared,
-            waiting: VecDeque::new(),
+            waiting: Waiting::Ordered(VecDeque::new()),
+            task: PhantomData,
         }
+    }
+
+    /// Gives results as they come, so that a slow job holds up no other.
+    ///
+    /// # Panics
+    /// When a result was asked for already.
+    pub fn unordered(mut self) -> Self {
+        assert!(
+            self.waiting.len() == 0 && self.next.is_none() && !self.exhausted,
+            "a map is made unordered before it is asked for a result"
+        );
+        self.waiting = Waiting::Unordered {
+            handles: FuturesUnordered::new(),
+            refused: VecDeque::new(),
+        };
+        self
+    }
+
+    /// Takes at most so many inputs, at least one, whose results were not given
+    /// yet: `buffersize`. Fewer than twice the number of workers may leave some
+    /// of them idle.
+    pub fn window(mut self, inputs: usize) -> Self {
+        self.window = inputs.max(1);
+        self
     }
 
     /// The next result, `None` after the last.
@@ -51,17 +104,20 @@ impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
 
     /// Submits as many inputs as the pool has room for now.
     fn fill(&mut self, cx: &mut Context<'_>) {
-        while !self.exhausted && self.waiting.len() < self.shared.max_pending {
+        while !self.exhausted && self.waiting.len() < self.window {
             if self.next.is_none() {
-                let Some(input) = self.inputs.next() else {
+                let Poll::Ready(input) = Pin::new(&mut self.inputs).poll_next(cx) else {
+                    return;
+                };
+                let Some(input) = input else {
                     self.exhausted = true;
                     return;
                 };
-                let job = RawJob::new(&self.task, &input).map_err(PoolError::from);
+                let job = RawJob::typed::<T>(&input).map_err(PoolError::from);
                 match job.and_then(|job| self.shared.fits(&job).map(|()| job)) {
                     Ok(job) => self.next = Some(job),
                     Err(e) => {
-                        self.waiting.push_back(Err(e));
+                        self.waiting.push(Err(e));
                         continue;
                     }
                 }
@@ -71,13 +127,13 @@ impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
                     if let Some(job) = self.next.take() {
                         let raw = self.shared.send_one(job, room);
                         let handle = JobHandle::new(raw, Encoding::Bincode);
-                        self.waiting.push_back(Ok(handle));
+                        self.waiting.push(Ok(handle));
                     }
                 }
                 Poll::Ready(None) => {
                     // The pool is over: say so once, in its place.
                     self.exhausted = true;
-                    self.waiting.push_back(Err(self.shared.why_over()));
+                    self.waiting.push(Err(self.shared.why_over()));
                 }
                 Poll::Pending => return,
             }
@@ -86,22 +142,77 @@ impl<T: Task, I: Iterator<Item = T::Input>> Map<T, I> {
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Output, JobError>>> {
         self.fill(cx);
-        let result = match self.waiting.front_mut() {
-            None if self.exhausted => return Poll::Ready(None),
-            // `fill` has left a waker with the pool's room.
-            None => return Poll::Pending,
-            Some(Ok(handle)) => ready!(Pin::new(handle).poll(cx)),
-            Some(Err(e)) => Err(JobError::Pool(e.clone())),
-        };
-        self.waiting.pop_front();
+        if self.waiting.len() == 0 {
+            // If there is more to come, `fill` has left a waker with it.
+            return if self.exhausted {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            };
+        }
+        let result = ready!(self.waiting.poll_next(cx));
         Poll::Ready(Some(result))
     }
 }
 
-impl<T: Task, I: Iterator<Item = T::Input>> Stream for Map<T, I> {
+impl<O> Waiting<O> {
+    fn len(&self) -> usize {
+        match self {
+            Waiting::Ordered(waiting) => waiting.len(),
+            Waiting::Unordered { handles, refused } => handles.len() + refused.len(),
+        }
+    }
+
+    fn push(&mut self, submitted: Result<JobHandle<O>, PoolError>) {
+        match (self, submitted) {
+            (Waiting::Ordered(waiting), submitted) => waiting.push_back(submitted),
+            (Waiting::Unordered { handles, .. }, Ok(handle)) => handles.push(handle),
+            (Waiting::Unordered { refused, .. }, Err(e)) => refused.push_back(e),
+        }
+    }
+
+    /// The next result of those that are under way, of which there are some.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<O, JobError>> {
+        match self {
+            Waiting::Ordered(waiting) => {
+                let result = match waiting.front_mut() {
+                    Some(Ok(handle)) => ready!(Pin::new(handle).poll(cx)),
+                    Some(Err(e)) => Err(JobError::Pool(e.clone())),
+                    None => return Poll::Pending,
+                };
+                waiting.pop_front();
+                Poll::Ready(result)
+            }
+            Waiting::Unordered { handles, refused } => match refused.pop_front() {
+                Some(e) => Poll::Ready(Err(JobError::Pool(e))),
+                None => match ready!(Pin::new(handles).poll_next(cx)) {
+                    Some(result) => Poll::Ready(result),
+                    None => Poll::Pending,
+                },
+            },
+        }
+    }
+}
+
+impl<T: Task, S: Stream<Item = T::Input> + Unpin> Stream for Map<T, S> {
     type Item = Result<T::Output, JobError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_result(cx)
+    }
+}
+
+/// The inputs of a [`Map`] that come from an iterator.
+#[derive(Debug)]
+pub struct Inputs<I>(pub(super) I);
+
+// The iterator is not pinned.
+impl<I> Unpin for Inputs<I> {}
+
+impl<I: Iterator> Stream for Inputs<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.0.next())
     }
 }

@@ -1,8 +1,9 @@
 //! Floor 2: acts. Owns worker processes and moves frames; decides nothing that
 //! the scheduler can decide. Installs no signal handler and prints nothing.
 //!
-//! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `map`: many jobs at once; `control`:
-//!   what is asked of all jobs together.
+//! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `typed`: jobs to be;
+//!   `map`: many jobs from many inputs; `control`: what is asked of all jobs together.
+//! - `awaitable`, `gather`, `wait`: waiting for many things at once.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
@@ -11,6 +12,7 @@
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod act;
+mod awaitable;
 mod clock;
 mod config;
 mod control;
@@ -19,6 +21,7 @@ mod driver;
 mod error;
 mod event;
 mod front;
+mod gather;
 mod handle;
 mod job;
 mod launch;
@@ -28,22 +31,30 @@ mod news;
 mod orphans;
 mod os;
 mod outgoing;
+mod own;
 mod pace;
 mod pipes;
 mod printed;
 mod process;
 mod spill;
+mod typed;
+mod wait;
 
+pub use awaitable::{Awaitable, Mixed, future};
 pub use config::{Launch, PoolConfig, usable_cpus};
 pub use control::{Control, RunningJob, Status};
-pub use error::{JobError, PoolError};
+pub use error::{JobError, PoolError, TrySubmitError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use front::{Pool, Reports};
+pub use gather::{Gather, GatherAll, gather, gather_all};
 pub use handle::{JobHandle, RawHandle};
 pub use job::{JobReport, RawJob};
-pub use map::Map;
+pub use map::{Inputs, Map};
 pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;
 #[cfg(feature = "cli")]
 pub(crate) use os::unlinked_file;
+pub use own::block_on;
 pub use spill::{Capture, Payload, Spill};
+pub use typed::Job;
+pub use wait::{AsCompleted, ReturnWhen, as_completed, wait};

@@ -83,10 +83,15 @@ struct Extent {
 
 /// One stream of one job: what it printed, in order. Dropping it gives its
 /// memory and its part of the file back.
+///
+/// Most jobs print nothing, and many may wait: nothing is a pointer's size.
 #[derive(Debug, Default)]
-pub struct Capture {
-    /// Absent while nothing was ever kept.
-    room: Option<Arc<Spill>>,
+pub struct Capture(Option<Box<Captured>>);
+
+/// Something that was printed.
+#[derive(Debug)]
+struct Captured {
+    room: Arc<Spill>,
     /// What was spilled; comes before what is in memory.
     spilled: Vec<Extent>,
     memory: Vec<u8>,
@@ -111,42 +116,78 @@ impl Capture {
         if data.is_empty() {
             return Ok(());
         }
-        let room = &*self.room.get_or_insert_with(|| Arc::clone(room));
-        if room.reserve(data.len()) {
-            self.memory.extend_from_slice(data);
-            return Ok(());
-        }
-        if !self.memory.is_empty() {
-            let extent = room.append(&self.memory)?;
-            extend(&mut self.spilled, extent);
-            room.release(self.memory.len());
-            self.memory = Vec::new();
-        }
-        let extent = room.append(data)?;
-        extend(&mut self.spilled, extent);
-        Ok(())
+        let new = || {
+            Box::new(Captured {
+                room: Arc::clone(room),
+                spilled: Vec::new(),
+                memory: Vec::new(),
+            })
+        };
+        self.0.get_or_insert_with(new).push(data)
     }
 
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.spilled.iter().map(|e| e.len).sum::<u64>() + self.memory.len() as u64
+        self.0.as_ref().map_or(0, |captured| captured.len())
     }
 
     /// Whether nothing was printed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spilled.is_empty() && self.memory.is_empty()
+        self.len() == 0
     }
 
     /// Hands the bytes out in order, in pieces of at most `1 MiB`.
     ///
     /// # Errors
     /// When the file cannot be read, or `take` fails.
-    pub fn for_each(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub fn for_each(&self, take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        match &self.0 {
+            Some(captured) => captured.for_each(take),
+            None => Ok(()),
+        }
+    }
+
+    /// All of it at once: for callers that know it to be small.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn to_vec(&self) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        self.for_each(|piece| {
+            all.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+}
+
+impl Captured {
+    fn push(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.room.reserve(data.len()) {
+            self.memory.extend_from_slice(data);
+            return Ok(());
+        }
+        if !self.memory.is_empty() {
+            let extent = self.room.append(&self.memory)?;
+            extend(&mut self.spilled, extent);
+            self.room.release(self.memory.len());
+            self.memory = Vec::new();
+        }
+        let extent = self.room.append(data)?;
+        extend(&mut self.spilled, extent);
+        Ok(())
+    }
+
+    fn len(&self) -> u64 {
+        self.spilled.iter().map(|e| e.len).sum::<u64>() + self.memory.len() as u64
+    }
+
+    fn for_each(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         const PIECE: u64 = 1 << 20;
-        if let Some(room) = self.room.as_deref().filter(|_| !self.spilled.is_empty()) {
-            let file = room.file()?;
+        if !self.spilled.is_empty() {
+            let file = self.room.file()?;
             let mut piece = Vec::new();
             for extent in &self.spilled {
                 let mut at = extent.start;
@@ -164,19 +205,6 @@ impl Capture {
         } else {
             take(&self.memory)
         }
-    }
-
-    /// All of it at once: for callers that know it to be small.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn to_vec(&self) -> io::Result<Vec<u8>> {
-        let mut all = Vec::with_capacity(self.memory.len());
-        self.for_each(|piece| {
-            all.extend_from_slice(piece);
-            Ok(())
-        })?;
-        Ok(all)
     }
 }
 
@@ -209,6 +237,14 @@ impl Payload {
         } else {
             Kept::Spilled(Capture::of(room, &bytes)?)
         }))
+    }
+
+    /// Parts small bytes from what they came with: a handle may keep them for
+    /// long, and a whole read's buffer with them.
+    pub(super) fn part(&mut self) {
+        if let Kept::Small(bytes) = &mut self.0 {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
     }
 
     /// The bytes, read back if need be.
@@ -251,13 +287,10 @@ fn extend(extents: &mut Vec<Extent>, next: Extent) {
     }
 }
 
-impl Drop for Capture {
+impl Drop for Captured {
     fn drop(&mut self) {
-        let Some(room) = self.room.as_deref() else {
-            return;
-        };
-        room.release(self.memory.len());
-        if let Some(file) = room.file.get() {
+        self.room.release(self.memory.len());
+        if let Some(file) = self.room.file.get() {
             for extent in &self.spilled {
                 os::punch_hole(file, extent.start, extent.len);
             }

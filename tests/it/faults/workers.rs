@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
-use orchestrator::{EventKind, EventStream, JobError, Pool, RawJob, Verdict};
+use orchestrator::{EventKind, EventStream, Pool, RawJob, Verdict};
 use orchestrator_tests::env::finish;
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
@@ -143,18 +143,12 @@ fn fails<T: protocol::Task>(task: T, input: T::Input) -> (Verdict, String, bool)
     block_on(async {
         let pool = Pool::start(config(1)).unwrap();
         let worker = pool.run(Pid, ()).await.unwrap();
-        let end = pool.run(task, input).await;
-        let (verdict, error) = match end {
-            Err(JobError::NotOk {
-                verdict,
-                error: Some(error),
-            }) => (verdict, error.to_string()),
-            Err(other) => panic!("{other:?}"),
-            Ok(_) => panic!("it succeeded"),
-        };
+        let job = RawJob::new(&task, &input).unwrap();
+        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
+        let error = report.error.expect("it failed").to_string();
         let survived = pool.run(Pid, ()).await.unwrap() == worker;
         pool.shutdown().await.unwrap();
-        (verdict, error, survived)
+        (report.verdict, error, survived)
     })
 }
 

@@ -1,0 +1,195 @@
+//! Jobs of tasks whose types this program knows: [`Job`], described first,
+//! then awaited or submitted.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::time::Duration;
+
+use protocol::{Encoding, PayloadError, Task};
+
+use super::{JobError, JobHandle, Pool, PoolError, RawJob, TrySubmitError};
+
+/// The description of a job: a task, an input, and options. Like a coroutine in
+/// asyncio it does nothing by itself:
+///
+/// - `job.await` submits it and waits for its result. Awaiting several in a loop
+///   runs them one after the other, whatever the number of workers.
+/// - [`submit`](Job::submit) lets it run by itself and gives a handle that is
+///   awaited later. So do several run at the same time.
+///
+/// ```
+/// # use orchestrator::{Registry, Task, ThreadPool, block_on, gather};
+/// # struct Double;
+/// # impl Task for Double {
+/// #     const NAME: &'static str = "double";
+/// #     type Input = u64;
+/// #     type Output = u64;
+/// # }
+/// # block_on(async {
+/// # let pool = ThreadPool::start(2, || Registry::without_command().task(Double, |n| 2 * n)).unwrap();
+/// // One after the other: the second starts when the first has ended.
+/// for n in 0..2 {
+///     println!("{}", pool.job(Double, n).await?);
+/// }
+/// // At the same time.
+/// let mut handles = Vec::new();
+/// for n in 0..2 {
+///     handles.push(pool.job(Double, n).submit().await?);
+/// }
+/// assert_eq!(gather(handles).await?, [0, 2]);
+/// # Ok::<(), orchestrator::JobError>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "a job does nothing until it is awaited or submitted"]
+pub struct Job<'p, T: Task> {
+    pool: &'p Pool,
+    input: T::Input,
+    options: Options,
+    task: PhantomData<fn() -> T>,
+}
+
+/// What a job may be told beside its input; what is absent, the pool decides.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    timeout: Option<Duration>,
+    retries: Option<u32>,
+}
+
+impl Options {
+    /// The encoded job.
+    pub(super) fn apply<T: Task>(&self, input: &T::Input) -> Result<RawJob, PayloadError> {
+        let mut job = RawJob::typed::<T>(input)?;
+        job.timeout = self.timeout;
+        job.retries = self.retries;
+        Ok(job)
+    }
+}
+
+impl<T: Task> Clone for Job<'_, T>
+where
+    T::Input: Clone,
+{
+    fn clone(&self) -> Self {
+        Job {
+            pool: self.pool,
+            input: self.input.clone(),
+            options: self.options.clone(),
+            task: PhantomData,
+        }
+    }
+}
+
+impl<T: Task> fmt::Debug for Job<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("task", &T::NAME)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'p, T: Task> Job<'p, T> {
+    pub(super) fn new(pool: &'p Pool, input: T::Input) -> Job<'p, T> {
+        Job {
+            pool,
+            input,
+            options: Options::default(),
+            task: PhantomData,
+        }
+    }
+
+    /// How long one attempt may take, counted from when its turn has come;
+    /// instead of [`PoolConfig::timeout`](super::PoolConfig::timeout).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.options.timeout = Some(limit);
+        self
+    }
+
+    /// How many attempts may follow the first; instead of
+    /// [`PoolConfig::retries`](super::PoolConfig::retries).
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = Some(retries);
+        self
+    }
+
+    pub(super) fn into_input(self) -> T::Input {
+        self.input
+    }
+
+    /// The same job with a changed input, as `functools.partial` is used:
+    /// describe it once, then fill in what differs.
+    ///
+    /// ```
+    /// # use orchestrator::{Registry, Task, ThreadPool, block_on};
+    /// # struct Power;
+    /// # impl Task for Power {
+    /// #     const NAME: &'static str = "power";
+    /// #     type Input = (u64, u32);
+    /// #     type Output = u64;
+    /// # }
+    /// # block_on(async {
+    /// # let tasks = || Registry::without_command().task(Power, |(base, n)| u64::pow(base, n));
+    /// # let pool = ThreadPool::start(1, tasks).unwrap();
+    /// let power_of_two = pool.job(Power, (2, 0)).retries(1);
+    /// let kibi = power_of_two.clone().with(|input| input.1 = 10).await?;
+    /// let mebi = power_of_two.with(|input| input.1 = 20).await?;
+    /// assert_eq!((kibi, mebi), (1024, 1024 * 1024));
+    /// # Ok::<(), orchestrator::JobError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn with(mut self, change: impl FnOnce(&mut T::Input)) -> Self {
+        change(&mut self.input);
+        self
+    }
+
+    /// Waits until the pool has room for the job, which then runs by itself.
+    /// Dropping the future before it is ready submits nothing.
+    ///
+    /// # Errors
+    /// When the input cannot be encoded or is too large, or the pool is over.
+    pub fn submit(
+        self,
+    ) -> impl Future<Output = Result<JobHandle<T::Output>, PoolError>> + Send + use<'p, T> {
+        let Job { pool, .. } = self;
+        let job = self.options.apply::<T>(&self.input);
+        async move {
+            let raw = pool.submit_raw(job?).await?;
+            Ok(JobHandle::new(raw, Encoding::Bincode))
+        }
+    }
+
+    /// Submits the job if the pool has room for it now.
+    ///
+    /// # Errors
+    /// [`TrySubmitError::Full`] with the job when it has not; else as
+    /// [`submit`](Job::submit).
+    pub fn try_submit(self) -> Result<JobHandle<T::Output>, TrySubmitError<Self>> {
+        let job = match self.options.apply::<T>(&self.input) {
+            Ok(job) => job,
+            Err(e) => return Err(TrySubmitError::Pool(e.into())),
+        };
+        match self.pool.try_submit_raw(job) {
+            Ok(raw) => Ok(JobHandle::new(raw, Encoding::Bincode)),
+            Err(TrySubmitError::Full(_)) => Err(TrySubmitError::Full(self)),
+            Err(TrySubmitError::Pool(e)) => Err(TrySubmitError::Pool(e)),
+        }
+    }
+}
+
+impl<'p, T: Task> IntoFuture for Job<'p, T> {
+    type Output = Result<T::Output, JobError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'p>>;
+
+    /// Submits the job and waits for its result. Dropping the future after the
+    /// job was accepted lets it run on.
+    fn into_future(self) -> Self::IntoFuture {
+        let job = self.submit();
+        Box::pin(run(job))
+    }
+}
+
+async fn run<O>(job: impl Future<Output = Result<JobHandle<O>, PoolError>>) -> Result<O, JobError> {
+    job.await?.await
+}
