@@ -34,9 +34,9 @@ mod outgoing;
 mod own;
 mod pace;
 mod pipes;
-mod printed;
 mod process;
 mod spill;
+mod stderr;
 mod typed;
 mod wait;
 

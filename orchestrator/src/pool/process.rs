@@ -32,7 +32,7 @@ use super::os::{self, StatusPage};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
 use super::pipes::{deaf, read, sender, until, write};
-use super::printed::Printed;
+use super::stderr::Stderr;
 use super::{PoolConfig, clock, orphans, usable_cpus};
 use crate::scheduler::Blame;
 
@@ -119,7 +119,7 @@ struct Process {
     bye: bool,
     /// How many bytes have come since the greeting.
     received: u64,
-    printed: Printed,
+    printed: Stderr,
     page: Option<StatusPage>,
     failure: Option<StartFailure>,
     /// Held until a pause is written.
@@ -179,7 +179,7 @@ impl Process {
             pace: Pace::new(usable_cpus() > 1),
             bye: false,
             received: 0,
-            printed: Printed::default(),
+            printed: Stderr::default(),
             page: None,
             failure: None,
             pausing: None,

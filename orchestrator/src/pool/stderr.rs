@@ -11,12 +11,12 @@ const MAX_LINE: usize = 4096;
 const TAIL: usize = 8 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Printed {
+pub(super) struct Stderr {
     buffer: BytesMut,
     tail: VecDeque<u8>,
 }
 
-impl Printed {
+impl Stderr {
     /// Where to read the next bytes to.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         self.buffer.reserve(MAX_LINE);
@@ -66,14 +66,14 @@ impl Printed {
 mod tests {
     use super::*;
 
-    fn feed(printed: &mut Printed, bytes: &[u8]) -> Vec<Bytes> {
+    fn feed(printed: &mut Stderr, bytes: &[u8]) -> Vec<Bytes> {
         printed.buffer().extend_from_slice(bytes);
         printed.lines()
     }
 
     #[test]
     fn lines_are_cut_wherever_they_were_split() {
-        let mut printed = Printed::default();
+        let mut printed = Stderr::default();
         assert!(feed(&mut printed, b"on").is_empty());
         assert_eq!(feed(&mut printed, b"e\n\ntw"), ["one", ""]);
         assert_eq!(printed.unfinished().unwrap(), "tw");
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn f020_a_flood_without_line_feeds_is_passed_on_and_forgotten() {
-        let mut printed = Printed::default();
+        let mut printed = Stderr::default();
         for _ in 0..100 {
             let pieces = feed(&mut printed, &[b'x'; MAX_LINE]);
             assert_eq!(pieces.iter().map(Bytes::len).sum::<usize>(), MAX_LINE);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_tail_begins_with_a_whole_line() {
-        let mut printed = Printed::default();
+        let mut printed = Stderr::default();
         for n in 0..2000 {
             feed(&mut printed, format!("line {n}\n").as_bytes());
         }
