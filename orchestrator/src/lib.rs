@@ -50,8 +50,10 @@ mod scheduler;
 pub use pool::{
     AsCompleted, Awaitable, Capture, Control, Event, EventKind, EventStream, Gather, GatherAll,
     Inputs, Job, JobError, JobHandle, JobReport, Launch, Map, Mixed, Payload, Pool, PoolConfig,
-    PoolError, RawHandle, RawJob, ReturnWhen, RunningJob, Status, TrySubmitError, as_completed,
-    block_on, future, gather, gather_all, wait,
+    PoolError, Printed, PrintedPart, RawHandle, RawJob, ReturnWhen, RunningJob, Status,
+    TrySubmitError, as_completed, block_on, future, gather, gather_all, wait,
 };
-pub use protocol::{CommandSpec, Encoding, JobId, Program, Task, TaskError, Usage, WorkerId};
+pub use protocol::{
+    CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, Usage, WorkerId,
+};
 pub use scheduler::Verdict;

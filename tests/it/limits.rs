@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
-use orchestrator::{Encoding, EventKind, Launch, Pool, PoolConfig, RawJob, Verdict};
+use orchestrator::{Encoding, EventKind, Launch, Pool, PoolConfig, Printed, RawJob, Verdict};
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{Done, TestEnv};
 use protocol::Task;
@@ -53,6 +53,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
 fn quick(launch: Launch) -> PoolConfig {
     PoolConfig {
         workers: 1,
+        printed: Printed::Capture,
         backoff: MS,
         retry_backoff: MS,
         grace: 100 * MS,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
 use orchestrator::{
-    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Verdict,
+    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Printed, Verdict,
 };
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
@@ -19,6 +19,7 @@ pub(crate) const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
 pub(crate) fn config(workers: usize) -> PoolConfig {
     let mut config = PoolConfig::new(Launch::program(WORKER));
     config.workers = workers;
+    config.printed = Printed::Capture;
     config
 }
 
@@ -27,6 +28,7 @@ pub(crate) fn rogues(steps: &str) -> PoolConfig {
     let mut config = PoolConfig::new(Launch::program(ROGUE));
     config.launch.args = steps.split(' ').map(Into::into).collect();
     config.workers = 1;
+    config.printed = Printed::Capture;
     config.start_timeout = Duration::from_millis(300);
     config.backoff = Duration::from_millis(1);
     config.grace = Duration::from_millis(200);

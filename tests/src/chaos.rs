@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use orchestrator::{Launch, Pool, PoolConfig, RawJob};
+use orchestrator::{Launch, Pool, PoolConfig, Printed, RawJob};
 use protocol::{
     Answer, Attempt, Codec, DoneHeader, FromWorker, JobId, MAX_CHUNK, Outcome, Ready, Stream,
     ToWorker, Usage, codec,
@@ -469,6 +469,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn config(mut launch: Launch, seed: u64) -> PoolConfig {
     launch.args.push(format!("chaos:{seed}").into());
     let mut config = PoolConfig::new(launch);
+    config.printed = Printed::Capture;
     config.workers = 1 + seed as usize % 3;
     config.start_timeout = Duration::from_millis(500);
     config.start_attempts = 100;

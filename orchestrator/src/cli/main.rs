@@ -17,7 +17,7 @@ use super::habits;
 use super::plan::{self, Plan};
 use super::program::Lookup;
 use super::signals::{self, Signals};
-use crate::pool::{self, Launch, Pool, PoolConfig, PoolError};
+use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
 use crate::run::batch::{self, Failure, Outcome};
 use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
@@ -160,6 +160,8 @@ fn tasks(args: TasksArgs) -> Exit {
 async fn offered(launch: Launch) -> Result<Vec<String>, PoolError> {
     let mut config = PoolConfig::new(launch);
     config.workers = 1;
+    // What its start-up says belongs to no list of tasks.
+    config.printed = Printed::Capture;
     let pool = Pool::start(config)?;
     let offered = pool.tasks().await;
     pool.shutdown().await.ok();

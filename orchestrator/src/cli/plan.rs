@@ -11,7 +11,7 @@ use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
 use super::shell;
-use crate::pool::{Launch, PoolConfig};
+use crate::pool::{Launch, PoolConfig, Printed};
 use crate::run::batch::Config;
 use crate::run::sink::render::Format;
 use crate::run::source::jsonl::Shape;
@@ -68,6 +68,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let format = format_for(&work, format)?;
     let (launch, worker) = launch(worker, lookup)?;
     let mut pool = PoolConfig::new(launch);
+    // The sinks say when it is shown, and where.
+    pool.printed = Printed::Capture;
     if let Some(workers) = workers {
         pool.workers = NonZero::get(workers);
     }

@@ -9,6 +9,7 @@ use protocol::{
 };
 use tokio::sync::mpsc;
 
+use super::delivery::Delivery;
 use super::driver::{Driver, Entry, Hired, Reply};
 use super::error::PoolError;
 use super::event::EventKind;
@@ -94,8 +95,9 @@ impl Driver {
     }
 
     fn hire(&mut self, worker: WorkerId) {
-        let (orders, actor) =
-            process::hire(worker, Arc::clone(&self.config), self.news_sender.clone());
+        let delivery = Delivery::new(worker, self.route.clone(), self.printing.lost());
+        let news = self.news_sender.clone();
+        let (orders, actor) = process::hire(worker, Arc::clone(&self.config), news, delivery);
         self.employ(worker, orders, actor);
     }
 
@@ -197,6 +199,10 @@ impl Driver {
             },
             input: entry.job.input.clone(),
         };
+        if let Some(printed) = entry.job.printed.clone() {
+            let route = self.printing.route(&printed);
+            self.order(worker, Order::Redirect(job, route));
+        }
         match &mut self.outbox {
             Some((to, jobs)) if *to == worker => jobs.push(assignment),
             _ => {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Printed;
+
 /// How a pool works. `PoolConfig::new(worker)` gives the defaults; change the
 /// fields that matter.
 #[derive(Clone, Debug)]
@@ -29,8 +31,12 @@ pub struct PoolConfig {
     /// Largest input or result in bytes. Default: 64 MiB. A larger input is
     /// refused, a larger result fails its job.
     pub max_payload: u64,
+    /// Where goes what jobs print, unless a job says otherwise. Default: to
+    /// this process's stdout and stderr.
+    pub printed: Printed,
     /// How much of all that jobs print is kept in memory, in bytes, before the
-    /// rest goes to an unlinked temporary file. Default: 8 MiB.
+    /// rest goes to an unlinked temporary file. Default: 8 MiB. For what is
+    /// captured.
     pub output_memory: usize,
     /// How much of all results that nobody has taken yet is kept in memory, in
     /// bytes, before further ones go to an unlinked temporary file. Default:
@@ -120,6 +126,7 @@ impl PoolConfig {
             max_pending: 8192,
             ahead: Duration::from_millis(1),
             max_payload: 64 << 20,
+            printed: Printed::Inherit,
             output_memory: 8 << 20,
             result_memory: 64 << 20,
             timeout: None,

@@ -19,11 +19,13 @@ use super::PoolConfig;
 use super::clock::Clock;
 use super::control::{RunningJob, Status};
 use super::deaths::Deaths;
+use super::delivery::Route;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::front::FOREVER;
 use super::job::{JobReport, RawJob};
 use super::news::{News, NewsSender, Order};
+use super::printing::Printing;
 use super::spill::{Capture, Spill};
 use crate::scheduler::{IdHasher, Input, Limits, Scheduler, SchedulerConfig};
 
@@ -155,6 +157,11 @@ pub(super) struct Driver {
     /// How many jobs may be in the pool until the next check.
     #[cfg(debug_assertions)]
     pub(super) unchecked: usize,
+    pub(super) printing: Printing,
+    /// Where goes what is printed by jobs without a wish.
+    pub(super) route: Route,
+    /// Whether the pool was told to end at once.
+    hurried: bool,
 }
 
 /// What the handles share with the driver.
@@ -185,6 +192,8 @@ impl Driver {
         let scheduler = Scheduler::new(rules(&shared.config), clock.counted(now));
         // A few batches per worker: enough that none waits for a turn.
         let (news_sender, news) = mpsc::channel(64);
+        let mut printing = Printing::default();
+        let route = printing.route(&shared.config.printed);
         Driver {
             results: Spill::new(shared.config.result_memory),
             config: shared.config,
@@ -209,10 +218,14 @@ impl Driver {
             ended: false,
             #[cfg(debug_assertions)]
             unchecked: 0,
+            printing,
+            route,
+            hurried: false,
         }
     }
 
-    /// Runs until every job has its verdict and every worker is reaped.
+    /// Runs until every job has its verdict, every worker is reaped and all that
+    /// was printed is delivered.
     ///
     /// # Errors
     /// Why the pool was broken, if it was.
@@ -248,14 +261,30 @@ impl Driver {
             }
             self.act();
         }
-        while self.actors.join_next().await.is_some() {}
+        let printed = self.finish_printing().await;
         let now = self.clock.look();
         if let Some(events) = &mut self.events {
             events.tell_lost(now);
         }
         let end = self.failure.clone();
         self.close(end.clone().unwrap_or(PoolError::Closed));
-        end.map_or(Ok(()), Err)
+        end.map_or(printed, Err)
+    }
+
+    /// All workers are gone; what they printed may not be. Whoever has ordered
+    /// the end does not wait for it any longer than for a job.
+    async fn finish_printing(&mut self) -> Result<(), PoolError> {
+        let patience = self.hurried.then_some(self.config.grace);
+        let actors = async { while self.actors.join_next().await.is_some() {} };
+        match patience {
+            None => actors.await,
+            Some(patience) => {
+                tokio::time::timeout(patience, actors).await.ok();
+                self.actors.shutdown().await;
+            }
+        }
+        self.route = Route::Capture;
+        std::mem::take(&mut self.printing).end(patience).await
     }
 
     /// Tells the scheduler what has happened.
@@ -295,6 +324,7 @@ impl Driver {
 
     /// Nobody can end while time stands still.
     fn end_with(&mut self, how: Input) {
+        self.hurried = true;
         self.resume();
         self.close(PoolError::Closed);
         self.tell(how);

@@ -83,6 +83,17 @@ pub enum PoolError {
     /// What jobs printed could not be kept: the spill file cannot be written.
     #[error("output of jobs cannot be kept in a temporary file")]
     Spill(#[source] Arc<io::Error>),
+    /// What jobs printed could not be delivered, see [`super::Printed`]. Their
+    /// results are not affected.
+    #[error("what jobs printed could not be delivered ({lines} lines are lost)")]
+    NotPrinted {
+        /// How many lines were lost, as far as that is known.
+        lines: u64,
+        /// Why the first of them was: for stdout and stderr what the system
+        /// said, `TimedOut` for those that nobody took before the pool gave up.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// The configuration makes no sense; the text says what.
     #[error("{0}")]
     Config(&'static str),

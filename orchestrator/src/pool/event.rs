@@ -50,7 +50,8 @@ pub enum EventKind {
         /// Which worker.
         worker: WorkerId,
     },
-    /// A worker wrote a line to stderr (the line feed is not included).
+    /// A worker wrote a line to stderr, or to stdout while it ran no job (the
+    /// line feed is not included). Comes wherever prints go besides.
     WorkerPrinted {
         /// Which worker.
         worker: WorkerId,
@@ -111,7 +112,7 @@ pub enum EventKind {
         verdict: Verdict,
         /// Why, when there is more to say than the verdict.
         error: Option<TaskError>,
-        /// What the attempt wrote to stderr.
+        /// What the attempt wrote to stderr, if that was to be kept.
         stderr: Arc<Capture>,
         /// How many attempts were made so far.
         attempts: u32,

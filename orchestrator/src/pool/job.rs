@@ -8,6 +8,7 @@ use protocol::command::Command;
 use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Printed;
 use super::spill::{Capture, Payload};
 use crate::scheduler::Verdict;
 
@@ -27,6 +28,9 @@ pub struct RawJob {
     /// How many attempts may follow the first; the pool's
     /// [`retries`](super::PoolConfig::retries) when absent.
     pub retries: Option<u32>,
+    /// Where goes what it prints; to the pool's
+    /// [`printed`](super::PoolConfig::printed) when absent.
+    pub printed: Option<Printed>,
 }
 
 impl RawJob {
@@ -39,6 +43,7 @@ impl RawJob {
             encoding,
             timeout: None,
             retries: None,
+            printed: None,
         }
     }
 
@@ -75,9 +80,10 @@ pub struct JobReport {
     pub result: Payload,
     /// Why it did not end well, when there is more to say than the verdict.
     pub error: Option<TaskError>,
-    /// What it wrote to stdout.
+    /// What its last attempt wrote to stdout, if that was to be kept
+    /// ([`Printed::Capture`]).
     pub stdout: Capture,
-    /// What it wrote to stderr (for a function: nothing, it shares its
+    /// What its last attempt wrote to stderr, likewise (for a function: nothing, it shares its
     /// worker's, see [`super::EventKind::WorkerPrinted`]).
     pub stderr: Capture,
     /// What the last attempt used; zero when its worker died.

@@ -1,5 +1,6 @@
 //! Floor 2: acts. Owns worker processes and moves frames; decides nothing that
-//! the scheduler can decide. Installs no signal handler and prints nothing.
+//! the scheduler can decide. Installs no signal handler and prints nothing of
+//! its own.
 //!
 //! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `typed`: jobs to be;
 //!   `map`: many jobs from many inputs; `control`: what is asked of all jobs together.
@@ -9,6 +10,8 @@
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
 //!   say to each other, `launch` starts it, `pipes` and `outgoing` lead to it,
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
+//! - `printed`: where goes what jobs print; `printing`: the ways there; `delivery`:
+//!   one worker's lines on their way, cut by `lines`; `printer`: the thread that writes them.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod act;
@@ -17,6 +20,7 @@ mod clock;
 mod config;
 mod control;
 mod deaths;
+mod delivery;
 mod driver;
 mod error;
 mod event;
@@ -26,6 +30,7 @@ mod handle;
 mod job;
 mod launch;
 mod learn;
+mod lines;
 mod map;
 mod news;
 mod orphans;
@@ -34,6 +39,9 @@ mod outgoing;
 mod own;
 mod pace;
 mod pipes;
+mod printed;
+mod printer;
+mod printing;
 mod process;
 mod spill;
 mod stderr;
@@ -55,6 +63,7 @@ pub use os::allow_open_files;
 #[cfg(feature = "cli")]
 pub(crate) use os::unlinked_file;
 pub use own::block_on;
+pub use printed::{Printed, PrintedPart};
 pub use spill::{Capture, Payload, Spill};
 pub use typed::Job;
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait};

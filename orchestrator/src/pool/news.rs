@@ -6,6 +6,7 @@ use bytes::Bytes;
 use protocol::{Assignment, FromWorker, JobId, Ready, ToWorker, WorkerId};
 use tokio::sync::mpsc;
 
+use super::delivery::Route;
 use crate::scheduler::Blame;
 
 /// What the driver wants of a worker.
@@ -13,6 +14,8 @@ use crate::scheduler::Blame;
 pub(super) enum Order {
     /// Jobs with their whole inputs, in order.
     Run(Vec<Assignment>),
+    /// What this job prints goes this way; comes before the job.
+    Redirect(JobId, Route),
     /// Anything that fits into one frame.
     Say(ToWorker),
     /// Tell it to stand still; the sender is dropped when that was written.

@@ -20,13 +20,15 @@ use nix::sys::signal::Signal;
 use protocol::codec::excerpt;
 use protocol::greeting::{self, GreetingScan};
 use protocol::{
-    Attempt, Codec, FromWorker, Hello, JobId, LinkKind, PROTOCOL_VERSION, Ready, ToWorker, WorkerId,
+    Attempt, Codec, FromWorker, Hello, JobId, LinkKind, PROTOCOL_VERSION, Ready, Stream, ToWorker,
+    WorkerId,
 };
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 use tokio_util::codec::Decoder;
 
+use super::delivery::Delivery;
 use super::news::{EX_OSERR, Ending, News, NewsSender, Order, StartFailure};
 use super::os::{self, StatusPage};
 use super::outgoing::Outgoing;
@@ -49,6 +51,7 @@ pub(super) fn hire(
     id: WorkerId,
     config: Arc<PoolConfig>,
     news: NewsSender,
+    mut delivery: Delivery,
 ) -> (
     mpsc::UnboundedSender<Order>,
     impl Future<Output = ()> + Send,
@@ -57,9 +60,11 @@ pub(super) fn hire(
     let actor = async move {
         let ending = match orphans::spawn(&config.launch) {
             Ok(child) => {
-                Process::new(id, Arc::clone(&config), child, orders, news.clone())
-                    .live()
-                    .await
+                let config = Arc::clone(&config);
+                let process = Process::new(id, config, child, orders, news.clone(), delivery);
+                let ending;
+                (ending, delivery) = process.live().await;
+                ending
             }
             Err(e) => {
                 // The runtime may have failed behind the fork.
@@ -76,6 +81,7 @@ pub(super) fn hire(
         };
         // The driver may have panicked; then nobody wants to know.
         news.send((id, News::Gone(ending))).await.ok();
+        delivery.deliver().await;
     };
     (sender, actor)
 }
@@ -120,6 +126,12 @@ struct Process {
     /// How many bytes have come since the greeting.
     received: u64,
     printed: Stderr,
+    delivery: Delivery,
+    /// Messages for the driver that wait until all that was printed before them
+    /// is delivered.
+    held: Vec<FromWorker>,
+    /// Whether this worker's end was ordered.
+    told_to_end: bool,
     page: Option<StatusPage>,
     failure: Option<StartFailure>,
     /// Held until a pause is written.
@@ -145,6 +157,8 @@ enum Turn {
     /// It closed its end, perhaps with something unread in it.
     Deaf,
     Printed(io::Result<usize>),
+    /// All that it has printed was taken.
+    Delivered,
     /// Nothing yet, and it is worth being awake for.
     Awake,
     /// The rest of a frame does not come.
@@ -159,6 +173,7 @@ impl Process {
         mut child: Child,
         orders: mpsc::UnboundedReceiver<Order>,
         news: NewsSender,
+        delivery: Delivery,
     ) -> Process {
         Process {
             id,
@@ -180,6 +195,9 @@ impl Process {
             bye: false,
             received: 0,
             printed: Stderr::default(),
+            delivery,
+            held: Vec::new(),
+            told_to_end: false,
             page: None,
             failure: None,
             pausing: None,
@@ -187,7 +205,7 @@ impl Process {
         }
     }
 
-    async fn live(mut self) -> Ending {
+    async fn live(mut self) -> (Ending, Delivery) {
         self.tell(News::Spawned { pid: self.pid }).await;
         let mut orders = Vec::new();
         let status = loop {
@@ -212,7 +230,8 @@ impl Process {
                 Turn::Awake => std::thread::yield_now(),
                 Turn::Wrote(Err(_)) | Turn::Deaf => self.unheard().await,
                 Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
-                Turn::Printed(Ok(_)) => self.pass_on_printed().await,
+                Turn::Printed(Ok(n)) => self.pass_on_printed(n).await,
+                Turn::Delivered => self.go_on().await,
                 Turn::Stalled => self.stalled().await,
                 Turn::Exited(status) => break status,
             }
@@ -224,6 +243,7 @@ impl Process {
             }
         };
         self.last_words().await;
+        self.take_leave().await;
         self.kill_command();
         // One that ended as it was told has cleaned up.
         let in_order = self.closing && status.as_ref().is_ok_and(|s| s.code().is_some());
@@ -239,7 +259,8 @@ impl Process {
     /// a pipe and a buffer of ours or do not happen, and `wait` remembers.
     async fn turn(&mut self, orders: &mut Vec<Order>) -> Turn {
         let writing = !self.outgoing.is_empty() && self.stdin.is_some();
-        let reading = self.stdout.is_some() && self.stage != Stage::Over;
+        let delivering = !self.delivery.is_done();
+        let reading = self.stdout.is_some() && self.stage != Stage::Over && !delivering;
         if reading {
             self.inbox.reserve(READ_SIZE);
         }
@@ -248,6 +269,7 @@ impl Process {
         let inbox = &mut self.inbox;
         let outbox = self.outgoing.bytes();
         let printed = &mut self.printed;
+        let hearing = self.stderr.is_some() && !delivering;
         tokio::select! {
             biased;
             n = self.orders.recv_many(orders, 64), if !self.dismissed => {
@@ -263,8 +285,8 @@ impl Process {
             wrote = write(&self.stdin, outbox), if writing => Turn::Wrote(wrote),
             read = read(&mut self.stdout, inbox), if reading => Turn::Read(read),
             () = deaf(&self.stdin) => Turn::Deaf,
-            read = read(&mut self.stderr, printed.buffer()), if self.stderr.is_some() =>
-                Turn::Printed(read),
+            read = read(&mut self.stderr, printed.buffer()), if hearing => Turn::Printed(read),
+            () = self.delivery.deliver(), if delivering => Turn::Delivered,
             () = tokio::task::yield_now(), if awake => Turn::Awake,
             () = until(frame_due), if frame_due.is_some() => Turn::Stalled,
         }
@@ -275,6 +297,7 @@ impl Process {
         for order in orders.drain(..) {
             match order {
                 Order::Run(jobs) => self.outgoing.run(jobs),
+                Order::Redirect(job, route) => self.delivery.redirect(job, route),
                 Order::Say(message) => self.outgoing.say(message),
                 Order::Pause(told) => {
                     self.outgoing.say(ToWorker::Pause);
@@ -286,11 +309,15 @@ impl Process {
                     }
                 }
                 Order::Close => {
+                    self.told_to_end = true;
                     self.outgoing.end(self.stage == Stage::Open);
                     self.closing = true;
                 }
                 // Not behind anything: it may be the only way out.
-                Order::Kill => self.kill(),
+                Order::Kill => {
+                    self.told_to_end = true;
+                    self.kill();
+                }
             }
         }
         for job in roused {
@@ -336,12 +363,11 @@ impl Process {
         if self.stage == Stage::Greeting && !self.meet() {
             return;
         }
-        let mut messages = Vec::new();
         let violation = loop {
             match self.codec.decode(&mut self.inbox) {
                 Ok(Some(message)) => match self.sort(message) {
                     Ok(Sorted::Link) => {}
-                    Ok(Sorted::Message(message)) => messages.push(message),
+                    Ok(Sorted::Message(message)) => self.keep(message),
                     Ok(Sorted::Ready(ready)) => self.tell(News::Ready(ready)).await,
                     Err(text) => break Some(text),
                 },
@@ -354,8 +380,13 @@ impl Process {
         } else {
             clock::instant().checked_add(self.config.frame_timeout)
         };
-        if !messages.is_empty() {
-            self.tell(News::Messages(messages)).await;
+        if self.delivery.owes() && self.held.iter().any(ends_jobs) {
+            self.delivery.confirm();
+        }
+        // After the end of the link nothing is put off: it would come behind it.
+        let goes_on = self.stdout.is_some() && violation.is_none() && !self.bye;
+        if self.delivery.is_done() || !goes_on {
+            self.release().await;
         }
         if self.bye && !self.closing {
             self.closing = true;
@@ -455,7 +486,44 @@ impl Process {
         Ok(Sorted::Message(message))
     }
 
-    async fn pass_on_printed(&mut self) {
+    /// Keeps what concerns the driver; what was printed goes its own way.
+    fn keep(&mut self, message: FromWorker) {
+        if let FromWorker::Output {
+            job, stream, data, ..
+        } = &message
+            && !self.delivery.captures(*job)
+        {
+            self.delivery.take(*job, *stream, data);
+            // What belongs to no job becomes an event as well.
+            if *job != JobId::NONE {
+                return;
+            }
+        }
+        self.delivery.note(&message);
+        self.held.push(message);
+    }
+
+    async fn release(&mut self) {
+        if !self.held.is_empty() {
+            let messages = std::mem::take(&mut self.held);
+            self.tell(News::Messages(messages)).await;
+        }
+    }
+
+    /// Everything was taken: more may come.
+    async fn go_on(&mut self) {
+        self.release().await;
+        if self.frame_due.is_some() {
+            // Nothing was read meanwhile.
+            self.frame_due = clock::instant().checked_add(self.config.frame_timeout);
+        }
+    }
+
+    async fn pass_on_printed(&mut self, n: usize) {
+        if !self.delivery.captures(JobId::NONE) {
+            let newest = self.printed.newest(n);
+            self.delivery.take(JobId::NONE, Stream::Stderr, newest);
+        }
         let lines = self.printed.lines();
         if !lines.is_empty() {
             self.tell(News::Printed(lines)).await;
@@ -496,7 +564,7 @@ impl Process {
             while self.stderr.is_some() {
                 match read(&mut self.stderr, self.printed.buffer()).await {
                     Ok(0) | Err(_) => self.stderr = None,
-                    Ok(_) => self.pass_on_printed().await,
+                    Ok(n) => self.pass_on_printed(n).await,
                 }
             }
         });
@@ -506,7 +574,26 @@ impl Process {
         }
     }
 
-    fn end(mut self, status: &io::Result<ExitStatus>) -> Ending {
+    /// One that died by itself keeps its place until what it printed is taken, so
+    /// that no series of deaths can pile up lines that nobody takes.
+    async fn take_leave(&mut self) {
+        self.delivery.worker_over();
+        let mut orders = Vec::new();
+        while !self.delivery.is_done() && !self.told_to_end && !self.dismissed {
+            // Cancel-safe, as in `turn`.
+            tokio::select! {
+                biased;
+                n = self.orders.recv_many(&mut orders, 64) => {
+                    let ends = |order| matches!(order, Order::Close | Order::Kill);
+                    self.told_to_end = n == 0 || orders.drain(..).any(ends);
+                }
+                () = self.delivery.deliver() => {}
+            }
+        }
+        self.release().await;
+    }
+
+    fn end(mut self, status: &io::Result<ExitStatus>) -> (Ending, Delivery) {
         let start = match self.stage {
             Stage::Open => None,
             Stage::Greeting if !self.inbox.is_empty() => {
@@ -529,18 +616,23 @@ impl Process {
             Some(Some(page)) => Blame::Job(JobId(page.job), Attempt(page.attempt)),
             Some(None) | None => Blame::Oldest,
         };
-        Ending {
+        let ending = Ending {
             blame,
             how: describe(status),
             stderr: self.printed.tail(),
             start,
-        }
+        };
+        (ending, self.delivery)
     }
 
     async fn tell(&self, news: News) {
         // The driver may have panicked; then nobody wants to know.
         self.news.send((self.id, news)).await.ok();
     }
+}
+
+fn ends_jobs(message: &FromWorker) -> bool {
+    matches!(message, FromWorker::DoneMany(_))
 }
 
 fn name(message: &FromWorker) -> &'static str {

@@ -23,6 +23,11 @@ impl Stderr {
         &mut self.buffer
     }
 
+    /// The last `n` bytes that were read, before lines are taken.
+    pub(super) fn newest(&self, n: usize) -> &[u8] {
+        &self.buffer[self.buffer.len().saturating_sub(n)..]
+    }
+
     /// The lines that are complete now, without their line feeds.
     pub(super) fn lines(&mut self) -> Vec<Bytes> {
         let mut lines = Vec::new();

@@ -1,0 +1,92 @@
+//! Where goes what jobs print: [`Printed`], a setting of the pool and of single
+//! jobs, and [`PrintedPart`], what a receiver gets.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::{JobId, Stream, WorkerId};
+use tokio::sync::mpsc;
+
+/// Where goes what jobs print, live: as it is printed, by every attempt,
+/// those included that fail and are tried again.
+///
+/// Lines are delivered whole, never mixed with each other. A last line without
+/// a line feed is delivered at its job's end; one that is longer than
+/// 64 KiB in pieces of that size. A job's report comes after all that it
+/// printed has been delivered.
+///
+/// What a function prints to stdout is the job's. Its stderr is its worker's: it
+/// comes as well, and is known to be the worker's only; so is what a worker
+/// prints while it runs no job. What is said here about lines is true of these
+/// too.
+///
+/// Nothing is lost to somebody who is slow: when lines are not taken, first the
+/// worker that printed them waits, then its jobs do, and that counts as time of
+/// their attempts. Other workers go on. At most about 6 MiB wait, and 2 MiB per
+/// worker. Only [`Pool::shutdown_now`](super::Pool::shutdown_now), and dropping the
+/// pool, give up in the end.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Printed {
+    /// To this process's stdout and stderr, by a thread of the pool, under the
+    /// same locks that `println!` takes.
+    ///
+    /// When one of them cannot be written (nobody reads the pipe, the disk is
+    /// full), no more is written to it, and jobs are not affected: the lines
+    /// that were lost are counted, and
+    /// [`Pool::shutdown`](super::Pool::shutdown) fails with
+    /// [`PoolError::NotPrinted`](super::PoolError::NotPrinted).
+    #[default]
+    Inherit,
+    /// With the job: see [`JobReport::stdout`](super::JobReport::stdout). What
+    /// belongs to no job comes with the pool's events only.
+    Capture,
+    /// Calls this with every line (the line feed is not included), on a thread
+    /// of the pool that calls nothing else: it may block, but must not wait for
+    /// a job of this pool. Lines for which it panics are counted as
+    /// [`PoolError::NotPrinted`](super::PoolError::NotPrinted). See
+    /// [`Printed::call`].
+    Call(Arc<dyn Fn(PrintedPart) + Send + Sync>),
+    /// Every line (the line feed is not included) to this channel, which must be
+    /// read while jobs run. What comes after the receiver was dropped is
+    /// discarded.
+    Lines(mpsc::Sender<PrintedPart>),
+    /// The bytes as they come, for what is not text: pieces of up to 1 MiB to
+    /// this channel, which must be read while jobs run. What comes after the
+    /// receiver was dropped is discarded.
+    Chunks(mpsc::Sender<PrintedPart>),
+}
+
+impl Printed {
+    /// Calls this with every line; see [`Printed::Call`].
+    #[must_use]
+    pub fn call(take: impl Fn(PrintedPart) + Send + Sync + 'static) -> Printed {
+        Printed::Call(Arc::new(take))
+    }
+}
+
+impl fmt::Debug for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Printed::Inherit => "Inherit",
+            Printed::Capture => "Capture",
+            Printed::Call(_) => "Call(..)",
+            Printed::Lines(_) => "Lines(..)",
+            Printed::Chunks(_) => "Chunks(..)",
+        })
+    }
+}
+
+/// A line, or some bytes, that were printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrintedPart {
+    /// By which worker.
+    pub worker: WorkerId,
+    /// By which job; absent when no job is known to have done it.
+    pub job: Option<JobId>,
+    /// Where to.
+    pub stream: Stream,
+    /// The line without its line feed, or the bytes.
+    pub data: Bytes,
+}
