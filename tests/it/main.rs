@@ -9,6 +9,7 @@ mod faults;
 mod library;
 mod limits;
 mod pool;
+mod printing;
 mod run;
 mod shell;
 mod signals;

@@ -34,7 +34,8 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 ///
 /// Dropping a pool ends it at once: jobs without a verdict are cancelled, and
 /// the workers stop what they do, clean up and end. That happens in the
-/// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it.
+/// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it, and tell
+/// of lines that could not be printed.
 pub struct Pool {
     shared: Arc<Handles>,
     /// How the driver ended.
@@ -280,22 +281,25 @@ impl Pool {
     }
 
     /// Takes no more jobs, runs those that were accepted, ends the workers and
-    /// waits until they are reaped. Whoever submits meanwhile, or later, is told
-    /// [`PoolError::Closed`]. Dropping the future stops the waiting and not the
-    /// shutdown; it may be called again, by several at a time.
+    /// waits until they are reaped and all that was printed is written or
+    /// handed over, however long somebody takes for that. Whoever submits
+    /// meanwhile, or later, is told [`PoolError::Closed`]. Dropping the future
+    /// stops the waiting and not the shutdown; it may be called again, by several
+    /// at a time.
     ///
     /// # Errors
-    /// Why the pool was broken, if it was.
+    /// Why the pool was broken, if it was; else what was not printed.
     pub async fn shutdown(&self) -> Result<(), PoolError> {
         self.end(Command::Drain).await
     }
 
     /// Cancels every job, running or not, ends the workers and waits until
     /// they are reaped. They are killed when they do not end within
-    /// [`PoolConfig::grace`]. Dropping the future stops the waiting only.
+    /// [`PoolConfig::grace`], and so long again it is waited for somebody to take
+    /// what they printed. Dropping the future stops the waiting only.
     ///
     /// # Errors
-    /// Why the pool was broken, if it was.
+    /// Why the pool was broken, if it was; else what was not printed.
     pub async fn shutdown_now(&self) -> Result<(), PoolError> {
         self.end(Command::Stop).await
     }

@@ -1,0 +1,96 @@
+//! A program with a pool, whose jobs print to its own stdout and stderr.
+//!
+//! `host WORKER DEED`: what it does is a function below. It says what it has to
+//! say on stderr, and how its pool ended.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use orchestrator::{Launch, Pool, PoolConfig, PoolError, RawJob};
+use orchestrator_tests::tasks::*;
+use protocol::{CommandSpec, Program};
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let worker = args.next().expect("a worker");
+    let deed = args.next().expect("a deed");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let end = runtime.block_on(async {
+        let mut config = PoolConfig::new(Launch::program(worker));
+        config.workers = 2;
+        let pool = Pool::start(config).expect("a pool");
+        match &*deed {
+            "print" => print(&pool).await,
+            "block" => block(&pool).await,
+            "both" => both(&pool).await,
+            "order" => order(&pool).await,
+            other => panic!("nobody can {other}"),
+        }
+        pool.shutdown().await
+    });
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(PoolError::NotPrinted { lines, source }) => {
+            say(&format!("not printed: {lines} lines: {:?}", source.kind()));
+            ExitCode::from(3)
+        }
+        Err(e) => panic!("{e}"),
+    }
+}
+
+fn say(text: &str) {
+    writeln!(std::io::stderr(), "{text}").expect("stderr");
+}
+
+/// Many jobs at once.
+async fn print(pool: &Pool) {
+    let mut handles = Vec::new();
+    for n in 0..40 {
+        let line = format!("{n}:{}", "x".repeat(n * 10));
+        handles.push(pool.submit(Print, (line, 100)).await.expect("room"));
+    }
+    for handle in handles {
+        handle.await.expect("a result");
+    }
+}
+
+/// A job that prints 60 MB, and others beside it.
+async fn block(pool: &Pool) {
+    let much = pool.submit(Print, ("y".repeat(999), 60_000)).await;
+    for n in 0..1_000 {
+        assert_eq!(pool.run(Mirror, point(n)).await.expect("a point").x, -n);
+    }
+    say("the others are done");
+    much.expect("room").await.expect("a result");
+}
+
+fn point(x: i32) -> Point {
+    let label = String::new();
+    Point { x, label }
+}
+
+/// A command with two streams, and a worker that complains.
+async fn both(pool: &Pool) {
+    let text = b"echo out; printf last; echo err >&2".to_vec();
+    let program = Program::Shell {
+        text: text.into(),
+        args: Vec::new(),
+    };
+    let job = RawJob::command(&CommandSpec::new(program)).expect("a job");
+    let report = pool.submit_raw(job).await.expect("room").await;
+    assert!(report.expect("a report").stdout.is_empty());
+    let change = ("env".to_owned(), "value".to_owned());
+    pool.run(Change, change).await.expect("a result");
+}
+
+/// Results between the lines.
+async fn order(pool: &Pool) {
+    for n in 0..200 {
+        let printed = pool.run(Print, (format!("job {n}"), 1)).await;
+        printed.expect("a result");
+        writeln!(std::io::stdout(), "result {n}").expect("stdout");
+    }
+}
