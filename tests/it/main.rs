@@ -13,4 +13,5 @@ mod printing;
 mod run;
 mod shell;
 mod signals;
+mod surroundings_config;
 mod worker_protocol;

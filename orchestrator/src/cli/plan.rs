@@ -11,7 +11,7 @@ use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
 use super::shell;
-use crate::pool::{Launch, PoolConfig, Printed};
+use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
 use crate::run::sink::render::Format;
 use crate::run::source::jsonl::Shape;
@@ -70,6 +70,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let mut pool = PoolConfig::new(launch);
     // The sinks say when it is shown, and where.
     pool.printed = Printed::Capture;
+    // A command sees the environment that it would see without us.
+    pool.threads_per_job = ThreadsPerJob::Inherit;
     if let Some(workers) = workers {
         pool.workers = NonZero::get(workers);
     }
@@ -172,18 +174,18 @@ pub(crate) fn launch(args: WorkerArgs, lookup: &Lookup) -> Result<(Launch, Worke
         // The file that is running now, even if another one has taken its
         // place meanwhile: no two versions in one run.
         let launch = Launch {
-            program: "/proc/self/exe".into(),
             args: vec!["worker".into()],
             name: "orchestrator worker".into(),
+            ..Launch::program("/proc/self/exe")
         };
         return Ok((launch, WorkerName::Stock));
     };
     let path = lookup.find("worker", &program)?;
     let name = program.to_string_lossy().into_owned();
     let launch = Launch {
-        program: path,
         args: args.worker_arg,
         name: name.clone(),
+        ..Launch::program(path)
     };
     Ok((launch, WorkerName::Named(name)))
 }

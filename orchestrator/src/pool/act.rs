@@ -188,6 +188,7 @@ impl Driver {
         entry.result.clear();
         entry.answer = None;
         entry.was_stopped = false;
+        entry.out_of_memory = false;
         entry.sent = Some(self.now);
         let assignment = Assignment {
             header: JobHeader {
@@ -224,6 +225,8 @@ impl Driver {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
+        entry.out_of_memory |= self.out_of_memory;
+        let verdict = judged(entry, verdict);
         let error = reason(entry, verdict, limit, &self.how);
         let stderr = Arc::new(std::mem::take(&mut entry.stderr));
         self.emit(EventKind::JobRetried {
@@ -254,6 +257,8 @@ impl Driver {
             return;
         };
         let mut entry = *entry;
+        entry.out_of_memory |= self.out_of_memory;
+        verdict = judged(&entry, verdict);
         let why = reason(&mut entry, verdict, limit, &self.how);
         let (usage, payload) = match entry.answer {
             Some((header, payload)) => (header.usage, payload),
@@ -319,6 +324,14 @@ impl Driver {
     }
 }
 
+/// To the scheduler, a worker that got no memory has crashed like any other.
+fn judged(entry: &Entry, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Crashed if entry.out_of_memory => Verdict::Oom,
+        verdict => verdict,
+    }
+}
+
 /// Why an attempt ended like this, when there is more to say than the verdict;
 /// `how` its worker died, if it did.
 fn reason(entry: &mut Entry, verdict: Verdict, limit: Duration, how: &str) -> Option<TaskError> {
@@ -326,7 +339,7 @@ fn reason(entry: &mut Entry, verdict: Verdict, limit: Duration, how: &str) -> Op
     let payload = entry.answer.as_ref().map(|(_, payload)| payload);
     match verdict {
         Verdict::Ok => None,
-        Verdict::Crashed | Verdict::Quarantined | Verdict::Unkillable => {
+        Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Unkillable => {
             Some(TaskError::new(format!("its worker {how}")))
         }
         Verdict::Timeout if entry.was_stopped => Some(TaskError::new(format!(

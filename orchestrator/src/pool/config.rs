@@ -114,6 +114,19 @@ pub struct PoolConfig {
     pub kill_orphans: bool,
     /// Data handed to every worker before its first job. Default: none.
     pub init: Option<Bytes>,
+    /// How many threads libraries for computing are told to use in a worker.
+    /// Default: the workers' share of the CPUs.
+    pub threads_per_job: ThreadsPerJob,
+    /// How many bytes of private memory a worker, and each process that its jobs
+    /// start, may have (`RLIMIT_DATA`: heap and anonymous mappings, stacks of
+    /// threads included; not shared memory, nor files). Default: no limit but
+    /// what this process has, which a larger one does not raise. What goes
+    /// beyond is refused by the kernel; what a program makes of that is its
+    /// business. When a function in Rust or C++ aborts with the words that the
+    /// language has for it, its job's verdict is `Oom`, else it is as without a
+    /// limit. With too little, workers do not even start: a small one needs some
+    /// megabytes.
+    pub memory_per_worker: Option<u64>,
 }
 
 impl PoolConfig {
@@ -149,18 +162,46 @@ impl PoolConfig {
             lockstep: false,
             kill_orphans: false,
             init: None,
+            threads_per_job: ThreadsPerJob::Share,
+            memory_per_worker: None,
         }
     }
+}
+
+/// How many threads a worker's libraries for computing are told to use, by
+/// `OMP_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `MKL_NUM_THREADS`, `BLIS_NUM_THREADS`,
+/// `NUMEXPR_NUM_THREADS`, `NUMBA_NUM_THREADS` and `RAYON_NUM_THREADS` in its
+/// environment, and its commands'. Those that are set in this process's
+/// environment, or in [`Launch::env`], are left as they are.
+///
+/// Left alone, most of these libraries start a thread per CPU, in every worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ThreadsPerJob {
+    /// The CPUs that this process may use, divided by the number of workers; at
+    /// least 1.
+    #[default]
+    Share,
+    /// So many; at least 1.
+    Exactly(usize),
+    /// Nothing is set.
+    Inherit,
 }
 
 /// How a worker process is started: a program on this machine that speaks the
 /// protocol on its stdin and stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
-    /// The program, as a path that needs no search.
+    /// The program, as a path that needs no search. A relative one counts from
+    /// this process's current directory, whatever the worker's is.
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// Variables of its environment: in addition to those that it inherits from
+    /// this process, or instead of them. Default: none.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its working directory, and its commands' unless they say otherwise.
+    /// Default: this process's.
+    pub current_dir: Option<PathBuf>,
     /// How the program is called in messages.
     pub name: String,
 }
@@ -175,6 +216,8 @@ impl Launch {
             name: program.display().to_string(),
             program,
             args: Vec::new(),
+            env: Vec::new(),
+            current_dir: None,
         }
     }
 }

@@ -89,6 +89,8 @@ pub(super) struct Entry {
     pub(super) error: Option<TaskError>,
     /// Whether its worker had been stopped by somebody when its time was up.
     pub(super) was_stopped: bool,
+    /// Whether its last worker died because it got no memory.
+    pub(super) out_of_memory: bool,
 }
 
 impl Entry {
@@ -105,6 +107,7 @@ impl Entry {
             answer: None,
             error: None,
             was_stopped: false,
+            out_of_memory: false,
         }
     }
 }
@@ -153,6 +156,8 @@ pub(super) struct Driver {
     pub(super) deaths: Deaths,
     /// How the worker died that is being dealt with.
     pub(super) how: String,
+    /// Whether it died because it got no memory.
+    pub(super) out_of_memory: bool,
     pub(super) ended: bool,
     /// How many jobs may be in the pool until the next check.
     #[cfg(debug_assertions)]
@@ -215,6 +220,7 @@ impl Driver {
             failure: None,
             deaths: Deaths::default(),
             how: String::new(),
+            out_of_memory: false,
             ended: false,
             #[cfg(debug_assertions)]
             unchecked: 0,

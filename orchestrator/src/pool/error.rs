@@ -147,6 +147,10 @@ pub enum JobError {
     /// by SIGSEGV".
     #[error("job crashed: {0}")]
     Crashed(String),
+    /// Its worker died because it got no memory, under a limit of
+    /// [`PoolConfig::memory_per_worker`](super::PoolConfig::memory_per_worker).
+    #[error("job ran out of memory: {0}")]
+    OutOfMemory(String),
     /// So many workers died while it ran that it is not tried again.
     #[error("job was quarantined, it crashes its workers: {0}")]
     Quarantined(String),
@@ -190,6 +194,7 @@ impl JobError {
             (Verdict::SpawnError(errno), _) => JobError::NotStarted { errno },
             (Verdict::Rejected, error) => JobError::Rejected(error.unwrap_or_default()),
             (Verdict::Crashed, error) => JobError::Crashed(detail(error)),
+            (Verdict::Oom, error) => JobError::OutOfMemory(detail(error)),
             (Verdict::Quarantined, error) => JobError::Quarantined(detail(error)),
             (Verdict::Unkillable, error) => JobError::Unkillable(detail(error)),
             (Verdict::Timeout, error) => JobError::Timeout(detail(error)),

@@ -16,7 +16,7 @@ use super::event::{self, EventSender, EventStream};
 use super::map::{Inputs, Map};
 use super::{
     Control, Job, JobError, JobHandle, JobReport, PoolConfig, PoolError, RawHandle, RawJob, Spill,
-    TrySubmitError,
+    ThreadsPerJob, TrySubmitError,
 };
 
 /// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
@@ -401,6 +401,8 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
         "a worker must be started at least once (`start_attempts`)"
     } else if config.quarantine == 0 || config.black_hole == 0 {
         "a limit of failures must be at least 1 (`quarantine`, `black_hole`)"
+    } else if config.threads_per_job == ThreadsPerJob::Exactly(0) {
+        "a job needs at least one thread (`threads_per_job`)"
     } else if init > MAX_FRAME - 64 {
         "the workers' init data must be smaller than 1 MiB"
     } else {

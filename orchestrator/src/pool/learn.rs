@@ -202,8 +202,10 @@ impl Driver {
         }
         // The verdicts that follow from this death name its cause.
         self.how = how;
+        self.out_of_memory = ending.out_of_memory;
         self.act();
         self.how.clear();
+        self.out_of_memory = false;
     }
 
     /// An actor says `Gone` before it ends, unless it panicked.
@@ -219,6 +221,7 @@ impl Driver {
             let ending = Ending {
                 blame: Blame::Oldest,
                 how: format!("was lost: {e}"),
+                out_of_memory: false,
                 stderr: String::new(),
                 start: None,
             };

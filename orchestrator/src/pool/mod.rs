@@ -8,7 +8,7 @@
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
-//!   say to each other, `launch` starts it, `pipes` and `outgoing` lead to it,
+//!   say to each other, `launch` starts it in its `surroundings`, `pipes` and `outgoing` lead to it,
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
 //! - `printed`: where goes what jobs print; `printing`: the ways there; `delivery`:
 //!   one worker's lines on their way, cut by `lines`; `printer`: the thread that writes them.
@@ -45,11 +45,12 @@ mod printing;
 mod process;
 mod spill;
 mod stderr;
+mod surroundings;
 mod typed;
 mod wait;
 
 pub use awaitable::{Awaitable, Mixed, future};
-pub use config::{Launch, PoolConfig, usable_cpus};
+pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
 pub use control::{Control, RunningJob, Status};
 pub use error::{JobError, PoolError, TrySubmitError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};

@@ -56,6 +56,9 @@ pub(super) struct Ending {
     pub(super) blame: Blame,
     /// A predicate: "ended with status 1".
     pub(super) how: String,
+    /// Whether it aborted behind words that say that it got no memory, and has a
+    /// limit.
+    pub(super) out_of_memory: bool,
     /// The end of what it wrote to stderr.
     pub(super) stderr: String,
     /// Why it never was ready.

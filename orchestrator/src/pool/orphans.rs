@@ -15,7 +15,7 @@ use nix::unistd::{Pid, getpid};
 use tokio::process::Child;
 use tokio::sync::oneshot;
 
-use super::{Launch, launch, os};
+use super::{PoolConfig, launch, os};
 
 /// The workers of all pools of this process that were not reaped. Held while
 /// one is started, so that a newborn is never taken for an orphan.
@@ -61,9 +61,9 @@ pub fn meet_strangers() {
 }
 
 /// Starts a worker, and knows it until [`forget`].
-pub(super) fn spawn(launch: &Launch) -> io::Result<Child> {
+pub(super) fn spawn(config: &PoolConfig) -> io::Result<Child> {
     let mut workers = workers();
-    let child = launch::spawn(launch)?;
+    let child = launch::spawn(config)?;
     workers.extend(child.id().map(pid));
     Ok(child)
 }

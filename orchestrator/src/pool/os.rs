@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -64,6 +65,30 @@ pub fn allow_open_files(workers: usize) -> Result<(), usize> {
     }
     let room = soft.max(hard).saturating_sub(OTHER_FILES);
     Err(usize::try_from(room / FILES_PER_WORKER).unwrap_or(usize::MAX))
+}
+
+/// Limits the private memory of a process, and of those that it starts from now
+/// on, unless there is a lower limit.
+///
+/// # Errors
+/// When it has ended and was reaped, or is not ours to limit.
+#[expect(unsafe_code, reason = "no crate offers it for another process")]
+pub(crate) fn limit_memory(pid: u32, bytes: u64) -> io::Result<()> {
+    let (pid, resource) = (pid.cast_signed(), libc::RLIMIT_DATA);
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: one pointer is null, which means to change nothing, the other one
+    // leads to a structure of ours that outlives the call.
+    let read = unsafe { libc::prlimit(pid, resource, std::ptr::null(), &mut limits) };
+    Errno::result(read)?;
+    limits.rlim_cur = limits.rlim_cur.min(bytes);
+    limits.rlim_max = limits.rlim_max.min(bytes);
+    // SAFETY: the same, with the pointers' roles exchanged.
+    let set = unsafe { libc::prlimit(pid, resource, &limits, std::ptr::null_mut()) };
+    Errno::result(set)?;
+    Ok(())
 }
 
 /// Gives a range of a file back to the file system. Failure costs disk space

@@ -58,7 +58,7 @@ pub(super) fn hire(
 ) {
     let (sender, orders) = mpsc::unbounded_channel();
     let actor = async move {
-        let ending = match orphans::spawn(&config.launch) {
+        let ending = match orphans::spawn(&config) {
             Ok(child) => {
                 let config = Arc::clone(&config);
                 let process = Process::new(id, config, child, orders, news.clone(), delivery);
@@ -74,6 +74,7 @@ pub(super) fn hire(
                 Ending {
                     blame: Blame::Nobody,
                     how: format!("could not be started: {e}"),
+                    out_of_memory: false,
                     stderr: String::new(),
                     start: Some(StartFailure::Spawn(e)),
                 }
@@ -616,9 +617,16 @@ impl Process {
             Some(Some(page)) => Blame::Job(JobId(page.job), Attempt(page.attempt)),
             Some(None) | None => Blame::Oldest,
         };
+        let signal = status.as_ref().ok().and_then(|status| status.signal());
+        let no_memory = signal == Some(libc::SIGABRT) && self.printed.tells_of_no_memory();
+        let limit = self.config.memory_per_worker.filter(|_| no_memory);
         let ending = Ending {
             blame,
-            how: describe(status),
+            how: match limit {
+                Some(bytes) => format!("needed more memory than its limit of {bytes} bytes"),
+                None => describe(status),
+            },
+            out_of_memory: limit.is_some(),
             stderr: self.printed.tail(),
             start,
         };

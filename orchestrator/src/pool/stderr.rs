@@ -5,15 +5,22 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::surroundings::tells_of_no_memory;
+
 /// A line longer than this is passed on in pieces.
 const MAX_LINE: usize = 4096;
 /// How much of the end is kept.
 const TAIL: usize = 8 * 1024;
+/// How many lines a program may say behind its last words: where it was when it
+/// said them, if it was asked for that.
+const BACKTRACE: u32 = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Stderr {
     buffer: BytesMut,
     tail: VecDeque<u8>,
+    /// How many lines have followed one that says that there is no memory.
+    since_no_memory: Option<u32>,
 }
 
 impl Stderr {
@@ -34,6 +41,10 @@ impl Stderr {
         while let Some(end) = self.buffer.iter().position(|&b| b == b'\n') {
             let line = self.buffer.split_to(end + 1);
             self.remember(&line);
+            self.since_no_memory = match self.since_no_memory {
+                _ if tells_of_no_memory(&line[..end]) => Some(0),
+                since => since.map(|lines| lines.saturating_add(1)),
+            };
             lines.push(line.freeze().slice(..end));
         }
         if self.buffer.len() >= MAX_LINE {
@@ -57,6 +68,11 @@ impl Stderr {
             Some((_, rest)) if self.tail.len() == TAIL => rest.to_owned(),
             _ => kept,
         }
+    }
+
+    /// Whether it said in the end that it gets no memory.
+    pub(super) fn tells_of_no_memory(&self) -> bool {
+        self.since_no_memory.is_some_and(|lines| lines <= BACKTRACE)
     }
 
     fn remember(&mut self, bytes: &[u8]) {
@@ -94,6 +110,19 @@ mod tests {
             assert_eq!(pieces.iter().map(Bytes::len).sum::<usize>(), MAX_LINE);
         }
         assert_eq!(printed.tail().len(), TAIL);
+    }
+
+    #[test]
+    fn last_words_are_known_behind_a_backtrace_and_not_for_ever() {
+        let mut printed = Stderr::default();
+        feed(&mut printed, b"working\n");
+        assert!(!printed.tells_of_no_memory());
+        feed(&mut printed, b"memory allocation of 64 bytes failed\n");
+        assert!(printed.tells_of_no_memory());
+        feed(&mut printed, &b"   7: somewhere\n".repeat(1_000));
+        assert!(printed.tells_of_no_memory());
+        feed(&mut printed, b"working\n");
+        assert!(!printed.tells_of_no_memory());
     }
 
     #[test]

@@ -40,9 +40,11 @@ const WHEN_SCARCE: u32 = 5;
 fn retries(job: &Job, verdict: Verdict) -> Option<u32> {
     let asked = job.limits.retries;
     match verdict {
-        Verdict::Failed(_) | Verdict::Signaled(_) | Verdict::Timeout | Verdict::Crashed => {
-            Some(asked)
-        }
+        Verdict::Failed(_)
+        | Verdict::Signaled(_)
+        | Verdict::Timeout
+        | Verdict::Crashed
+        | Verdict::Oom => Some(asked),
         Verdict::SpawnError(errno) => match Errno::from_raw(errno) {
             Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE => {
                 Some(asked.max(WHEN_SCARCE))

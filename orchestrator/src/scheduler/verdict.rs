@@ -19,6 +19,9 @@ pub enum Verdict {
     Timeout,
     /// Its worker died while running it.
     Crashed,
+    /// Its worker died while running it, because it needed more memory than its
+    /// limit.
+    Oom,
     /// So many workers have died while running it that it is not tried again.
     Quarantined,
     /// Its worker was killed and the kernel does not let it end.
@@ -45,6 +48,7 @@ impl Verdict {
             Verdict::Signaled(_) => "signaled",
             Verdict::Timeout => "timeout",
             Verdict::Crashed => "crashed",
+            Verdict::Oom => "oom",
             Verdict::Quarantined => "quarantined",
             Verdict::Unkillable => "unkillable",
             Verdict::SpawnError(_) => "spawn_error",
@@ -79,6 +83,7 @@ impl fmt::Display for Verdict {
             Verdict::Signaled(signal) => write!(f, "was ended by signal {signal}"),
             Verdict::Timeout => f.write_str("timed out"),
             Verdict::Crashed => f.write_str("crashed its worker"),
+            Verdict::Oom => f.write_str("ran out of memory"),
             Verdict::Quarantined => f.write_str("was quarantined: it crashes its workers"),
             Verdict::Unkillable => f.write_str("cannot be killed"),
             Verdict::SpawnError(errno) => {
@@ -105,6 +110,7 @@ mod tests {
             (Verdict::Signaled(11), "was ended by signal 11"),
             (Verdict::Timeout, "timed out"),
             (Verdict::Crashed, "crashed its worker"),
+            (Verdict::Oom, "ran out of memory"),
             (
                 Verdict::Quarantined,
                 "was quarantined: it crashes its workers",

@@ -1,34 +1,58 @@
 //! A worker on this machine: a child process with three pipes.
 
 use std::io;
+use std::path::absolute;
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-use crate::pool::Launch;
+use crate::pool::{PoolConfig, os, surroundings};
 
 /// Starts a worker process with piped stdin, stdout and stderr.
 ///
 /// Nothing is set that would make std fork instead of using `posix_spawn`,
 /// which costs 80 ms from a large parent: no `pre_exec`, no user or group, no
-/// search in a changed `PATH`. No process group either: the worker makes itself
-/// a session, which a group leader cannot.
+/// search in a changed `PATH`, since the program is an absolute path; variables
+/// and a directory are no reason. No process group either: the worker makes
+/// itself a session, which a group leader cannot.
+///
+/// The limit of memory is set from here when the program has begun, but before
+/// it is told of any job.
 ///
 /// There is no kill on drop: a worker whose pipes are closed stops its job and
 /// cleans up what the job started, one that is killed leaves that behind.
 ///
 /// # Errors
-/// When the program cannot be started.
-pub(in crate::pool) fn spawn(launch: &Launch) -> io::Result<Child> {
+/// When the program cannot be started, or not be limited.
+pub(in crate::pool) fn spawn(config: &PoolConfig) -> io::Result<Child> {
+    let launch = &config.launch;
+    let inherits = |name: &str| std::env::var_os(name).is_some();
     #[expect(
         clippy::disallowed_methods,
         reason = "the one home of starting workers"
     )]
-    let mut command = Command::new(&launch.program);
+    let mut command = Command::new(absolute(&launch.program)?);
     command
         .args(&launch.args)
+        .envs(surroundings::environment(config, inherits))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stderr(Stdio::piped());
+    if let Some(directory) = &launch.current_dir {
+        // What is wrong with it looks as if the program were missing.
+        if !directory.is_dir() {
+            let text = format!("`{}` is no directory", directory.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        command.current_dir(directory);
+    }
+    let mut child = command.spawn()?;
+    if let (Some(bytes), Some(pid)) = (config.memory_per_worker, child.id())
+        && let Err(e) = os::limit_memory(pid, bytes)
+    {
+        // It holds no job; the runtime reaps what is dropped.
+        child.start_kill().ok();
+        return Err(e);
+    }
+    Ok(child)
 }

@@ -292,7 +292,9 @@ impl World {
             Verdict::Cancelled => self.stopped || self.cancelled.contains(&job),
             Verdict::Interrupted => told,
             Verdict::Lost => self.broken,
-            Verdict::Signaled(_) | Verdict::SpawnError(_) | Verdict::Rejected => false,
+            Verdict::Signaled(_) | Verdict::SpawnError(_) | Verdict::Rejected | Verdict::Oom => {
+                false
+            }
         };
         assert!(expected, "job {job}: {verdict:?}");
     }
