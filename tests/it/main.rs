@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod command_api;
 mod dependencies;
 mod environment;
 mod faults;

@@ -138,10 +138,12 @@ pub enum JobError {
         stderr: String,
     },
     /// The command could not be started.
-    #[error("command could not be started: {}", Errno::from_raw(*.errno).desc())]
+    #[error("command could not be started: {detail}")]
     NotStarted {
         /// The system's error number.
         errno: i32,
+        /// Which program, and why not.
+        detail: String,
     },
     /// Its worker died while it ran; the text says how: "its worker was killed
     /// by SIGSEGV".
@@ -191,7 +193,13 @@ impl JobError {
                 signal,
                 stderr: tail(&report.stderr),
             },
-            (Verdict::SpawnError(errno), _) => JobError::NotStarted { errno },
+            (Verdict::SpawnError(errno), error) => JobError::NotStarted {
+                errno,
+                detail: match error {
+                    Some(error) => error.to_string(),
+                    None => Errno::from_raw(errno).desc().to_owned(),
+                },
+            },
             (Verdict::Rejected, error) => JobError::Rejected(error.unwrap_or_default()),
             (Verdict::Crashed, error) => JobError::Crashed(detail(error)),
             (Verdict::Oom, error) => JobError::OutOfMemory(detail(error)),
@@ -204,11 +212,22 @@ impl JobError {
             (Verdict::Lost | Verdict::Ok, _) => JobError::Pool(over()),
         }
     }
+
+    /// The same for a command whose stderr went elsewhere: this is its end.
+    pub(super) fn with_stderr(mut self, bytes: &[u8]) -> JobError {
+        if let JobError::Exited { stderr, .. } | JobError::Signaled { stderr, .. } = &mut self {
+            *stderr = end(bytes);
+        }
+        self
+    }
 }
 
 fn tail(captured: &Capture) -> String {
     // What cannot be read back is not worth a second error here.
-    let all = captured.to_vec().unwrap_or_default();
+    end(&captured.to_vec().unwrap_or_default())
+}
+
+fn end(all: &[u8]) -> String {
     let end = &all[all.len().saturating_sub(STDERR_TAIL)..];
     String::from_utf8_lossy(end).trim_end().to_owned()
 }

@@ -60,6 +60,12 @@ impl RawHandle {
         self.id
     }
 
+    /// Why the pool is over, to be asked when it is.
+    pub(super) fn over(&self) -> impl FnOnce() -> PoolError + use<> {
+        let state = self.state.clone();
+        move || why_over(&state)
+    }
+
     /// Whether the job has ended, so that awaiting it does not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -167,7 +173,7 @@ impl<O> JobHandle<O> {
     /// The result of a job that has ended.
     fn judge(&mut self, report: JobReport) -> Result<O, JobError> {
         if report.verdict != Verdict::Ok {
-            return Err(JobError::new(report, || why_over(&self.raw.state)));
+            return Err(JobError::new(report, self.raw.over()));
         }
         match &mut self.source {
             Source::Report(encoding, decode) => match report.result.bytes() {

@@ -3,7 +3,8 @@
 //! its own.
 //!
 //! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `typed`: jobs to be;
-//!   `map`: many jobs from many inputs; `control`: what is asked of all jobs together.
+//!   `map`: many jobs from many inputs; `command`: external commands; `control`: what
+//!   is asked of all jobs together.
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
@@ -17,6 +18,7 @@
 mod act;
 mod awaitable;
 mod clock;
+mod command;
 mod config;
 mod control;
 mod deaths;
@@ -50,6 +52,7 @@ mod typed;
 mod wait;
 
 pub use awaitable::{Awaitable, Mixed, future};
+pub use command::{Command, CommandOutput, RunningCommand};
 pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
 pub use control::{Control, RunningJob, Status};
 pub use error::{JobError, PoolError, TrySubmitError};
