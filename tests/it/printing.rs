@@ -245,6 +245,32 @@ fn a_receiver_that_is_slow_makes_the_worker_wait_that_prints() {
     });
 }
 
+/// A worker that waits for its reader hears nothing, and has perhaps had no time
+/// to say that its job runs for long: jobs behind it were stuck with it.
+#[test]
+fn jobs_behind_one_whose_lines_nobody_takes_are_given_to_others() {
+    for mut job in [print("x", 1_000_000), shell("yes")] {
+        block_on(async {
+            let (own, owned) = mpsc::channel(1);
+            let pool = Pool::start(config(2)).unwrap();
+            job.printed = Some(Printed::Lines(own));
+            let stuck = pool.submit_raw(job).await.unwrap();
+            // Whichever worker is ready first gets all that it may.
+            let mut others = Vec::new();
+            for n in 0..100 {
+                others.push(pool.submit(Fib, n % 50).await.unwrap());
+            }
+            for other in others {
+                other.await.unwrap();
+            }
+            stuck.cancel();
+            drop(owned);
+            assert_eq!(stuck.await.unwrap().verdict, Verdict::Cancelled);
+            pool.shutdown().await.unwrap();
+        });
+    }
+}
+
 #[test]
 fn what_a_worker_had_printed_when_it_died_is_delivered() {
     block_on(async {

@@ -1,17 +1,17 @@
 //! One worker's prints on their way to where they belong: cut into lines, kept
 //! while nobody takes them.
 //!
-//! The actor goes on to read from its worker only when all is delivered, which
-//! bounds what is kept here by what came with one read, and makes a worker wait
-//! whose lines nobody takes. In a pool that captures, nothing comes here; a job
+//! The actor reads only a little further from its worker while something is to be
+//! delivered, which bounds what is kept here, and makes a worker wait whose lines
+//! nobody takes. In a pool that captures, nothing comes here; a job
 //! that prints nothing costs a look at two empty lists.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use protocol::{FromWorker, JobId, Stream, WorkerId};
+use protocol::{Answer, Attempt, FromWorker, JobId, Outcome, Stream, WorkerId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -61,6 +61,9 @@ pub(super) struct Delivery {
     /// What came without a line feed; mostly there is nothing.
     begun: Vec<(JobId, Stream, Lines)>,
     parcels: VecDeque<Parcel>,
+    /// Who has printed something that may not be delivered.
+    printed: HashSet<JobId>,
+    last_printed: Option<(JobId, Attempt)>,
     /// To whom something went that was not confirmed.
     unconfirmed: Option<mpsc::Sender<Work>>,
     /// The confirmation that is waited for.
@@ -77,6 +80,8 @@ impl Delivery {
             own: HashMap::new(),
             begun: Vec::new(),
             parcels: VecDeque::new(),
+            printed: HashSet::new(),
+            last_printed: None,
             unconfirmed: None,
             confirmed: None,
             lost,
@@ -98,7 +103,11 @@ impl Delivery {
     }
 
     /// A job, or none that is known, has printed this.
-    pub(super) fn take(&mut self, job: JobId, stream: Stream, data: &[u8]) {
+    pub(super) fn take(&mut self, (job, attempt): (JobId, Attempt), stream: Stream, data: &[u8]) {
+        if job != JobId::NONE {
+            self.printed.insert(job);
+            self.last_printed = Some((job, attempt));
+        }
         let route = self.route(job).clone();
         if let Route::Chunks(receiver) = route {
             let part = self.part(job, stream, data);
@@ -155,9 +164,32 @@ impl Delivery {
         self.turn(&route, page, key.1);
     }
 
-    /// Whether something went to somebody who can confirm it.
-    pub(super) fn owes(&self) -> bool {
-        self.unconfirmed.is_some()
+    /// Whether this message comes after what its job has printed, if that is to be
+    /// delivered yet: results, but for jobs of which nobody wants to hear more.
+    pub(super) fn holds_back(&self, message: &FromWorker) -> bool {
+        let waits = |answer: &Answer| {
+            let unwanted = matches!(
+                answer.header.outcome,
+                Outcome::Cancelled | Outcome::TimedOut
+            );
+            !unwanted && self.printed.contains(&answer.header.job)
+        };
+        match message {
+            _ if self.printed.is_empty() => false,
+            FromWorker::DoneMany(answers) => answers.iter().any(waits),
+            FromWorker::ResultChunk { job, .. } => self.printed.contains(job),
+            _ => false,
+        }
+    }
+
+    /// Everything is delivered, or nothing is held back any more.
+    pub(super) fn settle(&mut self) {
+        self.printed.clear();
+    }
+
+    /// The job that has printed last.
+    pub(super) fn last_printed(&self) -> Option<(JobId, Attempt)> {
+        self.last_printed
     }
 
     /// Asks for a confirmation of what was printed so far, if there is anybody
@@ -300,7 +332,7 @@ struct Page(BytesMut);
 
 #[cfg(test)]
 mod tests {
-    use protocol::{Answer, Attempt, DoneHeader, Outcome, Usage};
+    use protocol::{DoneHeader, Usage};
 
     use super::*;
 
@@ -335,9 +367,9 @@ mod tests {
     fn a_last_line_without_a_line_feed_comes_when_its_job_is_over() {
         let (sender, mut receiver) = mpsc::channel(8);
         let (mut delivery, _) = delivery(Route::Lines(sender));
-        delivery.take(JOB, Stream::Stdout, b"one\ntw");
-        delivery.take(JobId(8), Stream::Stdout, b"other\n");
-        delivery.take(JOB, Stream::Stdout, b"o");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"one\ntw");
+        delivery.take((JobId(8), Attempt::FIRST), Stream::Stdout, b"other\n");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"o");
         let expected = [(Some(JOB), "one".into()), (Some(JobId(8)), "other".into())];
         assert_eq!(received(&mut receiver), expected);
         delivery.note(&done(JobId(8)));
@@ -350,9 +382,9 @@ mod tests {
     fn the_two_streams_of_a_job_are_not_mixed_within_a_line() {
         let (sender, mut receiver) = mpsc::channel(8);
         let (mut delivery, _) = delivery(Route::Lines(sender));
-        delivery.take(JOB, Stream::Stdout, b"ou");
-        delivery.take(JOB, Stream::Stderr, b"err\n");
-        delivery.take(JOB, Stream::Stdout, b"t\n");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"ou");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stderr, b"err\n");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"t\n");
         let texts = received(&mut receiver).into_iter().map(|(_, text)| text);
         assert_eq!(texts.collect::<Vec<_>>(), ["err", "out"]);
     }
@@ -365,8 +397,8 @@ mod tests {
         delivery.redirect(JOB, Route::Chunks(own));
         delivery.redirect(JobId(8), Route::Capture);
         assert!(!delivery.captures(JOB) && delivery.captures(JobId(8)));
-        delivery.take(JOB, Stream::Stdout, b"a\nb");
-        delivery.take(JobId::NONE, Stream::Stderr, b"c\n");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"a\nb");
+        delivery.take((JobId::NONE, Attempt::FIRST), Stream::Stderr, b"c\n");
         assert_eq!(received(&mut owned), [(Some(JOB), "a\nb".into())]);
         assert_eq!(received(&mut usually), [(None, "c".into())]);
         delivery.note(&done(JOB));
@@ -383,7 +415,7 @@ mod tests {
     async fn what_is_not_taken_waits_in_order_and_a_wait_that_is_cancelled_loses_nothing() {
         let (sender, mut receiver) = mpsc::channel(1);
         let (mut delivery, lost) = delivery(Route::Lines(sender));
-        delivery.take(JOB, Stream::Stdout, b"1\n2\n3\n4\n");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"1\n2\n3\n4\n");
         assert!(!delivery.is_done());
         for n in 1..=4 {
             let waiting = async {
@@ -408,16 +440,16 @@ mod tests {
     fn what_is_given_up_is_counted_unless_nobody_wanted_it() {
         let (sender, mut receiver) = mpsc::channel(1);
         let (mut one, lost) = delivery(Route::Lines(sender));
-        one.take(JOB, Stream::Stdout, b"1\n2\n3\n4");
+        one.take((JOB, Attempt::FIRST), Stream::Stdout, b"1\n2\n3\n4");
         drop(one);
         assert_eq!(lost.load(Ordering::Relaxed), 3);
         receiver.close();
 
         let (sender, receiver) = mpsc::channel(1);
         let (mut other, lost) = delivery(Route::Lines(sender));
-        other.take(JOB, Stream::Stdout, b"1\n2\n");
+        other.take((JOB, Attempt::FIRST), Stream::Stdout, b"1\n2\n");
         drop(receiver);
-        other.take(JOB, Stream::Stdout, b"3\n");
+        other.take((JOB, Attempt::FIRST), Stream::Stdout, b"3\n");
         drop(other);
         assert_eq!(lost.load(Ordering::Relaxed), 0);
     }
@@ -426,7 +458,7 @@ mod tests {
     async fn lines_for_the_printer_come_in_pages_and_are_confirmed() {
         let (printer, mut work) = mpsc::channel(8);
         let (mut delivery, _) = delivery(Route::Write(printer));
-        delivery.take(JOB, Stream::Stdout, b"a\nb\nc");
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"a\nb\nc");
         delivery.note(&done(JOB));
         delivery.confirm();
         assert!(!delivery.is_done());
@@ -448,12 +480,29 @@ mod tests {
     }
 
     #[test]
+    fn only_results_of_those_who_printed_are_held_back() {
+        let (sender, _receiver) = mpsc::channel(1);
+        let (mut delivery, _) = delivery(Route::Lines(sender));
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"1\n");
+        assert!(delivery.holds_back(&done(JOB)));
+        assert!(!delivery.holds_back(&done(JobId(8))));
+        assert!(!delivery.holds_back(&FromWorker::Recalled(vec![(JOB, Attempt::FIRST)])));
+        let mut cancelled = done(JOB);
+        if let FromWorker::DoneMany(answers) = &mut cancelled {
+            answers[0].header.outcome = Outcome::Cancelled;
+        }
+        assert!(!delivery.holds_back(&cancelled));
+        delivery.settle();
+        assert!(!delivery.holds_back(&done(JOB)));
+    }
+
+    #[test]
     fn no_page_is_larger_than_two_lines_of_the_greatest_length() {
         let (printer, mut work) = mpsc::channel(1000);
         let (mut delivery, _) = delivery(Route::Write(printer));
         let line = [b'x'; 40_000];
         let text = [&line[..], b"\n"].concat().repeat(20);
-        delivery.take(JOB, Stream::Stdout, &text);
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, &text);
         let mut all = Vec::new();
         while let Ok(Work::Write(_, page)) = work.try_recv() {
             assert!(page.len() <= 2 * MAX_LINE);

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 /// Lines are delivered whole, never mixed with each other. A last line without
 /// a line feed is delivered at its job's end; one that is longer than
 /// 64 KiB in pieces of that size. A job's report comes after all that it
-/// printed has been delivered.
+/// printed has been delivered, unless it was cancelled or its time was up.
 ///
 /// What a function prints to stdout is the job's. Its stderr is its worker's: it
 /// comes as well, and is known to be the worker's only; so is what a worker
@@ -23,8 +23,8 @@ use tokio::sync::mpsc;
 ///
 /// Nothing is lost to somebody who is slow: when lines are not taken, first the
 /// worker that printed them waits, then its jobs do, and that counts as time of
-/// their attempts. Other workers go on. At most about 6 MiB wait, and 2 MiB per
-/// worker. Only [`Pool::shutdown_now`](super::Pool::shutdown_now), and dropping the
+/// their attempts. Other workers go on. At most about 4 MiB wait, and per
+/// worker about 1 MiB, and 1 MiB more whenever it is told something. Only [`Pool::shutdown_now`](super::Pool::shutdown_now), and dropping the
 /// pool, give up in the end.
 #[derive(Clone, Default)]
 #[non_exhaustive]

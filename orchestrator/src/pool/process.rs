@@ -40,6 +40,10 @@ use crate::scheduler::Blame;
 
 /// Room for each read, unless a large frame asks for more.
 const READ_SIZE: usize = 64 * 1024;
+/// How much is read from a worker whose prints nobody takes. Then it is the
+/// worker's turn to wait, in which it is deaf; so this is several times what it
+/// sends until it listens, and is given again when it is told something.
+const READ_AHEAD: usize = 1 << 20;
 /// How long a dead worker's pipes are read for what it left in them. They end
 /// at once unless something that it started holds them.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -128,9 +132,16 @@ struct Process {
     received: u64,
     printed: Stderr,
     delivery: Delivery,
-    /// Messages for the driver that wait until all that was printed before them
-    /// is delivered.
+    /// Messages for the driver that can go.
+    passing: Vec<FromWorker>,
+    /// Those that wait until all that their jobs have printed is delivered.
     held: Vec<FromWorker>,
+    /// The last job that the driver was told runs for long.
+    announced: Option<(JobId, Attempt)>,
+    /// How much was read while something was to be delivered, and how much may
+    /// be, in bytes.
+    read_ahead: usize,
+    may_read_ahead: usize,
     /// Whether this worker's end was ordered.
     told_to_end: bool,
     page: Option<StatusPage>,
@@ -197,7 +208,11 @@ impl Process {
             received: 0,
             printed: Stderr::default(),
             delivery,
+            passing: Vec::new(),
             held: Vec::new(),
+            announced: None,
+            read_ahead: 0,
+            may_read_ahead: READ_AHEAD,
             told_to_end: false,
             page: None,
             failure: None,
@@ -220,6 +235,7 @@ impl Process {
                 }
                 Turn::Read(Ok(n)) => {
                     self.received += n as u64;
+                    self.read_ahead += n;
                     self.pace.answered(clock::instant());
                     self.take_in().await;
                 }
@@ -231,8 +247,16 @@ impl Process {
                 Turn::Awake => std::thread::yield_now(),
                 Turn::Wrote(Err(_)) | Turn::Deaf => self.unheard().await,
                 Turn::Printed(Ok(0) | Err(_)) => self.stderr = None,
-                Turn::Printed(Ok(n)) => self.pass_on_printed(n).await,
-                Turn::Delivered => self.go_on().await,
+                Turn::Printed(Ok(n)) => {
+                    self.read_ahead += n;
+                    self.pass_on_printed(n).await;
+                }
+                Turn::Delivered => {
+                    self.go_on().await;
+                    // Perhaps nothing was read meanwhile.
+                    let due = clock::instant().checked_add(self.config.frame_timeout);
+                    self.frame_due = self.frame_due.and(due);
+                }
                 Turn::Stalled => self.stalled().await,
                 Turn::Exited(status) => break status,
             }
@@ -261,7 +285,8 @@ impl Process {
     async fn turn(&mut self, orders: &mut Vec<Order>) -> Turn {
         let writing = !self.outgoing.is_empty() && self.stdin.is_some();
         let delivering = !self.delivery.is_done();
-        let reading = self.stdout.is_some() && self.stage != Stage::Over && !delivering;
+        let taking = !delivering || self.read_ahead < self.may_read_ahead;
+        let reading = self.stdout.is_some() && self.stage != Stage::Over && taking;
         if reading {
             self.inbox.reserve(READ_SIZE);
         }
@@ -270,7 +295,7 @@ impl Process {
         let inbox = &mut self.inbox;
         let outbox = self.outgoing.bytes();
         let printed = &mut self.printed;
-        let hearing = self.stderr.is_some() && !delivering;
+        let hearing = self.stderr.is_some() && taking;
         tokio::select! {
             biased;
             n = self.orders.recv_many(orders, 64), if !self.dismissed => {
@@ -295,6 +320,8 @@ impl Process {
 
     async fn obey(&mut self, orders: &mut Vec<Order>) {
         let mut roused = Vec::new();
+        // It must be able to hear them.
+        self.may_read_ahead = self.read_ahead + READ_AHEAD;
         for order in orders.drain(..) {
             match order {
                 Order::Run(jobs) => self.outgoing.run(jobs),
@@ -381,13 +408,19 @@ impl Process {
         } else {
             clock::instant().checked_add(self.config.frame_timeout)
         };
-        if self.delivery.owes() && self.held.iter().any(ends_jobs) {
+        if !self.held.is_empty() {
             self.delivery.confirm();
+        }
+        if !self.passing.is_empty() {
+            let messages = std::mem::take(&mut self.passing);
+            self.tell(News::Messages(messages)).await;
         }
         // After the end of the link nothing is put off: it would come behind it.
         let goes_on = self.stdout.is_some() && violation.is_none() && !self.bye;
         if self.delivery.is_done() || !goes_on {
-            self.release().await;
+            self.go_on().await;
+        } else if self.read_ahead >= self.may_read_ahead {
+            self.announce().await;
         }
         if self.bye && !self.closing {
             self.closing = true;
@@ -489,19 +522,44 @@ impl Process {
 
     /// Keeps what concerns the driver; what was printed goes its own way.
     fn keep(&mut self, message: FromWorker) {
-        if let FromWorker::Output {
-            job, stream, data, ..
-        } = &message
-            && !self.delivery.captures(*job)
-        {
-            self.delivery.take(*job, *stream, data);
-            // What belongs to no job becomes an event as well.
-            if *job != JobId::NONE {
-                return;
+        match &message {
+            FromWorker::Output {
+                job,
+                attempt,
+                stream,
+                data,
+            } if !self.delivery.captures(*job) => {
+                self.delivery.take((*job, *attempt), *stream, data);
+                // What belongs to no job becomes an event as well.
+                if *job != JobId::NONE {
+                    return;
+                }
             }
+            FromWorker::Started { job, attempt } => {
+                if self.announced.replace((*job, *attempt)) == Some((*job, *attempt)) {
+                    return;
+                }
+            }
+            _ => self.delivery.note(&message),
         }
-        self.delivery.note(&message);
-        self.held.push(message);
+        if self.delivery.holds_back(&message) {
+            self.held.push(message);
+        } else {
+            self.passing.push(message);
+        }
+    }
+
+    /// A job that waits for somebody to take its lines may have had no time to
+    /// say that it runs for long. When that is known, those behind it are given
+    /// to others.
+    async fn announce(&mut self) {
+        if let Some((job, attempt)) = self.delivery.last_printed()
+            && self.announced != Some((job, attempt))
+        {
+            self.announced = Some((job, attempt));
+            let started = FromWorker::Started { job, attempt };
+            self.tell(News::Messages(vec![started])).await;
+        }
     }
 
     async fn release(&mut self) {
@@ -511,19 +569,19 @@ impl Process {
         }
     }
 
-    /// Everything was taken: more may come.
+    /// Everything was taken: what was held may go, and more may come.
     async fn go_on(&mut self) {
+        self.delivery.settle();
+        self.read_ahead = 0;
+        self.may_read_ahead = READ_AHEAD;
         self.release().await;
-        if self.frame_due.is_some() {
-            // Nothing was read meanwhile.
-            self.frame_due = clock::instant().checked_add(self.config.frame_timeout);
-        }
     }
 
     async fn pass_on_printed(&mut self, n: usize) {
         if !self.delivery.captures(JobId::NONE) {
             let newest = self.printed.newest(n);
-            self.delivery.take(JobId::NONE, Stream::Stderr, newest);
+            let nobody = (JobId::NONE, Attempt::default());
+            self.delivery.take(nobody, Stream::Stderr, newest);
         }
         let lines = self.printed.lines();
         if !lines.is_empty() {
@@ -637,10 +695,6 @@ impl Process {
         // The driver may have panicked; then nobody wants to know.
         self.news.send((self.id, news)).await.ok();
     }
-}
-
-fn ends_jobs(message: &FromWorker) -> bool {
-    matches!(message, FromWorker::DoneMany(_))
 }
 
 fn name(message: &FromWorker) -> &'static str {
