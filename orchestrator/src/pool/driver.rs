@@ -27,7 +27,7 @@ use super::job::{JobReport, RawJob};
 use super::news::{News, NewsSender, Order};
 use super::printing::Printing;
 use super::spill::{Capture, Spill};
-use crate::scheduler::{IdHasher, Input, Limits, Scheduler, SchedulerConfig};
+use crate::scheduler::{IdHasher, Input, Scheduler, SchedulerConfig, Terms};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
 /// are bounded by the room in the pool, cancels by the handles that exist, all
@@ -320,12 +320,12 @@ impl Driver {
 
     fn submit(&mut self, entry: Box<Entry>) {
         let Entry { id, ref job, .. } = *entry;
-        let limits = Limits {
+        let terms = Terms {
             timeout: job.timeout.map(|t| t.min(FOREVER)).or(self.config.timeout),
             retries: job.retries.unwrap_or(self.config.retries),
         };
         self.jobs.insert(id, entry);
-        self.tell(Input::Submit { job: id, limits });
+        self.tell(Input::Submit { job: id, terms });
     }
 
     /// Nobody can end while time stands still.

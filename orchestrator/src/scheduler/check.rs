@@ -120,7 +120,7 @@ impl Scheduler {
             for (job, _) in worker.at_work() {
                 let at_work = &self.jobs[job];
                 assert!(at_work.since.is_some(), "job {job} has its turn");
-                match (at_work.ending, at_work.limits.timeout) {
+                match (at_work.ending, at_work.terms.timeout) {
                     _ if worker.killed => {}
                     (Some(_), _) => must(Timer::Cancel(*job)),
                     (None, Some(_)) => must(Timer::Limit(*job)),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
-use super::input::{Action, Input, Limits, SchedulerConfig};
+use super::input::{Action, Input, SchedulerConfig, Terms};
 use super::job::{Ending, IdHasher, Job, Jobs, Place};
 use super::queue::Queue;
 use super::retry::{self, Next};
@@ -109,7 +109,7 @@ impl Scheduler {
     pub(crate) fn handle(&mut self, now: Duration, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Submit { job, limits } => self.on_submit(job, limits),
+            Input::Submit { job, terms } => self.on_submit(job, terms),
             Input::Cancel { job } => self.end_job(job, Ending::Cancelled),
             Input::Ready { worker, slots } => self.on_ready(worker, slots),
             Input::Started {
@@ -194,13 +194,13 @@ impl Scheduler {
         self.jobs.len()
     }
 
-    fn on_submit(&mut self, job: JobId, limits: Limits) {
+    fn on_submit(&mut self, job: JobId, terms: Terms) {
         match self.phase {
             Phase::Open if self.withdrawn => {
                 self.verdict(job, Verdict::Interrupted, None, 0);
             }
             Phase::Open => {
-                self.jobs.insert(job, Job::new(limits));
+                self.jobs.insert(job, Job::new(terms));
                 self.queue.push(job);
             }
             Phase::Draining | Phase::Stopping | Phase::Over => {
@@ -420,7 +420,7 @@ impl Scheduler {
     /// The time of a job's attempt does not count any more.
     pub(super) fn stop_clock(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get(&id)
-            && job.limits.timeout.is_some()
+            && job.terms.timeout.is_some()
             && job.since.is_some()
         {
             self.timers.stop(Timer::Limit(id));

@@ -107,7 +107,7 @@ impl Scheduler {
             return;
         }
         job.since = Some(self.now);
-        match (job.ending, job.limits.timeout) {
+        match (job.ending, job.terms.timeout) {
             (Some(_), _) => self.await_end(id),
             (None, Some(timeout)) => self.timers.set(Timer::Limit(id), self.now + timeout),
             (None, None) => {}

@@ -28,9 +28,9 @@ pub(crate) struct SchedulerConfig {
     pub(crate) lockstep: bool,
 }
 
-/// What a job may cost.
+/// On what terms a job runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Terms {
     /// How long one attempt may take.
     pub(crate) timeout: Option<Duration>,
     /// How many attempts may follow the first.
@@ -41,7 +41,7 @@ pub(crate) struct Limits {
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
     /// A new job, under a number that was never used before.
-    Submit { job: JobId, limits: Limits },
+    Submit { job: JobId, terms: Terms },
     /// Someone wants this job to end. Unknown jobs have already ended.
     Cancel { job: JobId },
     /// A worker takes jobs.

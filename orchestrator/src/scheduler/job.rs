@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, WorkerId};
 
 use super::Verdict;
-use super::input::Limits;
+use super::input::Terms;
 
 /// All jobs without a verdict.
 pub(super) type Jobs = HashMap<JobId, Job, BuildHasherDefault<IdHasher>>;
@@ -15,7 +15,7 @@ pub(super) type Jobs = HashMap<JobId, Job, BuildHasherDefault<IdHasher>>;
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) place: Place,
-    pub(super) limits: Limits,
+    pub(super) terms: Terms,
     /// The number of the last attempt; none yet when zero. Each sending has a
     /// number of its own, so that news of an earlier one is recognised.
     pub(super) attempt: Attempt,
@@ -34,10 +34,10 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(limits: Limits) -> Job {
+    pub(super) fn new(terms: Terms) -> Job {
         Job {
             place: Place::Queued,
-            limits,
+            terms,
             attempt: Attempt(0),
             tries: 0,
             deaths: 0,

@@ -29,6 +29,6 @@ mod window;
 mod worker;
 
 pub(crate) use self::core::Scheduler;
-pub(crate) use self::input::{Action, Blame, Input, Limits, SchedulerConfig};
+pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig, Terms};
 pub(crate) use self::job::IdHasher;
 pub use self::verdict::Verdict;

@@ -38,7 +38,7 @@ const WHEN_SCARCE: u32 = 5;
 /// How many attempts may follow the first, after one that ended like this; none
 /// when another one would end in the same way, or nobody wants it.
 fn retries(job: &Job, verdict: Verdict) -> Option<u32> {
-    let asked = job.limits.retries;
+    let asked = job.terms.retries;
     match verdict {
         Verdict::Failed(_)
         | Verdict::Signaled(_)
@@ -80,14 +80,14 @@ pub(super) fn doubled(first: Duration, times: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::input::Limits;
+    use super::super::input::Terms;
     use super::super::sim::config;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn after(tries: u32, deaths: u32, retries: u32, verdict: Verdict) -> Next {
-        let mut job = Job::new(Limits {
+        let mut job = Job::new(Terms {
             timeout: None,
             retries,
         });

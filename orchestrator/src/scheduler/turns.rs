@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::core::Scheduler;
-use super::input::{Action, Blame, Input, Limits};
+use super::input::{Action, Blame, Input, Terms};
 use super::sim::config;
 use super::verdict::Verdict;
 
@@ -59,12 +59,12 @@ impl Desk {
     }
 
     fn submit(&mut self, job: u64) {
-        self.submit_with(job, Limits::default());
+        self.submit_with(job, Terms::default());
     }
 
-    fn submit_with(&mut self, job: u64, limits: Limits) {
+    fn submit_with(&mut self, job: u64, terms: Terms) {
         let job = JobId(job);
-        self.tell(Input::Submit { job, limits });
+        self.tell(Input::Submit { job, terms });
     }
 
     fn done(&mut self, worker: u32, job: u64, attempt: u32, outcome: Outcome) {
@@ -129,15 +129,15 @@ impl Desk {
     }
 }
 
-fn limited(timeout: Duration) -> Limits {
-    Limits {
+fn limited(timeout: Duration) -> Terms {
+    Terms {
         timeout: Some(timeout),
         retries: 0,
     }
 }
 
-fn retried(retries: u32) -> Limits {
-    Limits {
+fn retried(retries: u32) -> Terms {
+    Terms {
         timeout: None,
         retries,
     }
@@ -251,7 +251,7 @@ fn a_worker_that_is_killed_for_one_jobs_sake_crashes_no_other() {
     let mut desk = Desk::starting(1);
     let (worker, slots) = (WorkerId(1), 2);
     desk.tell(Input::Ready { worker, slots });
-    desk.submit_with(1, Limits::default());
+    desk.submit_with(1, Terms::default());
     desk.submit_with(2, limited(10 * MS));
     desk.wait(10 * MS);
     desk.wait(30 * MS);

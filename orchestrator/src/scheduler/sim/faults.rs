@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::JobId;
 
-use super::{Event, JobPlan, Limits, MS, Random, World};
+use super::{Event, JobPlan, MS, Random, Terms, World};
 
 /// Chances in percent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,7 +86,7 @@ impl World {
         let failing = random.percent(faults.failing_jobs);
         let plan = JobPlan {
             takes,
-            limits: Limits {
+            terms: Terms {
                 timeout: limited.then(|| MS + Duration::from_micros(random.below(40_000))),
                 retries: if retried { random.below(6) as u32 } else { 0 },
             },

@@ -15,7 +15,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::core::Scheduler;
-use super::input::{Action, Blame, Input, Limits, SchedulerConfig};
+use super::input::{Action, Blame, Input, SchedulerConfig, Terms};
 use super::verdict::Verdict;
 use faults::Faults;
 
@@ -66,7 +66,7 @@ impl Random {
 #[derive(Clone, Copy, Debug, Default)]
 struct JobPlan {
     takes: Duration,
-    limits: Limits,
+    terms: Terms,
     /// Kills its worker.
     poison: bool,
     /// Does not listen to a cancel.
@@ -193,7 +193,7 @@ impl World {
         self.plans.insert(JobId(id), plan);
         self.tell(Input::Submit {
             job: JobId(id),
-            limits: plan.limits,
+            terms: plan.terms,
         });
     }
 
@@ -247,7 +247,7 @@ impl World {
                 pause,
             } => {
                 let plan = self.plans[&job];
-                assert!(attempts <= plan.limits.retries, "job {job}: {attempts}");
+                assert!(attempts <= plan.terms.retries, "job {job}: {attempts}");
                 assert!(!self.verdicts.contains_key(&job), "job {job} has ended");
                 assert!(pause >= self.config.retry_backoff);
                 self.judge(job, verdict);
@@ -263,7 +263,7 @@ impl World {
             } => {
                 let before = self.verdicts.insert(job, verdict);
                 assert_eq!(before, None, "job {job} has two verdicts");
-                let most = self.plans[&job].limits.retries + 1;
+                let most = self.plans[&job].terms.retries + 1;
                 assert!(attempts <= most, "job {job} was tried {attempts} times");
                 self.judge(job, verdict);
             }
@@ -287,7 +287,7 @@ impl World {
             // What waits for another attempt ends as the last one did.
             Verdict::Crashed => caught && (told || crashes < self.config.quarantine),
             Verdict::Quarantined => caught && crashes == self.config.quarantine,
-            Verdict::Timeout => plan.limits.timeout.is_some(),
+            Verdict::Timeout => plan.terms.timeout.is_some(),
             Verdict::Unkillable => self.undead.contains(&job),
             Verdict::Cancelled => self.stopped || self.cancelled.contains(&job),
             Verdict::Interrupted => told,
@@ -374,7 +374,7 @@ impl World {
     fn cancel(&mut self, id: WorkerId, held: (JobId, Attempt), overdue: bool) {
         let (job, attempt) = held;
         if overdue {
-            let limit = self.plans[&job].limits.timeout;
+            let limit = self.plans[&job].terms.timeout;
             let limit = limit.expect("a job without a limit is overdue");
             // It has begun on this worker, or the worker never got so far.
             if let Some(began) = self.began.get(&job) {

@@ -107,7 +107,7 @@ fn f067_only_poison_jobs_crash_when_only_they_kill() {
 fn f066_poison_jobs_with_retries_are_quarantined_and_their_neighbours_run_once() {
     let mut world = World::new(1, 3, Faults::default());
     for id in 1..=300 {
-        let limits = Limits {
+        let terms = Terms {
             timeout: None,
             retries: 5,
         };
@@ -115,7 +115,7 @@ fn f066_poison_jobs_with_retries_are_quarantined_and_their_neighbours_run_once()
             id,
             JobPlan {
                 takes: MS / 10,
-                limits,
+                terms,
                 poison: matches!(id, 50 | 51),
                 ..JobPlan::default()
             },
@@ -227,7 +227,7 @@ fn f028_a_worker_that_cannot_be_killed_is_left_behind() {
     world.tell(Input::Tick);
     world.workers.get_mut(&WorkerId(1)).unwrap().undead = true;
     let hangs = JobPlan {
-        limits: Limits {
+        terms: Terms {
             timeout: Some(10 * MS),
             retries: 3,
         },
@@ -247,7 +247,7 @@ fn f028_a_worker_that_cannot_be_killed_is_left_behind() {
 #[test]
 fn f103_time_that_does_not_pass_times_nothing_out() {
     let mut world = World::new(1, 1, Faults::default());
-    let limits = Limits {
+    let terms = Terms {
         timeout: Some(20 * MS),
         retries: 0,
     };
@@ -255,7 +255,7 @@ fn f103_time_that_does_not_pass_times_nothing_out() {
         1,
         JobPlan {
             takes: 15 * MS,
-            limits,
+            terms,
             ..JobPlan::default()
         },
     );
