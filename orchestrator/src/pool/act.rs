@@ -301,6 +301,7 @@ impl Driver {
         }
         let mut report = JobReport {
             job,
+            label: entry.job.label,
             verdict,
             result,
             error,

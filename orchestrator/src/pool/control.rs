@@ -1,5 +1,6 @@
 //! What is asked of all jobs of a pool together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{Attempt, JobId, WorkerId};
@@ -29,10 +30,12 @@ pub struct Status {
 }
 
 /// A job whose turn has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunningJob {
     /// Which job.
     pub job: JobId,
+    /// What its submitter called it.
+    pub label: Option<Arc<str>>,
     /// Which try.
     pub attempt: Attempt,
     /// At which worker.

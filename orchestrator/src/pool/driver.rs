@@ -323,6 +323,8 @@ impl Driver {
         let terms = Terms {
             timeout: job.timeout.map(|t| t.min(FOREVER)).or(self.config.timeout),
             retries: job.retries.unwrap_or(self.config.retries),
+            retry_backoff: job.retry_backoff.map(|t| t.min(FOREVER)),
+            priority: job.priority,
         };
         self.jobs.insert(id, entry);
         self.tell(Input::Submit { job: id, terms });
@@ -363,6 +365,7 @@ impl Driver {
             .into_iter()
             .map(|running| RunningJob {
                 job: running.job,
+                label: self.label(running.job),
                 attempt: running.attempt,
                 worker: running.worker,
                 pid: self.workers.get(&running.worker).map_or(0, |w| w.pid),
@@ -374,6 +377,10 @@ impl Driver {
             running,
             workers: self.workers.len(),
         }
+    }
+
+    fn label(&self, job: JobId) -> Option<Arc<str>> {
+        self.jobs.get(&job)?.job.label.clone()
     }
 
     /// No more jobs are taken, for this reason; the first one stands.

@@ -1,6 +1,7 @@
 //! What is asked of the pool, and what comes back: [`RawJob`] and [`JobReport`].
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +32,19 @@ pub struct RawJob {
     /// Where goes what it prints; to the pool's
     /// [`printed`](super::PoolConfig::printed) when absent.
     pub printed: Option<Printed>,
+    /// Pause before the second attempt, doubled for each further one up to the
+    /// pool's [`retry_backoff_max`](super::PoolConfig::retry_backoff_max); the
+    /// pool's [`retry_backoff`](super::PoolConfig::retry_backoff) when absent.
+    pub retry_backoff: Option<Duration>,
+    /// Jobs of a higher priority are handed out first, those of one priority in
+    /// the order of their submission. Default: 0. What a worker has been sent
+    /// already, about [`ahead`](super::PoolConfig::ahead) of work, stays before
+    /// it; and a lower priority waits for as long as higher ones come.
+    pub priority: i32,
+    /// What a person calls the job: comes back in [`JobReport::label`] and
+    /// [`RunningJob::label`](super::RunningJob::label), and means nothing to
+    /// the pool. Default: none.
+    pub label: Option<Arc<str>>,
 }
 
 impl RawJob {
@@ -44,6 +58,9 @@ impl RawJob {
             timeout: None,
             retries: None,
             printed: None,
+            retry_backoff: None,
+            priority: 0,
+            label: None,
         }
     }
 
@@ -74,6 +91,8 @@ impl RawJob {
 pub struct JobReport {
     /// Which job.
     pub job: JobId,
+    /// What its submitter called it.
+    pub label: Option<Arc<str>>,
     /// How it ended.
     pub verdict: Verdict,
     /// The result in the job's own encoding; empty unless the verdict is `Ok`.

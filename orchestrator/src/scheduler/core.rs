@@ -201,7 +201,7 @@ impl Scheduler {
             }
             Phase::Open => {
                 self.jobs.insert(job, Job::new(terms));
-                self.queue.push(job);
+                self.queue.push(job, terms.priority);
             }
             Phase::Draining | Phase::Stopping | Phase::Over => {
                 self.verdict(job, Verdict::Lost, None, 0);
@@ -223,7 +223,7 @@ impl Scheduler {
             Place::Queued | Place::Waiting => {
                 job.ending = Some(ending);
                 let verdict = job.judged(Verdict::Cancelled);
-                self.queue.remove(id);
+                self.queue.remove(id, job.terms.priority);
                 self.conclude(id, verdict, None);
                 return;
             }
@@ -349,10 +349,11 @@ impl Scheduler {
             return;
         };
         job.place = Place::Queued;
+        let priority = job.terms.priority;
         if job.is_suspect() {
-            self.queue.push_suspect(id);
+            self.queue.push_suspect(id, priority);
         } else {
-            self.queue.put_back([id].into_iter());
+            self.queue.put_back([(id, priority)].into_iter());
         }
     }
 
@@ -378,10 +379,11 @@ impl Scheduler {
             }
             job.place = Place::Queued;
             job.since = None;
+            let priority = job.terms.priority;
             if job.is_suspect() {
-                self.queue.push_suspect(id);
+                self.queue.push_suspect(id, priority);
             } else {
-                kept.push(id);
+                kept.push((id, priority));
             }
         }
         self.queue.put_back(kept.into_iter());

@@ -15,8 +15,11 @@ impl Scheduler {
         if self.config.lockstep && self.unseen > 0 {
             return;
         }
-        self.hand_out_suspects();
-        while !self.queue.is_empty() {
+        loop {
+            self.hand_out_suspects();
+            if self.queue.is_empty() {
+                break;
+            }
             let Some(&Rank { class, worker, .. }) = self.ranks.first() else {
                 return;
             };
@@ -37,9 +40,10 @@ impl Scheduler {
 
     /// A job that a worker died of goes to a worker that has no other and gets
     /// none, so that nobody stands beside it when it happens again. While there
-    /// is none, one worker is kept from further jobs until it is empty.
+    /// is none, one worker is kept from further jobs until it is empty; not so
+    /// for a job behind others of a higher priority.
     fn hand_out_suspects(&mut self) {
-        while self.queue.has_suspects() {
+        while self.queue.suspect_is_next() {
             let idle = self.ranks.first().filter(|rank| rank.load == 0);
             let Some(&Rank { worker, .. }) = idle else {
                 return self.reserve();

@@ -35,6 +35,10 @@ pub(crate) struct Terms {
     pub(crate) timeout: Option<Duration>,
     /// How many attempts may follow the first.
     pub(crate) retries: u32,
+    /// The pause before the second attempt, when it is not the pool's.
+    pub(crate) retry_backoff: Option<Duration>,
+    /// Higher goes first.
+    pub(crate) priority: i32,
 }
 
 /// Something that happened.

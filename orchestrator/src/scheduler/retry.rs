@@ -25,7 +25,7 @@ pub(super) fn next(config: &SchedulerConfig, id: JobId, job: &Job, verdict: Verd
     }
     match retries(job, verdict) {
         Some(retries) if job.tries <= retries && !job.withdrawn => {
-            Next::Again(pause(config, id, job.tries))
+            Next::Again(pause(config, id, job))
         }
         Some(_) | None => Next::Verdict(verdict),
     }
@@ -66,9 +66,10 @@ fn retries(job: &Job, verdict: Verdict) -> Option<u32> {
 /// Doubled with each attempt, and up to a quarter longer: jobs that failed
 /// together should not come back together. The share is a hash and no chance,
 /// so that a day can be played again.
-fn pause(config: &SchedulerConfig, id: JobId, tries: u32) -> Duration {
-    let pause =
-        doubled(config.retry_backoff, tries.saturating_sub(1)).min(config.retry_backoff_max);
+fn pause(config: &SchedulerConfig, id: JobId, job: &Job) -> Duration {
+    let tries = job.tries;
+    let first = job.terms.retry_backoff.unwrap_or(config.retry_backoff);
+    let pause = doubled(first, tries.saturating_sub(1)).min(config.retry_backoff_max);
     let share = (id.0 ^ u64::from(tries)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
     pause + pause.mul_f64(share as f64 / f64::from(1 << 18))
 }
@@ -90,6 +91,7 @@ mod tests {
         let mut job = Job::new(Terms {
             timeout: None,
             retries,
+            ..Terms::default()
         });
         (job.tries, job.deaths) = (tries, deaths);
         next(&config(1), JobId(1), &job, verdict)
@@ -164,13 +166,28 @@ mod tests {
     #[test]
     fn pauses_double_up_to_their_limit_and_differ_a_little() {
         let config = config(1);
-        let pauses = |id| [1, 2, 3, 50].map(|tries| pause(&config, JobId(id), tries));
-        let base = [10 * MS, 20 * MS, 40 * MS, 200 * MS];
-        for id in 0..100 {
-            for (pause, base) in pauses(id).into_iter().zip(base) {
-                assert!(pause >= base && pause <= base + base / 4, "{pause:?}");
+        let pauses = |id, retry_backoff| {
+            let mut job = Job::new(Terms {
+                retry_backoff,
+                ..Terms::default()
+            });
+            [1, 2, 3, 50].map(|tries| {
+                job.tries = tries;
+                pause(&config, JobId(id), &job)
+            })
+        };
+        for (own, base) in [
+            (None, [10, 20, 40, 200]),
+            (Some(30 * MS), [30, 60, 120, 200]),
+            (Some(Duration::ZERO), [0; 4]),
+        ] {
+            for id in 0..100 {
+                for (pause, base) in pauses(id, own).into_iter().zip(base) {
+                    let base = base * MS;
+                    assert!(pause >= base && pause <= base + base / 4, "{pause:?}");
+                }
             }
         }
-        assert_ne!(pauses(1), pauses(2));
+        assert_ne!(pauses(1, None), pauses(2, None));
     }
 }

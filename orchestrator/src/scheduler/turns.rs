@@ -133,6 +133,7 @@ fn limited(timeout: Duration) -> Terms {
     Terms {
         timeout: Some(timeout),
         retries: 0,
+        ..Terms::default()
     }
 }
 
@@ -140,6 +141,7 @@ fn retried(retries: u32) -> Terms {
     Terms {
         timeout: None,
         retries,
+        ..Terms::default()
     }
 }
 
@@ -699,4 +701,44 @@ fn a_second_kill_is_none_and_one_after_a_stop_is() {
     desk.gone(1, Blame::Nobody);
     desk.gone(2, Blame::Nobody);
     assert_eq!(desk.wanted, [Action::Ended]);
+}
+
+fn urgent(priority: i32) -> Terms {
+    Terms {
+        priority,
+        ..Terms::default()
+    }
+}
+
+#[test]
+fn a_higher_priority_is_handed_out_first_and_equals_in_their_order() {
+    let mut desk = Desk::starting(1);
+    for (job, priority) in [(1, 0), (2, -1), (3, 4), (4, 0), (5, 4), (6, 9)] {
+        desk.submit_with(job, urgent(priority));
+    }
+    desk.ready(1);
+    let mut order = Vec::new();
+    while let Some(&(job, attempt)) = desk.scheduler.workers[&WorkerId(1)].jobs.front() {
+        order.push(job.0);
+        desk.done(1, job.0, attempt.0, Outcome::Ok);
+    }
+    assert_eq!(order, [6, 3, 5, 1, 4, 2]);
+}
+
+#[test]
+fn a_suspect_waits_behind_a_higher_priority_and_keeps_no_worker_from_it() {
+    let mut desk = Desk::with(1);
+    desk.submit_with(1, retried(5));
+    desk.gone(1, Blame::Job(JobId(1), Attempt(1)));
+    for job in 2..=4 {
+        desk.submit_with(job, urgent(1));
+    }
+    desk.ready(2);
+    desk.wait(20 * MS);
+    assert_eq!(desk.worker_of(1), None);
+    assert_eq!(desk.scheduler.reserved, None);
+    for job in 2..=4 {
+        desk.done(2, job, 1, Outcome::Ok);
+        assert_eq!(desk.worker_of(1).is_some(), job == 4, "after job {job}");
+    }
 }

@@ -195,6 +195,7 @@ pub(crate) mod tests {
     ) -> JobReport {
         JobReport {
             job: JobId(3),
+            label: None,
             verdict,
             result: Bytes::new().into(),
             error: None,

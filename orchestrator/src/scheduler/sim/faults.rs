@@ -31,6 +31,7 @@ pub(super) struct Faults {
     pub(super) failing_jobs: u64,
     pub(super) limited_jobs: u64,
     pub(super) retried_jobs: u64,
+    pub(super) urgent_jobs: u64,
     // Users.
     pub(super) cancels: u64,
     pub(super) pause: u64,
@@ -62,6 +63,7 @@ impl Faults {
         failing_jobs: 10,
         limited_jobs: 20,
         retried_jobs: 30,
+        urgent_jobs: 30,
         cancels: 10,
         pause: 10,
         withdraw: 5,
@@ -84,11 +86,19 @@ impl World {
         let limited = hangs || random.percent(faults.limited_jobs);
         let retried = random.percent(faults.retried_jobs);
         let failing = random.percent(faults.failing_jobs);
+        let urgent = random.percent(faults.urgent_jobs);
+        let own_pause = retried && random.percent(30);
         let plan = JobPlan {
             takes,
             terms: Terms {
                 timeout: limited.then(|| MS + Duration::from_micros(random.below(40_000))),
                 retries: if retried { random.below(6) as u32 } else { 0 },
+                retry_backoff: own_pause.then(|| MS * random.below(30) as u32),
+                priority: if urgent {
+                    random.below(5) as i32 - 2
+                } else {
+                    0
+                },
             },
             poison: random.percent(faults.poison_jobs),
             deaf: random.percent(faults.deaf_jobs),

@@ -21,6 +21,10 @@ use faults::Faults;
 
 const MS: Duration = Duration::from_millis(1);
 
+/// While more jobs wait, nobody looks who is handed out before whom: a day has
+/// no more.
+const CROWD: usize = 64;
+
 /// Limits that make a bad day short.
 pub(super) fn config(workers: usize) -> SchedulerConfig {
     SchedulerConfig {
@@ -128,6 +132,8 @@ struct World {
     workers: HashMap<WorkerId, FakeWorker>,
     plans: HashMap<JobId, JobPlan>,
     verdicts: HashMap<JobId, Verdict>,
+    /// Jobs that a worker has been sent.
+    sent: HashSet<JobId>,
     /// How often each job was started, by anybody.
     starts: HashMap<JobId, u32>,
     /// When its current attempt began, as the scheduler counts time.
@@ -164,6 +170,7 @@ impl World {
             workers: HashMap::new(),
             plans: HashMap::new(),
             verdicts: HashMap::new(),
+            sent: HashSet::new(),
             starts: HashMap::new(),
             began: HashMap::new(),
             caught: HashSet::new(),
@@ -199,10 +206,44 @@ impl World {
 
     fn tell(&mut self, input: Input) {
         self.later(input);
-        while let Some(action) = self.scheduler.poll_action() {
+        while let Some(action) = self.next_action() {
             self.act(action);
         }
         self.scheduler.check();
+    }
+
+    /// Whenever jobs are handed out, it is those whose turn it is.
+    fn next_action(&mut self) -> Option<Action> {
+        let waits = self.scheduler.queue.waits();
+        if !self.scheduler.actions.is_empty() || !(1..=CROWD).contains(&waits) {
+            return self.scheduler.poll_action();
+        }
+        let before: Vec<JobId> = self.scheduler.queue.iter().collect();
+        let action = self.scheduler.poll_action();
+        if self.scheduler.queue.waits() == waits {
+            return action;
+        }
+        let left: HashSet<JobId> = self.scheduler.queue.iter().collect();
+        let priority = |job: &JobId| self.plans[job].terms.priority;
+        // The last one of each priority that was handed out for the first time.
+        let mut newest: HashMap<i32, JobId> = HashMap::new();
+        let mut lowest = i32::MAX;
+        for job in before.iter().filter(|job| !left.contains(job)) {
+            lowest = lowest.min(priority(job));
+            if !self.sent.contains(job) {
+                let newest = newest.entry(priority(job)).or_insert(*job);
+                *newest = (*newest).max(*job);
+            }
+        }
+        let suspects: HashSet<JobId> = self.scheduler.queue.suspects().collect();
+        for job in left.difference(&suspects) {
+            let its = priority(job);
+            assert!(its <= lowest, "job {job} waits for one of a lower priority");
+            // Numbers are given in the order of submission.
+            let overtaken = newest.get(&its).is_some_and(|newest| newest > job);
+            assert!(!overtaken, "job {job} was overtaken");
+        }
+        action
     }
 
     /// Tells the scheduler something, whose consequences come later: it may be
@@ -249,7 +290,8 @@ impl World {
                 let plan = self.plans[&job];
                 assert!(attempts <= plan.terms.retries, "job {job}: {attempts}");
                 assert!(!self.verdicts.contains_key(&job), "job {job} has ended");
-                assert!(pause >= self.config.retry_backoff);
+                let own = plan.terms.retry_backoff;
+                assert!(pause >= own.unwrap_or(self.config.retry_backoff));
                 self.judge(job, verdict);
                 if verdict == Verdict::Crashed {
                     *self.crashes.entry(job).or_default() += 1;
@@ -328,6 +370,7 @@ impl World {
     fn sent(&mut self, id: WorkerId, job: JobId, attempt: Attempt) {
         assert!(self.paused_at.is_none(), "job {job} is sent in a pause");
         assert!(!self.withdrawn, "job {job} is sent though it is not wanted");
+        self.sent.insert(job);
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };

@@ -74,6 +74,7 @@ alone! {
     alone_hanging_jobs: |f| f.hanging_jobs = 20, "timeout";
     alone_deaf_hanging_jobs: |f| (f.hanging_jobs, f.deaf_jobs, f.retried_jobs) = (20, 50, 50), "timeout";
     alone_failing_jobs: |f| (f.failing_jobs, f.retried_jobs) = (50, 50), "failed";
+    alone_priorities: |f| (f.urgent_jobs, f.die_in_job, f.retried_jobs) = (80, 5, 50), "ok";
     alone_limits: |f| (f.limited_jobs, f.pause) = (100, 50), "timeout";
     alone_cancels: |f| f.cancels = 50, "cancelled";
     alone_pauses: |f| (f.pause, f.limited_jobs) = (100, 50), "ok";
@@ -110,6 +111,7 @@ fn f066_poison_jobs_with_retries_are_quarantined_and_their_neighbours_run_once()
         let terms = Terms {
             timeout: None,
             retries: 5,
+            ..Terms::default()
         };
         world.submit(
             id,
@@ -230,6 +232,7 @@ fn f028_a_worker_that_cannot_be_killed_is_left_behind() {
         terms: Terms {
             timeout: Some(10 * MS),
             retries: 3,
+            ..Terms::default()
         },
         hangs: true,
         deaf: true,
@@ -250,6 +253,7 @@ fn f103_time_that_does_not_pass_times_nothing_out() {
     let terms = Terms {
         timeout: Some(20 * MS),
         retries: 0,
+        ..Terms::default()
     };
     world.submit(
         1,
