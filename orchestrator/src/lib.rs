@@ -51,8 +51,8 @@ pub use pool::{
     AsCompleted, Awaitable, Capture, Command, CommandOutput, Control, Event, EventKind,
     EventStream, Gather, GatherAll, Inputs, Job, JobError, JobHandle, JobReport, Launch, Map,
     Mixed, Payload, Pool, PoolConfig, PoolError, Printed, PrintedPart, RawHandle, RawJob,
-    ReturnWhen, RunningCommand, RunningJob, Status, ThreadsPerJob, TrySubmitError, as_completed,
-    block_on, future, gather, gather_all, wait,
+    ReturnWhen, RunningCommand, RunningJob, Stats, Status, ThreadsPerJob, TrySubmitError,
+    as_completed, block_on, future, gather, gather_all, wait,
 };
 pub use protocol::{
     CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, Usage, WorkerId,

@@ -116,6 +116,7 @@ impl Driver {
             asked_to_end: false,
             violation: None,
         };
+        self.counted.workers_started += 1;
         self.actor_ids.insert(hired.actor.id(), worker);
         self.workers.insert(worker, hired);
     }
@@ -125,6 +126,7 @@ impl Driver {
     fn abandon(&mut self, worker: WorkerId) {
         if let Some(hired) = self.workers.remove(&worker) {
             hired.actor.abort();
+            self.counted.workers_died += 1;
             let how = format!("was killed and does not end (pid {})", hired.pid);
             self.emit(EventKind::WorkerEnded {
                 worker,
@@ -178,6 +180,7 @@ impl Driver {
                 attempt,
                 outcome: Outcome::Rejected,
                 took: Duration::ZERO,
+                rss: 0,
             };
             self.tell(input);
             return;
@@ -221,6 +224,7 @@ impl Driver {
 
     /// An attempt has failed and another one follows.
     fn retry(&mut self, job: JobId, attempts: u32, verdict: Verdict, pause: Duration) {
+        self.counted.retries += 1;
         let limit = self.limit(job);
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
@@ -283,6 +287,7 @@ impl Driver {
                 }
             }
         }
+        self.counted.count(verdict);
         let wall = Duration::from_micros(usage.wall_us);
         let started = match entry.sent {
             Some(_) if usage.wall_us > 0 => Some(self.now.saturating_sub(wall)),

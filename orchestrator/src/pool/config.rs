@@ -65,6 +65,23 @@ pub struct PoolConfig {
     /// Default: 5. Such a worker takes jobs the faster the more it fails. Too few
     /// replace workers for nothing.
     pub black_hole: u32,
+    /// After how many finished jobs a worker is replaced, whatever became of
+    /// them; at least 1. Default: never. For tasks that leave something behind,
+    /// such as memory that is not given back. It is told to drain with its last
+    /// job; the next one starts meanwhile, so that for as long as that job runs
+    /// there may be two processes in one place. Too few spend the time on
+    /// starting workers: with 1, a process for each job.
+    pub max_jobs_per_worker: Option<u64>,
+    /// How much memory (resident, at its largest so far, in bytes) a worker may
+    /// have taken after a function before it is replaced in the same way.
+    /// Default: any. Jobs that it has begun by then are not harmed. Less than
+    /// what a worker takes when it has just started replaces it after each job.
+    /// Commands do not count: they are processes of their own.
+    pub max_rss_per_worker: Option<u64>,
+    /// After how long without a job a worker is ended; another one is started
+    /// when jobs need it. Default: never. Too short lets jobs wait for workers
+    /// to start, too long keeps their memory for nothing.
+    pub idle_timeout: Option<Duration>,
     /// How long a started worker may take until it is ready. Default: 10 s. Too
     /// short fails workers that load a large model, too long hides a hang.
     pub start_timeout: Duration,
@@ -148,6 +165,9 @@ impl PoolConfig {
             retry_backoff_max: Duration::from_secs(10),
             quarantine: 3,
             black_hole: 5,
+            max_jobs_per_worker: None,
+            max_rss_per_worker: None,
+            idle_timeout: None,
             start_timeout: Duration::from_secs(10),
             start_attempts: 3,
             restart_limit: 5,

@@ -7,7 +7,10 @@ use protocol::{Attempt, JobId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::driver::Command;
+use super::{PoolError, Stats};
 
+/// What is wrong with a pool of no workers.
+pub(super) const NO_WORKER: &str = "a pool needs at least one worker";
 /// How long workers may take to hear of a pause.
 const PAUSE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -56,6 +59,30 @@ impl Control {
         let (reply, status) = oneshot::channel();
         self.send(Command::Status(reply));
         status.await.unwrap_or_default()
+    }
+
+    /// The pool in numbers; all of them 0 when it is gone.
+    pub async fn stats(&self) -> Stats {
+        let (reply, stats) = oneshot::channel();
+        self.send(Command::Stats(reply));
+        stats.await.unwrap_or_default()
+    }
+
+    /// From now on so many workers, as if the pool had been started with them.
+    /// Returns at once. More are started at once. Fewer: those with the least to
+    /// do get no more jobs, give back what they have not begun, and end when
+    /// they have done the rest; no running job is harmed, so there may be more
+    /// for a while. A worker that replaces one which is still at its last job
+    /// gets none before. Does nothing when the pool is ending or gone.
+    ///
+    /// # Errors
+    /// [`PoolError::Config`] for a pool without workers.
+    pub fn resize(&self, workers: usize) -> Result<(), PoolError> {
+        if workers == 0 {
+            return Err(PoolError::Config(NO_WORKER));
+        }
+        self.send(Command::Resize(workers));
+        Ok(())
     }
 
     /// Nothing is started any more, running commands are stopped (SIGSTOP) and no

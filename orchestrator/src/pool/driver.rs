@@ -27,6 +27,7 @@ use super::job::{JobReport, RawJob};
 use super::news::{News, NewsSender, Order};
 use super::printing::Printing;
 use super::spill::{Capture, Spill};
+use super::stats::Stats;
 use crate::scheduler::{IdHasher, Input, Scheduler, SchedulerConfig, Terms};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
@@ -38,6 +39,10 @@ pub(super) enum Command {
     Cancel(JobId),
     /// What runs?
     Status(oneshot::Sender<Status>),
+    /// How much has there been?
+    Stats(oneshot::Sender<Stats>),
+    /// So many workers from now on.
+    Resize(usize),
     /// Stand still; the sender is dropped when all workers have been told.
     Pause(mpsc::Sender<()>),
     Resume,
@@ -147,6 +152,8 @@ pub(super) struct Driver {
     pub(super) events: Option<EventSender>,
     pub(super) state: watch::Sender<State>,
     room: Arc<Semaphore>,
+    /// What has been counted so far.
+    pub(super) counted: Stats,
     pub(super) spill: Arc<Spill>,
     /// Where results are kept that nobody has taken.
     pub(super) results: Arc<Spill>,
@@ -216,6 +223,7 @@ impl Driver {
             events: shared.events,
             state: shared.state,
             room: shared.room,
+            counted: Stats::default(),
             spill: shared.spill,
             failure: None,
             deaths: Deaths::default(),
@@ -304,6 +312,8 @@ impl Driver {
             Command::Cancel(job) => self.tell(Input::Cancel { job }),
             // Whoever asked may have gone.
             Command::Status(reply) => drop(reply.send(self.status())),
+            Command::Stats(reply) => drop(reply.send(self.stats())),
+            Command::Resize(workers) => self.tell(Input::Resize { workers }),
             Command::Pause(told) => self.pause(&told),
             Command::Resume => self.resume(),
             Command::Seen(verdicts) => self.tell(Input::Seen { verdicts }),
@@ -326,6 +336,7 @@ impl Driver {
             retry_backoff: job.retry_backoff.map(|t| t.min(FOREVER)),
             priority: job.priority,
         };
+        self.counted.submitted += 1;
         self.jobs.insert(id, entry);
         self.tell(Input::Submit { job: id, terms });
     }
@@ -379,6 +390,12 @@ impl Driver {
         }
     }
 
+    fn stats(&self) -> Stats {
+        let unfinished = self.scheduler.unfinished();
+        let census = self.scheduler.census();
+        self.counted.now(self.workers.len(), unfinished, census)
+    }
+
     fn label(&self, job: JobId) -> Option<Arc<str>> {
         self.jobs.get(&job)?.job.label.clone()
     }
@@ -428,5 +445,8 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
         answer_timeout: config.answer_timeout,
         reap_timeout: config.reap_timeout,
         lockstep: config.lockstep,
+        max_jobs_per_worker: config.max_jobs_per_worker,
+        max_rss_per_worker: config.max_rss_per_worker,
+        idle_timeout: config.idle_timeout,
     }
 }

@@ -11,12 +11,13 @@ use futures_util::{FutureExt, Stream};
 use protocol::{JobId, MAX_FRAME, Task};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
+use super::control::NO_WORKER;
 use super::driver::{Command, Driver, Entry, Reply, Shared, State};
 use super::event::{self, EventSender, EventStream};
 use super::map::{Inputs, Map};
 use super::{
     Control, Job, JobError, JobHandle, JobReport, PoolConfig, PoolError, RawHandle, RawJob, Spill,
-    ThreadsPerJob, TrySubmitError,
+    Stats, ThreadsPerJob, TrySubmitError,
 };
 
 /// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
@@ -120,6 +121,7 @@ impl Pool {
         ]
         .into_iter()
         .chain(&mut config.timeout)
+        .chain(&mut config.idle_timeout)
         {
             *time = FOREVER.min(*time);
         }
@@ -315,6 +317,20 @@ impl Pool {
         }
     }
 
+    /// The pool in numbers. Cancel-safe.
+    pub async fn stats(&self) -> Stats {
+        self.control().stats().await
+    }
+
+    /// Changes the number of workers while the pool runs, without harm to any
+    /// job; see [`Control::resize`], which does the same.
+    ///
+    /// # Errors
+    /// [`PoolError::Config`] for a pool without workers.
+    pub fn resize(&self, workers: usize) -> Result<(), PoolError> {
+        self.control().resize(workers)
+    }
+
     /// A way to ask something of all jobs together, also while the pool is being
     /// shut down.
     #[must_use]
@@ -394,7 +410,7 @@ fn said(panic: &(dyn Any + Send)) -> String {
 fn check(config: &PoolConfig) -> Result<(), PoolError> {
     let init = config.init.as_ref().map_or(0, bytes::Bytes::len);
     let problem = if config.workers == 0 {
-        "a pool needs at least one worker"
+        NO_WORKER
     } else if config.max_pending == 0 {
         "a pool needs room for at least one job (`max_pending`)"
     } else if config.start_attempts == 0 {
@@ -403,6 +419,8 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
         "a limit of failures must be at least 1 (`quarantine`, `black_hole`)"
     } else if config.threads_per_job == ThreadsPerJob::Exactly(0) {
         "a job needs at least one thread (`threads_per_job`)"
+    } else if config.max_jobs_per_worker == Some(0) {
+        "a worker must be allowed at least one job (`max_jobs_per_worker`)"
     } else if init > MAX_FRAME - 64 {
         "the workers' init data must be smaller than 1 MiB"
     } else {

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Answer, Attempt, DoneHeader, FromWorker, JobId, Stream, ToWorker, WorkerId};
+use protocol::command::Command;
+use protocol::{Answer, Attempt, DoneHeader, FromWorker, JobId, Stream, Task, ToWorker, WorkerId};
 use tokio::task::{Id, JoinError};
 
 use super::driver::{Driver, State};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::news::{Ending, News, Order, StartFailure};
+use super::os;
 use crate::scheduler::{Blame, Input};
 
 impl Driver {
@@ -134,11 +136,16 @@ impl Driver {
             outcome,
             usage,
         } = answer.header;
+        let mut rss = 0;
         if self.scheduler.expects(worker, job, attempt)
             && let Some(entry) = self.jobs.get_mut(&job)
         {
             self.deaths.job_done();
             entry.answer = Some((answer.header, answer.payload));
+            // What a command used says nothing about its worker.
+            if entry.job.task != Command::NAME {
+                rss = self.weigh(worker, usage.max_rss_kib);
+            }
         }
         self.tell(Input::Done {
             worker,
@@ -146,7 +153,25 @@ impl Driver {
             attempt,
             outcome,
             took: Duration::from_micros(usage.wall_us),
+            rss,
         });
+    }
+
+    /// How large a worker has been, in bytes, by what it says. A process
+    /// inherits that figure from the one that started it, so when it may be
+    /// this one's, the kernel is asked.
+    fn weigh(&self, worker: WorkerId, said_kib: u64) -> u64 {
+        let Some(limit) = self.config.max_rss_per_worker else {
+            return 0;
+        };
+        let said = said_kib.saturating_mul(1024);
+        let Some(hired) = self.workers.get(&worker) else {
+            return said;
+        };
+        if said <= limit || said_kib > os::own_peak_kib() {
+            return said;
+        }
+        os::peak_kib(hired.pid).map_or(said, |kib| kib.saturating_mul(1024))
     }
 
     fn output(&mut self, job: JobId, stream: Stream, data: &[u8]) {
@@ -184,7 +209,9 @@ impl Driver {
         let Some(hired) = self.workers.remove(&worker) else {
             return;
         };
-        let unexpected = !hired.asked_to_end;
+        // One that was asked to do its jobs and end had better do them first.
+        let unexpected = !hired.asked_to_end || self.scheduler.holds_jobs(worker);
+        self.counted.workers_died += u64::from(unexpected);
         let how = hired.violation.unwrap_or_else(|| ending.how.clone());
         self.emit(EventKind::WorkerEnded {
             worker,

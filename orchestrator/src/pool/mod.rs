@@ -4,7 +4,7 @@
 //!
 //! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `typed`: jobs to be;
 //!   `map`: many jobs from many inputs; `command`: external commands; `control`: what
-//!   is asked of all jobs together.
+//!   is asked of all jobs together; `stats`: the pool in numbers.
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
@@ -46,6 +46,7 @@ mod printer;
 mod printing;
 mod process;
 mod spill;
+mod stats;
 mod stderr;
 mod surroundings;
 mod typed;
@@ -69,5 +70,6 @@ pub(crate) use os::unlinked_file;
 pub use own::block_on;
 pub use printed::{Printed, PrintedPart};
 pub use spill::{Capture, Payload, Spill};
+pub use stats::Stats;
 pub use typed::Job;
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait};

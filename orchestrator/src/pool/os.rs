@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getsid};
@@ -37,6 +37,22 @@ pub(crate) fn unlinked_file() -> io::Result<File> {
         }
         other => other,
     }
+}
+
+/// How much memory this process has taken at most so far, in KiB; 0 when that
+/// is not known.
+pub(super) fn own_peak_kib() -> u64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF);
+    usage.map_or(0, |usage| u64::try_from(usage.max_rss()).unwrap_or(0))
+}
+
+/// The same for another process, without what it has inherited.
+pub(super) fn peak_kib(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// Descriptors that one worker takes: three pipes, its status page, what the

@@ -1,6 +1,6 @@
 //! One assertion of everything that must fit together.
 
-use protocol::JobId;
+use protocol::{JobId, WorkerId};
 
 use super::core::{Phase, Scheduler};
 use super::job::Place;
@@ -12,6 +12,7 @@ impl Scheduler {
     /// builds.
     pub(crate) fn check(&self) {
         let held = self.check_workers();
+        self.check_seats();
         self.check_queue(held);
         self.check_timers();
         self.check_deadlines();
@@ -28,8 +29,7 @@ impl Scheduler {
             }
             let rank = worker.rank_now(id, self.config.ahead);
             assert_eq!(worker.rank, rank, "worker {id} is ranked wrongly");
-            let seat = &self.seats[worker.seat];
-            assert_eq!(seat.worker, Some(id), "worker {id} is in nobody's seat");
+            self.check_seat(id, worker);
             if let Some(long) = worker.long {
                 let here = worker.jobs.iter().any(|&(job, _)| job == long);
                 assert!(
@@ -55,6 +55,49 @@ impl Scheduler {
         let ready = |w: &&Worker| w.life == Life::Ready;
         assert_eq!(self.ready, self.workers.values().filter(ready).count());
         held
+    }
+
+    /// A seat is room for the jobs of one.
+    fn check_seat(&self, id: WorkerId, worker: &Worker) {
+        let seat = &self.seats[worker.seat];
+        let sits = seat.worker == Some(id);
+        assert_eq!(sits, worker.seated, "worker {id} is in nobody's seat");
+        let waits = worker.seated && seat.before.is_some();
+        assert_eq!(worker.door == Door::Waiting, waits, "worker {id}");
+        assert!(
+            !waits || worker.jobs.is_empty(),
+            "worker {id} is one too many"
+        );
+        let goes_with_jobs = !worker.seated && !worker.jobs.is_empty();
+        assert_eq!(seat.before == Some(id), goes_with_jobs, "worker {id}");
+        if worker.leaving {
+            let empty = worker.life == Life::Ready && worker.jobs.is_empty();
+            assert!(!worker.seated && !empty, "worker {id} does not go");
+        }
+        if seat.closed {
+            let goes = matches!(worker.life, Life::Ending | Life::Dying);
+            assert!(!sits || goes, "worker {id} stays");
+        }
+        let too_much = worker.jobs.len() as u64 > worker.left;
+        assert!(!too_much, "worker {id} has more jobs than it may do");
+        let last = worker.jobs.len() as u64 == worker.left && worker.jobs.len() <= worker.slots;
+        assert!(!last || !worker.stays(), "worker {id} is worn out");
+    }
+
+    fn check_seats(&self) {
+        let open = self.seats.iter().filter(|seat| !seat.closed).count();
+        assert_eq!(open, self.config.workers, "seats");
+        for seat in &self.seats {
+            for id in [seat.worker, seat.before].into_iter().flatten() {
+                assert!(self.workers.contains_key(&id), "worker {id} is gone");
+            }
+        }
+        for &number in &self.asleep {
+            let seat = &self.seats[number];
+            assert!(seat.worker.is_none() && !seat.closed, "seat {number}");
+            let restarts = self.timers.is_set(Timer::Respawn(number));
+            assert!(!restarts, "seat {number} is not asleep");
+        }
     }
 
     fn is_suspect(&self, job: JobId) -> bool {
@@ -95,6 +138,9 @@ impl Scheduler {
                     assert!(!killed, "{timer:?}");
                 }
                 Timer::Reap(worker) => assert!(self.workers[&worker].killed, "{timer:?}"),
+                Timer::Idle(worker) => {
+                    assert_eq!(self.workers[&worker].life, Life::Ready, "{timer:?}");
+                }
                 Timer::Respawn(seat) => assert_eq!(self.seats[seat].worker, None, "{timer:?}"),
                 Timer::Starved => assert_eq!(self.ready, 0, "{timer:?}"),
                 Timer::Limit(job) => {
@@ -115,6 +161,9 @@ impl Scheduler {
                 _ if worker.killed => must(Timer::Reap(id)),
                 Life::Starting => must(Timer::Start(id)),
                 Life::Ending | Life::Dying => must(Timer::End(id)),
+                Life::Ready if worker.is_idle() && self.config.idle_timeout.is_some() => {
+                    must(Timer::Idle(id));
+                }
                 Life::Ready => {}
             }
             for (job, _) in worker.at_work() {
@@ -135,7 +184,8 @@ impl Scheduler {
         }
         for (number, seat) in self.seats.iter().enumerate() {
             let works = matches!(self.phase, Phase::Open | Phase::Draining);
-            if works && seat.worker.is_none() {
+            let unused = seat.closed || self.asleep.contains(&number);
+            if works && !unused && seat.worker.is_none() {
                 must(Timer::Respawn(number));
             }
         }

@@ -49,6 +49,12 @@ pub(crate) struct Scheduler {
     pub(super) seats: Vec<Seat>,
     /// Workers that take jobs, best first.
     pub(super) ranks: BTreeSet<Rank>,
+    /// Seats whose workers were ended for want of jobs.
+    pub(super) asleep: BTreeSet<usize>,
+    /// Whether all workers were told to go with their last jobs.
+    pub(super) last_call: bool,
+    /// How many workers were worn out.
+    pub(super) recycled: u64,
     /// Who is being emptied for a job that must be alone.
     pub(super) reserved: Option<WorkerId>,
     /// How many workers are `Ready`.
@@ -89,6 +95,9 @@ impl Scheduler {
             workers: Workers::default(),
             seats,
             ranks: BTreeSet::new(),
+            asleep: BTreeSet::new(),
+            last_call: false,
+            recycled: 0,
             reserved: None,
             ready: 0,
             timers: Timers::default(),
@@ -123,7 +132,11 @@ impl Scheduler {
                 attempt,
                 outcome,
                 took,
-            } => self.on_done(worker, (job, attempt), outcome, took),
+                rss,
+            } => {
+                self.on_done(worker, (job, attempt), outcome, took);
+                self.weigh(worker, rss);
+            }
             Input::Recalled { worker, jobs } => self.on_recalled(worker, jobs),
             Input::Violation { worker } => self.kill(worker),
             Input::Leaving { worker } => self.on_leaving(worker, Life::Ending),
@@ -136,6 +149,7 @@ impl Scheduler {
             Input::Pause => self.paused = true,
             Input::Resume => self.paused = false,
             Input::Withdraw => self.withdraw(),
+            Input::Resize { workers } => self.resize(workers),
             Input::Drain => {
                 if self.phase == Phase::Open {
                     self.phase = Phase::Draining;
@@ -167,6 +181,12 @@ impl Scheduler {
         self.workers
             .get(&worker)
             .is_some_and(|w| w.listened_to() && w.holds(job, attempt))
+    }
+
+    /// Whether a worker has jobs: then its end is not a good one.
+    pub(crate) fn holds_jobs(&self, worker: WorkerId) -> bool {
+        let holds = |w: &Worker| !w.jobs.is_empty();
+        self.workers.get(&worker).is_some_and(holds)
     }
 
     /// The jobs whose turn has come, longest first.
@@ -292,6 +312,8 @@ impl Scheduler {
         {
             // Its turn had not come: that was no try.
             job.tries = job.tries.saturating_sub(1);
+        } else if let Some(worker) = self.workers.get_mut(&id) {
+            worker.left = worker.left.saturating_sub(1);
         }
         self.attempt_over(job, outcome.into(), Some(id));
         self.turn_over(id);
@@ -326,6 +348,7 @@ impl Scheduler {
             match timer {
                 Timer::Start(worker) | Timer::End(worker) => self.kill(worker),
                 Timer::Reap(worker) => self.abandon(worker),
+                Timer::Idle(worker) => self.on_idle(worker),
                 Timer::Respawn(seat) => self.spawn(seat),
                 Timer::Starved => {
                     if self.ready == 0 {

@@ -8,6 +8,7 @@ use super::Verdict;
 use super::core::{Phase, Scheduler};
 use super::input::{Action, Blame};
 use super::timer::Timer;
+use super::turnover::Leaving;
 use super::worker::{Door, Life, Worker};
 
 impl Scheduler {
@@ -18,8 +19,13 @@ impl Scheduler {
         }
         self.last_worker += 1;
         let id = WorkerId(self.last_worker);
+        let left = self.config.max_jobs_per_worker.unwrap_or(u64::MAX);
+        let mut worker = Worker::new(seat, left);
+        if self.seats[seat].before.is_some() {
+            worker.door = Door::Waiting;
+        }
         // Entered in the tables before it is started.
-        self.workers.insert(id, Worker::new(seat));
+        self.workers.insert(id, worker);
         self.seats[seat].worker = Some(id);
         let deadline = self.now + self.config.start_timeout;
         self.timers.set(Timer::Start(id), deadline);
@@ -39,6 +45,7 @@ impl Scheduler {
                 self.timers.stop(Timer::Start(id));
                 self.timers.stop(Timer::Starved);
                 self.rerank(id);
+                self.rest(id);
             }
             // It says so twice.
             Life::Ready | Life::Ending => self.kill(id),
@@ -71,8 +78,7 @@ impl Scheduler {
             Blame::Oldest => worker.jobs.front().copied(),
             Blame::Nobody => None,
         }
-        // Killed for the sake of one job, it is no other's crash.
-        .filter(|(job, _)| !(worker.killed && worker.excused) || self.is_ending(*job))
+        .filter(|(job, _)| !worker.sacrificed || self.is_ending(*job))
         .filter(|&(job, attempt)| worker.release(job, attempt));
         self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
         if let Some((job, _)) = charged {
@@ -89,13 +95,13 @@ impl Scheduler {
         if !excused {
             self.deaths = self.deaths.saturating_add(1);
         }
-        self.replace(worker.seat);
+        self.replace(&worker, excused);
     }
 
     /// A worker could not be started, for a reason that may pass. The pool goes
     /// on with fewer, for as long as there is one.
     pub(super) fn on_refused(&mut self, id: WorkerId) {
-        let Some(worker) = self.dismiss(id) else {
+        let Some(worker) = self.dismiss(id).filter(|worker| worker.seated) else {
             return;
         };
         if self.ready == 0 && !self.timers.is_set(Timer::Starved) {
@@ -120,7 +126,7 @@ impl Scheduler {
         if let Some((job, _)) = charged {
             self.attempt_over(job, Verdict::Unkillable, Some(id));
         }
-        self.replace(worker.seat);
+        self.replace(&worker, worker.excused);
     }
 
     fn is_ending(&self, job: JobId) -> bool {
@@ -136,26 +142,41 @@ impl Scheduler {
         if self.reserved == Some(id) {
             self.reserved = None;
         }
-        self.workers.remove(&id)
+        let worker = self.workers.remove(&id)?;
+        self.make_way(worker.seat, id);
+        Some(worker)
     }
 
-    /// A seat has lost its worker: it gets another one, unless that is vain.
-    fn replace(&mut self, seat: usize) {
-        let (first, longest) = (self.config.backoff, self.config.backoff_max);
-        let pause = self.seats[seat].bury(first, longest);
+    /// A worker is gone: its seat gets another one, unless that is vain, or it
+    /// has got one already.
+    fn replace(&mut self, worker: &Worker, excused: bool) {
+        let seat = worker.seat;
+        if worker.seated {
+            let (first, longest) = (self.config.backoff, self.config.backoff_max);
+            let pause = self.seats[seat].bury(first, longest);
+            self.give_up_if_vain();
+            self.respawn_after(seat, pause);
+        } else if !excused {
+            self.seats[seat].lose();
+            self.give_up_if_vain();
+        }
+    }
+
+    fn give_up_if_vain(&mut self) {
         let limit = self.config.restart_limit;
         // The first worker of a seat may just take longer than those that died.
         let hope = |w: &Worker| w.life == Life::Starting && !self.seats[w.seat].has_lost();
         let none_lives = self.ready == 0 && !self.workers.values().any(hope);
         let none_lives = none_lives && self.deaths >= self.config.start_attempts;
-        if none_lives || self.seats.iter().all(|seat| seat.is_failing(limit)) {
+        let mut open = self.seats.iter().filter(|seat| !seat.closed);
+        if none_lives || open.all(|seat| seat.is_failing(limit)) {
             self.break_down();
         }
-        self.respawn_after(seat, pause);
     }
 
     fn respawn_after(&mut self, seat: usize, pause: Duration) {
         match self.phase {
+            _ if self.seats[seat].closed => {}
             Phase::Open | Phase::Draining => {
                 self.timers.set(Timer::Respawn(seat), self.now + pause);
                 self.on_tick();
@@ -182,7 +203,7 @@ impl Scheduler {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        if worker.door == Door::Retiring {
+        if worker.leaving {
             return;
         }
         let streak = &mut worker.streak;
@@ -200,48 +221,14 @@ impl Scheduler {
         let others_succeed = self.tally.succeeded - streak.pool_before.succeeded >= limit;
         let alone = !others_fail && others_succeed && failures >= limit;
         if alone && worker.life == Life::Ready {
-            self.retire(id);
-        }
-    }
-
-    /// A worker gets no more jobs, and is replaced when it has done those that
-    /// it is at.
-    fn retire(&mut self, id: WorkerId) {
-        if self.reserved == Some(id) {
-            self.reserved = None;
-        }
-        let Some(worker) = self.workers.get_mut(&id) else {
-            return;
-        };
-        worker.excused = true;
-        worker.door = Door::Retiring;
-        let jobs = worker.not_started();
-        if !jobs.is_empty() {
-            worker.recalls += 1;
-            self.actions.push_back(Action::Recall { worker: id, jobs });
-        }
-        self.rerank(id);
-    }
-
-    /// A worker has no jobs any more.
-    pub(super) fn empty(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get(&id) else {
-            return;
-        };
-        if worker.door == Door::Retiring && worker.life == Life::Ready {
             let failures = worker.streak.failures;
-            self.unlist(id, Life::Ending);
-            self.end_in_time(id);
-            self.actions.push_back(Action::Retire {
-                worker: id,
-                failures,
-            });
+            self.leave(id, Leaving::BlackHole(failures));
         }
     }
 
     /// A worker that is to end is killed if it has not by then: its job has its
     /// grace, and it has to clean up behind that.
-    fn end_in_time(&mut self, id: WorkerId) {
+    pub(super) fn end_in_time(&mut self, id: WorkerId) {
         let patience = self.config.grace + self.config.answer_timeout;
         self.timers.set(Timer::End(id), self.now + patience);
     }
@@ -249,7 +236,7 @@ impl Scheduler {
     /// Kills a worker for a job's sake: its death says nothing about the next.
     pub(super) fn kill_excused(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
-            worker.excused = true;
+            (worker.excused, worker.sacrificed) = (true, true);
         }
         self.kill(id);
     }
@@ -276,6 +263,7 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&id) {
             if worker.life == Life::Ready {
                 self.ready -= 1;
+                self.timers.stop(Timer::Idle(id));
             }
             worker.life = life;
             if self.reserved == Some(id) {

@@ -95,9 +95,12 @@ impl Scheduler {
         }
         for worker in self.workers.values_mut() {
             worker.jobs.clear();
-            if worker.door == Door::Alone {
+            if worker.door != Door::Reserved {
                 worker.door = Door::Open;
             }
+        }
+        for seat in &mut self.seats {
+            seat.before = None;
         }
     }
 
@@ -108,7 +111,7 @@ impl Scheduler {
         ids
     }
 
-    fn worker_ids(&self) -> Vec<WorkerId> {
+    pub(super) fn worker_ids(&self) -> Vec<WorkerId> {
         let mut ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         ids.sort_unstable();
         ids
@@ -118,8 +121,11 @@ impl Scheduler {
         if self.phase == Phase::Draining && self.jobs.is_empty() {
             self.phase = Phase::Stopping;
             for id in self.worker_ids() {
-                if self.workers[&id].life != Life::Dying {
-                    self.end_worker(id, Life::Ending);
+                match &self.workers[&id] {
+                    worker if worker.life == Life::Dying => {}
+                    // Was told so.
+                    worker if worker.life == Life::Ending && worker.leaving => {}
+                    _ => self.end_worker(id, Life::Ending),
                 }
             }
         }

@@ -6,19 +6,30 @@ use super::core::Scheduler;
 use super::input::Action;
 use super::job::Place;
 use super::timer::Timer;
-use super::worker::{Class, Door, Life, Rank};
+use super::worker::{Class, Door, Rank};
 
 impl Scheduler {
     /// Sends queued jobs to workers with room, then, when none is queued and a
     /// worker idles, asks a worker that sits over a long job for its others.
+    /// Starts workers if some are wanting that had nothing to do for long, and
+    /// says so when these jobs are the last.
     pub(super) fn hand_out(&mut self) {
         if self.config.lockstep && self.unseen > 0 {
             return;
         }
+        self.hand_out_queued();
+        if self.queue.is_empty() {
+            self.recall();
+        }
+        self.wake();
+        self.call_last();
+    }
+
+    fn hand_out_queued(&mut self) {
         loop {
             self.hand_out_suspects();
             if self.queue.is_empty() {
-                break;
+                return;
             }
             let Some(&Rank { class, worker, .. }) = self.ranks.first() else {
                 return;
@@ -33,9 +44,9 @@ impl Scheduler {
                     self.send(worker, job);
                 }
             }
+            self.wear(worker);
             self.rerank(worker);
         }
-        self.recall();
     }
 
     /// A job that a worker died of goes to a worker that has no other and gets
@@ -54,6 +65,7 @@ impl Scheduler {
                 if self.reserved == Some(worker) {
                     self.reserved = None;
                 }
+                self.wear(worker);
             }
         }
         if let Some(worker) = self.reserved.take() {
@@ -68,7 +80,7 @@ impl Scheduler {
         let soonest = self
             .workers
             .iter()
-            .filter(|(_, w)| w.life == Life::Ready && w.door == Door::Open)
+            .filter(|(_, w)| w.stays() && w.door == Door::Open)
             .min_by_key(|(id, w)| (w.long.is_some(), w.jobs.len(), **id));
         if let Some((&worker, _)) = soonest {
             self.reserved = Some(worker);
@@ -131,6 +143,7 @@ impl Scheduler {
                 turns.into_iter().for_each(|job| self.start_clock(job));
             }
         }
+        self.wear(id);
         self.rerank(id);
     }
 

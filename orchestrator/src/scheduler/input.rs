@@ -26,6 +26,9 @@ pub(crate) struct SchedulerConfig {
     pub(crate) answer_timeout: Duration,
     pub(crate) reap_timeout: Duration,
     pub(crate) lockstep: bool,
+    pub(crate) max_jobs_per_worker: Option<u64>,
+    pub(crate) max_rss_per_worker: Option<u64>,
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 /// On what terms a job runs.
@@ -63,6 +66,9 @@ pub(crate) enum Input {
         attempt: Attempt,
         outcome: Outcome,
         took: Duration,
+        /// How much memory its worker has taken so far, in bytes; 0 when
+        /// that is not known.
+        rss: u64,
     },
     /// A worker gave these jobs back.
     Recalled {
@@ -93,6 +99,8 @@ pub(crate) enum Input {
     Resume,
     /// Jobs that have not started, or wait for another attempt, end here.
     Withdraw,
+    /// The pool is to have so many workers, at least one.
+    Resize { workers: usize },
     /// No more jobs will come: end when all have their verdict.
     Drain,
     /// Ask all jobs to end, then end.
@@ -139,7 +147,7 @@ pub(crate) enum Action {
         worker: WorkerId,
         jobs: Vec<(JobId, Attempt)>,
     },
-    /// Ask a worker to finish what it has and end.
+    /// Ask a worker to finish what it has and end. It gets no further jobs.
     Drain { worker: WorkerId },
     /// The same, because so many of its jobs in a row have failed, and nobody
     /// else's have.

@@ -53,6 +53,12 @@ impl Job {
         self.deaths > 0
     }
 
+    /// Whether no attempt follows the one that was sent, unless it is not even
+    /// begun, or something is too scarce to begin it.
+    pub(super) fn is_last_try(&self) -> bool {
+        self.withdrawn || self.tries > self.terms.retries
+    }
+
     /// What an end that the worker reports, or that its death is, means for a
     /// job that was told to end: it may have ended well before it heard of that;
     /// if not, how it ended is a consequence.

@@ -22,6 +22,7 @@ mod seat;
 #[cfg(test)]
 mod sim;
 mod timer;
+mod turnover;
 #[cfg(test)]
 mod turns;
 mod verdict;
@@ -31,4 +32,5 @@ mod worker;
 pub(crate) use self::core::Scheduler;
 pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig, Terms};
 pub(crate) use self::job::IdHasher;
+pub(crate) use self::turnover::Census;
 pub use self::verdict::Verdict;

@@ -1,5 +1,6 @@
-//! A seat is a worker's place in the pool: when a worker dies, its seat gets a
-//! new one, at once the first time, later and later when that keeps happening.
+//! A seat is a worker's place in the pool, and room for its jobs: when a worker
+//! dies, its seat gets a new one, at once the first time, later and later when
+//! that keeps happening.
 
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use super::retry::doubled;
 pub(super) struct Seat {
     /// Who sits here.
     pub(super) worker: Option<WorkerId>,
+    /// Who sat here and still has jobs: whoever sits here now gets none yet.
+    pub(super) before: Option<WorkerId>,
+    /// Whether nobody is to sit here: the pool has become smaller.
+    pub(super) closed: bool,
     /// How many sat here and died since a job was last finished here.
     deaths: u32,
 }
@@ -32,10 +37,15 @@ impl Seat {
         self.deaths = 0;
     }
 
-    /// Its worker died. Gives the pause before the next one.
+    /// A worker of this seat died.
+    pub(super) fn lose(&mut self) {
+        self.deaths = self.deaths.saturating_add(1);
+    }
+
+    /// The worker that sits here died. Gives the pause before the next one.
     pub(super) fn bury(&mut self, first: Duration, longest: Duration) -> Duration {
         self.worker = None;
-        self.deaths = self.deaths.saturating_add(1);
+        self.lose();
         match self.deaths {
             1 => Duration::ZERO,
             n => doubled(first, n - 2).min(longest),

@@ -15,6 +15,8 @@ pub(super) enum Timer {
     End(WorkerId),
     /// A worker that was killed is still there then.
     Reap(WorkerId),
+    /// A worker may have had nothing to do for too long then.
+    Idle(WorkerId),
     /// A seat gets its next worker then.
     Respawn(usize),
     /// No worker could be started until then.

@@ -1,12 +1,14 @@
 //! Turns of the scheduler one by one: what the simulated world is too large to
 //! show exactly, above all when something happens and when it does not yet.
 
+mod turnover;
+
 use std::time::Duration;
 
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::core::Scheduler;
-use super::input::{Action, Blame, Input, Terms};
+use super::input::{Action, Blame, Input, SchedulerConfig, Terms};
 use super::sim::config;
 use super::verdict::Verdict;
 
@@ -19,6 +21,8 @@ struct Desk {
     wanted: Vec<Action>,
     /// How long jobs take, as their workers say.
     took: Duration,
+    /// How large they are by then.
+    rss: u64,
 }
 
 impl Desk {
@@ -35,6 +39,7 @@ impl Desk {
             now: Duration::ZERO,
             wanted: Vec::new(),
             took: 10 * MS,
+            rss: 0,
         };
         desk.poll();
         desk
@@ -74,6 +79,7 @@ impl Desk {
             attempt: Attempt(attempt),
             outcome,
             took: self.took,
+            rss: self.rss,
         });
     }
 
@@ -470,8 +476,9 @@ fn f030_five_failures_alone_and_five_successes_elsewhere_replace_a_worker() {
     }
     assert!(retires(&desk));
     // It is not counted as a death, and its place is taken at once.
-    desk.gone(1, Blame::Nobody);
     assert_eq!(desk.spawns(), 1);
+    desk.gone(1, Blame::Nobody);
+    assert_eq!(desk.spawns(), 0);
 }
 
 #[test]
@@ -530,13 +537,15 @@ fn a_retired_worker_gives_back_what_it_has_not_started() {
         jobs: vec![its[2]],
     };
     assert!(desk.wanted.contains(&recall));
-    assert!(!retires(&desk), "it is at work");
+    assert!(retires(&desk), "it is told so while it is at work");
+    assert_eq!(desk.spawns(), 1);
     desk.tell(Input::Recalled {
         worker,
         jobs: vec![its[2]],
     });
+    desk.wait(1_000 * MS);
+    assert!(!desk.kills(1), "it has a job");
     desk.done(1, its[1].0.0, 1, Outcome::Ok);
-    assert!(retires(&desk));
     assert!(!desk.kills(1), "what it gave back was asked for");
     // Nobody waits for it for ever.
     desk.wait(29 * MS);

@@ -26,9 +26,20 @@ pub(super) struct Worker {
     pub(super) door: Door,
     /// Since when it has been ready.
     pub(super) ready_at: Option<Duration>,
+    /// Whether it sits on its seat, or has given it up.
+    pub(super) seated: bool,
+    /// How many jobs it may still do, those that it holds included.
+    pub(super) left: u64,
+    /// Whether it was told to end when it has done what it is at.
+    pub(super) leaving: bool,
+    /// Since when it has had nothing to do, if it has not.
+    pub(super) idle_since: Duration,
     /// Whether its end will be our doing, and says nothing about the next one.
     pub(super) excused: bool,
     pub(super) killed: bool,
+    /// Whether it was killed for the sake of one job, so that its death is no
+    /// other job's crash.
+    pub(super) sacrificed: bool,
     /// How many of its jobs have failed in a row.
     pub(super) streak: Streak,
     /// Its key in the order of preference, absent when it takes no job.
@@ -58,8 +69,8 @@ pub(super) enum Door {
     Reserved,
     /// None: it has a job that must be alone.
     Alone,
-    /// None ever again: it ends when it is empty.
-    Retiring,
+    /// None until the one before it on its seat has done its last.
+    Waiting,
 }
 
 /// Failures in a row, and what the whole pool had counted when they began.
@@ -97,7 +108,8 @@ pub(super) enum Class {
 }
 
 impl Worker {
-    pub(super) fn new(seat: usize) -> Worker {
+    /// One that may do so many jobs.
+    pub(super) fn new(seat: usize, left: u64) -> Worker {
         Worker {
             seat,
             life: Life::Starting,
@@ -108,8 +120,13 @@ impl Worker {
             recalls: 0,
             door: Door::Open,
             ready_at: None,
+            seated: true,
+            left,
+            leaving: false,
+            idle_since: Duration::ZERO,
             excused: false,
             killed: false,
+            sacrificed: false,
             streak: Streak::default(),
             rank: None,
         }
@@ -118,18 +135,30 @@ impl Worker {
     /// How many jobs it may hold.
     fn limit(&self, ahead: Duration) -> usize {
         let most = self.estimate.ahead(ahead);
-        match self.long {
+        let most = match self.long {
             Some(_) => self.slots + most.min(1),
             None => self.slots + most,
-        }
+        };
+        usize::try_from(self.left).map_or(most, |left| most.min(left))
+    }
+
+    /// Whether it is there for more than the jobs that it has.
+    pub(super) fn stays(&self) -> bool {
+        self.life == Life::Ready && !self.leaving
+    }
+
+    /// Whether it has nothing to do and could have.
+    pub(super) fn is_idle(&self) -> bool {
+        self.stays() && self.jobs.is_empty() && self.door != Door::Waiting
     }
 
     /// How many more jobs it may be given now.
     pub(super) fn room(&self, ahead: Duration) -> usize {
         match (self.life, self.door) {
+            _ if self.leaving => 0,
             (Life::Ready, Door::Open) => self.limit(ahead).saturating_sub(self.jobs.len()),
             (Life::Ready, Door::Reserved) => usize::from(self.jobs.is_empty()),
-            (Life::Ready, Door::Alone | Door::Retiring)
+            (Life::Ready, Door::Alone | Door::Waiting)
             | (Life::Starting | Life::Ending | Life::Dying, _) => 0,
         }
     }

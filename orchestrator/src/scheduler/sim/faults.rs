@@ -24,6 +24,10 @@ pub(super) struct Faults {
     pub(super) recall_lies: u64,
     pub(super) no_status_page: u64,
     pub(super) black_hole: u64,
+    pub(super) swell: u64,
+    // Rules of the pool.
+    pub(super) wear: u64,
+    pub(super) idle_ends: u64,
     // Jobs.
     pub(super) poison_jobs: u64,
     pub(super) deaf_jobs: u64,
@@ -32,7 +36,9 @@ pub(super) struct Faults {
     pub(super) limited_jobs: u64,
     pub(super) retried_jobs: u64,
     pub(super) urgent_jobs: u64,
+    pub(super) late_jobs: u64,
     // Users.
+    pub(super) resizes: u64,
     pub(super) cancels: u64,
     pub(super) pause: u64,
     pub(super) withdraw: u64,
@@ -57,6 +63,9 @@ impl Faults {
         recall_lies: 3,
         no_status_page: 30,
         black_hole: 3,
+        swell: 3,
+        wear: 30,
+        idle_ends: 30,
         poison_jobs: 4,
         deaf_jobs: 5,
         hanging_jobs: 3,
@@ -64,6 +73,8 @@ impl Faults {
         limited_jobs: 20,
         retried_jobs: 30,
         urgent_jobs: 30,
+        late_jobs: 20,
+        resizes: 30,
         cancels: 10,
         pause: 10,
         withdraw: 5,
@@ -119,8 +130,20 @@ pub(super) fn a_day(seed: u64, faults: Faults) -> World {
     let workers = 1 + random.below(5) as usize;
     let jobs = random.below(60);
     let mut world = World::new(seed, workers, faults);
-    for id in 1..=jobs {
+    let end = random.below(100_000);
+    let (late, punctual): (Vec<u64>, Vec<u64>) =
+        (0..jobs).partition(|_| random.percent(faults.late_jobs));
+    for (id, _) in (1..).zip(punctual) {
         world.submit_random(id);
+    }
+    for _ in late {
+        let after = Duration::from_micros(random.below(end + 1));
+        world.at(after, Event::Submits);
+    }
+    while random.percent(faults.resizes.min(80)) {
+        let after = Duration::from_micros(random.below(100_000));
+        let workers = 1 + random.below(6) as usize;
+        world.at(after, Event::Resize(workers));
     }
     for (chance, event) in [
         (faults.pause, Event::Pause),
@@ -134,8 +157,7 @@ pub(super) fn a_day(seed: u64, faults: Faults) -> World {
             world.at(after, event);
         }
     }
-    let after = Duration::from_micros(random.below(100_000));
-    world.at(after, Event::Drain);
+    world.at(Duration::from_micros(end), Event::Drain);
     world.run();
     world.all_have_verdicts();
     world

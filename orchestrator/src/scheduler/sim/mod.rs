@@ -45,6 +45,9 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         answer_timeout: 10 * MS,
         reap_timeout: 50 * MS,
         lockstep: false,
+        max_jobs_per_worker: None,
+        max_rss_per_worker: None,
+        idle_timeout: None,
     }
 }
 
@@ -95,6 +98,10 @@ struct FakeWorker {
     cancelled: HashSet<(JobId, Attempt)>,
     /// Everything it was ever sent.
     sent: HashSet<JobId>,
+    /// How many jobs it has begun.
+    begun: u64,
+    /// Whether it was told to finish what it has and end.
+    draining: bool,
     /// Whether what it says has stopped to count.
     doomed: bool,
     killed: bool,
@@ -108,6 +115,8 @@ enum Event {
     Finished(WorkerId, JobId, Attempt),
     SaysStarted(WorkerId, JobId, Attempt),
     Cancels(JobId),
+    Submits,
+    Resize(usize),
     Pause,
     Resume,
     Withdraw,
@@ -146,6 +155,11 @@ struct World {
     /// Jobs whose worker did not let itself be killed.
     undead: HashSet<JobId>,
     cancelled: HashSet<JobId>,
+    /// Jobs that came when the pool had been told to end.
+    late: HashSet<JobId>,
+    /// How many workers it ever was to have at most.
+    largest: usize,
+    spawned: usize,
     retired: u32,
     /// The pool was told to end before its time.
     stopped: bool,
@@ -156,12 +170,18 @@ struct World {
 
 impl World {
     fn new(seed: u64, workers: usize, faults: Faults) -> World {
-        let config = config(workers);
+        let mut random = Random(seed);
+        let mut config = config(workers);
+        let worn = random.percent(faults.wear);
+        config.max_jobs_per_worker = worn.then(|| 1 + random.below(6));
+        config.max_rss_per_worker = Some(1);
+        let ends = random.percent(faults.idle_ends);
+        config.idle_timeout = ends.then(|| Duration::from_micros(random.below(20_000)));
         World {
             now: Duration::ZERO,
             missed: Duration::ZERO,
             paused_at: None,
-            random: Random(seed),
+            random,
             faults,
             scheduler: Scheduler::new(config.clone(), Duration::ZERO),
             config,
@@ -177,6 +197,9 @@ impl World {
             crashes: HashMap::new(),
             undead: HashSet::new(),
             cancelled: HashSet::new(),
+            late: HashSet::new(),
+            largest: workers,
+            spawned: 0,
             retired: 0,
             stopped: false,
             withdrawn: false,
@@ -271,9 +294,10 @@ impl World {
             Action::Retire { worker, failures } => {
                 assert!(failures >= self.config.black_hole);
                 self.retired += 1;
-                self.end(worker);
+                self.drain(worker);
             }
-            Action::Drain { worker } | Action::Close { worker } => self.end(worker),
+            Action::Drain { worker } => self.drain(worker),
+            Action::Close { worker } => self.end(worker),
             Action::Kill { worker } => self.kill(worker),
             Action::Abandon { worker } => {
                 let gone = self.workers.remove(&worker);
@@ -333,7 +357,7 @@ impl World {
             Verdict::Unkillable => self.undead.contains(&job),
             Verdict::Cancelled => self.stopped || self.cancelled.contains(&job),
             Verdict::Interrupted => told,
-            Verdict::Lost => self.broken,
+            Verdict::Lost => self.broken || self.late.contains(&job),
             Verdict::Signaled(_) | Verdict::SpawnError(_) | Verdict::Rejected | Verdict::Oom => {
                 false
             }
@@ -353,10 +377,13 @@ impl World {
             running: None,
             cancelled: HashSet::new(),
             sent: HashSet::new(),
+            begun: 0,
+            draining: false,
             doomed: false,
             killed: false,
         };
         self.workers.insert(id, worker);
+        self.spawned += 1;
         let after = Duration::from_micros(500 + self.random.below(5_000));
         if self.random.percent(faults.refuse_start) {
             self.at(Duration::ZERO, Event::Refused(id));
@@ -382,7 +409,23 @@ impl World {
         }
         worker.queue.push_back((job, attempt));
         worker.sent.insert(job);
+        assert!(!worker.draining, "a job for worker {id}, which is to end");
+        let most = self.config.max_jobs_per_worker.unwrap_or(u64::MAX);
+        let all = worker.begun + worker.queue.len() as u64;
+        assert!(all <= most, "worker {id} gets {all} jobs");
         self.run_next(id);
+        self.count_busy();
+    }
+
+    /// No more workers have jobs than there are to be, but for those that are
+    /// at their last ones.
+    fn count_busy(&self) {
+        let busy = |w: &&FakeWorker| w.running.is_some() || !w.queue.is_empty();
+        let stays = |w: &&FakeWorker| !w.draining && !w.doomed;
+        let all = self.workers.values().filter(busy);
+        assert!(all.clone().count() <= self.largest, "too many at work");
+        let wanted = self.scheduler.config.workers;
+        assert!(all.filter(stays).count() <= wanted, "too many stay at work");
     }
 
     fn run_next(&mut self, id: WorkerId) {
@@ -397,6 +440,7 @@ impl World {
             return;
         };
         worker.running = Some((job, attempt));
+        worker.begun += 1;
         let broken = worker.broken;
         *self.starts.entry(job).or_default() += 1;
         self.began.insert(job, seen);
@@ -431,6 +475,7 @@ impl World {
         if let Some(at) = worker.queue.iter().position(|&queued| queued == held) {
             worker.queue.remove(at);
             self.done(id, job, attempt, Outcome::Cancelled);
+            self.end_when_drained(id);
         } else if worker.running == Some(held) && !self.plans[&job].deaf {
             self.at(Duration::ZERO, Event::Finished(id, job, attempt));
         }
@@ -457,6 +502,22 @@ impl World {
             worker,
             jobs: given,
         });
+        self.end_when_drained(worker);
+    }
+
+    fn drain(&mut self, worker: WorkerId) {
+        if let Some(w) = self.workers.get_mut(&worker) {
+            assert!(!w.draining, "worker {worker} is told twice");
+            w.draining = true;
+        }
+        self.end_when_drained(worker);
+    }
+
+    fn end_when_drained(&mut self, worker: WorkerId) {
+        let done = |w: &FakeWorker| w.draining && w.running.is_none() && w.queue.is_empty();
+        if self.workers.get(&worker).is_some_and(done) {
+            self.end(worker);
+        }
     }
 
     fn end(&mut self, worker: WorkerId) {
@@ -482,12 +543,14 @@ impl World {
 
     fn done(&mut self, worker: WorkerId, job: JobId, attempt: Attempt, outcome: Outcome) {
         let took = self.plans[&job].takes;
+        let rss = 1 + u64::from(self.random.percent(self.faults.swell));
         self.later(Input::Done {
             worker,
             job,
             attempt,
             outcome,
             took,
+            rss,
         });
     }
 
@@ -544,6 +607,7 @@ impl World {
         }
         self.tell(Input::Tick);
         self.run_next(id);
+        self.end_when_drained(id);
         let idle = |w: &FakeWorker| w.running.is_none() && w.queue.is_empty();
         if self.workers.get(&id).is_some_and(idle) && self.random.percent(faults.die_idle) {
             self.at(Duration::ZERO, Event::Died(id));
@@ -606,6 +670,17 @@ impl World {
             Event::Cancels(job) => {
                 self.cancelled.insert(job);
                 self.tell(Input::Cancel { job });
+            }
+            Event::Submits => {
+                let id = self.plans.len() as u64 + 1;
+                if self.stopped {
+                    self.late.insert(JobId(id));
+                }
+                self.submit_random(id);
+            }
+            Event::Resize(workers) => {
+                self.largest = self.largest.max(workers);
+                self.tell(Input::Resize { workers });
             }
             Event::Pause => {
                 if self.paused_at.is_none() && !self.stopped {

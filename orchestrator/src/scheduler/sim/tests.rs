@@ -12,9 +12,12 @@ const DAYS: u64 = if cfg!(debug_assertions) { 100 } else { 20_000 };
 fn days(faults: Faults) -> HashMap<&'static str, usize> {
     let mut seen = HashMap::new();
     for seed in 0..DAYS {
-        for verdict in a_day(seed, faults).verdicts.values() {
+        let world = a_day(seed, faults);
+        for verdict in world.verdicts.values() {
             *seen.entry(verdict.word()).or_default() += 1;
         }
+        *seen.entry("recycled").or_default() += world.scheduler.recycled as usize;
+        *seen.entry("spawned").or_default() += world.spawned;
     }
     seen
 }
@@ -69,6 +72,12 @@ alone! {
     alone_lies_about_recalls: |f| f.recall_lies = 30, "crashed";
     alone_missing_status_pages: |f| f.no_status_page = 100, "ok";
     alone_black_holes: |f| f.black_hole = 20, "failed";
+    alone_wear: |f| (f.wear, f.late_jobs) = (100, 50), "recycled";
+    alone_swelling: |f| f.swell = 20, "recycled";
+    alone_idle_ends: |f| (f.idle_ends, f.late_jobs) = (100, 80), "ok";
+    alone_resizes: |f| (f.resizes, f.late_jobs) = (80, 50), "ok";
+    alone_resizes_of_a_pool_that_sleeps_and_wears_out:
+        |f| (f.resizes, f.late_jobs, f.idle_ends, f.wear, f.die_in_job) = (80, 50, 100, 100, 5), "recycled";
     alone_poison_jobs: |f| (f.poison_jobs, f.retried_jobs) = (20, 70), "quarantined";
     alone_deaf_jobs: |f| (f.deaf_jobs, f.cancels) = (100, 50), "cancelled";
     alone_hanging_jobs: |f| f.hanging_jobs = 20, "timeout";
@@ -320,6 +329,27 @@ fn jobs_queued_behind_a_long_one_move_to_an_idle_worker() {
     assert!(!world.verdicts.contains_key(&JobId(201)));
     world.at(Duration::ZERO, Event::Drain);
     world.run();
+}
+
+#[test]
+fn workers_that_do_one_job_each_keep_a_pool_as_busy_as_others() {
+    let mut world = World::new(1, 4, Faults::default());
+    world.config.max_jobs_per_worker = Some(1);
+    world.scheduler = Scheduler::new(world.config.clone(), Duration::ZERO);
+    for id in 1..=400 {
+        world.submit(
+            id,
+            JobPlan {
+                takes: 10 * MS,
+                ..JobPlan::default()
+            },
+        );
+    }
+    world.at(Duration::ZERO, Event::Drain);
+    world.run();
+    // The last ones had a next one while there were jobs for it.
+    assert!((400..=404).contains(&world.spawned), "{}", world.spawned);
+    assert!(world.now < 1_020 * MS, "{:?}", world.now);
 }
 
 #[test]

@@ -1,0 +1,332 @@
+//! Workers that go in good order, and what becomes of their places: they are
+//! worn out, too many, or have nothing to do.
+//!
+//! A worker that goes is told so at once, though it may have a job for hours
+//! yet, and gives its seat up at once, so that the next one is ready when that
+//! job ends. But a seat is room for one: the next one gets no job before.
+
+use protocol::WorkerId;
+
+use super::core::{Phase, Scheduler};
+use super::input::Action;
+use super::timer::Timer;
+use super::worker::{Class, Door, Life, Worker};
+
+/// Why a worker gets no more jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// So many of its jobs in a row have failed, and nobody else's.
+    BlackHole(u32),
+    /// It has done as many jobs as it may, or has grown too large.
+    Worn,
+    /// The pool is to have fewer workers.
+    Surplus,
+    /// There is nothing for it to do.
+    Unneeded,
+}
+
+/// The workers, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// How many have jobs.
+    pub(crate) busy: usize,
+    /// How many could have one at once.
+    pub(crate) idle: usize,
+    /// How many are not ready yet.
+    pub(crate) starting: usize,
+    /// How many jobs have their turn at them.
+    pub(crate) running: usize,
+    /// How many have ever been worn out.
+    pub(crate) recycled: u64,
+}
+
+impl Scheduler {
+    /// The workers, counted.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census {
+            recycled: self.recycled,
+            ..Census::default()
+        };
+        for worker in self.workers.values() {
+            census.running += worker.at_work().count();
+            if !worker.jobs.is_empty() {
+                census.busy += 1;
+            } else if worker.life == Life::Starting {
+                census.starting += 1;
+            } else if worker.life == Life::Ready {
+                census.idle += 1;
+            }
+        }
+        census
+    }
+
+    /// A worker that is ready gets no more jobs, and ends when it has done those
+    /// that it is at.
+    pub(super) fn leave(&mut self, id: WorkerId, why: Leaving) {
+        if self.reserved == Some(id) {
+            self.set_door(id, Door::Open);
+            self.reserved = None;
+        }
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        debug_assert!(worker.life == Life::Ready && !worker.leaving);
+        worker.leaving = true;
+        let jobs = worker.not_started();
+        if !jobs.is_empty() {
+            worker.recalls += 1;
+            self.actions.push_back(Action::Recall { worker: id, jobs });
+        }
+        self.actions.push_back(match why {
+            Leaving::BlackHole(failures) => Action::Retire {
+                worker: id,
+                failures,
+            },
+            Leaving::Worn | Leaving::Surplus | Leaving::Unneeded => Action::Drain { worker: id },
+        });
+        let seat = worker.seat;
+        self.rerank(id);
+        self.vacate(id, seat);
+        self.empty(id);
+        match why {
+            Leaving::BlackHole(_) | Leaving::Worn => self.fill(seat),
+            Leaving::Surplus => {}
+            Leaving::Unneeded => drop(self.asleep.insert(seat)),
+        }
+    }
+
+    /// A worker gives its seat up.
+    fn vacate(&mut self, id: WorkerId, seat: usize) {
+        let seat = &mut self.seats[seat];
+        seat.worker = None;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.seated = false;
+            if worker.door == Door::Waiting {
+                worker.door = Door::Open;
+            }
+            if !worker.jobs.is_empty() {
+                seat.before = Some(id);
+            }
+        }
+    }
+
+    /// Starts a worker for an open seat, unless no job would come to it.
+    fn fill(&mut self, seat: usize) {
+        if self.phase == Phase::Draining && self.queue.waits() == 0 {
+            self.asleep.insert(seat);
+        } else {
+            self.spawn(seat);
+        }
+    }
+
+    /// A worker that has given its seat up has no jobs any more.
+    pub(super) fn make_way(&mut self, seat: usize, id: WorkerId) {
+        let seat = &mut self.seats[seat];
+        if seat.before != Some(id) {
+            return;
+        }
+        seat.before = None;
+        if let Some(next) = seat.worker {
+            self.set_door(next, Door::Open);
+            self.rest(next);
+        }
+    }
+
+    /// A worker has no jobs any more.
+    pub(super) fn empty(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        if worker.life != Life::Ready || !worker.jobs.is_empty() {
+            return;
+        }
+        if !worker.leaving {
+            return self.rest(id);
+        }
+        let seat = worker.seat;
+        worker.excused = true;
+        self.unlist(id, Life::Ending);
+        self.end_in_time(id);
+        self.make_way(seat, id);
+    }
+
+    /// A worker has all the jobs that it may still do: it goes once none of
+    /// them can come back without having been done.
+    pub(super) fn wear(&mut self, id: WorkerId) {
+        let worn = |w: &Worker| {
+            let held = w.jobs.len();
+            w.stays() && w.left <= held as u64 && held <= w.slots
+        };
+        if self.workers.get(&id).is_some_and(worn) {
+            self.recycle(id);
+        }
+    }
+
+    /// A worker says that it has taken so much memory, in bytes.
+    pub(super) fn weigh(&mut self, id: WorkerId, rss: u64) {
+        let too_much = self.config.max_rss_per_worker.is_some_and(|max| rss > max);
+        if too_much && self.workers.get(&id).is_some_and(Worker::stays) {
+            self.recycle(id);
+        }
+    }
+
+    fn recycle(&mut self, id: WorkerId) {
+        self.recycled += 1;
+        self.leave(id, Leaving::Worn);
+    }
+
+    /// A worker has nothing to do from now on.
+    pub(super) fn rest(&mut self, id: WorkerId) {
+        let Some(timeout) = self.config.idle_timeout else {
+            return;
+        };
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.is_idle()
+        {
+            worker.idle_since = self.now;
+            // One from before is not stopped by each job, it looks again.
+            if !self.timers.is_set(Timer::Idle(id)) {
+                self.timers.set(Timer::Idle(id), self.now + timeout);
+            }
+        }
+    }
+
+    /// A worker may have had nothing to do for long.
+    pub(super) fn on_idle(&mut self, id: WorkerId) {
+        let (Some(worker), Some(timeout)) = (self.workers.get(&id), self.config.idle_timeout)
+        else {
+            return;
+        };
+        if !worker.is_idle() {
+            return;
+        }
+        // Jobs may have to wait though it idles, in a pause for example.
+        let since = match self.queue.waits() {
+            0 => worker.idle_since,
+            _ => self.now,
+        };
+        if since + timeout > self.now {
+            self.timers.set(Timer::Idle(id), since + timeout);
+        } else {
+            self.leave(id, Leaving::Unneeded);
+        }
+    }
+
+    /// Starts workers on seats where one was ended for want of jobs, when
+    /// there are jobs that nobody has time for.
+    pub(super) fn wake(&mut self) {
+        if self.asleep.is_empty() {
+            return;
+        }
+        let idle = self.ranks.first().is_some_and(|r| r.class == Class::Idle);
+        let behind_long = |w: &Worker| w.waiting_behind_long().len();
+        let mut wanted = self.queue.waits();
+        if !idle {
+            wanted += self.workers.values().map(behind_long).sum::<usize>();
+        }
+        let coming = |w: &&Worker| w.life == Life::Starting && w.door == Door::Open;
+        let coming = self.workers.values().filter(coming).count();
+        for _ in coming..wanted {
+            // One whose last worker still has a job would not help.
+            let mut free = self.asleep.iter().copied();
+            let Some(seat) = free.find(|&seat| self.seats[seat].before.is_none()) else {
+                return;
+            };
+            self.asleep.remove(&seat);
+            self.spawn(seat);
+        }
+    }
+
+    /// The pool is to have so many workers from now on.
+    pub(super) fn resize(&mut self, workers: usize) {
+        match self.phase {
+            Phase::Open | Phase::Draining => {}
+            Phase::Stopping | Phase::Over => return,
+        }
+        self.config.workers = workers;
+        let open = self.seats.iter().filter(|seat| !seat.closed).count();
+        (open..workers).for_each(|_| self.open_seat());
+        (workers..open).for_each(|_| self.close_seat());
+    }
+
+    fn open_seat(&mut self) {
+        let closed = (0..self.seats.len()).filter(|&seat| self.seats[seat].closed);
+        let soonest = closed.min_by_key(|&seat| (self.seats[seat].before.is_some(), seat));
+        let seat = soonest.unwrap_or_else(|| {
+            self.seats.push(Default::default());
+            self.seats.len() - 1
+        });
+        self.seats[seat].closed = false;
+        // One that is just dying is replaced when it is gone.
+        if self.seats[seat].worker.is_none() {
+            self.fill(seat);
+        }
+    }
+
+    /// Closes the seat where that costs the least.
+    fn close_seat(&mut self) {
+        let open = (0..self.seats.len()).filter(|&seat| !self.seats[seat].closed);
+        let cheapest = open.min_by_key(|&seat| (self.worth(seat), std::cmp::Reverse(seat)));
+        let Some(seat) = cheapest else {
+            return;
+        };
+        self.asleep.remove(&seat);
+        self.timers.stop(Timer::Respawn(seat));
+        self.seats[seat].closed = true;
+        self.seats[seat].thrive();
+        let Some(id) = self.seats[seat].worker else {
+            return;
+        };
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        match worker.life {
+            Life::Starting => {
+                worker.excused = true;
+                self.vacate(id, seat);
+                self.end_worker(id, Life::Dying);
+            }
+            Life::Ready => self.leave(id, Leaving::Surplus),
+            // It goes anyway.
+            Life::Ending | Life::Dying => {}
+        }
+    }
+
+    /// What would be lost with a seat: jobs at work, then jobs in line, then a
+    /// worker that is ready.
+    fn worth(&self, seat: usize) -> (bool, usize, bool) {
+        let seat = &self.seats[seat];
+        let here = seat.worker.and_then(|id| self.workers.get(&id));
+        let before = seat.before.and_then(|id| self.workers.get(&id));
+        let jobs = [here, before].into_iter().flatten().map(|w| w.jobs.len());
+        let long = here.is_some_and(|w| w.long.is_some());
+        let ready = here.is_some_and(|w| w.life == Life::Ready);
+        (long, jobs.sum(), ready)
+    }
+
+    /// No more jobs will come, and those that there are will not come back, if
+    /// all goes well: then all workers may go.
+    pub(super) fn call_last(&mut self) {
+        if self.phase != Phase::Draining || self.last_call || !self.all_at_last_try() {
+            return;
+        }
+        self.last_call = true;
+        for id in self.worker_ids() {
+            if self.workers[&id].stays() {
+                self.leave(id, Leaving::Unneeded);
+            }
+        }
+    }
+
+    fn all_at_last_try(&self) -> bool {
+        let mut held = 0;
+        for worker in self.workers.values() {
+            let last = |(id, _): &(_, _)| self.jobs.get(id).is_some_and(|job| job.is_last_try());
+            if worker.jobs.len() > worker.slots || !worker.jobs.iter().all(last) {
+                return false;
+            }
+            held += worker.jobs.len();
+        }
+        held == self.jobs.len()
+    }
+}
