@@ -5,6 +5,7 @@
 mod architecture;
 mod command_api;
 mod dependencies;
+mod dynamics;
 mod environment;
 mod faults;
 mod library;

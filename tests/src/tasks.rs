@@ -68,6 +68,8 @@ tasks! {
     Note: "note", (String, u64) => ();
     /// The process id of its worker.
     Pid: "pid", () => u32;
+    /// Takes so many bytes of memory for a moment; the process id of its worker.
+    Swell: "swell", u64 => u32;
     /// Raises this signal until its worker dies of it.
     Die: "die", String => ();
     /// Calls itself without end.

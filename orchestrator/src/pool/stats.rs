@@ -33,7 +33,7 @@ pub struct Stats {
     /// Workers that ended without being asked to, or with a job: crashes,
     /// kills for a job's sake, and starts that failed.
     pub workers_died: u64,
-    /// Workers that were replaced in good order because of
+    /// Workers that were told to go, in good order, because of
     /// [`PoolConfig::max_jobs_per_worker`](super::PoolConfig::max_jobs_per_worker) or
     /// [`PoolConfig::max_rss_per_worker`](super::PoolConfig::max_rss_per_worker).
     pub workers_recycled: u64,

@@ -69,6 +69,10 @@ fn main() -> ExitCode {
             Ok::<_, std::io::Error>(())
         })
         .task(Pid, |()| std::process::id())
+        .task(Swell, |bytes| {
+            std::hint::black_box(vec![1u8; bytes as usize]);
+            std::process::id()
+        })
         .task(Die, |signal: String| die(&signal))
         .task(Overflow, overflow)
         .task(CloseFds, |(first, last): (i32, i32)| {
