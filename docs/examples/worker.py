@@ -19,6 +19,7 @@ MAX_FRAME, MAX_CHUNK, CREDIT = 1 << 20, 256 * 1024, 4
 HELLO, INIT, BLOB, RUN_MANY, INPUT_CHUNK, RESULT_CREDIT, CANCEL, RECALL, PAUSE, RESUME, DRAIN, PING, ACK, BYE = range(1, 15)
 READY, STARTED, OUTPUT, RESULT_CHUNK, DONE_MANY, INPUT_CREDIT, RECALLED, PROGRESS, PONG, WORKER_ACK, WORKER_BYE = range(0x81, 0x8C)
 BINCODE, JSON, RAW = 0, 1, 2
+ERROR, PANIC, UNENCODABLE, TOO_LARGE, UNKNOWN_TASK, UNDECODABLE = range(6)
 OK, FAILED, REJECTED, CANCELLED = struct.pack("<I", 0), struct.pack("<Ii", 1, 1), struct.pack("<I", 5), struct.pack("<I", 6)
 
 
@@ -49,8 +50,8 @@ def string(value):
     return struct.pack("<Q", len(data)) + data
 
 
-def task_error(message):  # no location, no causes, not a panic
-    return string(message[:10_000]) + struct.pack("<BQB", 0, 0, 0)
+def task_error(kind, message):  # no location, no causes
+    return string(message[:10_000]) + struct.pack("<BQI", 0, 0, kind)
 
 
 def take_list(layout, control):
@@ -65,25 +66,30 @@ class Job:
         self.uncredited = 0  # input chunks that came and were not credited
         self.credit = CREDIT  # result chunks that may be sent
         self.task = list(TASKS.values())[task] if task < len(TASKS) else None
-        self.refusal = "no task %d" % task if not self.task else "input in bincode is not understood" if encoding == BINCODE else ""
+        self.refusal = (UNKNOWN_TASK, "no task %d" % task) if not self.task else None
+        if encoding == BINCODE:
+            self.refusal = self.refusal or (UNDECODABLE, "input in bincode is not understood")
 
     def run(self, max_payload):
         """Outcome and payload."""
         if self.refusal:
-            return REJECTED, task_error(self.refusal)
+            return REJECTED, task_error(*self.refusal)
         check, work = self.task
         try:
             value = self.data.decode()
             value = check(json.loads(value) if self.encoding == JSON else value)
         except Exception as error:
-            return REJECTED, task_error("cannot decode input: %s" % error)
+            return REJECTED, task_error(UNDECODABLE, "cannot decode input: %s" % error)
         try:
             result = work(value)
-            result = (json.dumps(result, allow_nan=False) if self.encoding == JSON else str(result)).encode()
         except BaseException as error:  # SystemExit too: a job does not end its worker
-            return FAILED, task_error("%s: %s" % (type(error).__name__, error))
+            return FAILED, task_error(ERROR, "%s: %s" % (type(error).__name__, error))
+        try:
+            result = (json.dumps(result, allow_nan=False) if self.encoding == JSON else str(result)).encode()
+        except Exception as error:
+            return FAILED, task_error(UNENCODABLE, "result cannot be encoded: %s" % error)
         if len(result) > max_payload:
-            return FAILED, task_error("result of %d bytes is larger than the limit of %d" % (len(result), max_payload))
+            return FAILED, task_error(TOO_LARGE, "result of %d bytes is larger than the limit of %d" % (len(result), max_payload))
         return OK, result
 
 
@@ -274,7 +280,7 @@ def main():
     if os.getpgrp() != os.getpid():
         os.setsid()
     sys.stdout = Printed(worker)
-    os.write(worker.link_out, b"orchestrator-worker protocol 1\n")
+    os.write(worker.link_out, b"orchestrator-worker protocol 2\n")
     threading.Thread(target=worker.read, daemon=True).start()
     worker.serve()
     os._exit(0)

@@ -55,6 +55,6 @@ pub use pool::{
     as_completed, block_on, future, gather, gather_all, wait,
 };
 pub use protocol::{
-    CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, Usage, WorkerId,
+    CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, TaskErrorKind, Usage, WorkerId,
 };
 pub use scheduler::Verdict;

@@ -27,8 +27,8 @@ pub use message::{
     Answer, Assignment, CREDIT, DoneHeader, FromWorker, Hello, JobHeader, LinkKind, Outcome, Ready,
     Stream, ToWorker, Usage,
 };
-pub use task::{Encoding, PayloadError, Task, TaskError};
+pub use task::{Encoding, PayloadError, Task, TaskError, TaskErrorKind};
 
 /// Version of the wire format. A worker and an orchestrator whose versions
 /// differ refuse each other at the greeting, before any frame is exchanged.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;

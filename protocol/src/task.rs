@@ -103,7 +103,27 @@ impl serde::de::Error for PayloadError {
     }
 }
 
-/// Why a task did not give a result: an error that it returned, or a panic.
+/// What a [`TaskError`] is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TaskErrorKind {
+    /// The task, or what makes its state, returned an error. Also what is said
+    /// beside an outcome that tells the kind by itself: why a command could
+    /// not be started.
+    #[default]
+    Error,
+    /// The task panicked.
+    Panic,
+    /// The task gave a result that has no form in the encoding asked for.
+    Unencodable,
+    /// The task gave a result that is larger than the orchestrator accepts.
+    TooLarge,
+    /// The job did not run: the worker offers no such task.
+    UnknownTask,
+    /// The job did not run: its input is not what the task takes.
+    Undecodable,
+}
+
+/// Why a job gave no result, as far as a worker can tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskError {
     /// What the error or the panic says.
@@ -112,8 +132,8 @@ pub struct TaskError {
     pub location: Option<String>,
     /// The causes, nearest first.
     pub chain: Vec<String>,
-    /// Whether it was a panic.
-    pub panicked: bool,
+    /// What it is about.
+    pub kind: TaskErrorKind,
 }
 
 impl TaskError {
@@ -124,6 +144,13 @@ impl TaskError {
             message: message.into(),
             ..TaskError::default()
         }
+    }
+
+    /// The same error, about this.
+    #[must_use]
+    pub fn of(mut self, kind: TaskErrorKind) -> TaskError {
+        self.kind = kind;
+        self
     }
 
     /// An error with its causes.
@@ -144,7 +171,7 @@ impl TaskError {
 
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.panicked {
+        if self.kind == TaskErrorKind::Panic {
             f.write_str("panicked: ")?;
         }
         f.write_str(&self.message)?;
@@ -233,7 +260,7 @@ mod tests {
             message: "cannot decode image".into(),
             location: Some("src/main.rs:3:7".into()),
             chain: vec!["bad header".into()],
-            panicked: true,
+            kind: TaskErrorKind::Panic,
         };
         assert_eq!(
             error.to_string(),

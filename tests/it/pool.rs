@@ -532,7 +532,10 @@ fn f007_another_protocol_version_is_refused_with_both() {
     let error = broken("greet:99 hang");
     assert_eq!(
         error.to_string(),
-        format!("worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks 1")
+        format!(
+            "worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks {}",
+            protocol::PROTOCOL_VERSION
+        )
     );
 }
 

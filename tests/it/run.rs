@@ -12,6 +12,7 @@ use orchestrator_tests::env::finish;
 use orchestrator_tests::{Done, TestEnv, eventually};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use protocol::PROTOCOL_VERSION;
 use serde_json::{Value, json};
 
 pub(crate) const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
@@ -724,7 +725,7 @@ fn another_protocol_version_is_refused_with_both() {
     assert_eq!(done.code(), 125);
     assert!(
         done.stderr.starts_with(&format!(
-            "error: worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks 1\n"
+            "error: worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks {PROTOCOL_VERSION}\n"
         )),
         "{}",
         done.stderr

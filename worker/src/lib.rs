@@ -69,5 +69,5 @@ pub mod tree;
 mod watch;
 
 pub use context::{Cancelled, JobContext, WorkerContext};
-pub use protocol::{Attempt, Encoding, JobId, Task, TaskError, WorkerId};
+pub use protocol::{Attempt, Encoding, JobId, Task, TaskError, TaskErrorKind, WorkerId};
 pub use registry::{IntoOutput, Registry};

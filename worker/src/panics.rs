@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
-use protocol::TaskError;
+use protocol::{TaskError, TaskErrorKind};
 
 /// What this thread's panics mean.
 enum Watch {
@@ -39,7 +39,7 @@ fn record(info: &PanicHookInfo<'_>) -> bool {
                 message: message(info.payload()),
                 location: info.location().map(ToString::to_string),
                 chain: Vec::new(),
-                panicked: true,
+                kind: TaskErrorKind::Panic,
             });
             true
         }
@@ -65,7 +65,7 @@ pub(crate) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, TaskError> {
             message,
             location: recorded,
             chain: Vec::new(),
-            panicked: true,
+            kind: TaskErrorKind::Panic,
         }
     })
 }
@@ -92,7 +92,7 @@ mod tests {
         let location = error.location.unwrap();
         assert!(location.contains("panics.rs:"), "{location}");
         assert!(location.contains(&format!(":{line}:")), "{location}");
-        assert!(error.panicked);
+        assert_eq!(error.kind, TaskErrorKind::Panic);
 
         let resumed = catch(|| std::panic::resume_unwind(Box::new(7))).unwrap_err();
         assert_eq!(resumed.location, None);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use protocol::{Encoding, Task, TaskError};
+use protocol::{Encoding, Task, TaskError, TaskErrorKind};
 
 use crate::context::{JobContext, WorkerContext};
 use crate::serve;
@@ -222,13 +222,13 @@ fn described(error: impl Into<Box<dyn Error + Send + Sync>>) -> TaskError {
 }
 
 pub(crate) fn undecodable(task: &str, error: &protocol::PayloadError) -> TaskError {
-    TaskError::new(format!("input of task `{task}` cannot be decoded: {error}"))
+    let text = format!("input of task `{task}` cannot be decoded: {error}");
+    TaskError::new(text).of(TaskErrorKind::Undecodable)
 }
 
 fn unencodable(task: &str, error: &protocol::PayloadError) -> TaskError {
-    TaskError::new(format!(
-        "result of task `{task}` cannot be encoded: {error}"
-    ))
+    let text = format!("result of task `{task}` cannot be encoded: {error}");
+    TaskError::new(text).of(TaskErrorKind::Unencodable)
 }
 
 #[cfg(test)]

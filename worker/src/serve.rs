@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, TaskError, Usage,
+    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, TaskError,
+    TaskErrorKind, Usage,
 };
 
 use crate::context::{JobContext, WorkerContext};
@@ -170,8 +171,11 @@ impl Server {
                 Err(e) => rejection(&header, &undecodable(name, &e)),
             },
             None => {
-                let error = TaskError::new(format!("this worker has no task {}", header.task));
-                rejection(&header, &error)
+                let text = format!("this worker has no task {}", header.task);
+                rejection(
+                    &header,
+                    &TaskError::new(text).of(TaskErrorKind::UnknownTask),
+                )
             }
         };
         let took = Duration::from_micros(answer.header.usage.wall_us);
@@ -187,10 +191,11 @@ impl Server {
         let size = answer.payload.len();
         if answer.header.outcome == Outcome::Ok && size as u64 > self.max_payload {
             answer.header.outcome = Outcome::Failed(FAILED);
-            answer.payload = error_payload(&TaskError::new(format!(
+            let text = format!(
                 "result of {size} bytes is larger than the limit of {}",
                 self.max_payload
-            )));
+            );
+            answer.payload = error_payload(&TaskError::new(text).of(TaskErrorKind::TooLarge));
         }
         if answer.payload.len() > MAX_CHUNK {
             self.link.send_result(answer);
@@ -300,7 +305,10 @@ fn run_function(
         Called::Rejected(e) => (Outcome::Rejected, error_payload(&e)),
         Called::Failed(_) if cancelled => (Outcome::Cancelled, Bytes::new()),
         Called::Failed(e) => {
-            let code = if e.panicked { PANICKED } else { FAILED };
+            let code = match e.kind {
+                TaskErrorKind::Panic => PANICKED,
+                _ => FAILED,
+            };
             (Outcome::Failed(code), error_payload(&e))
         }
     };

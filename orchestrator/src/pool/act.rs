@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, ToWorker, Usage, WorkerId,
+    Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, TaskErrorKind, ToWorker,
+    Usage, WorkerId,
 };
 use tokio::sync::mpsc;
 
@@ -169,11 +170,12 @@ impl Driver {
         let Some(&task) = tasks.and_then(|t| t.get(&*entry.job.task)) else {
             let mut offered: Vec<&str> = tasks.into_iter().flatten().map(|(t, _)| &**t).collect();
             offered.sort_unstable();
-            entry.error = Some(TaskError::new(format!(
+            let text = format!(
                 "the worker has no task named `{}`; its tasks are: {}",
                 entry.job.task,
                 offered.join(", ")
-            )));
+            );
+            entry.error = Some(TaskError::new(text).of(TaskErrorKind::UnknownTask));
             let input = Input::Done {
                 worker,
                 job,
@@ -368,11 +370,24 @@ fn told(payload: &[u8]) -> TaskError {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BufMut;
     use tokio::sync::{Semaphore, watch};
 
     use super::super::driver::{Command, Shared, State};
     use super::super::{Launch, PoolConfig, RawJob, Spill};
     use super::*;
+
+    #[test]
+    fn an_error_of_an_unknown_kind_is_shown_as_one_that_cannot_be_read() {
+        let known = TaskError::new("x").of(TaskErrorKind::TooLarge);
+        let mut payload = Vec::from(Encoding::Bincode.encode(&known).unwrap());
+        assert_eq!(told(&payload), known);
+        payload.truncate(payload.len() - 4);
+        payload.put_u32_le(77);
+        let shown = told(&payload);
+        assert_eq!(shown.kind, TaskErrorKind::Error);
+        assert!(shown.message.starts_with("the worker's error cannot"));
+    }
 
     #[tokio::test]
     async fn f101_an_actor_that_panics_is_a_lost_worker_and_no_job_waits_for_it() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use protocol::{PayloadError, TaskError};
+use protocol::{PayloadError, TaskError, TaskErrorKind};
 
 use super::{Capture, JobReport};
 use crate::scheduler::Verdict;
@@ -115,7 +115,15 @@ pub enum JobError {
     /// The task panicked. Its worker has gone on.
     #[error("job {0}")]
     Panicked(TaskError),
-    /// The worker does not offer the task, or cannot decode the input.
+    /// The task's result has no form in the encoding.
+    #[error("job failed: {0}")]
+    Unencodable(TaskError),
+    /// The task's result is larger than
+    /// [`PoolConfig::max_payload`](super::PoolConfig::max_payload).
+    #[error("job failed: {0}")]
+    ResultTooLarge(TaskError),
+    /// The worker does not offer the task, or cannot decode the input, as the
+    /// error's kind tells.
     #[error("job was rejected: {0}")]
     Rejected(TaskError),
     /// The worker's answer is not a value of the task's output type.
@@ -183,8 +191,12 @@ impl JobError {
     pub(super) fn new(report: JobReport, over: impl FnOnce() -> PoolError) -> JobError {
         let detail = |error: Option<TaskError>| error.map(|e| e.message).unwrap_or_default();
         match (report.verdict, report.error) {
-            (Verdict::Failed(_), Some(error)) if error.panicked => JobError::Panicked(error),
-            (Verdict::Failed(_), Some(error)) => JobError::Failed(error),
+            (Verdict::Failed(_), Some(error)) => match error.kind {
+                TaskErrorKind::Panic => JobError::Panicked(error),
+                TaskErrorKind::Unencodable => JobError::Unencodable(error),
+                TaskErrorKind::TooLarge => JobError::ResultTooLarge(error),
+                _ => JobError::Failed(error),
+            },
             (Verdict::Failed(status), None) => JobError::Exited {
                 status,
                 stderr: tail(&report.stderr),

@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 
 use super::*;
 use crate::message::{Hello, LinkKind, Outcome, Usage};
-use crate::{CommandSpec, Encoding, EnvChange, Program, TaskError, WorkerId};
+use crate::{CommandSpec, Encoding, EnvChange, Program, TaskError, TaskErrorKind, WorkerId};
 
 const JOB: JobId = JobId(0x0102);
 const TRY: Attempt = Attempt(3);
@@ -242,12 +242,30 @@ fn golden_bytes_of_every_outcome() {
 }
 
 #[test]
+fn golden_bytes_of_every_kind_of_error() {
+    let golden = [
+        TaskErrorKind::Error,
+        TaskErrorKind::Panic,
+        TaskErrorKind::Unencodable,
+        TaskErrorKind::TooLarge,
+        TaskErrorKind::UnknownTask,
+        TaskErrorKind::Undecodable,
+    ];
+    for (number, kind) in (0u8..).zip(golden) {
+        let bytes = Encoding::Bincode.encode(&kind).unwrap();
+        assert_eq!(bytes[..], [number, 0, 0, 0], "{kind:?}");
+    }
+    let unknown = Encoding::Bincode.decode::<TaskErrorKind>(&[6, 0, 0, 0]);
+    unknown.unwrap_err();
+}
+
+#[test]
 fn golden_bytes_of_bincode_payloads() {
     let error = TaskError {
         message: "no".into(),
         location: Some("a:1".into()),
         chain: vec!["b".into()],
-        panicked: true,
+        kind: TaskErrorKind::Panic,
     };
     let mut spec = CommandSpec::new(Program::Argv(vec![ByteBuf::from(*b"ls")]));
     spec.env.push(EnvChange {
@@ -263,7 +281,7 @@ fn golden_bytes_of_bincode_payloads() {
         (
             Encoding::Bincode.encode(&error),
             "0200000000000000 6e6f 01 0300000000000000 613a31
-             0100000000000000 0100000000000000 62 01",
+             0100000000000000 0100000000000000 62 01000000",
         ),
         (
             Encoding::Bincode.encode(&spec),

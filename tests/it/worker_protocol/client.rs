@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use protocol::{
     Answer, Assignment, Attempt, Codec, CommandSpec, Encoding, FromWorker, GreetingScan, Hello,
-    JobHeader, JobId, LinkKind, Outcome, Program, Ready, Stream, TaskError, ToWorker, WorkerId,
+    JobHeader, JobId, LinkKind, Outcome, PROTOCOL_VERSION, Program, Ready, Stream, TaskError,
+    ToWorker, WorkerId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,7 +73,8 @@ impl Client {
                 if codec.is_none()
                     && let GreetingScan::Found(greeting) = protocol::greeting::scan(&buffer)
                 {
-                    assert_eq!((greeting.version, greeting.start), (1, 0));
+                    let expected = (PROTOCOL_VERSION, 0);
+                    assert_eq!((greeting.version, greeting.start), expected);
                     drop(buffer.split_to(greeting.end));
                     codec = Some(Codec::<FromWorker, ToWorker>::new());
                 }
@@ -131,6 +133,8 @@ impl Client {
             Ok(message) => message,
             Err(RecvTimeoutError::Timeout) => panic!("no message within {PATIENCE:?}"),
             Err(RecvTimeoutError::Disconnected) => {
+                // Or the reader did not like what it said: then it still lives.
+                self.close();
                 let status = self.child.wait().unwrap();
                 panic!("the worker has ended: {status}, {}", self.stderr());
             }

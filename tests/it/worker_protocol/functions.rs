@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Attempt, Encoding, FromWorker, JobId, MAX_CHUNK, Outcome, Stream, ToWorker};
+use protocol::{
+    Attempt, Encoding, FromWorker, JobId, MAX_CHUNK, Outcome, Stream, TaskErrorKind, ToWorker,
+};
 use serde_bytes::ByteBuf;
 
 use super::client::{Client, MAX_PAYLOAD, error, now, value};
@@ -73,6 +75,7 @@ fn input_that_cannot_be_decoded_is_rejected_with_its_place() {
     client.send(ToWorker::RunMany(vec![job]));
     let answer = client.answer(1);
     assert_eq!(answer.header.outcome, Outcome::Rejected);
+    assert_eq!(error(&answer).kind, TaskErrorKind::Undecodable);
     let text = error(&answer).message;
     assert!(
         text.contains("line 2 column 10") && text.contains("`mirror`"),
@@ -84,6 +87,7 @@ fn input_that_cannot_be_decoded_is_rejected_with_its_place() {
     client.send(ToWorker::RunMany(vec![job]));
     let answer = client.answer(2);
     assert_eq!(answer.header.outcome, Outcome::Rejected);
+    assert_eq!(error(&answer).kind, TaskErrorKind::UnknownTask);
     assert!(error(&answer).message.contains("4711"));
 }
 
@@ -93,7 +97,7 @@ fn a_panic_is_a_failure_with_message_and_place() {
     let answer = client.ask("panic", &"ouch");
     assert_eq!(answer.header.outcome, Outcome::Failed(101));
     let panic = error(&answer);
-    assert!(panic.panicked);
+    assert_eq!(panic.kind, TaskErrorKind::Panic);
     assert_eq!(panic.message, "ouch");
     assert!(panic.location.unwrap().contains("test_worker.rs:"));
     assert_eq!(value::<u64>(&client.ask("fib", &10u64)), 55);
@@ -108,6 +112,17 @@ fn an_error_comes_with_its_causes() {
     let answer = client.ask("fail", &());
     assert_eq!(answer.header.outcome, Outcome::Failed(1));
     assert_eq!(error(&answer).to_string(), "cannot load: disk on fire");
+    assert_eq!(error(&answer).kind, TaskErrorKind::Error);
+}
+
+#[test]
+fn a_result_without_a_form_in_the_encoding_is_told_from_an_error_of_the_task() {
+    let mut client = Client::start();
+    let job = client.encoded(1, "which", Encoding::Raw, "");
+    client.send(ToWorker::RunMany(vec![job]));
+    let answer = client.answer(1);
+    assert_eq!(answer.header.outcome, Outcome::Failed(1));
+    assert_eq!(error(&answer).kind, TaskErrorKind::Unencodable);
 }
 
 #[test]
@@ -348,6 +363,7 @@ fn a_result_beyond_the_limit_is_a_failure() {
     let mut client = Client::start();
     let answer = client.ask("big", &MAX_PAYLOAD);
     assert_eq!(answer.header.outcome, Outcome::Failed(1));
+    assert_eq!(error(&answer).kind, TaskErrorKind::TooLarge);
     let text = error(&answer).message;
     let size = MAX_PAYLOAD + 8;
     assert_eq!(

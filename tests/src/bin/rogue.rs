@@ -51,8 +51,11 @@ impl Rogue {
             // Bytes in hexadecimal.
             "raw" => write(&bytes(argument)),
             "greet" => {
-                let version = if argument.is_empty() { "1" } else { argument };
-                write(format!("orchestrator-worker protocol {version}\n").as_bytes());
+                if argument.is_empty() {
+                    write(&protocol::greeting::greeting_line());
+                } else {
+                    write(format!("orchestrator-worker protocol {argument}\n").as_bytes());
+                }
             }
             // Waits for that message.
             "hello" => self.wait_for(|m| matches!(m, ToWorker::Hello(_))),

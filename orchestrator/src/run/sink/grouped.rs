@@ -4,7 +4,7 @@
 
 use std::io;
 
-use protocol::TaskError;
+use protocol::{TaskError, TaskErrorKind};
 
 use super::render::{Entry, Format, Rendered, Renderer};
 use crate::pool::{Capture, EventKind, JobReport};
@@ -137,7 +137,11 @@ pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
         }
         (Verdict::SpawnError(_), Some(said)) => format!("could not be started: {said}"),
         // "panicked: …" is a predicate already.
-        (Verdict::Failed(_), Some(said)) if error.is_some_and(|e| e.panicked) => said,
+        (Verdict::Failed(_), Some(said))
+            if error.is_some_and(|e| e.kind == TaskErrorKind::Panic) =>
+        {
+            said
+        }
         (Verdict::Failed(_), Some(said)) => format!("failed: {said}"),
         (Verdict::Rejected, Some(said)) => said,
         (Verdict::Crashed, Some(said)) => format!("crashed: {said}"),
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn reasons_are_given() {
         let error = TaskError {
-            panicked: true,
+            kind: TaskErrorKind::Panic,
             location: Some("a.rs:1:2".into()),
             ..TaskError::new("boom")
         };
