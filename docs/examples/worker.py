@@ -16,7 +16,7 @@ import traceback
 from collections import OrderedDict
 
 MAX_FRAME, MAX_CHUNK, CREDIT = 1 << 20, 256 * 1024, 4
-HELLO, INIT, BLOB, RUN_MANY, INPUT_CHUNK, RESULT_CREDIT, CANCEL, RECALL, PAUSE, RESUME, DRAIN, PING, ACK, BYE = range(1, 15)
+HELLO, INIT, BLOB, RUN_MANY, INPUT_CHUNK, RESULT_CREDIT, CANCEL, RECALL, PAUSE, RESUME, DRAIN, PING, ACK, BYE, WIND_DOWN = range(1, 16)
 READY, STARTED, OUTPUT, RESULT_CHUNK, DONE_MANY, INPUT_CREDIT, RECALLED, PROGRESS, PONG, WORKER_ACK, WORKER_BYE = range(0x81, 0x8C)
 BINCODE, JSON, RAW = 0, 1, 2
 ERROR, PANIC, UNENCODABLE, TOO_LARGE, UNKNOWN_TASK, UNDECODABLE = range(6)
@@ -163,9 +163,9 @@ class Worker:
         if kind == HELLO:
             after = 8 + struct.unpack("<Q", control[:8])[0]
             control[8:after].decode()  # the build is only for messages
-            _, link, self.max_payload = struct.unpack("<IIQ", control[after:])
-            if link > 1:
-                raise Violation("unknown kind of link")
+            _, link, self.max_payload, init = struct.unpack("<IIQB", control[after:])
+            if link > 1 or init > 1:
+                raise Violation("unknown kind of link, or no boolean")
             self.remote = link == 1
             names = b"".join(string(name) for name in TASKS)
             self.send(READY, string("worker.py") + struct.pack("<IIQ", os.getpid(), 1, len(TASKS)) + names + b"\0")
@@ -203,7 +203,7 @@ class Worker:
             number, = struct.unpack("<Q", control)
             if kind == PING:
                 self.send(PONG, struct.pack("<Q", number))
-        elif kind in (PAUSE, RESUME, DRAIN, BYE):
+        elif kind in (PAUSE, RESUME, DRAIN, BYE, WIND_DOWN):
             struct.unpack("<", control)
             if kind == BYE:
                 os._exit(0)
@@ -280,7 +280,7 @@ def main():
     if os.getpgrp() != os.getpid():
         os.setsid()
     sys.stdout = Printed(worker)
-    os.write(worker.link_out, b"orchestrator-worker protocol 2\n")
+    os.write(worker.link_out, b"orchestrator-worker protocol 3\n")
     threading.Thread(target=worker.read, daemon=True).start()
     worker.serve()
     os._exit(0)

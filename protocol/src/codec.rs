@@ -239,6 +239,7 @@ mod kind {
     pub(super) const PING: u8 = 0x0C;
     pub(super) const ACK: u8 = 0x0D;
     pub(super) const BYE: u8 = 0x0E;
+    pub(super) const WIND_DOWN: u8 = 0x0F;
 
     pub(super) const READY: u8 = 0x81;
     pub(super) const STARTED: u8 = 0x82;
@@ -270,6 +271,7 @@ impl Message for ToWorker {
             ToWorker::Pause => kind::PAUSE,
             ToWorker::Resume => kind::RESUME,
             ToWorker::Drain => kind::DRAIN,
+            ToWorker::WindDown => kind::WIND_DOWN,
             ToWorker::Ping(_) => kind::PING,
             ToWorker::Ack(_) => kind::ACK,
             ToWorker::Bye => kind::BYE,
@@ -283,6 +285,7 @@ impl Message for ToWorker {
             | ToWorker::Pause
             | ToWorker::Resume
             | ToWorker::Drain
+            | ToWorker::WindDown
             | ToWorker::Bye => {}
             ToWorker::Blob { hash, more, .. } => put(out, &(hash, more)),
             ToWorker::RunMany(jobs) => {
@@ -314,6 +317,7 @@ impl Message for ToWorker {
             | ToWorker::Pause
             | ToWorker::Resume
             | ToWorker::Drain
+            | ToWorker::WindDown
             | ToWorker::Ping(_)
             | ToWorker::Ack(_)
             | ToWorker::Bye => {}
@@ -356,6 +360,7 @@ impl Message for ToWorker {
             kind::PAUSE => frame.nothing("pause").map(|()| ToWorker::Pause),
             kind::RESUME => frame.nothing("resume").map(|()| ToWorker::Resume),
             kind::DRAIN => frame.nothing("drain").map(|()| ToWorker::Drain),
+            kind::WIND_DOWN => frame.nothing("wind_down").map(|()| ToWorker::WindDown),
             kind::PING => Ok(ToWorker::Ping(frame.only("ping")?)),
             kind::ACK => Ok(ToWorker::Ack(frame.only("ack")?)),
             kind::BYE => frame.nothing("bye").map(|()| ToWorker::Bye),

@@ -66,6 +66,10 @@ pub enum ToWorker {
     Resume,
     /// Finish the jobs that are here, then say `Bye` and end.
     Drain,
+    /// The pool takes no more jobs, and ends when those that it has are over:
+    /// some of them may still come here. A job that would never end by itself
+    /// should.
+    WindDown,
     /// Asks for `Pong` with the same number.
     Ping(u64),
     /// Remote links only: this many `DoneMany` frames have arrived. Never
@@ -152,6 +156,8 @@ pub struct Hello {
     pub link: LinkKind,
     /// Largest result, in bytes, that this orchestrator accepts.
     pub max_payload: u64,
+    /// Whether `Init` follows: the worker's start may wait for it.
+    pub init: bool,
 }
 
 /// What carries the frames, which decides whether end-of-file can be trusted.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
 use orchestrator::{
-    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Printed, Verdict,
+    Encoding, EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Printed,
+    Verdict,
 };
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
@@ -766,5 +767,67 @@ fn a_cancelled_submission_submits_nothing() {
         assert!(cancelled(first.await));
         assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
         pool.shutdown().await.unwrap();
+    });
+}
+
+/// One worker whose start is given this text.
+fn starting(asked: &str) -> PoolConfig {
+    let mut config = config(1);
+    config.init = Some(Encoding::Bincode.encode(asked).unwrap());
+    config.start_attempts = 2;
+    config.backoff = Duration::ZERO;
+    config
+}
+
+#[test]
+fn a_workers_start_is_done_once_and_finds_the_init_data() {
+    block_on(async {
+        let pool = Pool::start(starting("model")).unwrap();
+        for _ in 0..3 {
+            let started = pool.run(Started, ()).await.unwrap();
+            assert_eq!(started, (1, "model".to_owned()));
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_start_that_fails_or_panics_ends_the_pool_with_its_text_and_charges_no_job() {
+    for (asked, text) in [("fail", "no such model"), ("panic", "no luck")] {
+        block_on(async {
+            let pool = Pool::start(starting(asked)).unwrap();
+            let error = pool.run(Noop, ()).await.unwrap_err();
+            match error {
+                JobError::Pool(PoolError::KeepsDying { stderr, ready, .. }) => {
+                    assert!(!ready);
+                    assert!(stderr.contains(text), "{stderr}");
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn a_start_that_hangs_is_given_up_in_time() {
+    block_on(async {
+        let mut config = starting("hang");
+        config.start_timeout = Duration::from_millis(100);
+        let pool = Pool::start(config).unwrap();
+        let error = pool.run(Noop, ()).await.unwrap_err();
+        let timeout = matches!(error, JobError::Pool(PoolError::StartTimeout { .. }));
+        assert!(timeout, "{error:?}");
+    });
+}
+
+#[test]
+fn an_endless_job_hears_of_shutdown_and_leaves_with_its_result() {
+    block_on(async {
+        let pool = Pool::start(config(2)).unwrap();
+        let endless = pool.submit(Endless, ()).await.unwrap();
+        let other = pool.submit(Noop, ()).await.unwrap();
+        pool.shutdown().await.unwrap();
+        assert!(endless.await.unwrap());
+        other.await.unwrap();
     });
 }

@@ -66,6 +66,10 @@ tasks! {
     /// Appends a number to a file; ends its worker by a signal after every
     /// five-hundredth.
     Note: "note", (String, u64) => ();
+    /// Runs until no more jobs are taken; whether it was told so.
+    Endless: "endless", () => bool;
+    /// How often its worker's start was done, and with which init data.
+    Started: "started", () => (u32, String);
     /// The process id of its worker.
     Pid: "pid", () => u32;
     /// Takes so many bytes of memory for a moment; the process id of its worker.

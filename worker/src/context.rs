@@ -2,31 +2,50 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protocol::{Attempt, FromWorker, JobId, WorkerId};
+use protocol::{Attempt, Encoding, JobId, PayloadError, WorkerId};
+use serde::de::DeserializeOwned;
 
 use crate::clock;
-use crate::link::Link;
 use crate::state::Key;
 
 /// How often progress is passed on at most.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// What surrounds a worker's jobs: the link of a worker process, or the program
+/// in one of whose threads they run ([`crate::local`]).
+pub trait Host: Send + Sync {
+    /// The worker's number in its pool, counted from 1.
+    fn worker(&self) -> WorkerId;
+    /// The data for this worker's start, if there is any.
+    fn init(&self) -> Option<Bytes>;
+    /// A piece of data that was sent under this hash.
+    fn blob(&self, hash: u64) -> Option<Bytes>;
+    /// Whether the pool takes no more jobs. Asked often: must cost next to
+    /// nothing.
+    fn is_draining(&self) -> bool;
+    /// A job says how far it has come; at most about ten times a second.
+    fn progress(&self, job: JobId, attempt: Attempt, done: u64, total: u64);
+}
+
 /// One try at one job, as its task sees it. Can be used from several threads
 /// at once; it does not outlive the job.
 pub struct JobContext {
-    link: Arc<Link>,
+    host: Arc<dyn Host>,
+    cancelled: Arc<AtomicBool>,
     key: Key,
     last_progress: Mutex<Option<Instant>>,
 }
 
 impl JobContext {
-    pub(crate) fn new(link: Arc<Link>, key: Key) -> JobContext {
+    pub(crate) fn new(host: Arc<dyn Host>, cancelled: Arc<AtomicBool>, key: Key) -> JobContext {
         JobContext {
-            link,
+            host,
+            cancelled,
             key,
             last_progress: Mutex::new(None),
         }
@@ -73,7 +92,28 @@ impl JobContext {
     /// Whether the job has been cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.link.is_cancelled()
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether the pool takes no more jobs and waits for the end of those that
+    /// it has, this one among them. A task that would go on for ever looks at it
+    /// beside [`JobContext::checkpoint`], and returns what it has: that is its
+    /// result, while a cancelled job has none. Costs next to nothing.
+    ///
+    /// ```
+    /// # use worker::{Cancelled, JobContext};
+    /// fn watch(job: &JobContext, look: impl Fn() -> u64) -> Result<u64, Cancelled> {
+    ///     let mut seen = 0;
+    ///     while !job.is_draining() {
+    ///         job.checkpoint()?;
+    ///         seen += look();
+    ///     }
+    ///     Ok(seen)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.host.is_draining()
     }
 
     /// Says how far the job has come, in whatever unit it counts; a `total` of
@@ -91,21 +131,14 @@ impl JobContext {
         *last = Some(now);
         drop(last);
         let (job, attempt) = self.key;
-        let mut state = self.link.state();
-        state.outbox.send(&FromWorker::Progress {
-            job,
-            attempt,
-            done,
-            total,
-        });
-        self.link.flush(&mut state);
+        self.host.progress(job, attempt, done, total);
     }
 
     /// A piece of data that the orchestrator has sent to this worker under
     /// this hash; `None` when it has not.
     #[must_use]
     pub fn blob(&self, hash: u64) -> Option<Bytes> {
-        self.link.state().blob(hash)
+        self.host.blob(hash)
     }
 }
 
@@ -132,17 +165,17 @@ impl fmt::Display for Cancelled {
 
 impl std::error::Error for Cancelled {}
 
-/// The worker process, as the state of a task sees it while it is made.
+/// The worker, as the state of a task sees it while it is made.
 pub struct WorkerContext {
-    link: Arc<Link>,
+    host: Arc<dyn Host>,
     /// Stays with the computing thread, like everything that is made of it.
     _not_sync: Cell<()>,
 }
 
 impl WorkerContext {
-    pub(crate) fn new(link: Arc<Link>) -> WorkerContext {
+    pub(crate) fn new(host: Arc<dyn Host>) -> WorkerContext {
         WorkerContext {
-            link,
+            host,
             _not_sync: Cell::new(()),
         }
     }
@@ -150,21 +183,30 @@ impl WorkerContext {
     /// The data that the orchestrator sent for this worker's start, if any.
     #[must_use]
     pub fn init(&self) -> Option<Bytes> {
-        self.link.state().init()
+        self.host.init()
+    }
+
+    /// The same as a value, in bincode; `None` when there is no such data.
+    ///
+    /// # Errors
+    /// When the data is no `T`.
+    pub fn init_as<T: DeserializeOwned>(&self) -> Result<Option<T>, PayloadError> {
+        self.init()
+            .map(|data| Encoding::Bincode.decode(&data))
+            .transpose()
     }
 
     /// The worker's number in its pool, counted from 1.
     #[must_use]
     pub fn id(&self) -> WorkerId {
-        let state = self.link.state();
-        state.hello().map_or(WorkerId(0), |hello| hello.worker)
+        self.host.worker()
     }
 
     /// A piece of data that the orchestrator has sent to this worker under
     /// this hash; `None` when it has not.
     #[must_use]
     pub fn blob(&self, hash: u64) -> Option<Bytes> {
-        self.link.state().blob(hash)
+        self.host.blob(hash)
     }
 }
 

@@ -34,6 +34,8 @@
 //! that no later job finds that; the `init` of a task with state may change all
 //! three for the jobs that follow.
 //!
+//! Jobs can run in the threads of any program too ([`local`]).
+//!
 //! A worker can also run external commands, with the built-in task `command`;
 //! [`Registry::without_command`] makes one that cannot.
 //!
@@ -42,6 +44,8 @@
 //!
 //! Map of the crate, for its readers:
 //! - `registry`, `context`: what users see.
+//! - `call`: from a function to its job's answer; [`local`]: the same without a
+//!   process.
 //! - `serve`: the computing thread; `watch`: the thread that stands in for it
 //!   while a job takes long; `link`: what the two share.
 //! - `state`, `outbox`: what messages mean; no I/O, no clock.
@@ -52,10 +56,12 @@
 
 #![warn(missing_docs)]
 
+mod call;
 mod clock;
 mod command;
 mod context;
 mod link;
+pub mod local;
 mod os;
 mod outbox;
 mod panics;

@@ -26,10 +26,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::{read, write};
-use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker};
+use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker, WorkerId};
 use tokio_util::codec::Decoder;
 
 use crate::clock;
+use crate::context::Host;
 use crate::os::{Held, StatusPage};
 use crate::outbox::Outbox;
 use crate::state::{End, Key, State, Step};
@@ -53,6 +54,7 @@ pub(crate) struct Link {
     wake: EventFd,
     pub(crate) status: Arc<StatusPage>,
     cancelled: Arc<AtomicBool>,
+    winding_down: Arc<AtomicBool>,
     reader: Mutex<Reader>,
     state: Mutex<State>,
     turn: AtomicU64,
@@ -81,6 +83,7 @@ impl Link {
             wake: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
             status,
             cancelled: Arc::clone(&state.cancelled),
+            winding_down: Arc::clone(&state.winding_down),
             reader: Mutex::new(Reader {
                 codec: Codec::new(),
                 buffer: BytesMut::with_capacity(READ_SIZE),
@@ -100,6 +103,11 @@ impl Link {
     /// Whether the current job has been asked to stop.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// What tells the current job to stop.
+    pub(crate) fn cancelled(&self) -> &Arc<AtomicBool> {
+        &self.cancelled
     }
 
     /// For the command task, which waits for messages among other things.
@@ -174,9 +182,7 @@ impl Link {
     /// The function has ended, and what it printed is in the pipe: everything
     /// of that goes before its answer. The watcher keeps out from here on.
     pub(crate) fn end_turn(&self, state: &mut State) {
-        if let Some(key) = state.current() {
-            self.drain_capture(state, key);
-        }
+        self.drain_capture(state, state.current().unwrap_or(NO_JOB));
         self.turn.fetch_add(1, Ordering::Relaxed);
         if std::mem::take(&mut state.taken) {
             self.wake.write(1).ok();
@@ -293,11 +299,14 @@ impl Link {
     /// The watcher takes over when this turn is still the current one.
     pub(crate) fn take_over(&self, turn: u64) -> bool {
         let mut state = self.state();
-        let (true, Some((job, attempt))) = (self.turn() == turn, state.current()) else {
+        if self.turn() != turn {
             return false;
-        };
+        }
         state.taken = true;
-        state.outbox.send(&FromWorker::Started { job, attempt });
+        // Absent while the worker's own start runs.
+        if let Some((job, attempt)) = state.current() {
+            state.outbox.send(&FromWorker::Started { job, attempt });
+        }
         self.flush(&mut state);
         true
     }
@@ -311,9 +320,8 @@ impl Link {
         if self.turn() != turn {
             return None;
         }
-        if let Some(key) = state.current() {
-            self.drain_capture(&mut state, key);
-        }
+        let key = state.current().unwrap_or(NO_JOB);
+        self.drain_capture(&mut state, key);
         if is_readable(self.input()) {
             let arrived = reader.read(self.input());
             reader.deliver(arrived, &mut state);
@@ -332,6 +340,35 @@ impl Link {
     pub(crate) fn unpark(&self) {
         self.state().parked = false;
         self.wake.read().ok();
+    }
+}
+
+impl Host for Link {
+    fn worker(&self) -> WorkerId {
+        self.state().hello().map_or(WorkerId(0), |h| h.worker)
+    }
+
+    fn init(&self) -> Option<Bytes> {
+        self.state().init()
+    }
+
+    fn blob(&self, hash: u64) -> Option<Bytes> {
+        self.state().blob(hash)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.winding_down.load(Ordering::Relaxed)
+    }
+
+    fn progress(&self, job: JobId, attempt: Attempt, done: u64, total: u64) {
+        let mut state = self.state();
+        state.outbox.send(&FromWorker::Progress {
+            job,
+            attempt,
+            done,
+            total,
+        });
+        self.flush(&mut state);
     }
 }
 

@@ -14,8 +14,12 @@ use crate::surroundings::Surroundings;
 /// The tasks that a worker offers. Made in `main`, which ends with
 /// [`Registry::serve`].
 pub struct Registry {
-    tasks: Vec<Entry>,
+    pub(crate) tasks: Vec<Entry>,
+    pub(crate) starts: Vec<Start>,
 }
+
+/// What a worker does once, before it takes jobs.
+pub(crate) type Start = Box<dyn FnOnce(&WorkerContext) -> Result<(), TaskError>>;
 
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
@@ -37,13 +41,34 @@ impl Registry {
                 name: protocol::command::Command::NAME,
                 kind: Kind::Command,
             }],
+            starts: Vec::new(),
         }
     }
 
     /// An empty registry: its worker runs no external commands.
     #[must_use]
     pub fn without_command() -> Registry {
-        Registry { tasks: Vec::new() }
+        Registry {
+            tasks: Vec::new(),
+            starts: Vec::new(),
+        }
+    }
+
+    /// Adds something that each worker does once when it starts, before it is
+    /// ready for jobs and with the pool's init data at hand. Several are done in
+    /// the order in which they were added. When one fails, or panics, the worker
+    /// says why on stderr and ends, and no job is charged for that; a pool
+    /// whose workers all do gives up with that text. It may change the working
+    /// directory, the umask and the environment for all jobs.
+    #[must_use]
+    pub fn on_start<E, F>(mut self, start: F) -> Registry
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+        F: FnOnce(&WorkerContext) -> Result<(), E> + 'static,
+    {
+        self.starts
+            .push(Box::new(|worker| start(worker).map_err(described)));
+        self
     }
 
     /// Adds a task that is a plain function of its input. It gives back its
@@ -112,7 +137,9 @@ impl Registry {
                 Some(state) => state,
                 None => {
                     let made = init(call.worker);
-                    *call.surroundings = Surroundings::now();
+                    if let Some(surroundings) = call.surroundings {
+                        *surroundings = Surroundings::now();
+                    }
                     match made {
                         Ok(made) => state.insert(made),
                         Err(e) => return Called::Failed(described(e)),
@@ -138,7 +165,7 @@ impl Registry {
     /// no more work. To be returned by `main`.
     #[must_use]
     pub fn serve(self) -> ExitCode {
-        serve::serve(self.tasks)
+        ExitCode::from(serve::serve(self))
     }
 }
 
@@ -184,8 +211,9 @@ pub(crate) struct Call<'a> {
     pub(crate) encoding: Encoding,
     pub(crate) job: &'a JobContext,
     pub(crate) worker: &'a WorkerContext,
-    /// What making the task's state may change.
-    pub(crate) surroundings: &'a mut Surroundings,
+    /// What making the task's state may change; absent in a thread, where it is
+    /// the program's.
+    pub(crate) surroundings: Option<&'a mut Surroundings>,
 }
 
 /// How it came back.

@@ -1,25 +1,23 @@
 //! The computing thread: from the greeting to the end of the connection.
 
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, TaskError,
-    TaskErrorKind, Usage,
+    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, TaskError, TaskErrorKind,
 };
 
-use crate::context::{JobContext, WorkerContext};
+use crate::context::{Host, JobContext, WorkerContext};
 use crate::link::Link;
 use crate::os::{self, StatusPage, Used};
-use crate::outbox::{error_payload, failure, not_run};
-use crate::registry::{Call, Called, Entry, Function, Kind, undecodable};
+use crate::outbox::{failure, not_run};
+use crate::registry::{Call, Entry, Function, Kind, Registry, Start, undecodable};
 use crate::state::{End, Step};
 use crate::stdio;
 use crate::surroundings::{Spoiled, Surroundings};
-use crate::{clock, command, panics, tree, watch};
+use crate::{call, clock, command, panics, tree, watch};
 
 /// A bug in here.
 pub(crate) const EX_SOFTWARE: i32 = 70;
@@ -29,20 +27,20 @@ const EX_OSERR: u8 = 71;
 const EX_PROTOCOL: i32 = 76;
 /// The orchestrator is gone. Nobody is there to see this code.
 const EX_GONE: i32 = 1;
-/// What a task that returned an error, or panicked, would have exited with.
-const FAILED: i32 = 1;
-const PANICKED: i32 = 101;
+/// The worker's own start failed.
+const START_FAILED: u8 = 1;
 
-pub(crate) fn serve(tasks: Vec<Entry>) -> ExitCode {
+/// Serves until there is no more work; gives the status to exit with.
+pub(crate) fn serve(registry: Registry) -> u8 {
     if io::stdin().is_terminal() {
         complain("this program is a worker: start it with `orchestrator run --worker …`");
-        return ExitCode::from(2);
+        return 2;
     }
-    match Server::start(tasks) {
-        Ok(server) => server.run(),
+    match Server::start(registry) {
+        Ok((server, starts)) => server.run(starts),
         Err(e) => {
             complain(&format!("cannot start: {e}"));
-            ExitCode::from(EX_OSERR)
+            EX_OSERR
         }
     }
 }
@@ -54,6 +52,8 @@ fn complain(what: &str) {
 
 struct Server {
     link: Arc<Link>,
+    /// The same, as jobs see it.
+    host: Arc<dyn Host>,
     tasks: Vec<Entry>,
     worker: WorkerContext,
     max_payload: u64,
@@ -65,7 +65,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(tasks: Vec<Entry>) -> io::Result<Server> {
+    fn start(registry: Registry) -> io::Result<(Server, Vec<Start>)> {
+        let Registry { tasks, starts } = registry;
         let stdio = stdio::take_over()?;
         let (status, held) = StatusPage::with_held()?;
         panics::install_hook();
@@ -77,28 +78,31 @@ impl Server {
             status_fd: Some(status.number()),
         };
         let link = Arc::new(Link::new(stdio, (status, held), ready)?);
-        Ok(Server {
-            worker: WorkerContext::new(Arc::clone(&link)),
+        let host: Arc<dyn Host> = Arc::<Link>::clone(&link);
+        let server = Server {
+            worker: WorkerContext::new(Arc::clone(&host)),
+            host,
             link,
             tasks,
             max_payload: 0,
             surroundings: Surroundings::now(),
             used: None,
-        })
+        };
+        Ok((server, starts))
     }
 
-    fn run(mut self) -> ExitCode {
+    fn run(mut self, starts: Vec<Start>) -> u8 {
         // Before it is said that jobs may come: without it none can be run.
         let watcher = match watch::start(Arc::clone(&self.link)) {
             Ok(watcher) => watcher,
             Err(e) => {
                 complain(&format!("cannot start: {e}"));
-                return ExitCode::from(EX_OSERR);
+                return EX_OSERR;
             }
         };
         self.link.greet();
         self.link.receive();
-        while self.link.state().hello().is_none() {
+        while !self.link.state().may_start() {
             let end = self.link.state().end.clone();
             if let Some(end) = end {
                 return self.end(&end);
@@ -108,6 +112,31 @@ impl Server {
         self.max_payload = self.link.state().hello().map_or(0, |h| h.max_payload);
         // A watcher that has ended has ended this process too.
         watcher.send(()).ok();
+        if let Err(e) = self.start_work(starts) {
+            complain(&format!("cannot start: {e}"));
+            tree::kill_all_but(&[]);
+            self.link.close(false);
+            return START_FAILED;
+        }
+        self.serve_jobs()
+    }
+
+    /// What the program wants done before its first job. It may take long, so
+    /// the watcher looks after the link meanwhile.
+    fn start_work(&mut self, starts: Vec<Start>) -> Result<(), TaskError> {
+        if !starts.is_empty() {
+            self.link.begin_turn();
+            let done = call::start(starts, &self.worker);
+            io::stdout().flush().ok();
+            self.link.end_turn(&mut self.link.state());
+            done?;
+            self.surroundings = Surroundings::now();
+        }
+        self.link.state().started();
+        Ok(())
+    }
+
+    fn serve_jobs(mut self) -> u8 {
         loop {
             match self.link.next() {
                 Step::Run(header, input) => {
@@ -135,6 +164,7 @@ impl Server {
     fn run_job(&mut self, header: JobHeader, input: Bytes) -> bool {
         let Server {
             link,
+            host,
             tasks,
             worker,
             surroundings,
@@ -149,6 +179,7 @@ impl Server {
                 let before = self.used.unwrap_or_else(os::thread_usage);
                 let place = Place {
                     link,
+                    host,
                     worker,
                     surroundings,
                 };
@@ -188,15 +219,8 @@ impl Server {
 
     /// Hands an answer over, in pieces if it is large.
     fn finish(&mut self, mut answer: Answer) {
-        let size = answer.payload.len();
-        if answer.header.outcome == Outcome::Ok && size as u64 > self.max_payload {
-            answer.header.outcome = Outcome::Failed(FAILED);
-            let text = format!(
-                "result of {size} bytes is larger than the limit of {}",
-                self.max_payload
-            );
-            answer.payload = error_payload(&TaskError::new(text).of(TaskErrorKind::TooLarge));
-        }
+        let end = (answer.header.outcome, answer.payload);
+        (answer.header.outcome, answer.payload) = call::limited(end, self.max_payload);
         if answer.payload.len() > MAX_CHUNK {
             self.link.send_result(answer);
         } else {
@@ -204,7 +228,7 @@ impl Server {
         }
     }
 
-    fn end(self, end: &End) -> ExitCode {
+    fn end(self, end: &End) -> u8 {
         match end {
             End::Bye => self.end_in_order(false),
             End::Gone | End::Violation(_) => end_from_aside(&self.link, end),
@@ -212,13 +236,13 @@ impl Server {
     }
 
     /// Everything that jobs left behind goes before the goodbye.
-    fn end_in_order(self, goodbye: bool) -> ExitCode {
+    fn end_in_order(self, goodbye: bool) -> u8 {
         // What a task keeps may well do something when it is dropped.
         panics::catch(|| drop(self.tasks)).ok();
         tree::kill_all_but(&[]);
         io::stdout().flush().ok();
         self.link.close(goodbye);
-        ExitCode::SUCCESS
+        0
     }
 }
 
@@ -259,7 +283,8 @@ fn told(task: &str, spoiled: Spoiled) {
 
 /// Where a function runs.
 struct Place<'a> {
-    link: &'a Arc<Link>,
+    link: &'a Link,
+    host: &'a Arc<dyn Host>,
     worker: &'a WorkerContext,
     surroundings: &'a mut Surroundings,
 }
@@ -274,10 +299,12 @@ fn run_function(
 ) -> (Answer, Used) {
     let Place {
         link,
+        host,
         worker,
         surroundings,
     } = place;
-    let job = JobContext::new(Arc::clone(link), (header.job, header.attempt));
+    let key = (header.job, header.attempt);
+    let job = JobContext::new(Arc::clone(host), Arc::clone(link.cancelled()), key);
     link.status.start(header.job.0, header.attempt.0, 0);
     link.begin_turn();
     let start = clock::now();
@@ -286,39 +313,17 @@ fn run_function(
         encoding: header.encoding,
         job: &job,
         worker,
-        surroundings,
+        surroundings: Some(surroundings),
     };
-    let called = panics::catch(|| function.call(call));
-    let called = called.unwrap_or_else(|panic| {
-        panics::catch(|| function.forget_state()).ok();
-        Called::Failed(panic)
-    });
+    let called = call::call(function, call);
     let wall = start.elapsed();
     let after = os::thread_usage();
     // Not under the lock: when the pipe is full, the watcher has to empty it.
     io::stdout().flush().ok();
     link.end_turn(&mut link.state());
 
-    let cancelled = link.is_cancelled();
-    let (outcome, payload) = match called {
-        Called::Done(output) => (Outcome::Ok, output),
-        Called::Rejected(e) => (Outcome::Rejected, error_payload(&e)),
-        Called::Failed(_) if cancelled => (Outcome::Cancelled, Bytes::new()),
-        Called::Failed(e) => {
-            let code = match e.kind {
-                TaskErrorKind::Panic => PANICKED,
-                _ => FAILED,
-            };
-            (Outcome::Failed(code), error_payload(&e))
-        }
-    };
-    let usage = Usage {
-        wall_us: clock::micros(wall),
-        user_us: after.user_us.saturating_sub(before.user_us),
-        system_us: after.system_us.saturating_sub(before.system_us),
-        max_rss_kib: after.max_rss_kib,
-        leaked: 0,
-    };
+    let (outcome, payload) = call::judge(called, link.is_cancelled());
+    let usage = call::usage(&before, &after, wall);
     let header = DoneHeader {
         job: header.job,
         attempt: header.attempt,

@@ -45,6 +45,9 @@ pub(crate) struct State {
     pub(crate) outbox: Outbox,
     /// Set when the current job shall stop; read without the lock by the job.
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// Set when no jobs come any more but those that are in the pool; read
+    /// without the lock by the job.
+    pub(crate) winding_down: Arc<AtomicBool>,
     pub(crate) paused: bool,
     pub(crate) end: Option<End>,
     /// A watcher has taken over the running job's connection.
@@ -88,6 +91,7 @@ impl State {
         State {
             outbox,
             cancelled: Arc::default(),
+            winding_down: Arc::default(),
             paused: false,
             end: None,
             taken: false,
@@ -149,8 +153,9 @@ impl State {
         match message {
             ToWorker::Hello(hello) => self.greet(hello)?,
             ToWorker::Init(data) => {
-                if self.init.is_some() || self.job_frames > 0 {
-                    return Err("init comes at most once and before any job".into());
+                let announced = self.hello.as_ref().is_some_and(|h| h.init);
+                if !announced || self.init.is_some() || self.job_frames > 0 {
+                    return Err("init comes once, as announced, and before any job".into());
                 }
                 self.init = Some(data);
             }
@@ -170,7 +175,11 @@ impl State {
             ToWorker::Recall(keys) => self.recall(&keys),
             ToWorker::Pause => self.paused = true,
             ToWorker::Resume => self.paused = false,
-            ToWorker::Drain => self.draining = true,
+            ToWorker::Drain => {
+                self.draining = true;
+                self.winding_down.store(true, Ordering::Relaxed);
+            }
+            ToWorker::WindDown => self.winding_down.store(true, Ordering::Relaxed),
             ToWorker::Ping(n) => self.outbox.send_now(&FromWorker::Pong(n)),
             // Nothing here depends on how far the other side has read.
             ToWorker::Ack(_) => {}
@@ -183,9 +192,20 @@ impl State {
         if self.hello.is_some() {
             return Err("hello comes only once".into());
         }
-        self.outbox.send_now(&FromWorker::Ready(self.ready.clone()));
         self.hello = Some(hello);
         Ok(())
+    }
+
+    /// Whether everything is here that the worker's own start may need.
+    pub(crate) fn may_start(&self) -> bool {
+        self.hello
+            .as_ref()
+            .is_some_and(|hello| !hello.init || self.init.is_some())
+    }
+
+    /// The worker's own start is over: jobs may come.
+    pub(crate) fn started(&mut self) {
+        self.outbox.send_now(&FromWorker::Ready(self.ready.clone()));
     }
 
     fn store(&mut self, hash: u64, data: Bytes, more: bool) {

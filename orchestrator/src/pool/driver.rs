@@ -165,6 +165,8 @@ pub(super) struct Driver {
     pub(super) how: String,
     /// Whether it died because it got no memory.
     pub(super) out_of_memory: bool,
+    /// Whether no more jobs are taken, while those that there are run on.
+    pub(super) winding_down: bool,
     pub(super) ended: bool,
     /// How many jobs may be in the pool until the next check.
     #[cfg(debug_assertions)]
@@ -229,6 +231,7 @@ impl Driver {
             deaths: Deaths::default(),
             how: String::new(),
             out_of_memory: false,
+            winding_down: false,
             ended: false,
             #[cfg(debug_assertions)]
             unchecked: 0,
@@ -320,6 +323,7 @@ impl Driver {
             Command::Withdraw => self.tell(Input::Withdraw),
             Command::Drain => {
                 self.close(PoolError::Closed);
+                self.wind_down();
                 self.tell(Input::Drain);
             }
             Command::Interrupt => self.end_with(Input::Interrupt),
@@ -339,6 +343,14 @@ impl Driver {
         self.counted.submitted += 1;
         self.jobs.insert(id, entry);
         self.tell(Input::Submit { job: id, terms });
+    }
+
+    /// Endless tasks are told that everybody else is about to leave.
+    fn wind_down(&mut self) {
+        self.winding_down = true;
+        for hired in self.workers.values().filter(|w| w.tasks.is_some()) {
+            hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
+        }
     }
 
     /// Nobody can end while time stands still.

@@ -36,6 +36,9 @@ impl Driver {
                 }
                 if let Some(hired) = self.workers.get_mut(&worker) {
                     hired.tasks = Some((0..).zip(ready.tasks).map(|(n, t)| (t, n)).collect());
+                    if self.winding_down {
+                        hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
+                    }
                 }
                 let slots = ready.slots;
                 self.tell(Input::Ready { worker, slots });

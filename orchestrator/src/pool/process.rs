@@ -455,6 +455,7 @@ impl Process {
             worker: self.id,
             link: LinkKind::Local,
             max_payload: self.config.max_payload,
+            init: self.config.init.is_some(),
         }));
         if let Some(data) = self.config.init.clone() {
             self.outgoing.say(ToWorker::Init(data));

@@ -40,9 +40,10 @@ fn golden_bytes_to_worker() {
             worker: WorkerId(5),
             link: LinkKind::Remote,
             max_payload: 0x1000,
+            init: true,
         }),
-        "b10f0100 1a000000 00000000
-         0200000000000000 7831 05000000 01000000 0010000000000000 0a",
+        "b10f0100 1b000000 00000000
+         0200000000000000 7831 05000000 01000000 0010000000000000 01 0a",
     );
     check(
         ToWorker::Init(b(b"ab")),
@@ -112,6 +113,7 @@ fn golden_bytes_to_worker() {
     check(ToWorker::Pause, "b10f0900 00000000 00000000 0a");
     check(ToWorker::Resume, "b10f0a00 00000000 00000000 0a");
     check(ToWorker::Drain, "b10f0b00 00000000 00000000 0a");
+    check(ToWorker::WindDown, "b10f0f00 00000000 00000000 0a");
     check(
         ToWorker::Ping(6),
         "b10f0c00 08000000 00000000 0600000000000000 0a",

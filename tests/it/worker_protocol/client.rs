@@ -41,7 +41,7 @@ impl Client {
 
     pub(super) fn with(link: LinkKind, init: Option<&[u8]>) -> Client {
         let mut client = Client::without_hello();
-        client.send(hello(link));
+        client.send(introduction(link, init.is_some()));
         if let Some(init) = init {
             client.send(ToWorker::Init(Bytes::copy_from_slice(init)));
         }
@@ -321,12 +321,18 @@ impl Ran {
     }
 }
 
+/// Without init data.
 pub(super) fn hello(link: LinkKind) -> ToWorker {
+    introduction(link, false)
+}
+
+fn introduction(link: LinkKind, init: bool) -> ToWorker {
     ToWorker::Hello(Hello {
         build: "test".into(),
         worker: WorkerId(3),
         link,
         max_payload: MAX_PAYLOAD,
+        init,
     })
 }
 

@@ -1,6 +1,6 @@
 //! A worker with the tasks that the process tests need.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
@@ -15,6 +15,7 @@ use worker::{Cancelled, JobContext, Registry, WorkerContext};
 
 fn main() -> ExitCode {
     Registry::new()
+        .on_start(start)
         .task(Echo, |bytes| bytes)
         .task(EchoText, |text| text)
         .task(Noop, |()| ())
@@ -68,6 +69,14 @@ fn main() -> ExitCode {
             }
             Ok::<_, std::io::Error>(())
         })
+        .task(Started, |()| STARTED.with_borrow(Clone::clone))
+        .task_ctx(Endless, |(), job: &JobContext| {
+            while !job.is_draining() {
+                job.checkpoint()?;
+                sleep(Duration::from_millis(1));
+            }
+            Ok::<_, Cancelled>(job.is_draining())
+        })
         .task(Pid, |()| std::process::id())
         .task(Swell, |bytes| {
             std::hint::black_box(vec![1u8; bytes as usize]);
@@ -86,6 +95,29 @@ fn main() -> ExitCode {
             |(), (), _| surroundings(),
         )
         .serve()
+}
+
+thread_local! {
+    static STARTED: RefCell<(u32, String)> = RefCell::default();
+}
+
+/// What the tests' init data asks for, where it is text.
+fn start(worker: &WorkerContext) -> Result<(), String> {
+    let asked = worker.init_as::<String>().ok().flatten();
+    let asked = asked.unwrap_or_default();
+    match asked.as_str() {
+        "fail" => return Err("no such model".into()),
+        "panic" => panic!("no luck"),
+        "hang" => loop {
+            std::thread::park();
+        },
+        _ => {}
+    }
+    STARTED.with_borrow_mut(|(times, data)| {
+        *times += 1;
+        *data = asked;
+    });
+    Ok(())
 }
 
 /// The first of some signals is taken by a handler of the Rust runtime.

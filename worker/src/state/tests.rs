@@ -17,7 +17,9 @@ fn state(link: LinkKind) -> State {
         worker: WorkerId(1),
         link,
         max_payload: 1 << 20,
+        init: true,
     }));
+    state.started();
     assert!(matches!(sent(&mut state)[..], [FromWorker::Ready(_)]));
     state
 }
@@ -77,6 +79,33 @@ fn hello_and_init_come_once() {
     let mut state = state(LinkKind::Local);
     let hello = state.hello().unwrap().clone();
     state.handle(ToWorker::Hello(hello));
+    assert!(matches!(state.end, Some(End::Violation(_))));
+}
+
+#[test]
+fn a_start_waits_for_init_data_that_was_announced() {
+    for announced in [true, false] {
+        let mut hello = state(LinkKind::Local).hello().unwrap().clone();
+        hello.init = announced;
+        let mut state = State::new(state(LinkKind::Local).ready, Outbox::default());
+        assert!(!state.may_start());
+        state.handle(ToWorker::Hello(hello));
+        assert_eq!(state.may_start(), !announced);
+        state.handle(ToWorker::Init(Bytes::new()));
+        assert!(state.may_start());
+        assert_eq!(state.end.is_none(), announced);
+    }
+}
+
+#[test]
+fn jobs_may_still_come_while_the_pool_winds_down_and_none_after_drain() {
+    let mut state = state(LinkKind::Local);
+    state.handle(ToWorker::WindDown);
+    assert!(state.winding_down.load(Ordering::Relaxed));
+    state.handle(run([1]));
+    assert!(state.end.is_none());
+    state.handle(ToWorker::Drain);
+    state.handle(run([2]));
     assert!(matches!(state.end, Some(End::Violation(_))));
 }
 
