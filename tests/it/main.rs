@@ -13,6 +13,7 @@ mod limits;
 mod pool;
 mod printing;
 mod run;
+mod self_spawn;
 mod shell;
 mod signals;
 mod surroundings_config;

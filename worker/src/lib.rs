@@ -34,7 +34,8 @@
 //! that no later job finds that; the `init` of a task with state may change all
 //! three for the jobs that follow.
 //!
-//! Jobs can run in the threads of any program too ([`local`]).
+//! A program can be its own worker ([`init`]), and jobs can run in its threads
+//! ([`local`]).
 //!
 //! A worker can also run external commands, with the built-in task `command`;
 //! [`Registry::without_command`] makes one that cannot.
@@ -43,7 +44,8 @@
 //! functions and the distribution of jobs are the orchestrator's.
 //!
 //! Map of the crate, for its readers:
-//! - `registry`, `context`: what users see.
+//! - `registry`, `context`: what users see; `own`: a program that is its own
+//!   worker.
 //! - `call`: from a function to its job's answer; [`local`]: the same without a
 //!   process.
 //! - `serve`: the computing thread; `watch`: the thread that stands in for it
@@ -64,6 +66,7 @@ mod link;
 pub mod local;
 mod os;
 mod outbox;
+mod own;
 mod panics;
 mod registry;
 mod serve;
@@ -75,5 +78,8 @@ pub mod tree;
 mod watch;
 
 pub use context::{Cancelled, JobContext, WorkerContext};
+#[doc(hidden)]
+pub use own::OWN_WORKER;
+pub use own::{init, is_initialised};
 pub use protocol::{Attempt, Encoding, JobId, Task, TaskError, TaskErrorKind, WorkerId};
 pub use registry::{IntoOutput, Registry};

@@ -1,10 +1,11 @@
 //! The pool's configuration: a plain struct, every field documented.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use worker::OWN_WORKER;
 
 use super::Printed;
 
@@ -240,7 +241,41 @@ impl Launch {
             current_dir: None,
         }
     }
+
+    /// Starts this very program as a worker: one binary is enough. Its `main`
+    /// has to begin with [`worker::init`]; a pool of a program whose does not is
+    /// refused, as it would start itself over and over.
+    ///
+    /// What is started is the program that runs, even if its file was replaced
+    /// or removed meanwhile: a worker and its orchestrator are always the same
+    /// build. That needs `/proc`.
+    #[must_use]
+    pub fn current_exe() -> Launch {
+        let name = std::env::current_exe();
+        let name = name.map_or_else(|_| OWN_PROGRAM.to_owned(), |p| p.display().to_string());
+        Launch {
+            name,
+            program: OWN_PROGRAM.into(),
+            args: vec![OWN_WORKER.into()],
+            env: Vec::new(),
+            current_dir: None,
+        }
+    }
+
+    /// Whether that is this very program.
+    pub(super) fn is_own_program(&self) -> bool {
+        self.program == Path::new(OWN_PROGRAM)
+    }
+
+    /// Whether it would be its own worker without knowing.
+    pub(super) fn is_unprepared(&self) -> bool {
+        self.is_own_program() && !worker::is_initialised()
+    }
 }
+
+/// The running program, whatever has become of its file: a process that is
+/// being started looks it up for itself, and is still a copy of this one then.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How many CPUs this process may use, by affinity and cgroup quota.
 #[must_use]

@@ -421,6 +421,9 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
         "a job needs at least one thread (`threads_per_job`)"
     } else if config.max_jobs_per_worker == Some(0) {
         "a worker must be allowed at least one job (`max_jobs_per_worker`)"
+    } else if config.launch.is_unprepared() {
+        "this program would start itself as a worker, but is not prepared for that: \
+         call `worker::init(registry)` first thing in `main`"
     } else if init > MAX_FRAME - 64 {
         "the workers' init data must be smaller than 1 MiB"
     } else {

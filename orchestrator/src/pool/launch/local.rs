@@ -32,6 +32,10 @@ pub(in crate::pool) fn spawn(config: &PoolConfig) -> io::Result<Child> {
         reason = "the one home of starting workers"
     )]
     let mut command = Command::new(absolute(&launch.program)?);
+    if launch.is_own_program() {
+        // What `ps` shows; its path says nothing.
+        command.arg0(&launch.name);
+    }
     command
         .args(&launch.args)
         .envs(surroundings::environment(config, inherits))
