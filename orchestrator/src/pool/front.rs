@@ -262,6 +262,7 @@ impl Pool {
     /// # Errors
     /// [`TrySubmitError::Full`] with the job when it has not; else as
     /// [`submit_raw`](Pool::submit_raw).
+    #[expect(clippy::result_large_err, reason = "the job comes back as it was given")]
     pub fn try_submit_raw(&self, job: RawJob) -> Result<RawHandle, TrySubmitError<RawJob>> {
         self.shared.fits(&job)?;
         let room = Arc::clone(&self.shared.room);
