@@ -265,7 +265,10 @@ fn jobs_behind_one_whose_lines_nobody_takes_are_given_to_others() {
             }
             stuck.cancel();
             drop(owned);
-            assert_eq!(stuck.await.unwrap().verdict, Verdict::Cancelled);
+            // The function does not listen: it may be at its end before it is
+            // ended, now that what it prints goes somewhere.
+            let end = stuck.await.unwrap().verdict;
+            assert!(matches!(end, Verdict::Cancelled | Verdict::Ok), "{end:?}");
             pool.shutdown().await.unwrap();
         });
     }
