@@ -51,10 +51,11 @@ pub use pool::{
     AsCompleted, Awaitable, Capture, Command, CommandOutput, Control, Event, EventKind,
     EventStream, Gather, GatherAll, Inputs, Job, JobError, JobHandle, JobReport, Launch, Map,
     Mixed, Payload, Pool, PoolConfig, PoolError, Printed, PrintedPart, RawHandle, RawJob,
-    ReturnWhen, RunningCommand, RunningJob, Stats, Status, ThreadsPerJob, TrySubmitError,
-    as_completed, block_on, future, gather, gather_all, wait,
+    ReturnWhen, RunningCommand, RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig,
+    ThreadsPerJob, TrySubmitError, as_completed, block_on, future, gather, gather_all, wait,
 };
 pub use protocol::{
     CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, TaskErrorKind, Usage, WorkerId,
 };
 pub use scheduler::Verdict;
+pub use worker::{Cancelled, JobContext, Registry, WorkerContext};

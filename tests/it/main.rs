@@ -17,4 +17,5 @@ mod self_spawn;
 mod shell;
 mod signals;
 mod surroundings_config;
+mod threads;
 mod worker_protocol;

@@ -11,13 +11,13 @@ use protocol::{
 use tokio::sync::mpsc;
 
 use super::delivery::Delivery;
-use super::driver::{Driver, Entry, Hired, Reply};
+use super::driver::{Crew, Driver, Entry, Hired, Reply};
 use super::error::PoolError;
 use super::event::EventKind;
-use super::job::JobReport;
+use super::job::{Closure, JobReport};
 use super::news::Order;
-use super::process;
 use super::spill::{Capture, Payload};
+use super::{process, thread};
 use crate::scheduler::{Action, Input, Verdict};
 
 impl Driver {
@@ -96,10 +96,20 @@ impl Driver {
     }
 
     fn hire(&mut self, worker: WorkerId) {
-        let delivery = Delivery::new(worker, self.route.clone(), self.printing.lost());
+        let config = Arc::clone(&self.config);
         let news = self.news_sender.clone();
-        let (orders, actor) = process::hire(worker, Arc::clone(&self.config), news, delivery);
-        self.employ(worker, orders, actor);
+        match &self.crew {
+            Crew::Processes => {
+                let delivery = Delivery::new(worker, self.route.clone(), self.printing.lost());
+                let (orders, actor) = process::hire(worker, config, news, delivery);
+                self.employ(worker, orders, actor);
+            }
+            Crew::Threads(factory) => {
+                let factory = Arc::clone(factory);
+                let (orders, actor) = thread::hire(worker, config, factory, news);
+                self.employ(worker, orders, actor);
+            }
+        }
     }
 
     fn employ(
@@ -165,6 +175,11 @@ impl Driver {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
+        if let Some(call) = entry.job.call.clone() {
+            entry.sent = Some(self.now);
+            self.call(worker, (job, attempt), call);
+            return;
+        }
         let hired = self.workers.get(&worker);
         let tasks = hired.and_then(|h| h.tasks.as_ref());
         let Some(&task) = tasks.and_then(|t| t.get(&*entry.job.task)) else {
@@ -176,15 +191,7 @@ impl Driver {
                 offered.join(", ")
             );
             entry.error = Some(TaskError::new(text).of(TaskErrorKind::UnknownTask));
-            let input = Input::Done {
-                worker,
-                job,
-                attempt,
-                outcome: Outcome::Rejected,
-                took: Duration::ZERO,
-                rss: 0,
-            };
-            self.tell(input);
+            self.reject(worker, job, attempt);
             return;
         };
         // What an earlier attempt said is void.
@@ -222,6 +229,39 @@ impl Driver {
             worker,
         };
         self.emit(event);
+    }
+
+    /// A function instead of a task goes to a thread, and nowhere else.
+    fn call(&mut self, worker: WorkerId, (job, attempt): (JobId, Attempt), call: Closure) {
+        match self.crew {
+            Crew::Threads(_) => {
+                self.order(worker, Order::Call((job, attempt), call));
+                self.emit(EventKind::JobSent {
+                    job,
+                    attempt,
+                    worker,
+                });
+            }
+            Crew::Processes => {
+                if let Some(entry) = self.jobs.get_mut(&job) {
+                    let text = "a closure cannot be sent to a process: it needs a `ThreadPool`";
+                    entry.error = Some(TaskError::new(text).of(TaskErrorKind::UnknownTask));
+                }
+                self.reject(worker, job, attempt);
+            }
+        }
+    }
+
+    /// This worker cannot run that job.
+    fn reject(&mut self, worker: WorkerId, job: JobId, attempt: Attempt) {
+        self.tell(Input::Done {
+            worker,
+            job,
+            attempt,
+            outcome: Outcome::Rejected,
+            took: Duration::ZERO,
+            rss: 0,
+        });
     }
 
     /// An attempt has failed and another one follows.
@@ -400,6 +440,7 @@ mod tests {
         let room = Arc::new(Semaphore::new(8));
         let mut driver = Driver::new(Shared {
             config: Arc::new(config),
+            crew: Crew::Processes,
             commands: receiver,
             events: None,
             state: watch::Sender::new(State::Starting),

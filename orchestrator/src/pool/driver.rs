@@ -28,6 +28,7 @@ use super::news::{News, NewsSender, Order};
 use super::printing::Printing;
 use super::spill::{Capture, Spill};
 use super::stats::Stats;
+use super::thread::Factory;
 use crate::scheduler::{IdHasher, Input, Scheduler, SchedulerConfig, Terms};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
@@ -136,6 +137,7 @@ type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 pub(super) struct Driver {
     pub(super) config: Arc<PoolConfig>,
+    pub(super) crew: Crew,
     clock: Clock,
     /// When this turn began: real time.
     pub(super) now: Duration,
@@ -178,9 +180,18 @@ pub(super) struct Driver {
     hurried: bool,
 }
 
+/// What a worker is.
+pub(super) enum Crew {
+    /// A process, started as the configuration says.
+    Processes,
+    /// A thread of this program, with tasks from here.
+    Threads(Factory),
+}
+
 /// What the handles share with the driver.
 pub(super) struct Shared {
     pub(super) config: Arc<PoolConfig>,
+    pub(super) crew: Crew,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) events: Option<EventSender>,
     pub(super) state: watch::Sender<State>,
@@ -211,6 +222,7 @@ impl Driver {
         Driver {
             results: Spill::new(shared.config.result_memory),
             config: shared.config,
+            crew: shared.crew,
             clock,
             now,
             scheduler,
@@ -336,7 +348,11 @@ impl Driver {
         let Entry { id, ref job, .. } = *entry;
         let terms = Terms {
             timeout: job.timeout.map(|t| t.min(FOREVER)).or(self.config.timeout),
-            retries: job.retries.unwrap_or(self.config.retries),
+            retries: match &job.call {
+                // There is only one of it.
+                Some(_) => 0,
+                None => job.retries.unwrap_or(self.config.retries),
+            },
             retry_backoff: job.retry_backoff.map(|t| t.min(FOREVER)),
             priority: job.priority,
         };

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, Stream};
 use protocol::{JobId, MAX_FRAME, Task};
+use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use super::control::NO_WORKER;
-use super::driver::{Command, Driver, Entry, Reply, Shared, State};
+use super::driver::{Command, Crew, Driver, Entry, Reply, Shared, State};
 use super::event::{self, EventSender, EventStream};
 use super::map::{Inputs, Map};
 use super::{
@@ -30,7 +31,8 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A pool of worker processes.
 ///
-/// Its driver is a task of the tokio runtime in which it was started. All
+/// Its driver is a task of the tokio runtime in which it was started, or has a
+/// thread of its own. All
 /// methods may be called from any thread.
 ///
 /// Dropping a pool ends it at once: jobs without a verdict are cancelled, and
@@ -85,7 +87,19 @@ impl Pool {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(config: PoolConfig) -> Result<Pool, PoolError> {
-        Pool::build(config, None)
+        Ok(Pool::build(config, Crew::Processes, None)?.here())
+    }
+
+    /// The same on a thread of its own, with a runtime of its own: this pool
+    /// does not end with anybody's runtime, and its futures can be awaited on
+    /// any executor (but for [`Control::pause`], which needs tokio's time). Can be
+    /// called outside of a runtime. The thread ends when the pool has.
+    ///
+    /// # Errors
+    /// When the configuration makes no sense, or the system has no thread or no
+    /// descriptors for it.
+    pub fn start_on_own_thread(config: PoolConfig) -> Result<Pool, PoolError> {
+        Pool::build(config, Crew::Processes, None)?.on_own_thread()
     }
 
     /// The same, with the stream of all that happens. The stream must be read,
@@ -99,10 +113,16 @@ impl Pool {
     /// Outside a tokio runtime.
     pub fn start_observed(config: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
         let (events, stream) = event::channel();
-        Ok((Pool::build(config, Some(events))?, stream))
+        let pool = Pool::build(config, Crew::Processes, Some(events))?;
+        Ok((pool.here(), stream))
     }
 
-    fn build(mut config: PoolConfig, events: Option<EventSender>) -> Result<Pool, PoolError> {
+    /// A pool that does not run yet.
+    pub(super) fn build(
+        mut config: PoolConfig,
+        crew: Crew,
+        events: Option<EventSender>,
+    ) -> Result<Built, PoolError> {
         check(&config)?;
         // Times are added to times; nobody waits for longer than this.
         for time in [
@@ -142,19 +162,18 @@ impl Pool {
         });
         let driver = Driver::new(Shared {
             config: Arc::new(config),
+            crew,
             commands: receiver,
             events,
             state,
             room,
             spill: Arc::clone(&spill),
         });
-        let (ended, end) = watch::channel(None);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the pool owns its driver: it ends when the pool is dropped, and shutdown awaits it"
-        )]
-        drop(tokio::spawn(drive(driver, ended)));
-        Ok(Pool { shared, end, spill })
+        Ok(Built {
+            shared,
+            driver,
+            spill,
+        })
     }
 
     /// Names of the tasks that the workers offer, known once the first worker
@@ -262,7 +281,10 @@ impl Pool {
     /// # Errors
     /// [`TrySubmitError::Full`] with the job when it has not; else as
     /// [`submit_raw`](Pool::submit_raw).
-    #[expect(clippy::result_large_err, reason = "the job comes back as it was given")]
+    #[expect(
+        clippy::result_large_err,
+        reason = "the job comes back as it was given"
+    )]
     pub fn try_submit_raw(&self, job: RawJob) -> Result<RawHandle, TrySubmitError<RawJob>> {
         self.shared.fits(&job)?;
         let room = Arc::clone(&self.shared.room);
@@ -344,6 +366,52 @@ impl Pool {
     #[must_use]
     pub fn spill(&self) -> &Arc<Spill> {
         &self.spill
+    }
+}
+
+/// A pool whose driver does not run yet.
+pub(super) struct Built {
+    shared: Arc<Handles>,
+    driver: Driver,
+    spill: Arc<Spill>,
+}
+
+impl Built {
+    /// Runs it on the current tokio runtime; panics outside of one.
+    pub(super) fn here(self) -> Pool {
+        let (ended, end) = watch::channel(None);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the pool owns its driver: it ends when the pool is dropped, and shutdown awaits it"
+        )]
+        drop(tokio::spawn(drive(self.driver, ended)));
+        Pool {
+            shared: self.shared,
+            end,
+            spill: self.spill,
+        }
+    }
+
+    /// Runs it on a thread of its own.
+    pub(super) fn on_own_thread(self) -> Result<Pool, PoolError> {
+        let failed = |e| PoolError::Spawn {
+            program: "the pool's own thread".into(),
+            source: Arc::new(e),
+        };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let (ended, end) = watch::channel(None);
+        let driver = self.driver;
+        let thread = std::thread::Builder::new().name("orchestrator-pool".into());
+        // Nobody joins it: its last act is to say how the pool ended.
+        thread
+            .spawn(move || runtime.block_on(drive(driver, ended)))
+            .map_err(failed)?;
+        Ok(Pool {
+            shared: self.shared,
+            end,
+            spill: self.spill,
+        })
     }
 }
 

@@ -1,13 +1,15 @@
 //! What is asked of the pool, and what comes back: [`RawJob`] and [`JobReport`].
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::Command;
 use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
 use tokio::sync::OwnedSemaphorePermit;
+use worker::JobContext;
 
 use super::Printed;
 use super::spill::{Capture, Payload};
@@ -45,6 +47,28 @@ pub struct RawJob {
     /// [`RunningJob::label`](super::RunningJob::label), and means nothing to
     /// the pool. Default: none.
     pub label: Option<Arc<str>>,
+    /// What a thread runs instead of a task.
+    pub(super) call: Option<Closure>,
+}
+
+type Function = Box<dyn FnOnce(&JobContext) + Send>;
+
+/// A function that runs once. Clones of its job share it: whoever comes first
+/// runs it.
+#[derive(Clone)]
+pub(super) struct Closure(Arc<Mutex<Option<Function>>>);
+
+impl Closure {
+    /// The function, unless it was taken before.
+    pub(super) fn take(&self) -> Option<Function> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Closure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Closure")
+    }
 }
 
 impl RawJob {
@@ -61,6 +85,20 @@ impl RawJob {
             retry_backoff: None,
             priority: 0,
             label: None,
+            call: None,
+        }
+    }
+
+    /// A job that runs this function in a thread of a
+    /// [`ThreadPool`](super::ThreadPool); a pool of processes rejects it. What it
+    /// finds out it has to send by itself, through a channel for example: the
+    /// job's result is empty. It runs at most once, whatever `retries` says. It
+    /// is dropped without having run when the job is cancelled before it starts.
+    #[must_use]
+    pub fn call(run: impl FnOnce(&JobContext) + Send + 'static) -> RawJob {
+        RawJob {
+            call: Some(Closure(Arc::new(Mutex::new(Some(Box::new(run)))))),
+            ..RawJob::encoded("closure", Bytes::new(), Encoding::Raw)
         }
     }
 

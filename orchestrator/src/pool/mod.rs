@@ -13,6 +13,8 @@
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
 //! - `printed`: where goes what jobs print; `printing`: the ways there; `delivery`:
 //!   one worker's lines on their way, cut by `lines`; `printer`: the thread that writes them.
+//! - `thread_pool`: the door to a pool of threads, [`ThreadPool`]; `thread`: one
+//!   worker that is a thread, `desk`: where its jobs lie.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod act;
@@ -23,6 +25,7 @@ mod config;
 mod control;
 mod deaths;
 mod delivery;
+mod desk;
 mod driver;
 mod error;
 mod event;
@@ -49,6 +52,8 @@ mod spill;
 mod stats;
 mod stderr;
 mod surroundings;
+mod thread;
+mod thread_pool;
 mod typed;
 mod wait;
 
@@ -71,5 +76,6 @@ pub use own::block_on;
 pub use printed::{Printed, PrintedPart};
 pub use spill::{Capture, Payload, Spill};
 pub use stats::Stats;
+pub use thread_pool::{ThreadPool, ThreadPoolConfig};
 pub use typed::Job;
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait};

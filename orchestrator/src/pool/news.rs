@@ -3,10 +3,11 @@
 use std::io;
 
 use bytes::Bytes;
-use protocol::{Assignment, FromWorker, JobId, Ready, ToWorker, WorkerId};
+use protocol::{Assignment, Attempt, FromWorker, JobId, Ready, ToWorker, WorkerId};
 use tokio::sync::mpsc;
 
 use super::delivery::Route;
+use super::job::Closure;
 use crate::scheduler::Blame;
 
 /// What the driver wants of a worker.
@@ -16,6 +17,8 @@ pub(super) enum Order {
     Run(Vec<Assignment>),
     /// What this job prints goes this way; comes before the job.
     Redirect(JobId, Route),
+    /// A function instead of a task, for threads.
+    Call((JobId, Attempt), Closure),
     /// Anything that fits into one frame.
     Say(ToWorker),
     /// Tell it to stand still; the sender is dropped when that was written.

@@ -326,6 +326,8 @@ impl Process {
             match order {
                 Order::Run(jobs) => self.outgoing.run(jobs),
                 Order::Redirect(job, route) => self.delivery.redirect(job, route),
+                // Only threads are given any.
+                Order::Call(..) => debug_assert!(false, "a closure for a process"),
                 Order::Say(message) => self.outgoing.say(message),
                 Order::Pause(told) => {
                     self.outgoing.say(ToWorker::Pause);
