@@ -49,13 +49,14 @@ mod scheduler;
 
 pub use pool::{
     AsCompleted, Awaitable, Capture, Command, CommandOutput, Control, Event, EventKind,
-    EventStream, Gather, GatherAll, Inputs, Job, JobError, JobHandle, JobReport, Launch, Map,
-    Mixed, Payload, Pool, PoolConfig, PoolError, Printed, PrintedPart, RawHandle, RawJob,
-    ReturnWhen, RunningCommand, RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig,
-    ThreadsPerJob, TrySubmitError, as_completed, block_on, future, gather, gather_all, wait,
+    EventStream, Executor, Gather, GatherAll, Inputs, Job, JobError, JobHandle, JobReport, Launch,
+    Map, Mixed, Payload, Pool, PoolBuilder, PoolConfig, PoolError, Printed, PrintedPart, RawHandle,
+    RawJob, ReturnWhen, RunningCommand, RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig,
+    ThreadsPerJob, TrySubmitError, as_completed, block_on, blocking, default_pool, default_threads,
+    future, gather, gather_all, run, wait,
 };
 pub use protocol::{
     CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, TaskErrorKind, Usage, WorkerId,
 };
 pub use scheduler::Verdict;
-pub use worker::{Cancelled, JobContext, Registry, WorkerContext};
+pub use worker::{Cancelled, JobContext, Registry, WorkerContext, init};

@@ -361,6 +361,11 @@ impl Pool {
         Control::new(self.shared.commands.downgrade())
     }
 
+    /// Whether it takes no more jobs.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.room.is_closed()
+    }
+
     /// Where what this pool's jobs print is kept, for readers that keep more
     /// of it in the same place.
     #[must_use]

@@ -125,6 +125,8 @@ pub struct JobHandle<O> {
 enum Source<O> {
     /// In the report, in this encoding.
     Report(Encoding, Decode<O>),
+    /// Sent by the function that found it, in this process.
+    Here(oneshot::Receiver<O>),
 }
 
 type Decode<O> = fn(Encoding, &[u8]) -> Result<O, PayloadError>;
@@ -152,6 +154,15 @@ impl<O: DeserializeOwned> JobHandle<O> {
 }
 
 impl<O> JobHandle<O> {
+    /// The handle of a function, which sends its result this way.
+    pub(super) fn here(raw: RawHandle, result: oneshot::Receiver<O>) -> JobHandle<O> {
+        JobHandle {
+            raw,
+            source: Source::Here(result),
+            outcome: None,
+        }
+    }
+
     /// The job's number in its pool.
     #[must_use]
     pub fn id(&self) -> JobId {
@@ -162,6 +173,11 @@ impl<O> JobHandle<O> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.outcome.is_some() || self.raw.is_finished()
+    }
+
+    /// The same job, to be awaited for its whole report.
+    pub fn into_raw(self) -> RawHandle {
+        self.raw
     }
 
     /// Asks for the job's end, see [`RawHandle::cancel`]. Awaiting the handle then
@@ -180,6 +196,10 @@ impl<O> JobHandle<O> {
                 Ok(bytes) => decode(*encoding, &bytes).map_err(JobError::Undecodable),
                 Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
             },
+            // Sent before the job had ended.
+            Source::Here(result) => result
+                .try_recv()
+                .map_err(|_| JobError::Pool(PoolError::Closed)),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! the scheduler can decide. Installs no signal handler and prints nothing of
 //! its own.
 //!
-//! - `front`: the door, [`Pool`]; `handle`: submitted jobs; `typed`: jobs to be;
+//! - `front`: the door, [`Pool`]; `builder`: pools to be; `executor`: what pools have in
+//!   common; `own`: pools and a runtime for those who make none. `handle`: submitted jobs; `typed`: jobs to be;
 //!   `map`: many jobs from many inputs; `command`: external commands; `control`: what
 //!   is asked of all jobs together; `stats`: the pool in numbers.
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
@@ -19,6 +20,7 @@
 
 mod act;
 mod awaitable;
+mod builder;
 mod clock;
 mod command;
 mod config;
@@ -29,6 +31,7 @@ mod desk;
 mod driver;
 mod error;
 mod event;
+mod executor;
 mod front;
 mod gather;
 mod handle;
@@ -58,11 +61,13 @@ mod typed;
 mod wait;
 
 pub use awaitable::{Awaitable, Mixed, future};
+pub use builder::PoolBuilder;
 pub use command::{Command, CommandOutput, RunningCommand};
 pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
 pub use control::{Control, RunningJob, Status};
 pub use error::{JobError, PoolError, TrySubmitError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
+pub use executor::Executor;
 pub use front::{Pool, Reports};
 pub use gather::{Gather, GatherAll, gather, gather_all};
 pub use handle::{JobHandle, RawHandle};
@@ -72,7 +77,7 @@ pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;
 #[cfg(feature = "cli")]
 pub(crate) use os::unlinked_file;
-pub use own::block_on;
+pub use own::{block_on, blocking, default_pool, default_threads, run};
 pub use printed::{Printed, PrintedPart};
 pub use spill::{Capture, Payload, Spill};
 pub use stats::Stats;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use worker::Registry;
+use tokio::sync::oneshot;
+use worker::{JobContext, Registry};
 
 use super::driver::Crew;
 use super::front::{Built, Pool};
-use super::{Launch, PoolConfig, PoolError, usable_cpus};
+use super::{JobHandle, Launch, PoolConfig, PoolError, RawJob, usable_cpus};
 
 /// A pool whose workers are threads of this program: no process, no copy of
 /// what jobs do not change, and no protection from it. All else is as with
@@ -138,6 +139,41 @@ impl ThreadPool {
     ) -> Result<ThreadPool, PoolError> {
         let pool = build(config, tasks)?.on_own_thread()?;
         Ok(ThreadPool { pool })
+    }
+}
+
+impl ThreadPool {
+    /// Waits until the pool has room for the function, which then runs by itself
+    /// in one of the threads, and once. It is cancelled as any job is: what it is
+    /// given tells it. A panic is the job's failure; what it returns, a `Result`
+    /// too, is the job's result. It need not be encoded, so it can be anything.
+    ///
+    /// ```
+    /// # use orchestrator::{Registry, ThreadPool, block_on};
+    /// # block_on(async {
+    /// let threads = ThreadPool::start(4, Registry::without_command)?;
+    /// let (a, b) = (String::from("a"), String::from("b"));
+    /// let handle = threads.submit_fn(move |_| a + &b).await?;
+    /// assert_eq!(handle.await?, "ab");
+    /// # Ok::<(), orchestrator::JobError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// Dropping the future before it is ready submits nothing.
+    ///
+    /// # Errors
+    /// When the pool is over.
+    pub async fn submit_fn<R: Send + 'static>(
+        &self,
+        run: impl FnOnce(&JobContext) -> R + Send + 'static,
+    ) -> Result<JobHandle<R>, PoolError> {
+        let (found, result) = oneshot::channel();
+        let job = RawJob::call(move |job| {
+            // Nobody may wait for it.
+            found.send(run(job)).ok();
+        });
+        let raw = self.pool.submit_raw(job).await?;
+        Ok(JobHandle::here(raw, result))
     }
 }
 

@@ -5,11 +5,12 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{Encoding, PayloadError, Task};
 
-use super::{JobError, JobHandle, Pool, PoolError, RawJob, TrySubmitError};
+use super::{JobError, JobHandle, Pool, PoolError, Printed, RawJob, TrySubmitError};
 
 /// The description of a job: a task, an input, and options. Like a coroutine in
 /// asyncio it does nothing by itself:
@@ -55,6 +56,10 @@ pub struct Job<'p, T: Task> {
 pub(super) struct Options {
     timeout: Option<Duration>,
     retries: Option<u32>,
+    retry_backoff: Option<Duration>,
+    priority: i32,
+    label: Option<Arc<str>>,
+    printed: Option<Printed>,
 }
 
 impl Options {
@@ -63,6 +68,10 @@ impl Options {
         let mut job = RawJob::typed::<T>(input)?;
         job.timeout = self.timeout;
         job.retries = self.retries;
+        job.retry_backoff = self.retry_backoff;
+        job.priority = self.priority;
+        job.label = self.label.clone();
+        job.printed = self.printed.clone();
         Ok(job)
     }
 }
@@ -111,6 +120,35 @@ impl<'p, T: Task> Job<'p, T> {
     /// [`PoolConfig::retries`](super::PoolConfig::retries).
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = Some(retries);
+        self
+    }
+
+    /// Pause before the second attempt, doubled for each further one; instead of
+    /// [`PoolConfig::retry_backoff`](super::PoolConfig::retry_backoff).
+    pub fn retry_backoff(mut self, pause: Duration) -> Self {
+        self.options.retry_backoff = Some(pause);
+        self
+    }
+
+    /// Jobs of a higher priority are handed out first. Default: 0. See
+    /// [`RawJob::priority`].
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// What a person calls the job; comes back with its report and with
+    /// [`Control::status`](super::Control::status).
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.options.label = Some(label.into());
+        self
+    }
+
+    /// Where goes what it prints; instead of
+    /// [`PoolConfig::printed`](super::PoolConfig::printed). What is captured comes
+    /// with the report, see [`JobHandle::into_raw`].
+    pub fn printed(mut self, printed: Printed) -> Self {
+        self.options.printed = Some(printed);
         self
     }
 
