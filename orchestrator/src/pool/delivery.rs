@@ -66,6 +66,9 @@ pub(super) struct Delivery {
     last_printed: Option<(JobId, Attempt)>,
     /// To whom something went that was not confirmed.
     unconfirmed: Option<mpsc::Sender<Work>>,
+    /// Whether the printer has work from here, and whether that was said.
+    works: bool,
+    works_known: bool,
     /// The confirmation that is waited for.
     confirmed: Option<oneshot::Receiver<()>>,
     /// Counts what is dropped with this.
@@ -83,6 +86,8 @@ impl Delivery {
             printed: HashSet::new(),
             last_printed: None,
             unconfirmed: None,
+            works: false,
+            works_known: false,
             confirmed: None,
             lost,
         }
@@ -182,6 +187,11 @@ impl Delivery {
         }
     }
 
+    /// Whether the printer has work, for the first time.
+    pub(super) fn wakes_printer(&mut self) -> bool {
+        self.works && !std::mem::replace(&mut self.works_known, self.works)
+    }
+
     /// Everything is delivered, or nothing is held back any more.
     pub(super) fn settle(&mut self) {
         self.printed.clear();
@@ -268,6 +278,7 @@ impl Delivery {
     }
 
     fn print(&mut self, printer: &mpsc::Sender<Work>, work: Work) {
+        self.works = true;
         self.unconfirmed.get_or_insert_with(|| printer.clone());
         self.add(Parcel::Printer(printer.clone(), work));
     }

@@ -52,6 +52,7 @@ impl Driver {
             News::Printed(lines) => lines
                 .into_iter()
                 .for_each(|line| self.printed(worker, line)),
+            News::Prints => self.printing.wake(),
             News::WasStopped(job) => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
                     entry.was_stopped = true;

@@ -41,6 +41,8 @@ pub(super) enum News {
     Ready(Ready),
     Messages(Vec<FromWorker>),
     Printed(Vec<Bytes>),
+    /// There is work for the printer.
+    Prints,
     /// It had been stopped when this job's time was up.
     WasStopped(JobId),
     /// It broke the protocol; nothing more is read from it.

@@ -55,15 +55,16 @@ impl Trouble {
     }
 }
 
-/// The way to the thread, and how to learn of its end.
-pub(super) type Printer = (mpsc::Sender<Work>, oneshot::Receiver<Trouble>);
+/// A queue of work.
+pub(super) fn queue() -> (mpsc::Sender<Work>, mpsc::Receiver<Work>) {
+    mpsc::channel(QUEUE)
+}
 
-/// Starts the thread.
+/// Starts the thread, and gives the way to learn of its end.
 ///
 /// # Errors
 /// When the system has no thread left.
-pub(super) fn start() -> io::Result<Printer> {
-    let (queue, work) = mpsc::channel(QUEUE);
+pub(super) fn start(work: mpsc::Receiver<Work>) -> io::Result<oneshot::Receiver<Trouble>> {
     let (tell, end) = oneshot::channel();
     let printer = std::thread::Builder::new().name("pool-printer".into());
     printer.spawn(move || {
@@ -71,7 +72,7 @@ pub(super) fn start() -> io::Result<Printer> {
         // Nobody asks for it when the pool was dropped.
         tell.send(end).ok();
     })?;
-    Ok((queue, end))
+    Ok(end)
 }
 
 /// A stream of this process, whose lock keeps lines of others out.

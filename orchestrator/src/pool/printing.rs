@@ -1,5 +1,5 @@
-//! The pool's ways for what jobs print: starts the printer when somebody needs
-//! it, and knows at the end what was not printed.
+//! The pool's ways for what jobs print: starts the printer when there is work
+//! for it, and knows at the end what was not printed.
 
 use std::io;
 use std::sync::Arc;
@@ -13,44 +13,57 @@ use super::delivery::Route;
 use super::printed::Printed;
 use super::printer::{self, Trouble, Work};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Printing {
-    printer: Option<(mpsc::Sender<Work>, oneshot::Receiver<Trouble>)>,
+    queue: Option<mpsc::Sender<Work>>,
+    printer: Option<Printer>,
     trouble: Trouble,
     /// What actors could not deliver.
     lost: Arc<AtomicU64>,
 }
 
-impl Printing {
-    /// The way to this place. When there is no thread for it, lines are kept
-    /// with their job, and the pool fails at its end.
-    pub(super) fn route(&mut self, printed: &Printed) -> Route {
-        match self.try_route(printed) {
-            Ok(route) => route,
-            Err(e) => {
-                self.trouble.note(0, || e);
-                Route::Capture
-            }
-        }
-    }
+/// The thread, which is not started before there is work: a process with a
+/// second thread pays for it with each system call.
+enum Printer {
+    Asleep(mpsc::Receiver<Work>),
+    Awake(oneshot::Receiver<Trouble>),
+}
 
-    fn try_route(&mut self, printed: &Printed) -> io::Result<Route> {
-        Ok(match printed {
-            Printed::Inherit => Route::Write(self.printer()?),
+impl Printing {
+    /// The way to this place.
+    pub(super) fn route(&mut self, printed: &Printed) -> Route {
+        match printed {
+            Printed::Inherit => Route::Write(self.queue()),
             Printed::Capture => Route::Capture,
-            Printed::Call(take) => Route::Call(self.printer()?, Arc::clone(take)),
+            Printed::Call(take) => Route::Call(self.queue(), Arc::clone(take)),
             Printed::Lines(receiver) => Route::Lines(receiver.clone()),
             Printed::Chunks(receiver) => Route::Chunks(receiver.clone()),
-        })
+        }
     }
 
-    fn printer(&mut self) -> io::Result<mpsc::Sender<Work>> {
-        if let Some((queue, _)) = &self.printer {
-            return Ok(queue.clone());
-        }
-        let (queue, end) = printer::start()?;
-        self.printer = Some((queue.clone(), end));
-        Ok(queue)
+    fn queue(&mut self) -> mpsc::Sender<Work> {
+        let printer = &mut self.printer;
+        let queue = self.queue.get_or_insert_with(|| {
+            let (queue, work) = printer::queue();
+            *printer = Some(Printer::Asleep(work));
+            queue
+        });
+        queue.clone()
+    }
+
+    /// There is work. Without a thread for it, it is lost: actors find the queue
+    /// closed, and count.
+    pub(super) fn wake(&mut self) {
+        self.printer = match self.printer.take() {
+            Some(Printer::Asleep(work)) => match printer::start(work) {
+                Ok(end) => Some(Printer::Awake(end)),
+                Err(e) => {
+                    self.trouble.note(1, || e);
+                    None
+                }
+            },
+            other => other,
+        };
     }
 
     /// Where an actor counts what it could not deliver.
@@ -64,9 +77,11 @@ impl Printing {
     /// # Errors
     /// When something was not printed.
     pub(super) async fn end(mut self, patience: Option<Duration>) -> Result<(), PoolError> {
-        if let Some((queue, end)) = self.printer.take() {
-            let waiting = queue.max_capacity() - queue.capacity();
-            drop(queue);
+        let waiting = self
+            .queue
+            .take()
+            .map_or(0, |q| q.max_capacity() - q.capacity());
+        if let Some(Printer::Awake(end)) = self.printer.take() {
             let trouble = match patience {
                 None => end.await.ok(),
                 Some(patience) => match tokio::time::timeout(patience, end).await {

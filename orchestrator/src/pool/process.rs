@@ -413,6 +413,7 @@ impl Process {
         if !self.held.is_empty() {
             self.delivery.confirm();
         }
+        self.wake_printer().await;
         if !self.passing.is_empty() {
             let messages = std::mem::take(&mut self.passing);
             self.tell(News::Messages(messages)).await;
@@ -565,6 +566,12 @@ impl Process {
         }
     }
 
+    async fn wake_printer(&mut self) {
+        if self.delivery.wakes_printer() {
+            self.tell(News::Prints).await;
+        }
+    }
+
     async fn release(&mut self) {
         if !self.held.is_empty() {
             let messages = std::mem::take(&mut self.held);
@@ -585,6 +592,7 @@ impl Process {
             let newest = self.printed.newest(n);
             let nobody = (JobId::NONE, Attempt::default());
             self.delivery.take(nobody, Stream::Stderr, newest);
+            self.wake_printer().await;
         }
         let lines = self.printed.lines();
         if !lines.is_empty() {
@@ -640,6 +648,7 @@ impl Process {
     /// that no series of deaths can pile up lines that nobody takes.
     async fn take_leave(&mut self) {
         self.delivery.worker_over();
+        self.wake_printer().await;
         let mut orders = Vec::new();
         while !self.delivery.is_done() && !self.told_to_end && !self.dismissed {
             // Cancel-safe, as in `turn`.
