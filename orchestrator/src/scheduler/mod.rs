@@ -17,6 +17,7 @@ mod hand_out;
 mod input;
 mod job;
 mod queue;
+mod resize;
 mod retry;
 mod seat;
 #[cfg(test)]
