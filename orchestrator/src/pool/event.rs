@@ -4,8 +4,8 @@
 //! The channel is unbounded, and bounded by something else: a job causes a
 //! fixed number of events per attempt, and gives its room in the pool back only
 //! when both its report and its last event have been taken, so that a slow
-//! reader of the stream slows down admission; workers cause a fixed number per life, and restarts
-//! are limited in rate. Lines printed by workers are cut at a fixed length, and
+//! reader of the stream slows down admission; workers cause a fixed number per life, and are started
+//! at a limited rate, or at most once per job. Lines printed by workers are cut at a fixed length, and
 //! while [`MAX_PRINTED`] of them wait to be taken, further ones are dropped and
 //! counted.
 
