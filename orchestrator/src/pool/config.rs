@@ -269,7 +269,9 @@ impl Launch {
 
     /// Whether it would be its own worker without knowing.
     pub(super) fn is_unprepared(&self) -> bool {
-        self.is_own_program() && !worker::is_initialised()
+        // Not so where the program has a word of its own for being a worker.
+        let by_init = self.args.first().is_some_and(|arg| arg == OWN_WORKER);
+        self.is_own_program() && by_init && !worker::is_initialised()
     }
 }
 
