@@ -7,6 +7,7 @@ mod command_api;
 mod dependencies;
 mod dynamics;
 mod environment;
+mod examples;
 mod faults;
 mod library;
 mod limits;
