@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use nix::sys::stat::Mode;
 use orchestrator::{
-    Awaitable, EventKind, EventStream, JobError, JobId, Pool, PoolConfig, PoolError, ReturnWhen,
-    TrySubmitError, Verdict, as_completed, future, gather, gather_all, wait,
+    Awaitable, Encoding, EventKind, EventStream, Executor, JobError, JobId, Mixed, Pool,
+    PoolConfig, PoolError, Printed, Registry, ReturnWhen, ThreadPool, TrySubmitError, Verdict,
+    as_completed, future, gather, gather_all, wait,
 };
 use orchestrator_tests::TestEnv;
 use orchestrator_tests::tasks::*;
@@ -154,6 +155,54 @@ fn gather_gives_results_in_order_of_jobs_and_futures_together() {
         assert_eq!(results, ["first", "second", "third"]);
         let nothing: [orchestrator::JobHandle<()>; 0] = [];
         assert_eq!(gather(nothing).await.unwrap(), []);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn handles_of_processes_and_threads_and_futures_are_waited_for_together() {
+    block_on(async {
+        let processes = Pool::start(config(1)).unwrap();
+        let tasks = || Registry::without_command().task(Fib, |_| 3);
+        let threads = ThreadPool::start(2, tasks).unwrap();
+        // What does not care takes either.
+        async fn submit(executor: &impl Executor) -> Mixed<'static, u64, JobError> {
+            executor.submit(Fib, 3).await.unwrap().mixed()
+        }
+        let function = threads.submit_fn(|_| 4).await.unwrap();
+        let all = [
+            submit(&processes).await,
+            submit(&threads).await,
+            function.mixed(),
+            future(async { Ok(5) }),
+        ];
+        assert_eq!(gather(all).await.unwrap(), [2, 3, 4, 5]);
+        processes.shutdown().await.unwrap();
+        threads.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_is_described_once_and_filled_in() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let job = pool.job(EchoText, String::new()).label("greeting");
+        let greetings = ["a", "b"].map(|name| job.clone().with(|text| *text += name));
+        for (greeting, name) in greetings.into_iter().zip(["a", "b"]) {
+            let handle = greeting.submit().await.unwrap();
+            let report = handle.into_raw().await.unwrap();
+            assert_eq!(report.label.as_deref(), Some("greeting"));
+            let text: String = Encoding::Bincode
+                .decode(&report.result.bytes().unwrap())
+                .unwrap();
+            assert_eq!(text, name);
+        }
+        let failing = pool.job(Print, ("x".into(), 2)).printed(Printed::Capture);
+        let report = failing.submit().await.unwrap().into_raw().await.unwrap();
+        assert_eq!(report.stdout.to_vec().unwrap(), b"x\nx\n");
+        let retried = pool.job(Fail, ()).retries(2).retry_backoff(Duration::ZERO);
+        let report = retried.submit().await.unwrap().into_raw().await.unwrap();
+        assert_eq!(report.attempts, 3);
         pool.shutdown().await.unwrap();
     });
 }
@@ -433,6 +482,12 @@ fn every_kind_of_end_has_its_error_and_the_next_job_works() {
         assert!(matches!(failed, Err(JobError::Failed(_))), "{failed:?}");
         let panicked = pool.run(Panic, "ouch".into()).await;
         assert!(matches!(&panicked, Err(JobError::Panicked(e)) if e.message == "ouch"));
+        assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
+        let formless = pool.run(Formless, ()).await;
+        match &formless {
+            Err(JobError::Unencodable(e)) => assert!(e.message.ends_with("it has no form")),
+            other => panic!("{other:?}"),
+        }
         assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
         let aborted = pool.run(Abort, ()).await;
         assert!(matches!(&aborted, Err(JobError::Crashed(how)) if how.contains("SIGABRT")));

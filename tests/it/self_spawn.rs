@@ -41,3 +41,15 @@ fn a_program_that_forgot_init_is_told_what_to_do_and_starts_nothing() {
     assert_eq!((&*stdout, ok), ("", false));
     assert!(stderr.contains("call `worker::init(registry)`"), "{stderr}");
 }
+
+#[test]
+fn the_default_pools_outlive_runtimes_and_are_made_anew_when_they_were_shut_down() {
+    let (stdout, _panics, ok) = told(OWN, &["default"]);
+    assert_eq!((&*stdout, ok), ("default\n", true));
+}
+
+#[test]
+fn the_default_pool_ends_with_its_program() {
+    let (_, stderr, ok) = told(OWN, &["leave"]);
+    assert_eq!((&*stderr, ok), ("", true));
+}

@@ -84,6 +84,8 @@ tasks! {
     Change: "change", (String, String) => ();
     /// What `change` changes.
     Surroundings: "surroundings", () => (String, u32, Option<String>);
+    /// Something that has no form in any encoding.
+    Formless: "formless", () => NoForm;
     /// The same from a task whose state changed the working directory.
     Settled: "settled", () => (String, u32, Option<String>);
 }
@@ -95,4 +97,14 @@ pub struct Point {
     pub x: i32,
     /// A text that is not.
     pub label: String,
+}
+
+/// A value that cannot be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct NoForm;
+
+impl Serialize for NoForm {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it has no form"))
+    }
 }

@@ -77,6 +77,7 @@ fn main() -> ExitCode {
             }
             Ok::<_, Cancelled>(job.is_draining())
         })
+        .task(Formless, |()| NoForm)
         .task(Pid, |()| std::process::id())
         .task(Swell, |bytes| {
             std::hint::black_box(vec![1u8; bytes as usize]);
