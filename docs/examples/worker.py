@@ -89,7 +89,7 @@ class Job:
         except Exception as error:
             return FAILED, task_error(UNENCODABLE, "result cannot be encoded: %s" % error)
         if len(result) > max_payload:
-            return FAILED, task_error(TOO_LARGE, "result of %d bytes is larger than the limit of %d" % (len(result), max_payload))
+            return FAILED, task_error(TOO_LARGE, "result of %d bytes is larger than the limit of %d (`max_payload`)" % (len(result), max_payload))
         return OK, result
 
 

@@ -34,9 +34,11 @@
 //! }
 //! ```
 //!
-//! `Cargo.toml` needs this crate alone; `serde` with its derive, for inputs and
-//! outputs that are types of your own. `#[tokio::main]` and any tokio runtime do in
-//! place of [`block_on`].
+//! `Cargo.toml` needs this crate; `serde` with its derive for inputs and outputs that
+//! are types of your own (encoded as bincode, see [`Task`]); `tokio` with the feature
+//! `time` for `sleep` and `timeout`. `#[tokio::main]` and any tokio runtime do in
+//! place of [`block_on`]. What `main` does before `init`, every worker does too: read
+//! no arguments and no stdin there.
 //!
 //! # asyncio's words
 //!
@@ -44,13 +46,13 @@
 //! | --- | --- |
 //! | a coroutine, which does nothing until it is awaited | [`pool.job(Task, input)`](Pool::job), a [`Job`] with options: timeout, retries, priority, label |
 //! | `create_task(c)` | [`pool.submit(Task, input).await?`](Pool::submit) waits for room in the pool and gives a [`JobHandle`]; [`try_submit`](Pool::try_submit) does not wait |
-//! | `await task`; `task.cancel()`, `task.done()` | `handle.await`; [`cancel`](JobHandle::cancel), which ends a running job too, [`is_finished`](JobHandle::is_finished) |
+//! | `await task`; `task.cancel()`, `task.done()` | `handle.await`; [`cancel`](JobHandle::cancel), which ends a running job too (one that does not listen to [`checkpoint`](JobContext::checkpoint) after a [`grace`](PoolBuilder::grace)), [`is_finished`](JobHandle::is_finished) |
 //! | `await c` | [`pool.run(Task, input).await?`](Pool::run) |
-//! | `gather(*ts)`, `gather(*ts, return_exceptions=True)` | [`gather`], [`gather_all`] |
+//! | `gather(*ts)`, `gather(*ts, return_exceptions=True)` | [`gather`], [`gather_all`] of jobs, handles and futures ([`future`](future())); for different types `tokio::try_join!` |
 //! | `wait(ts, timeout, return_when)` | [`wait`](fn@wait) with [`ReturnWhen`] |
 //! | `as_completed(ts)` | [`as_completed`] |
 //! | `asyncio.timeout(s)` | [`job.timeout(d)`](Job::timeout) ends the job; `tokio::time::timeout` ends the waiting |
-//! | `executor.map(f, xs, buffersize)` | [`pool.map(Task, xs)`](Pool::map), [`map_stream`](Pool::map_stream), [`unordered`](Map::unordered), [`window`](Map::window) |
+//! | `executor.map(f, xs, buffersize)` | [`pool.map(Task, xs)`](Pool::map), [`map_stream`](Pool::map_stream), [`unordered`](Map::unordered), [`window`](Map::window), [`try_collect`](Map::try_collect) |
 //! | `run_in_executor(None, f, x)` | [`run(Task, x)`](run()), [`blocking(f)`](blocking) |
 //! | `ThreadPoolExecutor(n)` | [`ThreadPool`], with the same tasks; [`Executor`] for code that takes either |
 //! | `ProcessPoolExecutor(n, initializer, max_tasks_per_child)` | [`Pool::builder`]: [`workers`](PoolBuilder::workers), [`init`](PoolBuilder::init), [`max_jobs_per_worker`](PoolBuilder::max_jobs_per_worker) |
@@ -134,11 +136,11 @@ mod scheduler;
 
 pub use pool::{
     AsCompleted, Awaitable, Capture, Command, CommandOutput, Control, Event, EventKind,
-    EventStream, Executor, Gather, GatherAll, Inputs, Job, JobError, JobHandle, JobReport, Launch,
-    Map, Mixed, Payload, Pool, PoolBuilder, PoolConfig, PoolError, Printed, PrintedPart, RawHandle,
-    RawJob, ReturnWhen, RunningCommand, RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig,
-    ThreadsPerJob, TrySubmitError, as_completed, block_on, blocking, default_pool, default_threads,
-    future, gather, gather_all, run, wait,
+    EventStream, Executor, Gather, GatherAll, Inputs, IntoAwaitable, Job, JobError, JobFuture,
+    JobHandle, JobReport, Launch, Map, Mixed, Payload, Pool, PoolBuilder, PoolConfig, PoolError,
+    Printed, PrintedPart, RawHandle, RawJob, ReturnWhen, RunningCommand, RunningJob, Stats, Status,
+    ThreadPool, ThreadPoolConfig, ThreadsPerJob, TrySubmitError, as_completed, block_on, blocking,
+    default_pool, default_threads, future, gather, gather_all, run, wait,
 };
 pub use protocol::{
     CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, TaskErrorKind, Usage, WorkerId,

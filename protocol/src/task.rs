@@ -9,7 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{codec, raw};
 
-/// A named function that a worker offers. Usually a unit struct:
+/// A named function that a worker offers. Usually a unit struct, as below.
+///
+/// Between programs that share these types values travel as bincode, which is
+/// fast because it writes no names: `#[serde(tag)]`, `untagged`, `flatten`,
+/// `skip_serializing_if` and `serde_json::Value` need names, and fail when the job
+/// runs. Large byte strings are best of the type `serde_bytes::ByteBuf`: serde takes
+/// a `Vec<u8>` for a list of numbers.
 ///
 /// ```
 /// use protocol::Task;
@@ -23,6 +29,12 @@ use crate::{codec, raw};
 ///     type Output = u64;
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a task",
+    note = "a job names a task: a type with `impl Task`, which `Registry::task` joins to a \
+            function; functions themselves run in threads, with `blocking` and \
+            `ThreadPool::submit_fn`"
+)]
 pub trait Task: 'static {
     /// The name under which workers offer it.
     const NAME: &'static str;

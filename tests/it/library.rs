@@ -230,6 +230,44 @@ fn gathers_first_error_cancels_the_rest() {
 }
 
 #[test]
+fn jobs_that_are_waited_for_together_are_submitted_and_run_at_the_same_time() {
+    let env = TestEnv::new();
+    let (a, b) = (gate(&env, "a"), gate(&env, "b"));
+    block_on(async {
+        let (pool, mut events) = Pool::start_observed(config(2)).unwrap();
+        let jobs = [&a, &b].map(|gate| pool.job(Gate, (name(gate), None)));
+        let mut all = gather(jobs);
+        tokio::select! {
+            _ = &mut all => panic!("nobody has opened a gate"),
+            () = async {
+                open(&b).await;
+                assert_eq!(end(&mut events, JobId(2)).await, Verdict::Ok);
+            } => {}
+        }
+        open(&a).await;
+        assert_eq!(all.await.unwrap(), ["open", "open"]);
+
+        // The first error cancels those that were submitted for it.
+        let endless = pool.job(SleepMs, NEVER);
+        let failing = pool.job(SleepMs, NEVER).timeout(Duration::from_millis(20));
+        let error = gather([endless, failing]).await.unwrap_err();
+        assert!(matches!(error, JobError::Timeout(_)));
+        assert_eq!(end(&mut events, JobId(3)).await, Verdict::Cancelled);
+
+        let (mut done, _) = wait([pool.job(Fib, 10)], None, ReturnWhen::default()).await;
+        assert_eq!(done.remove(0).await.unwrap(), 55);
+        assert_eq!(
+            pool.map(Fib, 0..5).try_collect().await.unwrap(),
+            [0, 1, 1, 2, 3]
+        );
+        pool.shutdown().await.unwrap();
+        // Without a pool they give its error, whoever waits.
+        let late = as_completed([pool.job(Fib, 10)]).next().await.unwrap();
+        assert!(matches!(late.await, Err(JobError::Pool(PoolError::Closed))));
+    });
+}
+
+#[test]
 fn dropping_a_gather_cancels_what_it_waits_for() {
     block_on(async {
         let (pool, mut events) = Pool::start_observed(config(2)).unwrap();

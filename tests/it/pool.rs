@@ -411,16 +411,16 @@ fn too_large_an_input_or_result_fails_with_its_size() {
         let pool = Pool::start(config).unwrap();
         let error = pool.run(Big, 2_000_000).await.unwrap_err();
         assert!(
-            error
-                .to_string()
-                .contains("result of 2000008 bytes is larger than the limit of 1000000"),
+            error.to_string().contains(
+                "result of 2000008 bytes is larger than the limit of 1000000 (`max_payload`)"
+            ),
             "{error}"
         );
         let input = ByteBuf::from(vec![0; 2_000_000]);
         let error = pool.run(Echo, input).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "input of 2000008 bytes is larger than the limit of 1000000"
+            "input of 2000008 bytes is larger than the limit of 1000000 (`max_payload`)"
         );
         assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
         pool.shutdown().await.unwrap();

@@ -39,7 +39,10 @@ fn a_program_whose_file_is_gone_still_starts_itself() {
 fn a_program_that_forgot_init_is_told_what_to_do_and_starts_nothing() {
     let (stdout, stderr, ok) = told(OWN, &["forget", "run"]);
     assert_eq!((&*stdout, ok), ("", false));
-    assert!(stderr.contains("call `worker::init(registry)`"), "{stderr}");
+    assert!(
+        stderr.contains("call `orchestrator::init(registry)`"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -52,4 +55,18 @@ fn the_default_pools_outlive_runtimes_and_are_made_anew_when_they_were_shut_down
 fn the_default_pool_ends_with_its_program() {
     let (_, stderr, ok) = told(OWN, &["leave"]);
     assert_eq!((&*stderr, ok), ("", true));
+}
+
+#[test]
+fn a_program_whose_workers_do_not_come_to_init_is_told_why() {
+    let env = TestEnv::new();
+    let mut command = env.command(OWN);
+    command.arg("run").env("REFUSE", "1");
+    let done = env.run(command, "");
+    let why = "what `main` does before `orchestrator::init`, every worker does too";
+    assert!(
+        done.code() == 1 && done.stderr.contains(why),
+        "{}",
+        done.stderr
+    );
 }

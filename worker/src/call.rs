@@ -52,7 +52,8 @@ pub(crate) fn limited((outcome, payload): (Outcome, Bytes), limit: u64) -> (Outc
     if outcome != Outcome::Ok || size as u64 <= limit {
         return (outcome, payload);
     }
-    let text = format!("result of {size} bytes is larger than the limit of {limit}");
+    let text =
+        format!("result of {size} bytes is larger than the limit of {limit} (`max_payload`)");
     let error = TaskError::new(text).of(TaskErrorKind::TooLarge);
     (Outcome::Failed(FAILED), error_payload(&error))
 }

@@ -185,6 +185,10 @@ impl fmt::Debug for Registry {
 
 /// What a task may give back: its output, or a `Result` with its output and
 /// any error.
+#[diagnostic::on_unimplemented(
+    message = "a task with output `{O}` cannot give a `{Self}`",
+    note = "a task is a plain blocking function that gives its output, or a `Result` with it"
+)]
 pub trait IntoOutput<O> {
     /// The output, or the error that is the job's failure.
     ///

@@ -26,6 +26,11 @@ use std::task::{Context, Poll, ready};
 ///     assert_eq!(gather([slow, quick]).await.unwrap(), [1, 2]);
 /// });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be waited for together with others",
+    note = "jobs and their handles can; any other future that gives a `Result` is wrapped: \
+            `orchestrator::future(…)`"
+)]
 pub trait Awaitable: Future<Output = Result<Self::Value, Self::Error>> + Unpin {
     /// What a good end gives.
     type Value;
@@ -46,6 +51,29 @@ pub trait Awaitable: Future<Output = Result<Self::Value, Self::Error>> + Unpin {
         Self: Sized + Send + 'a,
     {
         Mixed(Box::new(self))
+    }
+}
+
+/// What becomes [`Awaitable`] when it is waited for: a [`Job`](super::Job), which
+/// is submitted then, and everything that is.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be waited for together with others",
+    note = "jobs and their handles can; any other future that gives a `Result` is wrapped: \
+            `orchestrator::future(…)`"
+)]
+pub trait IntoAwaitable {
+    /// What it becomes.
+    type Awaitable: Awaitable;
+
+    /// Turns it into that.
+    fn into_awaitable(self) -> Self::Awaitable;
+}
+
+impl<A: Awaitable> IntoAwaitable for A {
+    type Awaitable = A;
+
+    fn into_awaitable(self) -> A {
+        self
     }
 }
 

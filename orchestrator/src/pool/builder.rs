@@ -100,6 +100,12 @@ impl PoolBuilder {
         self
     }
 
+    /// Largest input or result in bytes.
+    pub fn max_payload(mut self, bytes: u64) -> Self {
+        self.config.max_payload = bytes;
+        self
+    }
+
     /// Data for every worker's own start: `initargs`. The worker gets it by
     /// `WorkerContext::init_as`, in what makes a task's state or in
     /// `Registry::on_start`, which is the `initializer`.

@@ -267,11 +267,14 @@ impl Launch {
         self.program == Path::new(OWN_PROGRAM)
     }
 
+    /// Whether it is a worker by `worker::init`, and not by a word of its own.
+    pub(super) fn is_own_worker(&self) -> bool {
+        self.is_own_program() && self.args.first().is_some_and(|arg| arg == OWN_WORKER)
+    }
+
     /// Whether it would be its own worker without knowing.
     pub(super) fn is_unprepared(&self) -> bool {
-        // Not so where the program has a word of its own for being a worker.
-        let by_init = self.args.first().is_some_and(|arg| arg == OWN_WORKER);
-        self.is_own_program() && by_init && !worker::is_initialised()
+        self.is_own_worker() && !worker::is_initialised()
     }
 }
 

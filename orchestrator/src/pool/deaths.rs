@@ -39,7 +39,11 @@ impl Deaths {
     /// only assumed while none has ever been ready.
     pub(super) fn note(&mut self, config: &PoolConfig, timed_out: bool, ending: &Ending) -> bool {
         self.count += 1;
-        let (error, certain) = self.explain(config, timed_out, ending);
+        let (mut error, certain) = self.explain(config, timed_out, ending);
+        let started = !matches!(ending.start, None | Some(StartFailure::Spawn(_)));
+        if started && config.launch.is_own_worker() {
+            error = PoolError::OwnWorker(Box::new(error));
+        }
         self.last = Some(error);
         certain && !self.ever_ready
     }

@@ -1,6 +1,7 @@
 //! What can go wrong with the pool itself. A job's failure is not an error
 //! here but a [`crate::Verdict`].
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use super::{Capture, JobReport};
 use crate::scheduler::Verdict;
 
 /// The pool cannot do what was asked of it. Clones share their source.
-#[derive(Clone, Debug, thiserror::Error)]
+///
+/// Its `Debug` form is its text with all causes, for a `main` that returns it.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
     /// The worker program could not be started.
@@ -69,8 +72,12 @@ pub enum PoolError {
         /// The end of what the last one wrote to stderr.
         stderr: String,
     },
+    /// The program is its own worker ([`super::Launch::current_exe`]), and none of
+    /// these was ever ready.
+    #[error("{0} (what `main` does before `orchestrator::init`, every worker does too)")]
+    OwnWorker(Box<PoolError>),
     /// An input is larger than [`super::PoolConfig::max_payload`].
-    #[error("input of {size} bytes is larger than the limit of {limit}")]
+    #[error("input of {size} bytes is larger than the limit of {limit} (`max_payload`)")]
     InputTooLarge {
         /// Size of the input in bytes.
         size: u64,
@@ -78,8 +85,8 @@ pub enum PoolError {
         limit: u64,
     },
     /// An input has no form in the encoding asked for.
-    #[error("input cannot be encoded")]
-    Input(#[from] PayloadError),
+    #[error("input cannot be encoded: {0}")]
+    Input(PayloadError),
     /// What jobs printed could not be kept: the spill file cannot be written.
     #[error("output of jobs cannot be kept in a temporary file")]
     Spill(#[source] Arc<io::Error>),
@@ -106,7 +113,9 @@ pub enum PoolError {
 }
 
 /// Why a job gave no result: one variant per kind of end.
-#[derive(Clone, Debug, thiserror::Error)]
+///
+/// Its `Debug` form is its text with all causes, for a `main` that returns it.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum JobError {
     /// The task returned an error.
@@ -127,8 +136,8 @@ pub enum JobError {
     #[error("job was rejected: {0}")]
     Rejected(TaskError),
     /// The worker's answer is not a value of the task's output type.
-    #[error("the job's result cannot be decoded")]
-    Undecodable(#[source] PayloadError),
+    #[error("the job's result cannot be decoded: {0}")]
+    Undecodable(PayloadError),
     /// The command ended with another status than 0.
     #[error("command ended with status {status}{}", after(.stderr))]
     Exited {
@@ -180,6 +189,34 @@ pub enum JobError {
     /// The pool itself failed.
     #[error(transparent)]
     Pool(#[from] PoolError),
+}
+
+impl From<PayloadError> for PoolError {
+    fn from(error: PayloadError) -> PoolError {
+        PoolError::Input(error)
+    }
+}
+
+impl fmt::Debug for PoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
+    }
+}
+
+fn with_causes(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
 }
 
 /// How much of the end of a command's stderr an error carries, in bytes.

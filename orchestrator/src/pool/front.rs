@@ -35,6 +35,8 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// thread of its own. All
 /// methods may be called from any thread.
 ///
+/// To share it, put it into an `Arc`: all that it can do takes `&self`.
+///
 /// Dropping a pool ends it at once: jobs without a verdict are cancelled, and
 /// the workers stop what they do, clean up and end. That happens in the
 /// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it, and tell
@@ -85,7 +87,8 @@ impl Pool {
     /// When the configuration makes no sense.
     ///
     /// # Panics
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime; [`Pool::start_on_own_thread`] needs none.
+    #[track_caller]
     pub fn start(config: PoolConfig) -> Result<Pool, PoolError> {
         Ok(Pool::build(config, Crew::Processes, None)?.here())
     }
@@ -383,6 +386,7 @@ pub(super) struct Built {
 
 impl Built {
     /// Runs it on the current tokio runtime; panics outside of one.
+    #[track_caller]
     pub(super) fn here(self) -> Pool {
         let (ended, end) = watch::channel(None);
         #[expect(
@@ -497,7 +501,7 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
         "a worker must be allowed at least one job (`max_jobs_per_worker`)"
     } else if config.launch.is_unprepared() {
         "this program would start itself as a worker, but is not prepared for that: \
-         call `worker::init(registry)` first thing in `main`"
+         call `orchestrator::init(registry)` first thing in `main`"
     } else if init > MAX_FRAME - 64 {
         "the workers' init data must be smaller than 1 MiB"
     } else {

@@ -7,14 +7,15 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use super::Awaitable;
+use super::{Awaitable, IntoAwaitable};
 
 /// Waits for all of these and gives their results in the order given. The first
 /// error is given at once, and all others are cancelled (they are not waited
 /// for: a job that has to be stopped goes on stopping in the background).
 ///
 /// Dropping it before it is ready cancels all of them, as cancelling `gather`
-/// does in asyncio. With nothing to wait for it is ready at once.
+/// does in asyncio. With nothing to wait for it is ready at once. For a few with
+/// results of different types there is `tokio::try_join!`.
 ///
 /// ```
 /// # use orchestrator::{JobError, block_on, future, gather};
@@ -23,8 +24,8 @@ use super::Awaitable;
 /// assert_eq!(gather(squares).await.unwrap(), [1, 4, 9]);
 /// # });
 /// ```
-pub fn gather<A: Awaitable>(items: impl IntoIterator<Item = A>) -> Gather<A> {
-    Gather(All::new(items))
+pub fn gather<A: IntoAwaitable>(items: impl IntoIterator<Item = A>) -> Gather<A::Awaitable> {
+    Gather(All::new(items.into_iter().map(A::into_awaitable)))
 }
 
 /// Waits for all of these and gives every outcome in the order given: `gather`
@@ -41,8 +42,8 @@ pub fn gather<A: Awaitable>(items: impl IntoIterator<Item = A>) -> Gather<A> {
 /// assert!(outcomes[0].is_ok() && outcomes[1].is_err());
 /// # });
 /// ```
-pub fn gather_all<A: Awaitable>(items: impl IntoIterator<Item = A>) -> GatherAll<A> {
-    GatherAll(All::new(items))
+pub fn gather_all<A: IntoAwaitable>(items: impl IntoIterator<Item = A>) -> GatherAll<A::Awaitable> {
+    GatherAll(All::new(items.into_iter().map(A::into_awaitable)))
 }
 
 /// See [`gather`].

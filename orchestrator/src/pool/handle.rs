@@ -28,6 +28,8 @@ pub struct RawHandle {
     /// Weak, so that a handle does not keep a dropped pool alive.
     commands: mpsc::WeakUnboundedSender<Command>,
     state: watch::Receiver<State>,
+    /// Whether it has given the report.
+    over: bool,
 }
 
 impl fmt::Debug for RawHandle {
@@ -51,6 +53,7 @@ impl RawHandle {
             report,
             commands,
             state,
+            over: false,
         }
     }
 
@@ -75,9 +78,11 @@ impl RawHandle {
 
     /// Asks for the job's end, whether it runs or not; its report still comes.
     /// A running command gets SIGTERM, later SIGKILL. A function is told by
-    /// `JobContext::checkpoint`; when it does not listen, its worker is ended
-    /// after [`PoolConfig::grace`](super::PoolConfig::grace), and replaced. A
-    /// job that has ended is left alone.
+    /// [`JobContext::checkpoint`](worker::JobContext::checkpoint). When it does not
+    /// listen, its worker is killed and replaced after
+    /// [`PoolConfig::grace`](super::PoolConfig::grace) and
+    /// [`answer_timeout`](super::PoolConfig::answer_timeout), 12 s unless they are
+    /// set; the report comes then. A job that has ended is left alone.
     pub fn cancel(&self) {
         if let Some(commands) = self.commands.upgrade() {
             commands.send(Command::Cancel(self.id)).ok();
@@ -88,11 +93,18 @@ impl RawHandle {
 impl Future for RawHandle {
     type Output = Result<JobReport, PoolError>;
 
+    /// # Panics
+    /// When polled after it has given the report.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(
+            !self.over,
+            "a job's handle was awaited after it had given its result"
+        );
         // Without the runtime's budget: among thousands of handles that are waited
         // for together, each of those beyond it would be looked at again at once.
         let mut report = unconstrained(&mut self.report);
         let report = ready!(Pin::new(&mut report).poll(cx));
+        self.over = true;
         Poll::Ready(match report {
             Ok(report) => Ok(*report),
             Err(_) => Err(why_over(&self.state)),
@@ -180,8 +192,9 @@ impl<O> JobHandle<O> {
         self.raw
     }
 
-    /// Asks for the job's end, see [`RawHandle::cancel`]. Awaiting the handle then
-    /// gives [`JobError::Cancelled`], or a result that came first.
+    /// Asks for the job's end: at once if it has not started or listens, within
+    /// 12 s if it does not, see [`RawHandle::cancel`]. Awaiting the handle then gives
+    /// [`JobError::Cancelled`], or a result that came first.
     pub fn cancel(&self) {
         self.raw.cancel();
     }

@@ -102,6 +102,20 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
         std::future::poll_fn(|cx| self.poll_result(cx)).await
     }
 
+    /// All results, or the first error: `list(executor.map(…))`. Dropping the
+    /// future, or an error, takes no further inputs and lets the jobs that were
+    /// accepted run on.
+    ///
+    /// # Errors
+    /// When a job gives no result.
+    pub async fn try_collect(mut self) -> Result<Vec<T::Output>, JobError> {
+        let mut results = Vec::new();
+        while let Some(result) = self.next().await {
+            results.push(result?);
+        }
+        Ok(results)
+    }
+
     /// Submits as many inputs as the pool has room for now.
     fn fill(&mut self, cx: &mut Context<'_>) {
         while !self.exhausted && self.waiting.len() < self.window {

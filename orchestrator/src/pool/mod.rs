@@ -60,7 +60,7 @@ mod thread_pool;
 mod typed;
 mod wait;
 
-pub use awaitable::{Awaitable, Mixed, future};
+pub use awaitable::{Awaitable, IntoAwaitable, Mixed, future};
 pub use builder::PoolBuilder;
 pub use command::{Command, CommandOutput, RunningCommand};
 pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
@@ -82,5 +82,5 @@ pub use printed::{Printed, PrintedPart};
 pub use spill::{Capture, Payload, Spill};
 pub use stats::Stats;
 pub use thread_pool::{ThreadPool, ThreadPoolConfig};
-pub use typed::Job;
+pub use typed::{Job, JobFuture};
 pub use wait::{AsCompleted, ReturnWhen, as_completed, wait};

@@ -20,6 +20,7 @@ use super::{JobError, Launch, Pool, PoolConfig, PoolError, ThreadPool, ThreadPoo
 /// # Panics
 /// Inside an asynchronous context, which it would block: await there. When the
 /// system has no descriptors for a runtime.
+#[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -12,12 +12,14 @@ use super::driver::Crew;
 use super::front::{Built, Pool};
 use super::{JobHandle, Launch, PoolConfig, PoolError, RawJob, usable_cpus};
 
-/// A pool whose workers are threads of this program: no process, no copy of
-/// what jobs do not change, and no protection from it. All else is as with
+/// A pool whose workers are threads of this program: no process, and no protection
+/// from what jobs do to it. Inputs and results of tasks are encoded as for a process;
+/// those of functions ([`submit_fn`](ThreadPool::submit_fn)) are not. All else is as with
 /// [`Pool`]: the same scheduler, handles, verdicts, retries and ways to end.
 ///
 /// Each thread has tasks of its own, made in it, so that what they keep need not
-/// be shared. A panic of a job is its failure; a crash is the program's. A job
+/// be shared. A panic of a job is its failure, and is printed by this program's panic
+/// hook, which alone knows the place; a crash is the program's. A job
 /// that was cancelled, or whose time is up, is told by
 /// [`JobContext::checkpoint`](worker::JobContext::checkpoint). When it does not
 /// listen within `grace` and `answer_timeout`, it has its verdict nonetheless

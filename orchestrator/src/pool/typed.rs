@@ -6,11 +6,14 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use protocol::{Encoding, PayloadError, Task};
 
-use super::{JobError, JobHandle, Pool, PoolError, Printed, RawJob, TrySubmitError};
+use super::{
+    Awaitable, IntoAwaitable, JobError, JobHandle, Pool, PoolError, Printed, RawJob, TrySubmitError,
+};
 
 /// The description of a job: a task, an input, and options. Like a coroutine in
 /// asyncio it does nothing by itself:
@@ -18,7 +21,8 @@ use super::{JobError, JobHandle, Pool, PoolError, Printed, RawJob, TrySubmitErro
 /// - `job.await` submits it and waits for its result. Awaiting several in a loop
 ///   runs them one after the other, whatever the number of workers.
 /// - [`submit`](Job::submit) lets it run by itself and gives a handle that is
-///   awaited later. So do several run at the same time.
+///   awaited later. So do several run at the same time; [`gather`](super::gather())
+///   and its like take jobs as well, and submit them.
 ///
 /// ```
 /// # use orchestrator::{Registry, Task, ThreadPool, block_on, gather};
@@ -110,7 +114,11 @@ impl<'p, T: Task> Job<'p, T> {
     }
 
     /// How long one attempt may take, counted from when its turn has come;
-    /// instead of [`PoolConfig::timeout`](super::PoolConfig::timeout).
+    /// instead of [`PoolConfig::timeout`](super::PoolConfig::timeout). Then the job
+    /// is asked to end, as by [`JobHandle::cancel`]: a function that does not ask
+    /// [`JobContext::checkpoint`](worker::JobContext::checkpoint) ends with its
+    /// worker, after [`PoolConfig::grace`](super::PoolConfig::grace) (10 s) and
+    /// [`answer_timeout`](super::PoolConfig::answer_timeout) (2 s).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.options.timeout = Some(limit);
         self
@@ -216,18 +224,92 @@ impl<'p, T: Task> Job<'p, T> {
     }
 }
 
+/// Submits the job and waits for its result.
 impl<'p, T: Task> IntoFuture for Job<'p, T> {
     type Output = Result<T::Output, JobError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'p>>;
+    type IntoFuture = JobFuture<'p, T::Output>;
 
-    /// Submits the job and waits for its result. Dropping the future after the
-    /// job was accepted lets it run on.
-    fn into_future(self) -> Self::IntoFuture {
-        let job = self.submit();
-        Box::pin(run(job))
+    fn into_future(self) -> JobFuture<'p, T::Output> {
+        JobFuture(State::Submitting(Box::pin(self.submit())))
     }
 }
 
-async fn run<O>(job: impl Future<Output = Result<JobHandle<O>, PoolError>>) -> Result<O, JobError> {
-    job.await?.await
+/// A job that is awaited: submitted first, then waited for. Dropping it after the
+/// job was accepted lets it run on, and before that submits nothing.
+#[must_use = "a job does nothing until it is awaited or submitted"]
+pub struct JobFuture<'p, O>(State<'p, O>);
+
+enum State<'p, O> {
+    Submitting(Submission<'p, O>),
+    Submitted(JobHandle<O>),
+    /// There was no room for it, or no pool.
+    Refused(PoolError),
+}
+
+type Submission<'p, O> = Pin<Box<dyn Future<Output = Result<JobHandle<O>, PoolError>> + Send + 'p>>;
+
+impl<O> fmt::Debug for JobFuture<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Submitting(_) => f.write_str("JobFuture(..)"),
+            State::Submitted(handle) => f.debug_tuple("JobFuture").field(handle).finish(),
+            State::Refused(e) => f.debug_tuple("JobFuture").field(e).finish(),
+        }
+    }
+}
+
+impl<O> JobFuture<'_, O> {
+    /// The job's handle, once there is one.
+    fn poll_handle(&mut self, cx: &mut Context<'_>) -> Poll<Result<&mut JobHandle<O>, JobError>> {
+        if let State::Submitting(submission) = &mut self.0 {
+            self.0 = match ready!(submission.as_mut().poll(cx)) {
+                Ok(handle) => State::Submitted(handle),
+                Err(e) => State::Refused(e),
+            };
+        }
+        Poll::Ready(match &mut self.0 {
+            State::Submitted(handle) => Ok(handle),
+            State::Refused(e) => Err(JobError::Pool(e.clone())),
+            State::Submitting(_) => return Poll::Pending,
+        })
+    }
+}
+
+impl<O> Future for JobFuture<'_, O> {
+    type Output = Result<O, JobError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match ready!(self.poll_handle(cx)) {
+            Ok(handle) => Pin::new(handle).poll(cx),
+            Err(e) => Poll::Ready(Err(e)),
+        }
+    }
+}
+
+impl<O> Awaitable for JobFuture<'_, O> {
+    type Value = O;
+    type Error = JobError;
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        match ready!(self.poll_handle(cx)) {
+            Ok(handle) => handle.poll_finished(cx),
+            Err(_) => Poll::Ready(false),
+        }
+    }
+
+    fn cancel(&self) {
+        if let State::Submitted(handle) = &self.0 {
+            handle.cancel();
+        }
+    }
+}
+
+/// Jobs that are waited for together are submitted then, and run at the same
+/// time.
+impl<'p, T: Task> IntoAwaitable for Job<'p, T> {
+    type Awaitable = JobFuture<'p, T::Output>;
+
+    fn into_awaitable(self) -> JobFuture<'p, T::Output> {
+        self.into_future()
+    }
 }

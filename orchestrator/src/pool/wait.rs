@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use super::Awaitable;
+use super::{Awaitable, IntoAwaitable};
 
 /// When [`wait`] returns, at the latest when all have ended or the time is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,12 +47,12 @@ pub enum ReturnWhen {
 ///
 /// # Panics
 /// With a time limit, outside a tokio runtime that has time enabled.
-pub async fn wait<A: Awaitable>(
+pub async fn wait<A: IntoAwaitable>(
     items: impl IntoIterator<Item = A>,
     timeout: impl Into<Option<Duration>>,
     until: ReturnWhen,
-) -> (Vec<A>, Vec<A>) {
-    let mut waiting = watch(items);
+) -> (Vec<A::Awaitable>, Vec<A::Awaitable>) {
+    let mut waiting = watch(items.into_iter().map(A::into_awaitable));
     let mut done = Vec::new();
     let enough = async {
         while let Some(ended) = next(&mut waiting).await {
@@ -82,7 +82,7 @@ pub async fn wait<A: Awaitable>(
         Poll::Ready(())
     })
     .await;
-    let mut pending: Vec<Watched<A>> = waiting.into_iter().collect();
+    let mut pending: Vec<Watched<A::Awaitable>> = waiting.into_iter().collect();
     pending.sort_unstable_by_key(|watched| watched.place);
     let pending = pending.into_iter().filter_map(|watched| watched.item);
     (done, pending.collect())
@@ -110,9 +110,11 @@ pub async fn wait<A: Awaitable>(
 /// assert_eq!(order, [10, 30]);
 /// # });
 /// ```
-pub fn as_completed<A: Awaitable>(items: impl IntoIterator<Item = A>) -> AsCompleted<A> {
+pub fn as_completed<A: IntoAwaitable>(
+    items: impl IntoIterator<Item = A>,
+) -> AsCompleted<A::Awaitable> {
     AsCompleted {
-        waiting: watch(items),
+        waiting: watch(items.into_iter().map(A::into_awaitable)),
     }
 }
 

@@ -368,7 +368,7 @@ fn a_result_beyond_the_limit_is_a_failure() {
     let size = MAX_PAYLOAD + 8;
     assert_eq!(
         text,
-        format!("result of {size} bytes is larger than the limit of {MAX_PAYLOAD}")
+        format!("result of {size} bytes is larger than the limit of {MAX_PAYLOAD} (`max_payload`)")
     );
 }
 

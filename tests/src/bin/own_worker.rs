@@ -1,6 +1,7 @@
 //! A program that is its own worker, or forgets to say so.
 //!
-//! Its arguments are steps, taken in order: `forget` (only as the first) leaves
+//! With REFUSE in its environment it refuses arguments before `init`, as programs do
+//! that parse them first. Its arguments are steps, taken in order: `forget` (only as the first) leaves
 //! `worker::init` out, `unlink` removes this program's file, `run` starts a pool
 //! of two workers and prints what they answer, `default` uses the default pools
 //! from two runtimes, and once more after they were shut down, `leave` ends the
@@ -16,6 +17,10 @@ use orchestrator_tests::tasks::{Fib, Pid, SleepBlind};
 use worker::Registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let options = std::env::args().any(|arg| arg.starts_with("--"));
+    if options && std::env::var_os("REFUSE").is_some() {
+        return Err("unexpected argument".into());
+    }
     if std::env::args().nth(1).as_deref() != Some("forget") {
         worker::init(
             Registry::new()
