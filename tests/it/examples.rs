@@ -37,7 +37,8 @@ fn big_work_is_sequential_where_it_says_so_and_concurrent_where_it_says_so() {
             assert_eq!(*event, format!("{word} {}", place / 2));
         }
     }
-    // In 3 all have started before the first one ends, in 4 and 5 several.
+    // In 3 all have started before the first one ends, in 4 several, and in 5 as
+    // many as there are CPUs.
     assert!(steps[2][..6].iter().all(|event| event.starts_with("start")));
     for step in &steps[3..] {
         let concurrent = |two: &[&str]| two.iter().all(|event| event.starts_with("start"));

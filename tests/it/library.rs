@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use nix::sys::stat::Mode;
 use orchestrator::{
     Awaitable, Encoding, EventKind, EventStream, Executor, JobError, JobId, Mixed, Pool,
-    PoolConfig, PoolError, Printed, Registry, ReturnWhen, ThreadPool, TrySubmitError, Verdict,
-    as_completed, future, gather, gather_all, wait,
+    PoolConfig, PoolError, Printed, RawJob, Registry, ReturnWhen, ThreadPool, TrySubmitError,
+    Verdict, as_completed, future, gather, gather_all, wait,
 };
 use orchestrator_tests::TestEnv;
 use orchestrator_tests::tasks::*;
@@ -482,6 +482,90 @@ fn a_map_over_infinite_inputs_holds_a_bounded_window() {
         let sum = pool.map(Fib, 1..=5).map(Result::unwrap);
         assert_eq!(sum.fold(0, async |a, b| a + b).await, 1 + 1 + 2 + 3 + 5);
         pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_map_keeps_no_room_from_others_while_nobody_asks_it_for_results() {
+    block_on(async {
+        let config = PoolConfig {
+            max_pending: 1,
+            ..config(1)
+        };
+        let pool = Pool::start(config).unwrap();
+        let mut results = pool.map(Fib, 0..20).window(3);
+        let mut others = pool.map(Fib, 0..20).window(3).unordered();
+        while let Some(result) = results.next().await {
+            result.unwrap();
+            others.next().await.unwrap().unwrap();
+            pool.run(Noop, ()).await.unwrap();
+            // Nor when the asking was given up.
+            let nothing = tokio::time::timeout(Duration::ZERO, results.next());
+            if let Ok(Some(result)) = nothing.await {
+                result.unwrap();
+            }
+            pool.run(Noop, ()).await.unwrap();
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_map_gives_results_before_slow_inputs_are_all_there() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let taken = AtomicUsize::new(0);
+        let inputs = (0..10_000u64).inspect(|_| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(2));
+        });
+        let mut results = pool.map(Fib, inputs.map(|_| 10));
+        assert_eq!(results.next().await.unwrap().unwrap(), 55);
+        let taken = taken.load(Ordering::Relaxed);
+        assert!(taken < 5_000, "{taken} inputs for one result");
+        drop(results);
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn what_has_ended_can_be_looked_at_in_any_order() {
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        let captured = pool.job(Print, ("x".into(), 1)).printed(Printed::Capture);
+        let handle = captured.submit().await.unwrap();
+        let handle = as_completed([handle]).next().await.unwrap();
+        let report = handle.into_raw().await.unwrap();
+        assert_eq!(report.stdout.to_vec().unwrap(), b"x\n");
+
+        let mut handles = [pool.submit(Fib, 10).await.unwrap()];
+        assert_eq!((&mut handles[0]).await.unwrap(), 55);
+        assert!(handles[0].is_finished());
+        let (done, pending) = wait(handles.iter_mut(), None, ReturnWhen::default()).await;
+        assert_eq!((done.len(), pending.len()), (1, 0));
+
+        let raw = RawJob::new(&Fail, &()).unwrap();
+        let raw = pool.submit_raw(raw).await.unwrap();
+        let first = ReturnWhen::FirstError;
+        let (mut done, _) = wait([raw], None, first).await;
+        assert_eq!(done.remove(0).await.unwrap().verdict, Verdict::Failed(1));
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn pools_of_a_size_that_nobody_means_are_refused() {
+    block_on(async {
+        let too_many = Pool::start(config(usize::MAX));
+        assert!(matches!(too_many, Err(PoolError::Config(_))));
+        let pool = Pool::start(config(1)).unwrap();
+        assert!(matches!(pool.resize(usize::MAX), Err(PoolError::Config(_))));
+        pool.run(Noop, ()).await.unwrap();
+        pool.shutdown().await.unwrap();
+        // This test would start itself.
+        let own = Pool::builder().worker(std::env::current_exe().unwrap());
+        let refused = own.start().unwrap_err();
+        assert!(refused.to_string().contains("over and over"), "{refused}");
     });
 }
 

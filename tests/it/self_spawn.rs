@@ -40,7 +40,7 @@ fn a_program_that_forgot_init_is_told_what_to_do_and_starts_nothing() {
     let (stdout, stderr, ok) = told(OWN, &["forget", "run"]);
     assert_eq!((&*stdout, ok), ("", false));
     assert!(
-        stderr.contains("call `orchestrator::init(registry)`"),
+        stderr.contains("`orchestrator::init(registry)`"),
         "{stderr}"
     );
 }

@@ -64,7 +64,8 @@ impl Pool {
 }
 
 impl PoolBuilder {
-    /// Workers are this program, given as a path.
+    /// Workers are another program, given as a path: it registers the tasks and
+    /// serves. `PATH` is not searched.
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.config.launch = Launch::program(program);
         self

@@ -1,6 +1,7 @@
 //! The pool's configuration: a plain struct, every field documented.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -272,10 +273,20 @@ impl Launch {
         self.is_own_program() && self.args.first().is_some_and(|arg| arg == OWN_WORKER)
     }
 
-    /// Whether it would be its own worker without knowing.
+    /// Whether it would be its own worker without knowing: the program over and
+    /// over.
     pub(super) fn is_unprepared(&self) -> bool {
-        self.is_own_worker() && !worker::is_initialised()
+        if self.is_own_worker() {
+            return !worker::is_initialised();
+        }
+        // By its path, with nothing to tell it that it is a worker.
+        self.args.is_empty() && is_same_file(&self.program, Path::new(OWN_PROGRAM))
     }
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let file = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    file(a).is_some_and(|a| file(b) == Some(a))
 }
 
 /// The running program, whatever has become of its file: a process that is

@@ -9,8 +9,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::driver::Command;
 use super::{PoolError, Stats};
 
-/// What is wrong with a pool of no workers.
-pub(super) const NO_WORKER: &str = "a pool needs at least one worker";
+/// What is wrong with a pool of so many workers.
+pub(super) fn wrong_size(workers: usize) -> Option<&'static str> {
+    match workers {
+        0 => Some("a pool needs at least one worker"),
+        1..=MAX_WORKERS => None,
+        _ => Some("a pool has at most 16,384 workers"),
+    }
+}
+
+/// Nobody has so many processes; a slip of the keyboard has.
+const MAX_WORKERS: usize = 16_384;
 /// How long workers may take to hear of a pause.
 const PAUSE_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -76,10 +85,10 @@ impl Control {
     /// gets none before. Does nothing when the pool is ending or gone.
     ///
     /// # Errors
-    /// [`PoolError::Config`] for a pool without workers.
+    /// [`PoolError::Config`] for a pool without workers, or with more than 16,384.
     pub fn resize(&self, workers: usize) -> Result<(), PoolError> {
-        if workers == 0 {
-            return Err(PoolError::Config(NO_WORKER));
+        if let Some(problem) = wrong_size(workers) {
+            return Err(PoolError::Config(problem));
         }
         self.send(Command::Resize(workers));
         Ok(())

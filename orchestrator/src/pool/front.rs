@@ -12,7 +12,7 @@ use protocol::{JobId, MAX_FRAME, Task};
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
-use super::control::NO_WORKER;
+use super::control::wrong_size;
 use super::driver::{Command, Crew, Driver, Entry, Reply, Shared, State};
 use super::event::{self, EventSender, EventStream};
 use super::map::{Inputs, Map};
@@ -343,7 +343,7 @@ impl Pool {
         }
     }
 
-    /// The pool in numbers. Cancel-safe.
+    /// The pool in numbers; all of them 0 when it has ended. Cancel-safe.
     pub async fn stats(&self) -> Stats {
         self.control().stats().await
     }
@@ -352,7 +352,7 @@ impl Pool {
     /// job; see [`Control::resize`], which does the same.
     ///
     /// # Errors
-    /// [`PoolError::Config`] for a pool without workers.
+    /// [`PoolError::Config`] for a pool without workers, or with more than 16,384.
     pub fn resize(&self, workers: usize) -> Result<(), PoolError> {
         self.control().resize(workers)
     }
@@ -487,8 +487,8 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 fn check(config: &PoolConfig) -> Result<(), PoolError> {
     let init = config.init.as_ref().map_or(0, bytes::Bytes::len);
-    let problem = if config.workers == 0 {
-        NO_WORKER
+    let problem = if let Some(problem) = wrong_size(config.workers) {
+        problem
     } else if config.max_pending == 0 {
         "a pool needs room for at least one job (`max_pending`)"
     } else if config.start_attempts == 0 {
@@ -500,8 +500,8 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
     } else if config.max_jobs_per_worker == Some(0) {
         "a worker must be allowed at least one job (`max_jobs_per_worker`)"
     } else if config.launch.is_unprepared() {
-        "this program would start itself as a worker, but is not prepared for that: \
-         call `orchestrator::init(registry)` first thing in `main`"
+        "this program would start itself over and over: call `orchestrator::init(registry)` \
+         first thing in `main`, and use `Launch::current_exe()`"
     } else if init > MAX_FRAME - 64 {
         "the workers' init data must be smaller than 1 MiB"
     } else {

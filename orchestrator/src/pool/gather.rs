@@ -73,13 +73,20 @@ impl<A: Awaitable> fmt::Debug for GatherAll<A> {
 impl<A: Awaitable> Future for Gather<A> {
     type Output = Result<Vec<A::Value>, A::Error>;
 
+    /// # Panics
+    /// When polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let all = &mut self.0;
+        assert!(
+            !all.over,
+            "`gather` was awaited after it had given its results"
+        );
         loop {
             match ready!(Pin::new(&mut all.waiting).poll_next(cx)) {
                 Some((place, outcome @ Ok(_))) => all.outcomes[place] = Some(outcome),
                 Some((_, Err(e))) => {
                     all.cancel();
+                    all.over = true;
                     return Poll::Ready(Err(e));
                 }
                 None => return Poll::Ready(all.take().collect()),
@@ -93,6 +100,10 @@ impl<A: Awaitable> Future for GatherAll<A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let all = &mut self.0;
+        assert!(
+            !all.over,
+            "`gather_all` was awaited after it had given its results"
+        );
         while let Some((place, outcome)) = ready!(Pin::new(&mut all.waiting).poll_next(cx)) {
             all.outcomes[place] = Some(outcome);
         }
@@ -104,6 +115,8 @@ impl<A: Awaitable> Future for GatherAll<A> {
 struct All<A: Awaitable> {
     waiting: FuturesUnordered<Placed<A>>,
     outcomes: Vec<Option<Result<A::Value, A::Error>>>,
+    /// Whether the results were given.
+    over: bool,
 }
 
 // Nothing in it is ever pinned: what is waited for is `Unpin`.
@@ -114,10 +127,15 @@ impl<A: Awaitable> All<A> {
         let place = |(place, item)| Placed { place, item };
         let waiting: FuturesUnordered<_> = items.into_iter().enumerate().map(place).collect();
         let outcomes = waiting.iter().map(|_| None).collect();
-        All { waiting, outcomes }
+        All {
+            waiting,
+            outcomes,
+            over: false,
+        }
     }
 
     fn take(&mut self) -> impl Iterator<Item = Result<A::Value, A::Error>> {
+        self.over = true;
         std::mem::take(&mut self.outcomes).into_iter().flatten()
     }
 

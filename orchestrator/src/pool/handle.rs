@@ -28,6 +28,8 @@ pub struct RawHandle {
     /// Weak, so that a handle does not keep a dropped pool alive.
     commands: mpsc::WeakUnboundedSender<Command>,
     state: watch::Receiver<State>,
+    /// The report, once somebody has looked whether it is there.
+    here: Option<Result<Box<JobReport>, PoolError>>,
     /// Whether it has given the report.
     over: bool,
 }
@@ -53,6 +55,7 @@ impl RawHandle {
             report,
             commands,
             state,
+            here: None,
             over: false,
         }
     }
@@ -73,7 +76,8 @@ impl RawHandle {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         // A pool whose driver is gone gives no report any more.
-        !self.report.is_empty() || self.state.has_changed().is_err()
+        let there = self.over || self.here.is_some() || !self.report.is_empty();
+        there || self.state.has_changed().is_err()
     }
 
     /// Asks for the job's end, whether it runs or not; its report still comes.
@@ -90,12 +94,11 @@ impl RawHandle {
     }
 }
 
-impl Future for RawHandle {
-    type Output = Result<JobReport, PoolError>;
-
-    /// # Panics
-    /// When polled after it has given the report.
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+impl RawHandle {
+    fn poll_report(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<JobReport>, PoolError>> {
+        if let Some(report) = self.here.take() {
+            return Poll::Ready(report);
+        }
         assert!(
             !self.over,
             "a job's handle was awaited after it had given its result"
@@ -105,10 +108,40 @@ impl Future for RawHandle {
         let mut report = unconstrained(&mut self.report);
         let report = ready!(Pin::new(&mut report).poll(cx));
         self.over = true;
-        Poll::Ready(match report {
-            Ok(report) => Ok(*report),
-            Err(_) => Err(why_over(&self.state)),
-        })
+        Poll::Ready(report.map_err(|_| why_over(&self.state)))
+    }
+}
+
+impl Future for RawHandle {
+    type Output = Result<JobReport, PoolError>;
+
+    /// # Panics
+    /// When polled after it has given the report.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let report = ready!(self.poll_report(cx));
+        Poll::Ready(report.map(|report| *report))
+    }
+}
+
+/// Its end is good when the job's is: with the verdict `Ok`.
+impl Awaitable for RawHandle {
+    type Value = JobReport;
+    type Error = PoolError;
+
+    fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.here.is_none() {
+            if self.over {
+                // It was given away; nobody has to wait for it.
+                return Poll::Ready(true);
+            }
+            let report = ready!(self.poll_report(cx));
+            self.here = Some(report);
+        }
+        Poll::Ready(matches!(&self.here, Some(Ok(report)) if report.verdict == Verdict::Ok))
+    }
+
+    fn cancel(&self) {
+        RawHandle::cancel(self);
     }
 }
 
@@ -128,9 +161,6 @@ impl Future for RawHandle {
 pub struct JobHandle<O> {
     raw: RawHandle,
     source: Source<O>,
-    /// The result, once somebody has looked whether it is there. Boxed: there
-    /// may be many handles.
-    outcome: Option<Box<Result<O, JobError>>>,
 }
 
 /// Where the result is.
@@ -160,7 +190,6 @@ impl<O: DeserializeOwned> JobHandle<O> {
         JobHandle {
             raw,
             source: Source::Report(encoding, |encoding, bytes| encoding.decode(bytes)),
-            outcome: None,
         }
     }
 }
@@ -171,7 +200,6 @@ impl<O> JobHandle<O> {
         JobHandle {
             raw,
             source: Source::Here(result),
-            outcome: None,
         }
     }
 
@@ -184,7 +212,7 @@ impl<O> JobHandle<O> {
     /// Whether the job has ended, so that awaiting it does not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.outcome.is_some() || self.raw.is_finished()
+        self.raw.is_finished()
     }
 
     /// The same job, to be awaited for its whole report.
@@ -223,9 +251,6 @@ impl<O> Future for JobHandle<O> {
     /// # Panics
     /// When polled after it has given the result.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.outcome.take() {
-            return Poll::Ready(*outcome);
-        }
         let report = ready!(Pin::new(&mut self.raw).poll(cx));
         Poll::Ready(match report {
             Ok(report) => self.judge(report),
@@ -239,11 +264,7 @@ impl<O> Awaitable for JobHandle<O> {
     type Error = JobError;
 
     fn poll_finished(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.outcome.is_none() {
-            let outcome = ready!(Pin::new(&mut *self).poll(cx));
-            self.outcome = Some(Box::new(outcome));
-        }
-        Poll::Ready(self.outcome.as_ref().is_some_and(|outcome| outcome.is_ok()))
+        self.raw.poll_finished(cx)
     }
 
     fn cancel(&self) {

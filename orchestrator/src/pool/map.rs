@@ -7,11 +7,13 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, Stream};
 use protocol::{Encoding, Task};
 use tokio_util::sync::PollSemaphore;
 
+use super::clock;
 use super::front::Handles;
 use super::{JobError, JobHandle, PoolError, RawJob};
 
@@ -32,10 +34,16 @@ pub struct Map<T: Task, S> {
     exhausted: bool,
     window: usize,
     room: PollSemaphore,
+    /// Whether it stands in line for room.
+    queues: bool,
     shared: Arc<Handles>,
     waiting: Waiting<T::Output>,
     task: PhantomData<fn() -> T>,
 }
+
+/// How long inputs are taken without a pause: an iterator may be slow, or wait for
+/// a terminal, and neither results nor anybody else shall wait for all of it.
+const FILL_TIME: Duration = Duration::from_millis(1);
 
 /// What is under way.
 enum Waiting<O> {
@@ -67,6 +75,7 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
             exhausted: false,
             window: shared.max_pending,
             room: PollSemaphore::new(Arc::clone(&shared.room)),
+            queues: false,
             shared,
             waiting: Waiting::Ordered(VecDeque::new()),
             task: PhantomData,
@@ -97,9 +106,18 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
         self
     }
 
-    /// The next result, `None` after the last.
+    /// The next result, `None` after the last. Cancel-safe.
     pub async fn next(&mut self) -> Option<Result<T::Output, JobError>> {
-        std::future::poll_fn(|cx| self.poll_result(cx)).await
+        /// Who does not wait any more does not stand in line.
+        struct Next<'a, T: Task, S>(&'a mut Map<T, S>);
+        impl<T: Task, S> Drop for Next<'_, T, S> {
+            fn drop(&mut self) {
+                self.0.leave_line();
+            }
+        }
+        let mut next = Next(self);
+        let next = &mut next;
+        std::future::poll_fn(|cx| next.0.poll_result(cx)).await
     }
 
     /// All results, or the first error: `list(executor.map(…))`. Dropping the
@@ -116,16 +134,21 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
         Ok(results)
     }
 
-    /// Submits as many inputs as the pool has room for now.
-    fn fill(&mut self, cx: &mut Context<'_>) {
+    /// Submits as many inputs as the pool has room for now, and can be taken
+    /// in no time; whether it could go on at once.
+    fn fill(&mut self, cx: &mut Context<'_>) -> bool {
+        let start = clock::instant();
         while !self.exhausted && self.waiting.len() < self.window {
             if self.next.is_none() {
+                if start.elapsed() >= FILL_TIME {
+                    return true;
+                }
                 let Poll::Ready(input) = Pin::new(&mut self.inputs).poll_next(cx) else {
-                    return;
+                    return false;
                 };
                 let Some(input) = input else {
                     self.exhausted = true;
-                    return;
+                    return false;
                 };
                 let job = RawJob::typed::<T>(&input).map_err(PoolError::from);
                 match job.and_then(|job| self.shared.fits(&job).map(|()| job)) {
@@ -138,6 +161,7 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
             }
             match self.room.poll_acquire_many(cx, self.shared.permits) {
                 Poll::Ready(Some(room)) => {
+                    self.queues = false;
                     if let Some(job) = self.next.take() {
                         let raw = self.shared.send_one(job, room);
                         let handle = JobHandle::new(raw, Encoding::Bincode);
@@ -149,23 +173,40 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
                     self.exhausted = true;
                     self.waiting.push(Err(self.shared.why_over()));
                 }
-                Poll::Pending => return,
+                Poll::Pending => {
+                    self.queues = true;
+                    return false;
+                }
             }
         }
+        false
     }
 
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Output, JobError>>> {
-        self.fill(cx);
-        if self.waiting.len() == 0 {
+        let more = self.fill(cx);
+        let result = match self.waiting.len() {
+            0 if self.exhausted => Poll::Ready(None),
             // If there is more to come, `fill` has left a waker with it.
-            return if self.exhausted {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            };
+            0 => Poll::Pending,
+            _ => self.waiting.poll_next(cx).map(Some),
+        };
+        if result.is_ready() {
+            self.leave_line();
+        } else if more {
+            // The pool's driver may need this very thread in between.
+            cx.waker().wake_by_ref();
         }
-        let result = ready!(self.waiting.poll_next(cx));
-        Poll::Ready(Some(result))
+        result
+    }
+}
+
+impl<T: Task, S> Map<T, S> {
+    /// Room that becomes free while nobody asks for a result is for others: who
+    /// stands in line and does not look would keep it from them.
+    fn leave_line(&mut self) {
+        if std::mem::take(&mut self.queues) {
+            self.room = PollSemaphore::new(Arc::clone(&self.shared.room));
+        }
     }
 }
 
