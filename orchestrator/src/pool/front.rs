@@ -219,6 +219,30 @@ impl Pool {
 
     /// Submits the job if the pool has room for it now.
     ///
+    /// ```
+    /// # use orchestrator::{Registry, Task, ThreadPool, ThreadPoolConfig, block_on, TrySubmitError};
+    /// # struct Double;
+    /// # impl Task for Double {
+    /// #     const NAME: &'static str = "double";
+    /// #     type Input = u64;
+    /// #     type Output = u64;
+    /// # }
+    /// # let tasks = || Registry::without_command().task(Double, |n| 2 * n);
+    /// # block_on(async {
+    /// let config = ThreadPoolConfig { max_pending: 1, ..ThreadPoolConfig::default() };
+    /// let pool = ThreadPool::with(config, tasks)?;
+    /// let first = pool.try_submit(Double, 1)?;
+    /// match pool.try_submit(Double, 2) {
+    ///     Err(TrySubmitError::Full(input)) => assert_eq!(input, 2),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// // `submit` waits until there is room.
+    /// let second = pool.submit(Double, 2).await?;
+    /// assert_eq!((first.await?, second.await?), (2, 4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`TrySubmitError::Full`] with the input when it has not; else as
     /// [`submit`](Pool::submit).
@@ -326,6 +350,25 @@ impl Pool {
     /// [`PoolConfig::grace`], and so long again it is waited for somebody to take
     /// what they printed. Dropping the future stops the waiting only.
     ///
+    /// ```
+    /// # use orchestrator::{Registry, Task, JobError, ThreadPool, block_on};
+    /// # struct Double;
+    /// # impl Task for Double {
+    /// #     const NAME: &'static str = "double";
+    /// #     type Input = u64;
+    /// #     type Output = u64;
+    /// # }
+    /// # let tasks = || Registry::without_command().task(Double, |n| 2 * n);
+    /// # block_on(async {
+    /// # let pool = ThreadPool::start(1, tasks)?;
+    /// # pool.control().pause().await;
+    /// let waits = pool.submit(Double, 1).await?;
+    /// pool.shutdown_now().await?;
+    /// assert!(matches!(waits.await, Err(JobError::Cancelled)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Why the pool was broken, if it was; else what was not printed.
     pub async fn shutdown_now(&self) -> Result<(), PoolError> {
@@ -350,6 +393,25 @@ impl Pool {
 
     /// Changes the number of workers while the pool runs, without harm to any
     /// job; see [`Control::resize`], which does the same.
+    ///
+    /// ```
+    /// # use orchestrator::{Registry, Task, ThreadPool, block_on};
+    /// # struct Double;
+    /// # impl Task for Double {
+    /// #     const NAME: &'static str = "double";
+    /// #     type Input = u64;
+    /// #     type Output = u64;
+    /// # }
+    /// # let tasks = || Registry::without_command().task(Double, |n| 2 * n);
+    /// # block_on(async {
+    /// # let pool = ThreadPool::start(4, tasks)?;
+    /// pool.resize(1)?;
+    /// pool.run(Double, 1).await?;
+    /// let stats = pool.stats().await;
+    /// assert_eq!((stats.ended("ok"), stats.waiting), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`PoolError::Config`] for a pool without workers, or with more than 16,384.

@@ -155,6 +155,39 @@ impl Awaitable for RawHandle {
 /// pool alive: when the pool is dropped, its jobs are cancelled and their
 /// handles resolve.
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// # use orchestrator::{Cancelled, JobContext, JobError, Registry, Task, ThreadPool, block_on};
+/// # struct Endless;
+/// # impl Task for Endless {
+/// #     const NAME: &'static str = "endless";
+/// #     type Input = ();
+/// #     type Output = ();
+/// # }
+/// fn endless((): (), job: &JobContext) -> Result<(), Cancelled> {
+///     loop {
+///         job.checkpoint()?; // fails when the job is cancelled or its time is up
+///         std::thread::sleep(Duration::from_millis(1));
+///     }
+/// }
+///
+/// # let tasks = || Registry::without_command().task_ctx(Endless, endless);
+/// # block_on(async {
+/// # let pool = ThreadPool::start(1, tasks)?;
+/// let mut handle = pool.submit(Endless, ()).await?;
+/// // Only the waiting is given up.
+/// let waited = tokio::time::timeout(Duration::from_millis(5), &mut handle);
+/// assert!(waited.await.is_err() && !handle.is_finished());
+/// handle.cancel();
+/// assert!(matches!(handle.await, Err(JobError::Cancelled)));
+///
+/// let limited = pool.job(Endless, ()).timeout(Duration::from_millis(5));
+/// assert!(matches!(limited.await, Err(JobError::Timeout(_))));
+/// # Ok::<(), JobError>(())
+/// # }).unwrap();
+/// ```
+///
 /// A handle of a job that has ended keeps its result; beyond
 /// [`PoolConfig::result_memory`](super::PoolConfig::result_memory) in a file.
 #[must_use = "dropping the handle forgets the result"]

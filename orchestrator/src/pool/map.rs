@@ -26,6 +26,35 @@ use super::{JobError, JobHandle, PoolError, RawJob};
 /// not given yet, [`PoolConfig::max_pending`](super::PoolConfig::max_pending)
 /// unless it says otherwise. An error takes the place of its job's result, and
 /// the others go on.
+///
+/// ```
+/// # use orchestrator::{Registry, Task, ThreadPool, block_on};
+/// # struct Double;
+/// # impl Task for Double {
+/// #     const NAME: &'static str = "double";
+/// #     type Input = u64;
+/// #     type Output = u64;
+/// # }
+/// # let tasks = || Registry::without_command().task(Double, |n| 2 * n);
+/// # block_on(async {
+/// # let pool = ThreadPool::start(2, tasks)?;
+/// let mut results = pool.map(Double, 0..).window(16); // without end
+/// assert_eq!(results.next().await.unwrap()?, 0);
+/// assert_eq!(results.next().await.unwrap()?, 2);
+///
+/// // From a stream, here a channel's receiving end, and as they come.
+/// let (sender, mut receiver) = tokio::sync::mpsc::channel(4);
+/// let inputs = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+/// let results = pool.map_stream(Double, inputs).unordered();
+/// sender.send(1).await?;
+/// sender.send(2).await?;
+/// drop(sender);
+/// let mut all = results.try_collect().await?;
+/// all.sort();
+/// assert_eq!(all, [2, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[must_use = "no input is taken before the first result is asked for"]
 pub struct Map<T: Task, S> {
     inputs: S,

@@ -140,6 +140,24 @@ impl<'p, T: Task> Job<'p, T> {
 
     /// Jobs of a higher priority are handed out first. Default: 0. See
     /// [`RawJob::priority`].
+    ///
+    /// ```
+    /// # use orchestrator::{Registry, Task, ThreadPool, block_on};
+    /// # struct Double;
+    /// # impl Task for Double {
+    /// #     const NAME: &'static str = "double";
+    /// #     type Input = u64;
+    /// #     type Output = u64;
+    /// # }
+    /// # let tasks = || Registry::without_command().task(Double, |n| 2 * n);
+    /// # block_on(async {
+    /// # let pool = ThreadPool::start(1, tasks)?;
+    /// let urgent = pool.job(Double, 21).priority(10).label("the answer");
+    /// let report = urgent.submit().await?.into_raw().await?;
+    /// assert_eq!(report.label.as_deref(), Some("the answer"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     pub fn priority(mut self, priority: i32) -> Self {
         self.options.priority = priority;
         self
