@@ -258,6 +258,68 @@ fn a_closure_runs_once_and_carries_its_result_itself() {
     });
 }
 
+/// Does this when it is dropped.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn what_a_cancelled_function_holds_can_neither_break_the_pool_nor_stall_it() {
+    // A panic in this `drop` ended the driver, and with it all jobs; one that took
+    // long was waited for by all of them.
+    block_on(async {
+        let pool = hasty(1);
+        let (job, mut deaf) = deaf();
+        let running = pool.submit_raw(job).await.unwrap();
+        (&mut deaf.started).await.unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let (go, wait) = channel::<()>();
+        let mut queued: Vec<RawJob> = Vec::new();
+        let runtime = runtime.unwrap();
+        queued.push(RawJob::call(move |_| drop(runtime)));
+        let bomb = OnDrop(|| panic!("dropped, as this test wants"));
+        queued.push(RawJob::call(move |_| drop(bomb)));
+        let (end, waited) = channel();
+        let slow = OnDrop(move || {
+            let told = wait.recv_timeout(Duration::from_secs(20));
+            end.send(told.is_ok()).ok();
+        });
+        queued.push(RawJob::call(move |_| drop(slow)));
+        for job in queued {
+            let handle = pool.submit_raw(job).await.unwrap();
+            handle.cancel();
+            assert_eq!(handle.await.unwrap().verdict, Verdict::Cancelled);
+        }
+        deaf.let_go();
+        assert_eq!(running.await.unwrap().verdict, Verdict::Ok);
+        assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
+        pool.shutdown().await.unwrap();
+        go.send(()).unwrap();
+        assert!(waited.recv().unwrap(), "somebody waited for it");
+    });
+}
+
+#[test]
+fn a_pool_that_is_ended_at_once_outlives_what_its_functions_hold() {
+    block_on(async {
+        let pool = hasty(1);
+        let (job, mut deaf) = deaf();
+        let running = pool.submit_raw(job).await.unwrap();
+        (&mut deaf.started).await.unwrap();
+        let bomb = OnDrop(|| panic!("dropped, as this test wants"));
+        let queued = pool.submit_fn(move |_| drop(bomb)).await.unwrap();
+        pool.shutdown_now().await.unwrap();
+        let end = queued.await;
+        assert!(matches!(end, Err(JobError::Cancelled)), "{end:?}");
+        assert_eq!(running.await.unwrap().verdict, Verdict::Cancelled);
+        deaf.let_go();
+    });
+}
+
 #[test]
 fn a_pool_of_processes_refuses_a_closure() {
     block_on(async {

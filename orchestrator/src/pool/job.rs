@@ -11,8 +11,8 @@ use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usag
 use tokio::sync::OwnedSemaphorePermit;
 use worker::JobContext;
 
-use super::Printed;
 use super::spill::{Capture, Payload};
+use super::{Printed, unwanted};
 use crate::scheduler::Verdict;
 
 /// A job as the pool takes it: the name of a task, its encoded input, and how
@@ -51,17 +51,33 @@ pub struct RawJob {
     pub(super) call: Option<Closure>,
 }
 
-type Function = Box<dyn FnOnce(&JobContext) + Send>;
+pub(super) type Function = Box<dyn FnOnce(&JobContext) + Send>;
 
 /// A function that runs once. Clones of its job share it: whoever comes first
 /// runs it.
 #[derive(Clone)]
-pub(super) struct Closure(Arc<Mutex<Option<Function>>>);
+pub(super) struct Closure(Arc<Mutex<Slot>>);
+
+struct Slot(Option<Function>);
+
+/// Nobody ran it, and here may be the driver.
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(function) = self.0.take() {
+            unwanted::discard(function);
+        }
+    }
+}
 
 impl Closure {
-    /// The function, unless it was taken before.
+    fn new(function: Function) -> Closure {
+        Closure(Arc::new(Mutex::new(Slot(Some(function)))))
+    }
+
+    /// The function, to be run, unless it was taken before.
     pub(super) fn take(&self) -> Option<Function> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.0.take()
     }
 }
 
@@ -93,11 +109,12 @@ impl RawJob {
     /// [`ThreadPool`](super::ThreadPool); a pool of processes rejects it. What it
     /// finds out it has to send by itself, through a channel for example: the
     /// job's result is empty. It runs at most once, whatever `retries` says. It
-    /// is dropped without having run when the job is cancelled before it starts.
+    /// is dropped without having run when the job is cancelled before it starts:
+    /// soon, on a thread where that may block or panic and disturbs no other job.
     #[must_use]
     pub fn call(run: impl FnOnce(&JobContext) + Send + 'static) -> RawJob {
         RawJob {
-            call: Some(Closure(Arc::new(Mutex::new(Some(Box::new(run)))))),
+            call: Some(Closure::new(Box::new(run))),
             ..RawJob::encoded("closure", Bytes::new(), Encoding::Raw)
         }
     }

@@ -15,7 +15,7 @@
 //! - `printed`: where goes what jobs print; `printing`: the ways there; `delivery`:
 //!   one worker's lines on their way, cut by `lines`; `printer`: the thread that writes them.
 //! - `thread_pool`: the door to a pool of threads, [`ThreadPool`]; `thread`: one
-//!   worker that is a thread, `desk`: where its jobs lie.
+//!   worker that is a thread, `desk`: where its jobs lie; `unwanted`: functions that nobody runs.
 //! - `spill`: where output is kept; `event`: the stream of all that happens.
 
 mod act;
@@ -58,6 +58,7 @@ mod surroundings;
 mod thread;
 mod thread_pool;
 mod typed;
+mod unwanted;
 mod wait;
 
 pub use awaitable::{Awaitable, IntoAwaitable, Mixed, future};
