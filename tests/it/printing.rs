@@ -77,6 +77,15 @@ fn what_a_job_has_printed_is_written_before_its_result_is_there() {
 }
 
 #[test]
+fn who_holds_the_locks_of_its_streams_may_wait_for_a_job_that_prints() {
+    // The lines waited for the lock, and the result for the lines.
+    let env = TestEnv::new();
+    let done = finish(host(&env, "lock", Stdio::piped()), Vec::new());
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(done.stdout(), "job\njob\nresult\n");
+}
+
+#[test]
 fn a_blocked_stdout_stops_who_prints_and_nobody_else_in_bounded_memory() {
     let env = TestEnv::new();
     let mut child = host(&env, "block", Stdio::piped());

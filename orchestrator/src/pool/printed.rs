@@ -29,8 +29,10 @@ use tokio::sync::mpsc;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Printed {
-    /// To this process's stdout and stderr, by a thread of the pool, under the
-    /// same locks that `println!` takes.
+    /// To this process's stdout and stderr, by a thread of the pool. It takes no
+    /// lock of `std::io::stdout()`, which may be held while a job is waited for,
+    /// and writes past what that keeps in memory: text without a line feed which
+    /// this program prints comes after a `flush`.
     ///
     /// When one of them cannot be written (nobody reads the pipe, the disk is
     /// full), no more is written to it, and jobs are not affected: the lines

@@ -5,13 +5,15 @@
 //! then what went wrong. One that blocks for ever is left behind by a pool that
 //! is in a hurry: nothing can wake it.
 
-use std::io::{self, Write};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
 use protocol::Stream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -75,20 +77,22 @@ pub(super) fn start(work: mpsc::Receiver<Work>) -> io::Result<oneshot::Receiver<
     Ok(end)
 }
 
-/// A stream of this process, whose lock keeps lines of others out.
+/// A stream of this process. Its lock is not taken: who holds it may be waiting
+/// for a job whose lines are written here. Lines stay whole since each write is
+/// of whole lines.
 trait Pen {
     fn write(&mut self, lines: &[u8]) -> io::Result<()>;
 }
 
 impl Pen for io::Stdout {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        write_fully(&mut self.lock(), lines)
+        write_fully(self.as_fd(), lines)
     }
 }
 
 impl Pen for io::Stderr {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        write_fully(&mut self.lock(), lines)
+        write_fully(self.as_fd(), lines)
     }
 }
 
@@ -123,27 +127,23 @@ fn print(mut work: mpsc::Receiver<Work>, pens: [&mut dyn Pen; 2]) -> Trouble {
     trouble
 }
 
-/// `write_all` and `flush`, also where another program made the descriptor
-/// non-blocking.
-fn write_fully(out: &mut (impl Write + AsFd), mut bytes: &[u8]) -> io::Result<()> {
-    loop {
-        let step = if bytes.is_empty() {
-            out.flush().map(|()| None)
-        } else {
-            out.write(bytes).map(Some)
-        };
-        match step {
-            Ok(None) => return Ok(()),
-            Ok(Some(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(Some(written)) => bytes = &bytes[written..],
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::new(out.as_fd(), PollFlags::POLLOUT)];
+/// `write_all`, also where another program made the descriptor non-blocking.
+/// One that this program has closed takes everything, as with `println!`.
+fn write_fully(out: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write(out, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let mut fds = [PollFd::new(out, PollFlags::POLLOUT)];
                 poll(&mut fds, PollTimeout::NONE).ok();
             }
-            Err(e) => return Err(e),
+            Err(Errno::EBADF) => return Ok(()),
+            Err(e) => return Err(e.into()),
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -157,13 +157,14 @@ mod tests {
 
     impl Pen for Vec<u8> {
         fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-            self.write_all(lines)
+            self.extend_from_slice(lines);
+            Ok(())
         }
     }
 
     impl Pen for File {
         fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-            write_fully(self, lines)
+            write_fully(self.as_fd(), lines)
         }
     }
 
@@ -177,7 +178,7 @@ mod tests {
         print(work, pens)
     }
 
-    fn write(stream: Stream, lines: &'static str) -> Work {
+    fn lines(stream: Stream, lines: &'static str) -> Work {
         Work::Write(stream, Bytes::from_static(lines.as_bytes()))
     }
 
@@ -185,9 +186,9 @@ mod tests {
     fn each_stream_gets_its_lines_in_order() {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let all = vec![
-            write(Stream::Stdout, "a\n"),
-            write(Stream::Stderr, "x\n"),
-            write(Stream::Stdout, "b\nc\n"),
+            lines(Stream::Stdout, "a\n"),
+            lines(Stream::Stderr, "x\n"),
+            lines(Stream::Stdout, "b\nc\n"),
         ];
         let trouble = done(all, [&mut out, &mut err]);
         assert_eq!((&out[..], &err[..]), (&b"a\nb\nc\n"[..], &b"x\n"[..]));
@@ -199,9 +200,9 @@ mod tests {
         let mut full = File::options().write(true).open("/dev/full").unwrap();
         let mut err = Vec::new();
         let all = vec![
-            write(Stream::Stdout, "a\nb\n"),
-            write(Stream::Stderr, "x\n"),
-            write(Stream::Stdout, "c\n"),
+            lines(Stream::Stdout, "a\nb\n"),
+            lines(Stream::Stderr, "x\n"),
+            lines(Stream::Stdout, "c\n"),
         ];
         let trouble = done(all, [&mut full, &mut err]);
         assert_eq!(err, b"x\n");
@@ -237,7 +238,7 @@ mod tests {
     fn who_asks_is_told_when_all_before_is_done() {
         let (told, mut confirmed) = oneshot::channel();
         let mut out = Vec::new();
-        let all = vec![write(Stream::Stdout, "a\n"), Work::Confirm(told)];
+        let all = vec![lines(Stream::Stdout, "a\n"), Work::Confirm(told)];
         done(all, [&mut out, &mut Vec::new()]);
         assert_eq!(out, b"a\n");
         assert!(confirmed.try_recv().is_ok());

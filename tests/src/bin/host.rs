@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use orchestrator::{Launch, Pool, PoolConfig, PoolError, RawJob};
 use orchestrator_tests::tasks::*;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             "block" => block(&pool).await,
             "both" => both(&pool).await,
             "order" => order(&pool).await,
+            "lock" => lock(&pool).await,
             other => panic!("nobody can {other}"),
         }
         pool.shutdown().await
@@ -93,4 +95,19 @@ async fn order(pool: &Pool) {
         printed.expect("a result");
         writeln!(std::io::stdout(), "result {n}").expect("stdout");
     }
+}
+
+/// Keeps its streams to itself while it waits for a job that prints.
+async fn lock(pool: &Pool) {
+    let mut stdout = std::io::stdout().lock();
+    let stderr = std::io::stderr().lock();
+    let printed = tokio::time::timeout(Duration::from_secs(20), async {
+        let change = ("env".to_owned(), "value".to_owned());
+        pool.run(Change, change).await.expect("a result");
+        let printed = pool.run(Print, ("job".to_owned(), 2)).await;
+        printed.expect("a result");
+    });
+    printed.await.expect("no job waits for the streams");
+    writeln!(stdout, "result").expect("stdout");
+    drop(stderr);
 }
