@@ -1,5 +1,6 @@
 //! `Pool::command` against real commands.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use orchestrator::{JobError, Pool, PoolError, Stream};
@@ -163,6 +164,57 @@ fn commands_of_a_pool_that_is_over_say_so() {
             matches!(end, Err(JobError::Pool(PoolError::Closed))),
             "{end:?}"
         );
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn urgent_commands_overtake_and_are_called_by_their_label() {
+    let env = TestEnv::new();
+    let (gate, log) = (env.path().join("gate"), env.path().join("log"));
+    block_on(async {
+        let mut config = config(1);
+        config.ahead = Duration::ZERO;
+        let pool = Pool::start(config).unwrap();
+        let wait = "until [ -e \"$0\" ]; do sleep 0.01; done";
+        let blocker = pool.command(["sh", "-c", wait]).arg(&gate);
+        let mut running = vec![blocker.label("the blocker").stream().await.unwrap()];
+        while pool.stats().await.running == 0 {
+            tokio::task::yield_now().await;
+        }
+        let status = pool.control().status().await;
+        assert_eq!(status.running[0].label.as_deref(), Some("the blocker"));
+        for (name, priority) in [("a", -1), ("b", 0), ("c", 5)] {
+            let command = pool.command(["sh", "-c", "echo $1 >> \"$0\""]);
+            let command = command.arg(&log).arg(name).priority(priority);
+            running.push(command.stream().await.unwrap());
+        }
+        while pool.stats().await.waiting < 3 {
+            tokio::task::yield_now().await;
+        }
+        std::fs::write(gate, "").unwrap();
+        for mut command in running {
+            command.wait().await.unwrap();
+        }
+        pool.shutdown().await.unwrap();
+    });
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "c\nb\na\n");
+}
+
+#[test]
+fn a_command_may_be_tried_again_sooner_than_the_pool_would() {
+    let env = TestEnv::new();
+    let flag = env.path().join("flag");
+    block_on(async {
+        let mut config = config(1);
+        config.retry_backoff = Duration::from_secs(3600);
+        config.retry_backoff_max = Duration::from_secs(3600);
+        let pool = Pool::start(config).unwrap();
+        let text = "[ -e \"$0\" ] || { : > \"$0\"; exit 1; }";
+        let command = pool.command(["sh", "-c", text]).arg(flag).retries(1);
+        let command = command.retry_backoff(Duration::from_millis(1));
+        let end = tokio::time::timeout(Duration::from_secs(60), command.into_future());
+        end.await.expect("no hour").unwrap();
         pool.shutdown().await.unwrap();
     });
 }

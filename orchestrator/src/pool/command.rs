@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use protocol::command::EnvChange;
+use protocol::command::{Command as CommandTask, EnvChange};
 use protocol::{CommandSpec, JobId, Program, Usage};
 use tokio::sync::mpsc;
 
-use super::{JobError, Pool, PoolError, Printed, PrintedPart, RawHandle, RawJob};
+use super::typed::Options;
+use super::{JobError, Pool, PoolError, Printed, PrintedPart, RawHandle};
 use crate::scheduler::Verdict;
 
 /// How many pieces of a stream may wait for its reader.
@@ -43,8 +44,7 @@ impl Pool {
         Command {
             pool: self,
             spec: CommandSpec::new(Program::Argv(argv.collect())),
-            timeout: None,
-            retries: None,
+            options: Options::default(),
         }
     }
 }
@@ -59,8 +59,7 @@ impl Pool {
 pub struct Command<'a> {
     pool: &'a Pool,
     spec: CommandSpec,
-    timeout: Option<Duration>,
-    retries: Option<u32>,
+    options: Options,
 }
 
 impl<'a> Command<'a> {
@@ -113,7 +112,7 @@ impl<'a> Command<'a> {
     /// [`timeout`](super::PoolConfig::timeout) when not set. Then the command's
     /// process group gets SIGTERM, later SIGKILL.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        self.options.timeout = Some(timeout);
         self
     }
 
@@ -121,7 +120,28 @@ impl<'a> Command<'a> {
     /// signal, times out or crashes its worker; the pool's
     /// [`retries`](super::PoolConfig::retries) when not set.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = Some(retries);
+        self.options.retries = Some(retries);
+        self
+    }
+
+    /// Pause before the second attempt, doubled for each further one; the pool's
+    /// [`retry_backoff`](super::PoolConfig::retry_backoff) when not set.
+    pub fn retry_backoff(mut self, pause: Duration) -> Self {
+        self.options.retry_backoff = Some(pause);
+        self
+    }
+
+    /// Jobs of a higher priority are handed out first. Default: 0. See
+    /// [`RawJob::priority`](super::RawJob::priority).
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.options.priority = priority;
+        self
+    }
+
+    /// What a person calls it; comes back with
+    /// [`Control::status`](super::Control::status).
+    pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
+        self.options.label = Some(label.into());
         self
     }
 
@@ -149,9 +169,7 @@ impl<'a> Command<'a> {
     }
 
     async fn submit(self, printed: Printed) -> Result<RawHandle, PoolError> {
-        let mut job = RawJob::command(&self.spec)?;
-        job.timeout = self.timeout;
-        job.retries = self.retries;
+        let mut job = self.options.apply::<CommandTask>(&self.spec)?;
         job.printed = Some(printed);
         self.pool.submit_raw(job).await
     }

@@ -58,12 +58,12 @@ pub struct Job<'p, T: Task> {
 /// What a job may be told beside its input; what is absent, the pool decides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
-    timeout: Option<Duration>,
-    retries: Option<u32>,
-    retry_backoff: Option<Duration>,
-    priority: i32,
-    label: Option<Arc<str>>,
-    printed: Option<Printed>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retries: Option<u32>,
+    pub(super) retry_backoff: Option<Duration>,
+    pub(super) priority: i32,
+    pub(super) label: Option<Arc<str>>,
+    pub(super) printed: Option<Printed>,
 }
 
 impl Options {
@@ -172,7 +172,8 @@ impl<'p, T: Task> Job<'p, T> {
 
     /// Where goes what it prints; instead of
     /// [`PoolConfig::printed`](super::PoolConfig::printed). What is captured comes
-    /// with the report, see [`JobHandle::into_raw`].
+    /// with the report, see [`JobHandle::into_raw`]. Changes nothing in a
+    /// [`ThreadPool`](super::ThreadPool), whose jobs print where this program does.
     pub fn printed(mut self, printed: Printed) -> Self {
         self.options.printed = Some(printed);
         self
