@@ -403,18 +403,24 @@ fn shutdown_now_does_not_wait_for_a_deaf_job() {
     });
 }
 
+async fn fails_to_start(tasks: impl Fn() -> Registry + Send + Sync + 'static, why: &str) {
+    let pool = ThreadPool::start(2, tasks).unwrap();
+    let error = pool.run(Fib, 1).await.unwrap_err();
+    match error {
+        JobError::Pool(PoolError::KeepsDying { stderr, ready, .. }) => {
+            assert!(!ready && stderr.contains(why), "{stderr}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn tasks_that_cannot_be_made_end_the_pool_with_the_reason() {
     block_on(async {
         let failing = || registry().on_start(|_| Err("no such model"));
-        let pool = ThreadPool::start(2, failing).unwrap();
-        let error = pool.run(Fib, 1).await.unwrap_err();
-        match error {
-            JobError::Pool(PoolError::KeepsDying { stderr, ready, .. }) => {
-                assert!(!ready && stderr.contains("no such model"), "{stderr}");
-            }
-            other => panic!("{other:?}"),
-        }
+        fails_to_start(failing, "no such model").await;
+        let panicking = || -> Registry { panic!("no such file") };
+        fails_to_start(panicking, "panicked: no such file").await;
     });
 }
 

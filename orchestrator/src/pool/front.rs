@@ -541,7 +541,7 @@ async fn drive(driver: Driver, ended: watch::Sender<Option<Result<(), PoolError>
 }
 
 /// What a panic says.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(super) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()

@@ -22,6 +22,7 @@ use worker::Registry;
 use worker::local::{Host, Local};
 
 use super::desk::{Desk, Key, Work};
+use super::front::said;
 use super::news::{Ending, News, NewsSender, Order, StartFailure};
 use super::pipes::until;
 use super::{PoolConfig, clock};
@@ -314,7 +315,10 @@ impl Place {
         let place = Arc::new(self);
         let _last = LastWord(place.said.clone());
         let started = catch_unwind(AssertUnwindSafe(factory));
-        let started = started.map_err(|_| TaskError::new("what makes the tasks panicked"));
+        let started = started.map_err(|panic| {
+            let text = said(&*panic);
+            TaskError::new(format!("what makes the tasks panicked: {text}"))
+        });
         let host: Arc<dyn Host> = Arc::<Place>::clone(&place);
         let mut local = match started.and_then(|r| Local::start(r, host, max_payload)) {
             Ok(local) => local,
