@@ -446,6 +446,28 @@ fn a_pool_on_its_own_thread_outlives_the_runtime_that_used_it_first() {
 }
 
 #[test]
+fn a_pool_whose_runtime_has_ended_says_that_it_is_over() {
+    // It took jobs for ever, and a `map` gave errors for ever.
+    let (pool, mut results) = block_on(async {
+        let pool = ThreadPool::start(1, registry).unwrap();
+        let results = pool.map(Noop, (0..).map(|_| ()));
+        (pool, results)
+    });
+    block_on(async {
+        let end = pool.submit(Noop, ()).await.map(|handle| handle.id());
+        assert!(matches!(end, Err(PoolError::Closed)), "{end:?}");
+        let mut errors = 0;
+        while let Some(result) = results.next().await {
+            result.unwrap_err();
+            errors += 1;
+            assert!(errors < 100);
+        }
+        let tasks = pool.tasks().await;
+        assert!(matches!(tasks, Err(PoolError::Closed)), "{tasks:?}");
+    });
+}
+
+#[test]
 fn no_thread_is_left_when_a_pool_has_ended() {
     let (ended, end) = channel::<()>();
     block_on(async {

@@ -453,6 +453,13 @@ impl Driver {
     }
 }
 
+/// However it ends, with its runtime or in a panic, nobody is left to take jobs.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.close(PoolError::Closed);
+    }
+}
+
 /// The part of the configuration by which the scheduler decides.
 fn rules(config: &PoolConfig) -> SchedulerConfig {
     SchedulerConfig {
