@@ -64,7 +64,8 @@ impl JobContext {
     }
 
     /// To be called now and then by tasks that take long: fails once the job
-    /// has been cancelled. Costs next to nothing.
+    /// has been cancelled. Costs next to nothing. That the pool is being shut down
+    /// does not cancel a job, see [`JobContext::is_draining`].
     ///
     /// ```
     /// # use worker::{Cancelled, JobContext};

@@ -20,10 +20,11 @@ pub struct PoolConfig {
     /// process may use, by affinity and cgroup quota. Fewer leave CPUs idle,
     /// more make CPU-heavy jobs wait for each other.
     pub workers: usize,
-    /// How many jobs may be in the pool at once, waiting, running, or ended
-    /// but not yet taken by their submitter; at least 1. Default: 8,192. Too few
-    /// starve workers between submissions; each costs about 300 bytes plus its
-    /// input.
+    /// How many jobs may be in the pool at once, waiting or running; at least 1.
+    /// Default: 8,192. A handle holds no room for a job that has ended; the
+    /// report of one that came by [`Pool::submit_to`](super::Pool::submit_to) does,
+    /// until it is dropped. Too few starve workers between submissions; each costs
+    /// about 300 bytes plus its input.
     pub max_pending: usize,
     /// How much work, measured in time, is sent to a worker ahead of what it is
     /// running, at least one job. Default: 1 ms. More hides a slower link; less
@@ -199,8 +200,9 @@ impl PoolConfig {
 /// Left alone, most of these libraries start a thread per CPU, in every worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ThreadsPerJob {
-    /// The CPUs that this process may use, divided by the number of workers; at
-    /// least 1.
+    /// The CPUs that this process may use, divided by the number of workers in
+    /// [`PoolConfig::workers`]; at least 1. [`Pool::resize`](super::Pool::resize)
+    /// does not change it.
     #[default]
     Share,
     /// So many; at least 1.
@@ -244,7 +246,7 @@ impl Launch {
     }
 
     /// Starts this very program as a worker: one binary is enough. Its `main`
-    /// has to begin with [`worker::init`]; a pool of a program whose does not is
+    /// has to begin with [`orchestrator::init`](crate::init); a pool of a program whose does not is
     /// refused, as it would start itself over and over.
     ///
     /// What is started is the program that runs, even if its file was replaced

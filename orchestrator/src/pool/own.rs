@@ -11,7 +11,9 @@ use super::{JobError, Launch, Pool, PoolConfig, PoolError, ThreadPool, ThreadPoo
 
 /// Runs a future to its end on the current thread, on a tokio runtime made for
 /// it: `asyncio.run(main())`. Pools that were started inside end with it; shut
-/// them down to wait for their workers.
+/// them down to wait for their workers. Those of a pool that was not shut down
+/// end as well, but stay zombies until another tokio runtime runs in this
+/// process: nobody else reaps them.
 ///
 /// ```
 /// assert_eq!(orchestrator::block_on(async { 6 * 7 }), 42);
@@ -63,7 +65,11 @@ pub async fn run<T: Task>(task: T, input: T::Input) -> Result<T::Output, JobErro
 /// Runs blocking code on the process-wide [`default_threads`], so that nothing
 /// else waits for it, and gives its result: `run_in_executor(None, f)`. A panic
 /// is [`JobError::Panicked`]. Can be awaited on any executor. Dropping the future
-/// after the code has begun lets it run on.
+/// after the code was accepted lets it run, also when it has not begun; what can
+/// be cancelled is a [`submit_fn`](ThreadPool::submit_fn) of [`default_threads`].
+///
+/// The threads are as many as [`ThreadPoolConfig::threads`] says: code on them that
+/// waits for other code on them waits for ever when all threads do so.
 ///
 /// ```
 /// use orchestrator::{block_on, blocking};
