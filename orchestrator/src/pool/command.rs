@@ -33,11 +33,30 @@ impl Pool {
     /// elements of that, which would mean the working directory, are ignored.
     /// A relative path counts from the command's working directory.
     ///
-    /// ```no_run
-    /// # async fn f(pool: orchestrator::Pool) -> Result<(), orchestrator::JobError> {
-    /// let output = pool.command(["ffmpeg", "-i", "in.mkv"]).arg("out.mp4").await?;
-    /// println!("{} seconds of CPU", output.usage.user_us / 1_000_000);
-    /// # Ok(()) }
+    /// ```standalone_crate
+    /// use orchestrator::{JobError, Pool, Registry, block_on};
+    ///
+    /// fn main() -> Result<(), JobError> {
+    ///     orchestrator::init(Registry::new()); // with the task `command`
+    ///     block_on(async {
+    ///         let pool = Pool::builder().workers(1).start()?;
+    ///         let output = pool.command(["tr", "a-z", "A-Z"]).stdin("loud").await?;
+    ///         assert_eq!(output.stdout, "LOUD");
+    ///
+    ///         // Live, with the end to be waited for.
+    ///         let mut running = pool.command(["seq"]).arg("3").stream().await?;
+    ///         let mut printed = Vec::new();
+    ///         while let Some(part) = running.next().await {
+    ///             printed.extend_from_slice(&part.data);
+    ///         }
+    ///         running.wait().await?;
+    ///         assert_eq!(printed, b"1\n2\n3\n");
+    ///
+    ///         let failed = pool.command(["ls", "/no/such/place"]).await;
+    ///         assert!(matches!(failed, Err(JobError::Exited { status: 2, .. })));
+    ///         Ok(pool.shutdown().await?)
+    ///     })
+    /// }
     /// ```
     pub fn command<A: Into<OsString>>(&self, argv: impl IntoIterator<Item = A>) -> Command<'_> {
         let argv = argv.into_iter().map(|word| bytes(word.into()).into());

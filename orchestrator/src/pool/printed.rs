@@ -24,8 +24,40 @@ use tokio::sync::mpsc;
 /// Nothing is lost to somebody who is slow: when lines are not taken, first the
 /// worker that printed them waits, then its jobs do, and that counts as time of
 /// their attempts. Other workers go on. At most about 4 MiB wait, and per
-/// worker about 1 MiB, and 1 MiB more whenever it is told something. Only [`Pool::shutdown_now`](super::Pool::shutdown_now), and dropping the
-/// pool, give up in the end.
+/// worker about 1 MiB, and 1 MiB more whenever it is told something. Only
+/// [`Pool::shutdown_now`](super::Pool::shutdown_now), and dropping the pool, give up
+/// in the end.
+///
+/// ```standalone_crate
+/// use std::sync::{Arc, Mutex};
+///
+/// use orchestrator::{JobError, Pool, Printed, Registry, Task, block_on};
+///
+/// struct Greet;
+///
+/// impl Task for Greet {
+///     const NAME: &'static str = "greet";
+///     type Input = String;
+///     type Output = ();
+/// }
+///
+/// fn main() -> Result<(), JobError> {
+///     orchestrator::init(Registry::new().task(Greet, |name| println!("hello {name}")));
+///     let seen = Arc::new(Mutex::new(Vec::new()));
+///     let lines = Arc::clone(&seen);
+///     let take = Printed::call(move |line| lines.lock().unwrap().push(line.data));
+///     block_on(async {
+///         let pool = Pool::builder().workers(1).printed(take).start()?;
+///         pool.run(Greet, "you".into()).await?;
+///         assert_eq!(*seen.lock().unwrap(), ["hello you"]);
+///         // This one's with its report.
+///         let captured = pool.job(Greet, "me".into()).printed(Printed::Capture);
+///         let report = captured.submit().await?.into_raw().await?;
+///         assert_eq!(report.stdout.to_vec().unwrap(), b"hello me\n");
+///         Ok(pool.shutdown().await?)
+///     })
+/// }
+/// ```
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Printed {
