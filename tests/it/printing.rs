@@ -72,7 +72,7 @@ fn what_a_job_has_printed_is_written_before_its_result_is_there() {
     let env = TestEnv::new();
     let done = finish(host(&env, "order", Stdio::piped()), Vec::new());
     assert_eq!(done.code(), 0, "{}", done.stderr);
-    let expected: String = (0..200).map(|n| format!("job {n}\nresult {n}\n")).collect();
+    let expected: String = (0..220).map(|n| format!("job {n}\nresult {n}\n")).collect();
     assert_eq!(done.stdout(), expected);
 }
 

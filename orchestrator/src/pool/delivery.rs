@@ -132,6 +132,11 @@ impl Delivery {
 
     /// What this message means for what its jobs have printed.
     pub(super) fn note(&mut self, message: &FromWorker) {
+        if let (false, FromWorker::DoneMany(answers)) = (self.printed.is_empty(), message) {
+            for answer in answers.iter().filter(|answer| is_unwanted(answer)) {
+                self.printed.remove(&answer.header.job);
+            }
+        }
         if self.own.is_empty() && self.begun.is_empty() {
             return;
         }
@@ -172,13 +177,8 @@ impl Delivery {
     /// Whether this message comes after what its job has printed, if that is to be
     /// delivered yet: results, but for jobs of which nobody wants to hear more.
     pub(super) fn holds_back(&self, message: &FromWorker) -> bool {
-        let waits = |answer: &Answer| {
-            let unwanted = matches!(
-                answer.header.outcome,
-                Outcome::Cancelled | Outcome::TimedOut
-            );
-            !unwanted && self.printed.contains(&answer.header.job)
-        };
+        let waits =
+            |answer: &Answer| !is_unwanted(answer) && self.printed.contains(&answer.header.job);
         match message {
             _ if self.printed.is_empty() => false,
             FromWorker::DoneMany(answers) => answers.iter().any(waits),
@@ -192,9 +192,12 @@ impl Delivery {
         self.works && !std::mem::replace(&mut self.works_known, self.works)
     }
 
-    /// Everything is delivered, or nothing is held back any more.
+    /// Everything is on its way, or nothing is held back any more. What the
+    /// printer has may not be written yet: that is asked for when a job ends.
     pub(super) fn settle(&mut self) {
-        self.printed.clear();
+        if self.unconfirmed.is_none() {
+            self.printed.clear();
+        }
     }
 
     /// The job that has printed last.
@@ -341,6 +344,14 @@ impl Drop for Delivery {
 #[derive(Default)]
 struct Page(BytesMut);
 
+/// Whether this is the end of a job of which nobody wants to hear more.
+fn is_unwanted(answer: &Answer) -> bool {
+    matches!(
+        answer.header.outcome,
+        Outcome::Cancelled | Outcome::TimedOut
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use protocol::{DoneHeader, Usage};
@@ -387,6 +398,30 @@ mod tests {
         assert!(received(&mut receiver).is_empty());
         delivery.note(&done(JOB));
         assert_eq!(received(&mut receiver), [(Some(JOB), "two".into())]);
+    }
+
+    /// A line that came in one read and its job's end in a later one: the result was
+    /// there before the line was written.
+    #[tokio::test]
+    async fn a_result_waits_for_lines_that_came_long_before_it_and_are_not_written() {
+        let (work, mut printer) = mpsc::channel(8);
+        let (mut delivery, _) = delivery(Route::Write(work));
+        delivery.take((JOB, Attempt::FIRST), Stream::Stdout, b"line\n");
+        assert!(delivery.is_done(), "there was room at the printer");
+        delivery.settle();
+        let done = done(JOB);
+        delivery.note(&done);
+        assert!(delivery.holds_back(&done));
+        delivery.confirm();
+        assert!(!delivery.is_done());
+        assert!(matches!(printer.recv().await, Some(Work::Write(..))));
+        let Some(Work::Confirm(written)) = printer.recv().await else {
+            panic!("nobody asked for a confirmation");
+        };
+        written.send(()).unwrap();
+        delivery.deliver().await;
+        delivery.settle();
+        assert!(!delivery.holds_back(&done));
     }
 
     #[test]

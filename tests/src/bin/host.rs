@@ -95,6 +95,12 @@ async fn order(pool: &Pool) {
         printed.expect("a result");
         writeln!(std::io::stdout(), "result {n}").expect("stdout");
     }
+    // What came long before its job's end may not be written for that.
+    for n in 200..220 {
+        let printed = pool.run(PrintThenSleep, (format!("job {n}"), 3)).await;
+        printed.expect("a result");
+        writeln!(std::io::stdout(), "result {n}").expect("stdout");
+    }
 }
 
 /// Keeps its streams to itself while it waits for a job that prints.
