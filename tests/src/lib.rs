@@ -1,7 +1,6 @@
-//! What the process tests and benchmarks share: an environment that knows
+//! What the process tests share: an environment that knows
 //! which processes it caused, and the tasks of the test worker.
 
-pub mod bench;
 pub mod chaos;
 pub mod env;
 pub mod life;
