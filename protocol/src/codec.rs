@@ -33,6 +33,8 @@ pub const MAX_CHUNK: usize = 256 * 1024;
 const MAGIC: [u8; 2] = [0xB1, 0x0F];
 const HEADER: usize = 12;
 const TRAILER: u8 = b'\n';
+/// More than any header of a job or an answer takes, with a length.
+const MAX_ITEM: usize = 96;
 /// What a frame costs beside control and payload.
 const OVERHEAD: usize = HEADER + 1;
 
@@ -133,13 +135,42 @@ impl<In, Out: Message> Encoder<Out> for Codec<In, Out> {
 /// [`FrameError::TooLarge`] when it does not fit into one frame; the buffer is
 /// then as it was before.
 pub fn encode<M: Message>(message: &M, buffer: &mut BytesMut) -> Result<(), FrameError> {
+    frame(
+        message.kind(),
+        buffer,
+        |buffer| message.encode_control(buffer),
+        |buffer| message.for_each_payload(&mut |payload| buffer.extend_from_slice(payload)),
+    )
+}
+
+/// Appends [`FromWorker::DoneMany`] with this one answer: what a worker sends
+/// most, without a list made for it.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_answer(answer: &Answer, buffer: &mut BytesMut) -> Result<(), FrameError> {
+    frame(
+        kind::DONE_MANY,
+        buffer,
+        |buffer| put_many(buffer, std::slice::from_ref(answer), Answer::parts),
+        |buffer| buffer.extend_from_slice(&answer.payload),
+    )
+}
+
+fn frame(
+    kind: u8,
+    buffer: &mut BytesMut,
+    put_control: impl FnOnce(&mut BytesMut),
+    put_payload: impl FnOnce(&mut BytesMut),
+) -> Result<(), FrameError> {
     let start = buffer.len();
-    buffer.reserve(OVERHEAD + 64);
-    buffer.put_slice(&[MAGIC[0], MAGIC[1], message.kind(), 0]);
-    buffer.put_bytes(0, HEADER - 4);
-    message.encode_control(buffer);
+    buffer.reserve(OVERHEAD + 128);
+    let mut header = [0; HEADER];
+    header[..3].copy_from_slice(&[MAGIC[0], MAGIC[1], kind]);
+    buffer.extend_from_slice(&header);
+    put_control(buffer);
     let control = buffer.len() - start - HEADER;
-    message.for_each_payload(&mut |payload| buffer.extend_from_slice(payload));
+    put_payload(buffer);
     let payload = buffer.len() - start - HEADER - control;
     buffer.put_u8(TRAILER);
     let size = buffer.len() - start;
@@ -289,7 +320,7 @@ impl Message for ToWorker {
             | ToWorker::Bye => {}
             ToWorker::Blob { hash, more, .. } => put(out, &(hash, more)),
             ToWorker::RunMany(jobs) => {
-                put_many(out, jobs, |a| (a.header, a.input.len()));
+                put_many(out, jobs, Assignment::parts);
             }
             ToWorker::InputChunk { job, attempt, .. } | ToWorker::Cancel { job, attempt } => {
                 put(out, &(job, attempt));
@@ -399,7 +430,7 @@ impl Message for FromWorker {
                 ..
             } => put(out, &(job, attempt, stream)),
             FromWorker::DoneMany(answers) => {
-                put_many(out, answers, |a| (a.header, a.payload.len()));
+                put_many(out, answers, Answer::parts);
             }
             FromWorker::Credit {
                 job,
@@ -548,6 +579,18 @@ impl Frame<'_> {
     }
 }
 
+impl Assignment {
+    fn parts(&self) -> (JobHeader, usize) {
+        (self.header, self.input.len())
+    }
+}
+
+impl Answer {
+    fn parts(&self) -> (DoneHeader, usize) {
+        (self.header, self.payload.len())
+    }
+}
+
 /// Little-endian, fixed-size integers, and no trailing bytes when reading.
 fn options() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding()
@@ -560,11 +603,18 @@ fn put<T: Serialize + ?Sized>(out: &mut BytesMut, control: &T) {
 }
 
 /// The same bytes as a `Vec<(header, length)>`, without building one.
-fn put_many<T, H: Serialize>(out: &mut BytesMut, items: &[T], split: impl Fn(&T) -> (H, usize)) {
-    put(out, &(items.len() as u64));
+fn put_many<T, H: Serialize>(out: &mut BytesMut, items: &[T], parts: impl Fn(&T) -> (H, usize)) {
+    out.put_u64_le(items.len() as u64);
     for item in items {
-        let (header, len) = split(item);
-        put(out, &(header, len as u32));
+        let (header, len) = parts(item);
+        // On the stack first: one check for room instead of one per field.
+        let mut item = [0; MAX_ITEM];
+        let mut rest = &mut item[..];
+        options()
+            .serialize_into(&mut rest, &(header, len as u32))
+            .expect("headers are small and have no unserialisable part");
+        let size = MAX_ITEM - rest.len();
+        out.extend_from_slice(&item[..size]);
     }
 }
 

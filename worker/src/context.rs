@@ -51,6 +51,13 @@ impl JobContext {
         }
     }
 
+    /// The same place for the next job.
+    pub(crate) fn next(&mut self, key: Key) {
+        self.key = key;
+        let last = self.last_progress.get_mut();
+        *last.unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The job's number in its run.
     #[must_use]
     pub fn job(&self) -> JobId {

@@ -50,6 +50,7 @@
 //!   process.
 //! - `serve`: the computing thread; `watch`: the thread that stands in for it
 //!   while a job takes long; `link`: what the two share.
+//! - `meter`: what functions have used of the CPU.
 //! - `state`, `outbox`: what messages mean; no I/O, no clock.
 //! - `command`: the built-in task for external commands; `tree`: killing what
 //!   commands leave behind.
@@ -64,6 +65,7 @@ mod command;
 mod context;
 mod link;
 pub mod local;
+mod meter;
 mod os;
 mod outbox;
 mod own;

@@ -31,6 +31,7 @@ use tokio_util::codec::Decoder;
 
 use crate::clock;
 use crate::context::Host;
+use crate::meter::Meter;
 use crate::os::{Held, StatusPage};
 use crate::outbox::Outbox;
 use crate::state::{End, Key, State, Step};
@@ -46,7 +47,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 const BRISK: Duration = Duration::from_micros(100);
 
 /// The owner of output that belongs to no job.
-const NO_JOB: Key = (JobId::NONE, Attempt(0));
+pub(crate) const NO_JOB: Key = (JobId::NONE, Attempt(0));
 
 pub(crate) struct Link {
     stdio: Stdio,
@@ -58,6 +59,15 @@ pub(crate) struct Link {
     reader: Mutex<Reader>,
     state: Mutex<State>,
     turn: AtomicU64,
+}
+
+/// How the turn of a function has ended.
+pub(crate) struct TurnEnd {
+    /// Whether what it may have printed has to be looked for.
+    pub(crate) may_have_printed: bool,
+    pub(crate) now: Instant,
+    /// How long it took.
+    pub(crate) wall: Duration,
 }
 
 struct Reader {
@@ -173,7 +183,7 @@ impl Link {
     /// A function is about to run.
     pub(crate) fn begin_turn(&self) {
         let mut state = self.state();
-        self.turn.fetch_add(1, Ordering::Relaxed);
+        self.turn.store(self.turn() + 1, Ordering::Relaxed);
         if std::mem::take(&mut state.parked) {
             self.wake.write(1).ok();
         }
@@ -183,37 +193,73 @@ impl Link {
     /// of that goes before its answer. The watcher keeps out from here on.
     pub(crate) fn end_turn(&self, state: &mut State) {
         self.drain_capture(state, state.current().unwrap_or(NO_JOB));
-        self.turn.fetch_add(1, Ordering::Relaxed);
+        self.over(state);
+    }
+
+    fn over(&self, state: &mut State) {
+        // Only under the lock, so no other addition can come between.
+        self.turn.store(self.turn() + 1, Ordering::Relaxed);
         if std::mem::take(&mut state.taken) {
             self.wake.write(1).ok();
         }
+    }
+
+    /// Ends a turn whose answer fits into one frame, and gives what is to be done
+    /// next. All in one go: for a small job every lock counts.
+    pub(crate) fn finish_turn(&self, end: TurnEnd, meter: &mut Meter, answer: Answer) -> Step {
+        let mut state = self.state();
+        if end.may_have_printed || state.taken {
+            let key = state.current().unwrap_or(NO_JOB);
+            self.drain_capture(&mut state, key);
+        }
+        self.over(&mut state);
+        let mut answer = answer;
+        answer.header.usage = meter.job(end.wall, state.is_last());
+        self.conclude(&mut state, &answer);
+        self.catch_up_with(state, end.now, end.wall).next()
     }
 
     /// Between jobs: answers that have waited for long enough, or would have to
     /// if the next job takes as long as the last, are written, and messages
     /// that came meanwhile are obeyed. While the queue lasts this is the only
     /// place where the computing thread looks at its input.
-    pub(crate) fn catch_up(&self, now: Instant, last_took: Duration) {
-        let mut state = self.state();
+    pub(crate) fn catch_up(&self, now: Instant, last_took: Duration) -> Step {
+        self.catch_up_with(self.state(), now, last_took).next()
+    }
+
+    fn catch_up_with<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        now: Instant,
+        last_took: Duration,
+    ) -> MutexGuard<'a, State> {
         let waited = state
             .outbox
             .waiting_since(now)
             .is_some_and(|since| now - since + last_took >= PATIENCE);
-        if waited || state.outbox.is_full() {
-            self.flush(&mut state);
-            drop(state);
-            self.receive_ready();
+        if !waited && !state.outbox.is_full() {
+            return state;
         }
+        // What something that earlier jobs have left behind has printed.
+        self.drain_capture(&mut state, NO_JOB);
+        self.flush(&mut state);
+        drop(state);
+        self.receive_ready();
+        self.state()
     }
 
-    /// The current job is over. Its answer is out of danger before the status
-    /// page stops to name the job: whenever the process is killed, either the
-    /// answer is there or the job is to blame.
-    pub(crate) fn finish(&self, answer: Answer) {
-        let mut state = self.state();
+    /// The current job is over.
+    pub(crate) fn finish(&self, answer: &Answer) {
+        self.conclude(&mut self.state(), answer);
+    }
+
+    /// The current job's answer is out of danger before the status page stops to
+    /// name the job: whenever the process is killed, either the answer is there
+    /// or the job is to blame.
+    fn conclude(&self, state: &mut State, answer: &Answer) {
         state.finish(answer);
         if state.outbox.is_in_danger() {
-            self.flush(&mut state);
+            self.flush(state);
         }
         self.status.clear();
     }
@@ -230,12 +276,12 @@ impl Link {
                 if ended || self.is_cancelled() {
                     answer.header.outcome = protocol::Outcome::Cancelled;
                     answer.payload = Bytes::new();
-                    return self.finish(answer);
+                    return self.finish(&answer);
                 }
             }
             self.flush(&mut self.state());
         }
-        self.finish(answer);
+        self.finish(&answer);
     }
 
     /// Turns what user code has printed into output messages.

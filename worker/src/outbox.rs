@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use protocol::codec::encode;
+use protocol::codec::{encode, encode_answer};
 use protocol::{Answer, DoneHeader, Encoding, FromWorker, MAX_CHUNK, Outcome, TaskError};
 
 use crate::os::Held;
@@ -52,9 +52,9 @@ impl Outbox {
     }
 
     /// Adds a job's answer; its payload is at most [`MAX_CHUNK`] bytes.
-    pub(crate) fn answer(&mut self, answer: Answer) {
+    pub(crate) fn answer(&mut self, answer: &Answer) {
         debug_assert!(answer.payload.len() <= MAX_CHUNK);
-        self.send(&FromWorker::DoneMany(vec![answer]));
+        encode_answer(answer, &mut self.frames).expect("its payload is below MAX_CHUNK");
         // What is held has no gaps: after one that does not fit, none does.
         self.in_danger |= self
             .held
@@ -185,9 +185,9 @@ mod tests {
     #[test]
     fn everything_keeps_its_place() {
         let mut outbox = Outbox::default();
-        outbox.answer(answer(1, 1));
+        outbox.answer(&answer(1, 1));
         outbox.send(&FromWorker::Pong(9));
-        outbox.answer(answer(3, MAX_CHUNK));
+        outbox.answer(&answer(3, MAX_CHUNK));
         assert!(outbox.is_full());
         let expected = [
             FromWorker::DoneMany(vec![answer(1, 1)]),
@@ -237,7 +237,7 @@ mod tests {
                 let size = random(19);
                 let mut answer = answer(job, 0);
                 answer.payload = vec![job as u8; random(1 << size) as usize].into();
-                outbox.answer(answer);
+                outbox.answer(&answer);
                 end_of_answers = outbox.bytes().len();
                 answered += 1;
             }

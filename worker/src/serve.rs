@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, TaskError, TaskErrorKind,
+    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, Task, TaskError,
+    TaskErrorKind, Usage,
 };
 
 use crate::context::{Host, JobContext, WorkerContext};
-use crate::link::Link;
-use crate::os::{self, StatusPage, Used};
+use crate::link::{Link, NO_JOB, TurnEnd};
+use crate::meter::Meter;
+use crate::os::{self, StatusPage};
 use crate::outbox::{failure, not_run};
-use crate::registry::{Call, Entry, Function, Kind, Registry, Start, undecodable};
+use crate::registry::{Call, Entry, Kind, Registry, Start, undecodable};
 use crate::state::{End, Step};
 use crate::stdio;
 use crate::surroundings::{Spoiled, Surroundings};
@@ -52,16 +54,14 @@ fn complain(what: &str) {
 
 struct Server {
     link: Arc<Link>,
-    /// The same, as jobs see it.
-    host: Arc<dyn Host>,
     tasks: Vec<Entry>,
     worker: WorkerContext,
     max_payload: u64,
     /// What functions must leave as it is.
     surroundings: Surroundings,
-    /// What this thread had used when the last job ended, unless it has read
-    /// messages since then.
-    used: Option<Used>,
+    /// What functions are given; there is one of them at a time.
+    job: JobContext,
+    meter: Meter,
 }
 
 impl Server {
@@ -81,12 +81,12 @@ impl Server {
         let host: Arc<dyn Host> = Arc::<Link>::clone(&link);
         let server = Server {
             worker: WorkerContext::new(Arc::clone(&host)),
-            host,
+            job: JobContext::new(host, Arc::clone(link.cancelled()), NO_JOB),
             link,
             tasks,
             max_payload: 0,
             surroundings: Surroundings::now(),
-            used: None,
+            meter: Meter::new(),
         };
         Ok((server, starts))
     }
@@ -137,22 +137,24 @@ impl Server {
     }
 
     fn serve_jobs(mut self) -> u8 {
+        let mut step = self.link.next();
         loop {
-            match self.link.next() {
-                Step::Run(header, input) => {
-                    if self.run_job(header, input) {
-                        continue;
+            step = match step {
+                Step::Run(header, input) => match self.run_job(header, input) {
+                    Some(next) => next,
+                    None => {
+                        let end = self.link.state().end.clone();
+                        return match end {
+                            Some(end) => self.end(&end),
+                            None => self.end_in_order(true),
+                        };
                     }
-                    let end = self.link.state().end.clone();
-                    return match end {
-                        Some(end) => self.end(&end),
-                        None => self.end_in_order(true),
-                    };
-                }
+                },
                 Step::Wait => {
-                    self.used = None;
+                    self.meter.stop();
                     self.link.flush(&mut self.link.state());
                     self.link.receive();
+                    self.link.next()
                 }
                 Step::Drained => return self.end_in_order(true),
                 Step::End(end) => return self.end(&end),
@@ -160,72 +162,97 @@ impl Server {
         }
     }
 
-    /// Runs a job; whether another one may follow here.
-    fn run_job(&mut self, header: JobHeader, input: Bytes) -> bool {
-        let Server {
-            link,
-            host,
-            tasks,
-            worker,
-            surroundings,
-            ..
-        } = self;
-        let mut goes_on = true;
-        let answer = match tasks.get_mut(header.task as usize) {
-            Some(Entry {
-                kind: Kind::Function(function),
-                name,
-            }) => {
-                let before = self.used.unwrap_or_else(os::thread_usage);
-                let place = Place {
-                    link,
-                    host,
-                    worker,
-                    surroundings,
-                };
-                let (answer, after) = run_function(&mut **function, header, input, place, before);
-                self.used = Some(after);
-                goes_on = match surroundings.restore() {
-                    Ok(()) => true,
-                    Err(spoiled) => {
-                        told(name, spoiled);
-                        false
+    /// Runs a job and gives what is to be done next, unless nothing may follow
+    /// here.
+    fn run_job(&mut self, header: JobHeader, input: Bytes) -> Option<Step> {
+        match self
+            .tasks
+            .get(header.task as usize)
+            .map(|entry| &entry.kind)
+        {
+            Some(Kind::Function(_)) => self.run_function(header, input),
+            Some(Kind::Command) => {
+                let answer = match header.encoding.decode::<CommandSpec>(&input) {
+                    Ok(spec) => command::run(&self.link, &header, &spec),
+                    Err(e) => {
+                        let name = protocol::command::Command::NAME;
+                        rejection(&header, &undecodable(name, &e))
                     }
                 };
-                answer
+                Some(self.finish(answer))
             }
-            Some(Entry {
-                kind: Kind::Command,
-                name,
-            }) => match header.encoding.decode::<CommandSpec>(&input) {
-                Ok(spec) => command::run(link, &header, &spec),
-                Err(e) => rejection(&header, &undecodable(name, &e)),
-            },
             None => {
                 let text = format!("this worker has no task {}", header.task);
-                rejection(
-                    &header,
-                    &TaskError::new(text).of(TaskErrorKind::UnknownTask),
-                )
+                let error = TaskError::new(text).of(TaskErrorKind::UnknownTask);
+                Some(self.finish(rejection(&header, &error)))
             }
-        };
-        let took = Duration::from_micros(answer.header.usage.wall_us);
-        self.finish(answer);
-        if goes_on {
-            self.link.catch_up(clock::now(), took);
         }
-        goes_on
     }
 
-    /// Hands an answer over, in pieces if it is large.
-    fn finish(&mut self, mut answer: Answer) {
-        let end = (answer.header.outcome, answer.payload);
-        (answer.header.outcome, answer.payload) = call::limited(end, self.max_payload);
-        if answer.payload.len() > MAX_CHUNK {
-            self.link.send_result(answer);
-        } else {
-            self.link.finish(answer);
+    fn run_function(&mut self, header: JobHeader, input: Bytes) -> Option<Step> {
+        let Some(Entry {
+            kind: Kind::Function(function),
+            name,
+        }) = self.tasks.get_mut(header.task as usize)
+        else {
+            return None;
+        };
+        let link = &self.link;
+        self.job.next((header.job, header.attempt));
+        self.meter.start();
+        link.status.start(header.job.0, header.attempt.0, 0);
+        link.begin_turn();
+        let start = clock::now();
+        let call = Call {
+            input,
+            encoding: header.encoding,
+            job: &self.job,
+            worker: &self.worker,
+            surroundings: Some(&mut self.surroundings),
+        };
+        let called = call::call(&mut **function, call);
+        // Not under the lock: when the pipe is full, the watcher has to empty it.
+        io::stdout().flush().ok();
+        let now = clock::now();
+        let wall = now - start;
+        let did_nothing = self.surroundings.is_too_short_for_a_change(wall, now);
+        let mut goes_on = true;
+        if !did_nothing && let Err(spoiled) = self.surroundings.restore(now) {
+            told(name, spoiled);
+            goes_on = false;
         }
+        let (outcome, payload) = call::judge(called, link.is_cancelled());
+        let (outcome, payload) = call::limited((outcome, payload), self.max_payload);
+        let header = DoneHeader {
+            job: header.job,
+            attempt: header.attempt,
+            outcome,
+            usage: Usage::default(),
+        };
+        let mut answer = Answer { header, payload };
+        let next = if answer.payload.len() > MAX_CHUNK {
+            let mut state = link.state();
+            link.end_turn(&mut state);
+            answer.header.usage = self.meter.job(wall, true);
+            drop(state);
+            link.send_result(answer);
+            link.catch_up(now, wall)
+        } else {
+            let end = TurnEnd {
+                may_have_printed: !did_nothing,
+                now,
+                wall,
+            };
+            link.finish_turn(end, &mut self.meter, answer)
+        };
+        goes_on.then_some(next)
+    }
+
+    /// Hands the answer of a job that is no function over.
+    fn finish(&mut self, answer: Answer) -> Step {
+        let took = Duration::from_micros(answer.header.usage.wall_us);
+        self.link.finish(&answer);
+        self.link.catch_up(clock::now(), took)
     }
 
     fn end(self, end: &End) -> u8 {
@@ -279,58 +306,6 @@ fn told(task: &str, spoiled: Spoiled) {
         tree::kill_all_but(&[]);
         os::exit_now(EX_SOFTWARE);
     }
-}
-
-/// Where a function runs.
-struct Place<'a> {
-    link: &'a Link,
-    host: &'a Arc<dyn Host>,
-    worker: &'a WorkerContext,
-    surroundings: &'a mut Surroundings,
-}
-
-/// Runs a registered function. Also gives what this thread has used so far.
-fn run_function(
-    function: &mut dyn Function,
-    header: JobHeader,
-    input: Bytes,
-    place: Place<'_>,
-    before: Used,
-) -> (Answer, Used) {
-    let Place {
-        link,
-        host,
-        worker,
-        surroundings,
-    } = place;
-    let key = (header.job, header.attempt);
-    let job = JobContext::new(Arc::clone(host), Arc::clone(link.cancelled()), key);
-    link.status.start(header.job.0, header.attempt.0, 0);
-    link.begin_turn();
-    let start = clock::now();
-    let call = Call {
-        input,
-        encoding: header.encoding,
-        job: &job,
-        worker,
-        surroundings: Some(surroundings),
-    };
-    let called = call::call(function, call);
-    let wall = start.elapsed();
-    let after = os::thread_usage();
-    // Not under the lock: when the pipe is full, the watcher has to empty it.
-    io::stdout().flush().ok();
-    link.end_turn(&mut link.state());
-
-    let (outcome, payload) = call::judge(called, link.is_cancelled());
-    let usage = call::usage(&before, &after, wall);
-    let header = DoneHeader {
-        job: header.job,
-        attempt: header.attempt,
-        outcome,
-        usage,
-    };
-    (Answer { header, payload }, after)
 }
 
 fn rejection(header: &JobHeader, error: &TaskError) -> Answer {

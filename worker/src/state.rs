@@ -58,8 +58,8 @@ pub(crate) struct State {
     hello: Option<Hello>,
     init: Option<Bytes>,
     queue: VecDeque<Queued>,
-    /// What is queued, and the current job.
-    held: HashSet<Key>,
+    /// The newest job that ever came: what is newer still cannot be held.
+    newest: Key,
     /// The job that runs, or whose result is being sent.
     current: Option<Key>,
     /// How many chunks of its result may still be sent.
@@ -100,7 +100,7 @@ impl State {
             hello: None,
             init: None,
             queue: VecDeque::new(),
-            held: HashSet::new(),
+            newest: (JobId::NONE, Attempt(0)),
             current: None,
             result_credit: 0,
             draining: false,
@@ -221,40 +221,43 @@ impl State {
     }
 
     fn enqueue(&mut self, jobs: Vec<Assignment>) -> Result<(), String> {
-        // Everything is checked before any of it has an effect.
         if self.draining {
             return Err("jobs come after drain".into());
         }
-        for Assignment { header, input } in &jobs {
+        for Assignment { header, input } in jobs {
+            let key = (header.job, header.attempt);
             let wrong = if header.job == JobId::NONE {
                 "does not exist"
             } else if input.len() as u64 > header.input_len {
                 "has more input than it announced"
-            } else if self.held.insert((header.job, header.attempt)) {
-                continue;
-            } else {
+            } else if self.holds(key) {
                 "is assigned although it is held"
+            } else {
+                self.newest = self.newest.max(key);
+                self.queue.push_back(Queued {
+                    header,
+                    first: input,
+                    joined: BytesMut::new(),
+                    uncredited: 0,
+                });
+                continue;
             };
-            // The end of the link: what is held does not matter any more.
+            // The end of the link: those before it do not matter any more.
             return Err(format!("job {} {wrong}", header.job));
         }
         self.job_frames += 1;
-        if self
-            .hello
-            .as_ref()
-            .is_some_and(|h| h.link == LinkKind::Remote)
-        {
+        let hello = self.hello.as_ref();
+        if hello.is_some_and(|h| h.link == LinkKind::Remote) {
             self.outbox.send_now(&FromWorker::Ack(self.job_frames));
         }
-        for Assignment { header, input } in jobs {
-            self.queue.push_back(Queued {
-                header,
-                first: input,
-                joined: BytesMut::new(),
-                uncredited: 0,
-            });
-        }
         Ok(())
+    }
+
+    /// Whether a job is queued here, or is the current one. Most are newer than
+    /// all before them.
+    fn holds(&self, key: Key) -> bool {
+        let here = || self.current == Some(key) || self.queue.iter().any(|q| q.key() == key);
+        key <= self.newest && here()
     }
 
     fn append(&mut self, key: Key, data: &[u8]) -> Result<(), String> {
@@ -290,8 +293,7 @@ impl State {
             return;
         };
         if let Some(queued) = self.queue.remove(at) {
-            self.held.remove(&key);
-            self.outbox.answer(Answer {
+            self.outbox.answer(&Answer {
                 header: not_run(&queued.header, Outcome::Cancelled),
                 payload: Bytes::new(),
             });
@@ -304,7 +306,6 @@ impl State {
         self.queue.retain(|queued| {
             let wanted = keys.contains(&queued.key());
             if wanted {
-                self.held.remove(&queued.key());
                 recalled.push(queued.key());
             }
             !wanted
@@ -350,11 +351,14 @@ impl State {
         Step::Run(job.header, input)
     }
 
+    /// Whether no job is queued.
+    pub(crate) fn is_last(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The current job is over.
-    pub(crate) fn finish(&mut self, answer: Answer) {
-        if let Some(key) = self.current.take() {
-            self.held.remove(&key);
-        }
+    pub(crate) fn finish(&mut self, answer: &Answer) {
+        self.current = None;
         self.outbox.answer(answer);
     }
 

@@ -2,11 +2,15 @@
 //! directory, umask, environment. A function that changes them would change
 //! what later jobs mean.
 //!
-//! After every job of a function the first two are put back, whether they were
+//! After a job of a function the first two are put back, whether they were
 //! changed or not: that takes two of the cheapest system calls, while to look
-//! at the directory costs as much as a small job. The environment cannot be put
-//! back under threads that may be reading it. Whether it is the same is told by
-//! its pointers first; only when these differ its text is compared.
+//! at the directory costs more. Still it is more than the smallest jobs take;
+//! those are spared it by what they are: whoever has ended in less time than a
+//! system call takes has made none. How long the cheapest one takes, `umask`, is
+//! measured here, now and then again, since CPUs change their speed. The
+//! environment cannot be put back under threads that may be reading it. Whether
+//! it is the same is told by its pointers first; only when these differ its text
+//! is compared.
 //!
 //! Left out: limits and signal handlers, which it would take too long to look
 //! at, and text of the environment that was changed in its place, which only C
@@ -16,12 +20,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::fchdir;
 
-use crate::os;
+use crate::{clock, os};
 
 pub(crate) struct Surroundings {
     /// The working directory; absent when there is no way back to it.
@@ -30,7 +35,13 @@ pub(crate) struct Surroundings {
     /// Sorted, and what tells cheaply that it is the same.
     environment: Vec<(OsString, OsString)>,
     fingerprint: u64,
+    /// Less time than any system call takes, and when that was found out.
+    shortest: Duration,
+    measured: Instant,
 }
+
+/// How long what was measured is believed.
+const MEASURED_FOR: Duration = Duration::from_millis(10);
 
 /// Why no further job may run here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +66,34 @@ impl Surroundings {
             umask: mask,
             environment: environment(),
             fingerprint: os::environment_fingerprint(),
+            shortest: shortest(mask),
+            measured: clock::now(),
         }
     }
 
+    /// Whether a job that took so long cannot have changed anything with a
+    /// system call, nor written anything; setting a variable takes none, so it
+    /// is looked at here.
+    pub(crate) fn is_too_short_for_a_change(&self, wall: Duration, now: Instant) -> bool {
+        wall < self.shortest
+            && now - self.measured < MEASURED_FOR
+            && os::environment_fingerprint() == self.fingerprint
+    }
+
     /// Puts back what can be put back.
-    pub(crate) fn restore(&mut self) -> Result<(), Spoiled> {
+    pub(crate) fn restore(&mut self, now: Instant) -> Result<(), Spoiled> {
         match self.directory.as_ref().map_or(Ok(()), fchdir) {
             Ok(()) => {}
             Err(Errno::EBADF) => return Err(Spoiled::Descriptors),
             Err(errno) => return Err(Spoiled::Directory(errno)),
         }
-        umask(self.umask);
+        if now - self.measured >= MEASURED_FOR {
+            self.measured = now;
+            // Only downwards: what a call took when it was fast, it may again.
+            self.shortest = self.shortest.min(shortest(self.umask));
+        } else {
+            umask(self.umask);
+        }
         let fingerprint = os::environment_fingerprint();
         if fingerprint != self.fingerprint {
             if environment() != self.environment {
@@ -75,6 +103,18 @@ impl Surroundings {
         }
         Ok(())
     }
+}
+
+/// Three quarters of the time that the cheapest system call takes at least,
+/// with the two looks at the clock around it that a job has as well.
+fn shortest(mask: Mode) -> Duration {
+    let one = |_| {
+        let start = clock::now();
+        umask(mask);
+        start.elapsed()
+    };
+    let least = (0..8).map(one).min().unwrap_or_default();
+    least * 3 / 4
 }
 
 fn directory() -> Option<OwnedFd> {

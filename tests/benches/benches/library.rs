@@ -1,5 +1,5 @@
 //! The library against the floor: `cargo bench -p orchestrator-benches`, or with
-//! the names of cases behind `--`. With `--json FILE` the figures go there too.
+//! the names of cases behind `--`, and `--only TEXT` for some of what they compare. With `--json FILE` the figures go there too.
 
 #![expect(
     clippy::disallowed_methods,
@@ -24,7 +24,7 @@ const FLOOR: &str = env!("CARGO_BIN_EXE_floor");
 const WORKER: &str = env!("CARGO_BIN_EXE_bench-worker");
 
 /// Each gives its figures as lines of JSON.
-const CASES: [(&str, fn() -> String); 7] = [
+const CASES: [(&str, fn(&[String]) -> String); 7] = [
     ("round-trip", round_trip),
     ("round-trip-one-cpu", round_trip_on_one_cpu),
     ("map", map),
@@ -37,9 +37,10 @@ const CASES: [(&str, fn() -> String); 7] = [
 fn main() {
     // Cargo adds `--bench`.
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
-    let (mut wanted, mut file) = (Vec::new(), None);
+    let (mut wanted, mut only, mut file) = (Vec::new(), Vec::new(), None);
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--only" => only.extend(args.next()),
             "--json" => file = args.next(),
             name => wanted.push(name.to_owned()),
         }
@@ -47,7 +48,7 @@ fn main() {
     let mut json = String::new();
     for (name, case) in CASES {
         if wanted.is_empty() || wanted.iter().any(|w| w == name) {
-            json += &case();
+            json += &case(&only);
         }
     }
     assert!(
@@ -140,24 +141,24 @@ impl Drop for Bench {
     }
 }
 
-fn round_trip() -> String {
-    compare_trips("one job at a time, where the kernel likes", true)
+fn round_trip(only: &[String]) -> String {
+    compare_trips("one job at a time, where the kernel likes", true, only)
 }
 
 /// Where the kernel puts two processes that wake each other up decides more
 /// than either program. On one CPU it has no choice.
-fn round_trip_on_one_cpu() -> String {
+fn round_trip_on_one_cpu(only: &[String]) -> String {
     let everywhere = sched_getaffinity(Pid::from_raw(0)).expect("affinity");
     let mut one = CpuSet::new();
     let cpu = (0..CpuSet::count()).find(|&cpu| everywhere.is_set(cpu).unwrap_or(false));
     one.set(cpu.expect("a CPU")).expect("a CPU number");
     sched_setaffinity(Pid::from_raw(0), &one).expect("affinity");
-    let json = compare_trips("one job at a time, all on one CPU", false);
+    let json = compare_trips("one job at a time, all on one CPU", false, only);
     sched_setaffinity(Pid::from_raw(0), &everywhere).expect("affinity");
     json
 }
 
-fn compare_trips(title: &str, judged: bool) -> String {
+fn compare_trips(title: &str, judged: bool, only: &[String]) -> String {
     const TRIPS: u64 = 5_000;
     let mut floor = Floor::start(FLOOR, 1, Frames::PerJob);
     let (inline, apart) = (Bench::inline(1), Bench::apart(1));
@@ -170,10 +171,10 @@ fn compare_trips(title: &str, judged: bool) -> String {
         .with("pool, driver on its own thread", bound(1.0 / 3.0), || {
             apart.trips(TRIPS)
         })
-        .run()
+        .run(only)
 }
 
-fn map() -> String {
+fn map(only: &[String]) -> String {
     const JOBS: u64 = 1_000_000;
     let nothing = Bytes::new();
     let mut two = Floor::start(FLOOR, 2, Frames::PerBatch);
@@ -201,10 +202,10 @@ fn map() -> String {
         .with("map, driver on its own thread, 2 workers", None, || {
             apart2.map(JOBS)
         })
-        .run()
+        .run(only)
 }
 
-fn payloads() -> String {
+fn payloads(only: &[String]) -> String {
     let mut json = String::new();
     for (title, size, jobs) in [
         ("payloads of 64 B", 64, 200_000_u64),
@@ -227,12 +228,12 @@ fn payloads() -> String {
             .with("map, driver inline, 1 worker", None, || {
                 pool.echo(jobs, size)
             })
-            .run();
+            .run(only);
     }
     json
 }
 
-fn copy() -> String {
+fn copy(only: &[String]) -> String {
     const SIZE: usize = 16 << 20;
     let bytes = vec![7; SIZE];
     let mut copier = Copier::start(FLOOR);
@@ -240,11 +241,11 @@ fn copy() -> String {
     Comparison::new("16 MiB there and back", 1.0, "trip")
         .with("plain pipes", None, || copier.round(&bytes))
         .with("pool, driver inline", Some(0.5), || pool.echo(1, SIZE))
-        .run()
+        .run(only)
 }
 
 /// 99 % of 10 us, 1 % of 10 ms.
-fn mixed() -> String {
+fn mixed(only: &[String]) -> String {
     const JOBS: u64 = 20_000;
     let time = |n| if n % 100 == 99 { 10_000 } else { 10 };
     let workers = usable_cpus();
@@ -264,12 +265,12 @@ fn mixed() -> String {
             });
             start.elapsed()
         })
-        .run()
+        .run(only)
 }
 
 /// A numeric task of 100 us on all CPUs, against the same number of processes
 /// that do nothing but compute.
-fn speed_up() -> String {
+fn speed_up(only: &[String]) -> String {
     const JOBS: u64 = 20_000;
     let workers = usable_cpus();
     let steps = calibrate();
@@ -300,7 +301,7 @@ fn speed_up() -> String {
             });
             start.elapsed()
         })
-        .run()
+        .run(only)
 }
 
 /// How many steps take 100 us.

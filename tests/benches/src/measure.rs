@@ -22,6 +22,8 @@ pub struct Series<'a> {
     name: &'a str,
     run: Box<dyn FnMut() -> Duration + 'a>,
     seconds: Vec<f64>,
+    /// Which share of the first one's speed it should have at least.
+    bound: Option<f64>,
 }
 
 /// Things to be compared with the first of them.
@@ -31,8 +33,6 @@ pub struct Comparison<'a> {
     units: f64,
     unit: &'a str,
     series: Vec<Series<'a>>,
-    /// Which share of the first one's speed each should have at least.
-    bounds: Vec<Option<f64>>,
 }
 
 impl<'a> Comparison<'a> {
@@ -44,7 +44,6 @@ impl<'a> Comparison<'a> {
             units,
             unit,
             series: Vec::new(),
-            bounds: Vec::new(),
         }
     }
 
@@ -61,15 +60,21 @@ impl<'a> Comparison<'a> {
             name,
             run: Box::new(run),
             seconds: Vec::new(),
+            bound,
         });
-        self.bounds.push(bound);
         self
     }
 
-    /// Measures all of them in turns after a round that does not count, prints a
-    /// table, and gives it as lines of JSON.
+    /// Measures the first and those whose names contain one of `only` (none: all)
+    /// in turns, after a round that does not count; prints a table, and gives it
+    /// as lines of JSON.
     #[expect(clippy::print_stdout, reason = "what a benchmark is for")]
-    pub fn run(mut self) -> String {
+    pub fn run(mut self, only: &[String]) -> String {
+        let mut first = true;
+        self.series.retain(|series| {
+            let wanted = only.is_empty() || only.iter().any(|o| series.name.contains(o));
+            std::mem::take(&mut first) || wanted
+        });
         for round in 0..=ROUNDS {
             for series in &mut self.series {
                 let time = (series.run)().as_secs_f64();
@@ -81,7 +86,8 @@ impl<'a> Comparison<'a> {
         println!("{}", self.title);
         let mut json = String::new();
         let first = self.series[0].seconds.clone();
-        for (series, bound) in self.series.iter().zip(&self.bounds) {
+        for series in &self.series {
+            let bound = series.bound;
             let ratios: Vec<f64> = first
                 .iter()
                 .zip(&series.seconds)

@@ -210,7 +210,7 @@ fn only_what_is_not_held_can_be_assigned() {
     let mut state = state(LinkKind::Local);
     state.handle(run([1, 2, 3]));
     assert_eq!(running(&mut state), 1);
-    state.finish(Answer {
+    state.finish(&Answer {
         header: not_run(&assignment(1, 0, b"").header, Outcome::Ok),
         payload: Bytes::new(),
     });
