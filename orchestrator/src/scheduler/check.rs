@@ -27,8 +27,14 @@ impl Scheduler {
                 let known = self.jobs.get(&job).map(|j| (j.place, j.attempt));
                 assert_eq!(known, Some((Place::Sent(id), attempt)), "job {job}");
             }
-            let rank = worker.rank_now(id, self.config.ahead);
-            assert_eq!(worker.rank, rank, "worker {id} is ranked wrongly");
+            if worker.is_stale {
+                assert!(self.stale.contains(&id), "worker {id} is forgotten");
+            } else {
+                let rank = worker.rank_now(id, self.config.ahead);
+                assert_eq!(worker.rank, rank, "worker {id} is ranked wrongly");
+                let loot = worker.waiting_behind_long().len();
+                assert_eq!(worker.loot.unwrap_or(0), loot, "worker {id}");
+            }
             self.check_seat(id, worker);
             if let Some(long) = worker.long {
                 let here = worker.jobs.iter().any(|&(job, _)| job == long);
@@ -52,6 +58,8 @@ impl Scheduler {
         }
         let ranked = self.workers.values().filter(|w| w.rank.is_some()).count();
         assert_eq!(self.ranks.len(), ranked, "ranks of workers that are gone");
+        let victims = self.workers.values().filter(|w| w.loot.is_some()).count();
+        assert_eq!(self.victims.len(), victims, "victims that are gone");
         let ready = |w: &&Worker| w.life == Life::Ready;
         assert_eq!(self.ready, self.workers.values().filter(ready).count());
         held
@@ -177,7 +185,7 @@ impl Scheduler {
                 }
             }
         }
-        for (&id, job) in &self.jobs {
+        for (id, job) in self.jobs.iter() {
             if job.place == Place::Waiting {
                 must(Timer::Retry(id));
             }

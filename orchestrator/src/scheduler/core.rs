@@ -49,6 +49,11 @@ pub(crate) struct Scheduler {
     pub(super) seats: Vec<Seat>,
     /// Workers that take jobs, best first.
     pub(super) ranks: BTreeSet<Rank>,
+    /// Workers with jobs behind a long one: how many, and who.
+    pub(super) victims: BTreeSet<(usize, WorkerId)>,
+    /// Workers whose places in these two are to be looked at again before
+    /// anybody looks there.
+    pub(super) stale: Vec<WorkerId>,
     /// Seats whose workers were ended for want of jobs.
     pub(super) asleep: BTreeSet<usize>,
     /// Whether all workers were told to go with their last jobs.
@@ -95,6 +100,8 @@ impl Scheduler {
             workers: Workers::default(),
             seats,
             ranks: BTreeSet::new(),
+            victims: BTreeSet::new(),
+            stale: Vec::new(),
             asleep: BTreeSet::new(),
             last_call: false,
             recycled: 0,
@@ -305,6 +312,14 @@ impl Scheduler {
         worker.estimate.record(took);
         self.seats[worker.seat].thrive();
         self.deaths = 0;
+        if outcome == Outcome::Ok {
+            // What happens most goes the shortest way.
+            self.tally.succeeded += 1;
+            worker.streak.failures = 0;
+            worker.left = worker.left.saturating_sub(1);
+            self.conclude(job, Verdict::Ok, Some(id));
+            return self.turn_over(id);
+        }
         self.count(id, outcome);
         if outcome == Outcome::Cancelled
             && let Some(job) = self.jobs.get_mut(&job)
@@ -454,10 +469,12 @@ impl Scheduler {
 
     /// A job leaves the tables; it must be in no list any more.
     pub(super) fn conclude(&mut self, id: JobId, verdict: Verdict, worker: Option<WorkerId>) {
-        self.stop_clock(id);
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
+        if job.terms.timeout.is_some() && job.since.is_some() {
+            self.timers.stop(Timer::Limit(id));
+        }
         if job.ending.is_some() {
             self.timers.stop(Timer::Cancel(id));
         }

@@ -143,6 +143,7 @@ impl Scheduler {
             self.reserved = None;
         }
         let worker = self.workers.remove(&id)?;
+        debug_assert!(worker.rank.is_none() && worker.loot.is_none());
         self.make_way(worker.seat, id);
         Some(worker)
     }
@@ -274,8 +275,32 @@ impl Scheduler {
         }
     }
 
+    /// A worker's place in the ranks will be found when somebody looks there.
+    pub(super) fn rerank_later(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id)
+            && !std::mem::replace(&mut worker.is_stale, true)
+        {
+            self.stale.push(id);
+        }
+    }
+
+    pub(super) fn rerank_stale(&mut self) {
+        while let Some(id) = self.stale.pop() {
+            self.rerank(id);
+        }
+    }
+
     pub(super) fn rerank(&mut self, id: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&id) {
+            worker.is_stale = false;
+            let loot = worker.loot_now();
+            if loot != worker.loot {
+                if let Some(old) = worker.loot {
+                    self.victims.remove(&(old, id));
+                }
+                self.victims.extend(loot.map(|jobs| (jobs, id)));
+                worker.loot = loot;
+            }
             let rank = worker.rank_now(id, self.config.ahead);
             if rank != worker.rank {
                 if let Some(old) = worker.rank {

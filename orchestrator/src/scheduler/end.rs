@@ -106,7 +106,7 @@ impl Scheduler {
 
     /// In the order of their submission.
     fn job_ids(&self) -> Vec<JobId> {
-        let mut ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        let mut ids: Vec<JobId> = self.jobs.keys().collect();
         ids.sort_unstable();
         ids
     }

@@ -17,6 +17,7 @@ impl Scheduler {
         if self.config.lockstep && self.unseen > 0 {
             return;
         }
+        self.rerank_stale();
         self.hand_out_queued();
         if self.queue.is_empty() {
             self.recall();
@@ -144,7 +145,7 @@ impl Scheduler {
             }
         }
         self.wear(id);
-        self.rerank(id);
+        self.rerank_later(id);
     }
 
     fn recall(&mut self) {
@@ -155,17 +156,15 @@ impl Scheduler {
         if !idle || self.jobs.len() <= 1 {
             return;
         }
-        let victim = self
-            .workers
-            .iter()
-            .map(|(&id, w)| (w.waiting_behind_long(), id))
-            .max_by_key(|(waiting, id)| (waiting.len(), *id));
-        let Some((jobs, id)) = victim.filter(|(jobs, _)| !jobs.is_empty()) else {
+        let Some(&(_, id)) = self.victims.last() else {
             return;
         };
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.recalls += 1;
-        }
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let jobs = worker.waiting_behind_long();
+        worker.recalls += 1;
+        self.rerank(id);
         self.actions.push_back(Action::Recall { worker: id, jobs });
     }
 
@@ -180,6 +179,7 @@ impl Scheduler {
             let jobs = worker.not_started();
             if !jobs.is_empty() && worker.listened_to() {
                 worker.recalls += 1;
+                self.rerank(id);
                 self.actions.push_back(Action::Recall { worker: id, jobs });
             }
         }

@@ -1,16 +1,16 @@
 //! One job as the scheduler sees it: where it is, and how often it was tried.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 use std::time::Duration;
 
-use protocol::{Attempt, JobId, WorkerId};
+use protocol::{Attempt, WorkerId};
 
 use super::Verdict;
+use super::id_map::IdMap;
 use super::input::Terms;
 
 /// All jobs without a verdict.
-pub(super) type Jobs = HashMap<JobId, Job, BuildHasherDefault<IdHasher>>;
+pub(super) type Jobs = IdMap<Job>;
 
 #[derive(Debug)]
 pub(super) struct Job {

@@ -14,6 +14,7 @@ mod core;
 mod crew;
 mod end;
 mod hand_out;
+mod id_map;
 mod input;
 mod job;
 mod queue;
@@ -31,6 +32,7 @@ mod window;
 mod worker;
 
 pub(crate) use self::core::Scheduler;
+pub(crate) use self::id_map::IdMap;
 pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig, Terms};
 pub(crate) use self::job::IdHasher;
 pub(crate) use self::turnover::Census;

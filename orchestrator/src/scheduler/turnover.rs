@@ -219,10 +219,9 @@ impl Scheduler {
             return;
         }
         let idle = self.ranks.first().is_some_and(|r| r.class == Class::Idle);
-        let behind_long = |w: &Worker| w.waiting_behind_long().len();
         let mut wanted = self.queue.waits();
         if !idle {
-            wanted += self.workers.values().map(behind_long).sum::<usize>();
+            wanted += self.victims.iter().map(|(jobs, _)| jobs).sum::<usize>();
         }
         let coming = |w: &&Worker| w.life == Life::Starting && w.door == Door::Open;
         let coming = self.workers.values().filter(coming).count();
@@ -252,6 +251,9 @@ impl Scheduler {
     }
 
     fn all_at_last_try(&self) -> bool {
+        if self.queue.waits() > 0 {
+            return false;
+        }
         let mut held = 0;
         for worker in self.workers.values() {
             let last = |(id, _): &(_, _)| self.jobs.get(id).is_some_and(|job| job.is_last_try());

@@ -44,6 +44,10 @@ pub(super) struct Worker {
     pub(super) streak: Streak,
     /// Its key in the order of preference, absent when it takes no job.
     pub(super) rank: Option<Rank>,
+    /// How many of its jobs somebody else could have, if any.
+    pub(super) loot: Option<usize>,
+    /// Whether these two may be out of date.
+    pub(super) is_stale: bool,
 }
 
 /// A worker's life. Only one that is `Ready` gets jobs, and only messages from
@@ -129,6 +133,8 @@ impl Worker {
             sacrificed: false,
             streak: Streak::default(),
             rank: None,
+            loot: None,
+            is_stale: false,
         }
     }
 
@@ -193,10 +199,15 @@ impl Worker {
     /// Takes a job out; false when it is not here in this attempt.
     pub(super) fn release(&mut self, job: JobId, attempt: Attempt) -> bool {
         // Answers come in the order of the jobs, almost always.
-        let Some(at) = self.jobs.iter().position(|&held| held == (job, attempt)) else {
-            return false;
-        };
-        self.jobs.remove(at);
+        if self.jobs.front() == Some(&(job, attempt)) {
+            self.jobs.pop_front();
+        } else {
+            let place = self.jobs.iter().position(|&held| held == (job, attempt));
+            let Some(at) = place else {
+                return false;
+            };
+            self.jobs.remove(at);
+        }
         if self.long == Some(job) {
             self.long = None;
         }
@@ -218,6 +229,17 @@ impl Worker {
 
     pub(super) fn holds(&self, job: JobId, attempt: Attempt) -> bool {
         self.jobs.iter().any(|&held| held == (job, attempt))
+    }
+
+    /// How many jobs `waiting_behind_long` gives; absent when it is none.
+    pub(super) fn loot_now(&self) -> Option<usize> {
+        if self.long.is_none() || self.life != Life::Ready || self.recalls > 0 {
+            return None;
+        }
+        match self.slots {
+            1 => Some(self.jobs.len().saturating_sub(1)).filter(|&n| n > 0),
+            _ => Some(self.waiting_behind_long().len()).filter(|&n| n > 0),
+        }
     }
 
     /// The jobs that are certainly not all running, and wait behind a long one.
