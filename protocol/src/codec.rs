@@ -33,6 +33,8 @@ pub const MAX_CHUNK: usize = 256 * 1024;
 const MAGIC: [u8; 2] = [0xB1, 0x0F];
 const HEADER: usize = 12;
 const TRAILER: u8 = b'\n';
+/// Less than any header of a job or an answer takes, with a length.
+const MIN_ITEM: usize = 32;
 /// More than any header of a job or an answer takes, with a length.
 const MAX_ITEM: usize = 96;
 /// What a frame costs beside control and payload.
@@ -121,6 +123,43 @@ impl<In: Message, Out> Decoder for Codec<In, Out> {
     }
 }
 
+/// Takes all answers that a buffer begins with, and puts them behind those that
+/// are in the list: what comes most is decoded at one go. What follows, and a
+/// frame that is not all there, is left for the [`Decoder`].
+///
+/// # Errors
+/// As when these frames are decoded one by one.
+pub fn take_answers(buffer: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<(), FrameError> {
+    let mut end = 0;
+    while let Some(header) = Header::parse(&buffer[end..])? {
+        let size = header.frame_size();
+        if header.kind != kind::DONE_MANY || buffer.len() - end < size {
+            break;
+        }
+        end += size;
+    }
+    let frames = buffer.split_to(end).freeze();
+    let mut at = 0;
+    while let Some(header) = Header::parse(&frames[at..])? {
+        let control = at + HEADER;
+        let payload = control + header.control as usize;
+        let trailer = payload + header.payload as usize;
+        if frames[trailer] != TRAILER {
+            return Err(FrameError::NoTrailer);
+        }
+        let frame = Frame {
+            control: &frames[control..payload],
+            payload: match header.payload {
+                0 => Bytes::new(),
+                _ => frames.slice(payload..trailer),
+            },
+        };
+        frame.many("done_many", Answer::joined, answers)?;
+        at = trailer + 1;
+    }
+    Ok(())
+}
+
 impl<In, Out: Message> Encoder<Out> for Codec<In, Out> {
     type Error = FrameError;
 
@@ -154,6 +193,22 @@ pub fn encode_answer(answer: &Answer, buffer: &mut BytesMut) -> Result<(), Frame
         buffer,
         |buffer| put_many(buffer, std::slice::from_ref(answer), Answer::parts),
         |buffer| buffer.extend_from_slice(&answer.payload),
+    )
+}
+
+/// Appends [`ToWorker::RunMany`] with these jobs.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_jobs(jobs: &[Assignment], buffer: &mut BytesMut) -> Result<(), FrameError> {
+    frame(
+        kind::RUN_MANY,
+        buffer,
+        |buffer| put_many(buffer, jobs, Assignment::parts),
+        |buffer| {
+            jobs.iter()
+                .for_each(|job| buffer.extend_from_slice(&job.input))
+        },
     )
 }
 
@@ -285,9 +340,6 @@ mod kind {
     pub(super) const WORKER_BYE: u8 = 0x8B;
 }
 
-/// An assignment's control part: its header and how much of the payload is its.
-type WithLength<H> = Vec<(H, u32)>;
-
 impl Message for ToWorker {
     fn kind(&self) -> u8 {
         match self {
@@ -365,10 +417,8 @@ impl Message for ToWorker {
                 Ok(ToWorker::Blob { hash, data, more })
             }
             kind::RUN_MANY => {
-                let jobs = frame.many("run_many", |header: JobHeader, input| Assignment {
-                    header,
-                    input,
-                })?;
+                let mut jobs = Vec::new();
+                frame.many("run_many", Assignment::joined, &mut jobs)?;
                 Ok(ToWorker::RunMany(jobs))
             }
             kind::INPUT_CHUNK => {
@@ -487,10 +537,8 @@ impl Message for FromWorker {
                 Ok(FromWorker::ResultChunk { job, attempt, data })
             }
             kind::DONE_MANY => {
-                let answers = frame.many("done_many", |header: DoneHeader, payload| Answer {
-                    header,
-                    payload,
-                })?;
+                let mut answers = Vec::new();
+                frame.many("done_many", Answer::joined, &mut answers)?;
                 Ok(FromWorker::DoneMany(answers))
             }
             kind::INPUT_CREDIT => {
@@ -555,27 +603,46 @@ impl Frame<'_> {
         }
     }
 
-    /// A list of headers, each with its share of the payload.
+    /// A list of headers, each with its share of the payload: what they make
+    /// goes behind what is in `list`.
     fn many<H: DeserializeOwned, T>(
         mut self,
         name: &'static str,
         join: impl Fn(H, Bytes) -> T,
-    ) -> Result<Vec<T>, FrameError> {
-        let headers: WithLength<H> = take(name, self.control)?;
-        let total: u64 = headers.iter().map(|(_, len)| u64::from(*len)).sum();
-        if total != self.payload.len() as u64 {
-            return Err(FrameError::Malformed(
-                name,
-                format!(
-                    "its parts are {total} bytes, its payload {}",
-                    self.payload.len()
-                ),
+        list: &mut Vec<T>,
+    ) -> Result<(), FrameError> {
+        let malformed = |what: &str| Err(FrameError::Malformed(name, what.into()));
+        let Some((&count, mut rest)) = self.control.split_first_chunk() else {
+            return malformed("it has no count");
+        };
+        let count = u64::from_le_bytes(count);
+        if count > rest.len() as u64 {
+            return malformed("it counts more than it has");
+        }
+        // No header is smaller than that, so this is no more than what has come.
+        list.reserve((count as usize).min(rest.len() / MIN_ITEM));
+        for _ in 0..count {
+            let limited = options().with_limit(rest.len() as u64);
+            let (header, len): (H, u32) = limited
+                .deserialize_from(&mut rest)
+                .map_err(|e| FrameError::Malformed(name, e.to_string()))?;
+            let len = len as usize;
+            if len > self.payload.len() {
+                return malformed("its parts are more than its payload");
+            }
+            list.push(join(
+                header,
+                match len {
+                    0 => Bytes::new(),
+                    _ => self.payload.split_to(len),
+                },
             ));
         }
-        Ok(headers
-            .into_iter()
-            .map(|(header, len)| join(header, self.payload.split_to(len as usize)))
-            .collect())
+        match (rest.is_empty(), self.payload.is_empty()) {
+            (true, true) => Ok(()),
+            (true, false) => malformed("its parts are less than its payload"),
+            (false, _) => malformed("it has more than it counts"),
+        }
     }
 }
 
@@ -583,11 +650,19 @@ impl Assignment {
     fn parts(&self) -> (JobHeader, usize) {
         (self.header, self.input.len())
     }
+
+    fn joined(header: JobHeader, input: Bytes) -> Assignment {
+        Assignment { header, input }
+    }
 }
 
 impl Answer {
     fn parts(&self) -> (DoneHeader, usize) {
         (self.header, self.payload.len())
+    }
+
+    fn joined(header: DoneHeader, payload: Bytes) -> Answer {
+        Answer { header, payload }
     }
 }
 

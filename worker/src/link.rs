@@ -289,7 +289,7 @@ impl Link {
         let mut buffer = Vec::new();
         loop {
             // The first look costs no memory: mostly there is nothing.
-            let mut small = [0; 4096];
+            let mut small = [0; 512];
             let target = if buffer.is_empty() {
                 &mut small[..]
             } else {

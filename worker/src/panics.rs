@@ -1,23 +1,17 @@
 //! Panics of jobs become those jobs' failures instead of text on stderr.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
 use protocol::{TaskError, TaskErrorKind};
 
-/// What this thread's panics mean.
-enum Watch {
-    /// No job runs here: they are none of our business.
-    Off,
-    /// A job runs.
-    On,
-    /// The job has panicked.
-    Panicked(TaskError),
-}
-
 thread_local! {
-    static WATCH: RefCell<Watch> = const { RefCell::new(Watch::Off) };
+    /// Whether a job runs here whose first panic is to be kept: else they are
+    /// none of our business.
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+    /// That panic.
+    static PANIC: RefCell<Option<TaskError>> = const { RefCell::new(None) };
 }
 
 /// From now on a job's panic prints nothing; all others print as before.
@@ -33,37 +27,33 @@ pub(crate) fn install_hook() {
 /// Keeps the first panic of a job. A second one is printed: it may be about to
 /// abort the process, and then nobody would learn of it otherwise.
 fn record(info: &PanicHookInfo<'_>) -> bool {
-    WATCH.with_borrow_mut(|watch| match watch {
-        Watch::On => {
-            *watch = Watch::Panicked(TaskError {
-                message: message(info.payload()),
-                location: info.location().map(ToString::to_string),
-                chain: Vec::new(),
-                kind: TaskErrorKind::Panic,
-            });
-            true
-        }
-        Watch::Off | Watch::Panicked(_) => false,
-    })
+    let watched = WATCHED.replace(false);
+    if watched {
+        PANIC.set(Some(TaskError {
+            message: message(info.payload()),
+            location: info.location().map(ToString::to_string),
+            chain: Vec::new(),
+            kind: TaskErrorKind::Panic,
+        }));
+    }
+    watched
 }
 
 /// Runs user code; its panic is an error value.
 pub(crate) fn catch<R>(run: impl FnOnce() -> R) -> Result<R, TaskError> {
-    WATCH.set(Watch::On);
+    WATCHED.set(true);
     let result = catch_unwind(AssertUnwindSafe(run));
-    let watch = WATCH.replace(Watch::Off);
+    let recorded = !WATCHED.replace(false);
+    // The job itself may have caught one.
+    let panic = if recorded { PANIC.take() } else { None };
     result.map_err(|payload| {
         let message = message(&*payload);
         // A panic of dropping this value would be a second one; leak it.
         std::mem::forget(payload);
-        let recorded = match watch {
-            // An earlier panic may have been caught by the job itself.
-            Watch::Panicked(error) if error.message == message => error.location,
-            Watch::Off | Watch::On | Watch::Panicked(_) => None,
-        };
+        let same = panic.filter(|panic| panic.message == message);
         TaskError {
             message,
-            location: recorded,
+            location: same.and_then(|panic| panic.location),
             chain: Vec::new(),
             kind: TaskErrorKind::Panic,
         }

@@ -105,8 +105,8 @@ impl Surroundings {
     }
 }
 
-/// Three quarters of the time that the cheapest system call takes at least,
-/// with the two looks at the clock around it that a job has as well.
+/// A little less than the time that the cheapest system call takes at least, with
+/// the two looks at the clock around it that a job has as well.
 fn shortest(mask: Mode) -> Duration {
     let one = |_| {
         let start = clock::now();
@@ -114,7 +114,7 @@ fn shortest(mask: Mode) -> Duration {
         start.elapsed()
     };
     let least = (0..8).map(one).min().unwrap_or_default();
-    least * 3 / 4
+    least * 7 / 8
 }
 
 fn directory() -> Option<OwnedFd> {

@@ -6,17 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::{
     Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, TaskErrorKind, ToWorker,
-    Usage, WorkerId,
+    WorkerId,
 };
 use tokio::sync::mpsc;
 
+use super::PoolConfig;
 use super::delivery::Delivery;
-use super::driver::{Crew, Driver, Entry, Hired, Reply};
+use super::driver::{Crew, Driver, Ended, Entry, Hired, Lane, Reply, Room, Traces};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::job::{Closure, JobReport};
 use super::news::Order;
-use super::spill::{Capture, Payload};
+use super::spill::Payload;
 use super::{process, thread};
 use crate::scheduler::{Action, Input, Verdict};
 
@@ -80,6 +81,7 @@ impl Driver {
             }
         }
         self.flush();
+        self.announce();
         #[cfg(debug_assertions)]
         self.check();
     }
@@ -175,44 +177,42 @@ impl Driver {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
-        if let Some(call) = entry.job.call.clone() {
+        let wishes = entry.wishes.as_deref();
+        if let Some(call) = wishes.and_then(|w| w.call.clone()) {
             entry.sent = Some(self.now);
             self.call(worker, (job, attempt), call);
             return;
         }
-        let hired = self.workers.get(&worker);
-        let tasks = hired.and_then(|h| h.tasks.as_ref());
-        let Some(&task) = tasks.and_then(|t| t.get(&*entry.job.task)) else {
-            let mut offered: Vec<&str> = tasks.into_iter().flatten().map(|(t, _)| &**t).collect();
-            offered.sort_unstable();
+        let hired = self.workers.get_mut(&worker);
+        let mut tasks = hired.and_then(|h| h.tasks.as_mut());
+        let number = tasks.as_mut().and_then(|t| t.number(&entry.errand.task));
+        let Some(task) = number else {
+            let offered = tasks.map_or_else(Vec::new, |t| t.names());
             let text = format!(
                 "the worker has no task named `{}`; its tasks are: {}",
-                entry.job.task,
+                entry.errand.task,
                 offered.join(", ")
             );
-            entry.error = Some(TaskError::new(text).of(TaskErrorKind::UnknownTask));
+            let error = TaskError::new(text).of(TaskErrorKind::UnknownTask);
+            entry.traces().error = Some(error);
             self.reject(worker, job, attempt);
             return;
         };
         // What an earlier attempt said is void.
-        entry.stdout = Capture::default();
-        entry.stderr = Capture::default();
-        entry.result.clear();
         entry.answer = None;
-        entry.was_stopped = false;
-        entry.out_of_memory = false;
+        entry.traces = None;
         entry.sent = Some(self.now);
         let assignment = Assignment {
             header: JobHeader {
                 job,
                 attempt,
                 task,
-                encoding: entry.job.encoding,
-                input_len: entry.job.input.len() as u64,
+                encoding: entry.errand.encoding,
+                input_len: entry.errand.input.len() as u64,
             },
-            input: entry.job.input.clone(),
+            input: entry.errand.input.clone(),
         };
-        if let Some(printed) = entry.job.printed.clone() {
+        if let Some(printed) = wishes.and_then(|w| w.printed.clone()) {
             let route = self.printing.route(&printed);
             self.order(worker, Order::Redirect(job, route));
         }
@@ -245,7 +245,8 @@ impl Driver {
             Crew::Processes => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
                     let text = "a closure cannot be sent to a process: it needs a `ThreadPool`";
-                    entry.error = Some(TaskError::new(text).of(TaskErrorKind::UnknownTask));
+                    let error = TaskError::new(text).of(TaskErrorKind::UnknownTask);
+                    entry.traces().error = Some(error);
                 }
                 self.reject(worker, job, attempt);
             }
@@ -267,14 +268,17 @@ impl Driver {
     /// An attempt has failed and another one follows.
     fn retry(&mut self, job: JobId, attempts: u32, verdict: Verdict, pause: Duration) {
         self.counted.retries += 1;
-        let limit = self.limit(job);
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
-        entry.out_of_memory |= self.out_of_memory;
+        let limit = limit(entry, &self.config);
+        if self.out_of_memory {
+            entry.traces().out_of_memory = true;
+        }
         let verdict = judged(entry, verdict);
         let error = reason(entry, verdict, limit, &self.how);
-        let stderr = Arc::new(std::mem::take(&mut entry.stderr));
+        let stderr = entry.traces.as_mut().map(|t| std::mem::take(&mut t.stderr));
+        let stderr = Arc::new(stderr.unwrap_or_default());
         self.emit(EventKind::JobRetried {
             job,
             verdict,
@@ -285,12 +289,6 @@ impl Driver {
         });
     }
 
-    /// How long an attempt at this job may take.
-    fn limit(&self, job: JobId) -> Duration {
-        let own = self.jobs.get(&job).and_then(|entry| entry.job.timeout);
-        own.or(self.config.timeout).unwrap_or_default()
-    }
-
     fn conclude(
         &mut self,
         job: JobId,
@@ -298,84 +296,135 @@ impl Driver {
         worker: Option<WorkerId>,
         attempts: u32,
     ) {
-        let limit = self.limit(job);
-        let Some(entry) = self.jobs.remove(&job) else {
+        let Some(mut entry) = self.jobs.remove(&job) else {
             return;
         };
-        let mut entry = *entry;
-        entry.out_of_memory |= self.out_of_memory;
-        verdict = judged(&entry, verdict);
-        let why = reason(&mut entry, verdict, limit, &self.how);
-        let (usage, payload) = match entry.answer {
-            Some((header, payload)) => (header.usage, payload),
-            None => (Usage::default(), Bytes::new()),
-        };
-        let mut error = why;
+        let mut error = None;
+        if verdict != Verdict::Ok {
+            if self.out_of_memory {
+                entry.traces().out_of_memory = true;
+            }
+            verdict = judged(&entry, verdict);
+            let limit = limit(&entry, &self.config);
+            error = reason(&mut entry, verdict, limit, &self.how);
+        }
+        let (usage, payload) = entry.answer.take().unwrap_or_default();
         let mut result = Payload::default();
         if verdict == Verdict::Ok {
-            let whole = if entry.result.is_empty() {
-                payload
-            } else {
-                let mut parts = entry.result;
-                parts.extend_from_slice(&payload);
-                parts.freeze()
-            };
-            match Payload::keep(&self.results, whole) {
+            match Payload::keep(&self.results, whole(entry.traces.as_deref_mut(), payload)) {
                 Ok(kept) => result = kept,
                 Err(e) => {
-                    (verdict, error) = (Verdict::Lost, None);
+                    verdict = Verdict::Lost;
                     self.failure.get_or_insert(PoolError::Spill(Arc::new(e)));
                     self.tell(Input::Hopeless);
                 }
             }
         }
         self.counted.count(verdict);
-        let wall = Duration::from_micros(usage.wall_us);
-        let started = match entry.sent {
-            Some(_) if usage.wall_us > 0 => Some(self.now.saturating_sub(wall)),
-            sent => sent,
+        let room = match entry.room {
+            Room::Counted(permits) => {
+                self.freed += permits;
+                None
+            }
+            Room::Held(mut room) => {
+                if let Some(events) = &mut self.events {
+                    let done = EventKind::JobDone {
+                        job,
+                        verdict,
+                        usage,
+                        attempts,
+                    };
+                    // Half of it; see `Handles::permits`.
+                    events.emit(self.now, done, room.split(1));
+                }
+                Some(room)
+            }
         };
-        let mut room = entry.room;
-        if let Some(events) = &mut self.events {
-            let done = EventKind::JobDone {
-                job,
-                verdict,
-                usage,
-                attempts,
-            };
-            // Half of it; see `Handles::permits`.
-            events.emit(self.now, done, room.split(1));
-        }
+        let reply = match entry.reply {
+            Reply::Together(lane, number) if verdict == Verdict::Ok => {
+                let end = Ok(result);
+                return self.gather(lane, Ended { number, end });
+            }
+            reply => reply,
+        };
+        let traces = entry.traces.map(|traces| *traces).unwrap_or_default();
+        let wall = Duration::from_micros(usage.wall_us);
         let mut report = JobReport {
             job,
-            label: entry.job.label,
+            label: entry.wishes.and_then(|wishes| wishes.label),
             verdict,
             result,
             error,
-            stdout: entry.stdout,
-            stderr: entry.stderr,
+            stdout: traces.stdout,
+            stderr: traces.stderr,
             usage,
-            started,
+            started: match entry.sent {
+                Some(_) if usage.wall_us > 0 => Some(self.now.saturating_sub(wall)),
+                sent => sent,
+            },
             worker,
             attempts,
-            _room: Some(room),
+            _room: room,
         };
         // Nobody may be waiting: a dropped handle detaches its job.
-        match entry.reply {
+        match reply {
             Reply::One(reply) => {
                 report._room = None;
                 report.result.part();
                 drop(reply.send(Box::new(report)));
             }
             Reply::Shared(reply) => drop(reply.send(report)),
+            Reply::Together(lane, number) => {
+                report._room = None;
+                let end = Err(Box::new(report));
+                self.gather(lane, Ended { number, end });
+            }
         }
+    }
+
+    /// Puts an end to those that go the same way.
+    fn gather(&mut self, lane: Arc<Lane>, end: Ended) {
+        let same = |(other, _): &(Arc<Lane>, _)| other.0.same_channel(&lane.0);
+        match self.ends.iter().rposition(same) {
+            Some(at) => self.ends[at].1.push(end),
+            None => self.ends.push((lane, vec![end])),
+        }
+    }
+
+    /// Tells of what has ended in this turn, and of the room that it leaves.
+    fn announce(&mut self) {
+        for (lane, ends) in self.ends.drain(..) {
+            lane.0.send(ends).ok();
+        }
+        match std::mem::take(&mut self.freed) {
+            0 => {}
+            freed => self.room.add_permits(freed),
+        }
+    }
+}
+
+/// How long an attempt at a job may take.
+fn limit(entry: &Entry, config: &PoolConfig) -> Duration {
+    let wish = entry.wishes.as_ref().and_then(|wishes| wishes.timeout);
+    wish.or(config.timeout).unwrap_or_default()
+}
+
+/// A result of which parts may have come before.
+fn whole(traces: Option<&mut Traces>, last: Bytes) -> Bytes {
+    match traces {
+        Some(traces) if !traces.result.is_empty() => {
+            let mut parts = std::mem::take(&mut traces.result);
+            parts.extend_from_slice(&last);
+            parts.freeze()
+        }
+        _ => last,
     }
 }
 
 /// To the scheduler, a worker that got no memory has crashed like any other.
 fn judged(entry: &Entry, verdict: Verdict) -> Verdict {
     match verdict {
-        Verdict::Crashed if entry.out_of_memory => Verdict::Oom,
+        Verdict::Crashed if entry.traces.as_ref().is_some_and(|t| t.out_of_memory) => Verdict::Oom,
         verdict => verdict,
     }
 }
@@ -383,14 +432,15 @@ fn judged(entry: &Entry, verdict: Verdict) -> Verdict {
 /// Why an attempt ended like this, when there is more to say than the verdict;
 /// `how` its worker died, if it did.
 fn reason(entry: &mut Entry, verdict: Verdict, limit: Duration, how: &str) -> Option<TaskError> {
-    let said = entry.error.take();
+    let said = entry.traces.as_mut().and_then(|t| t.error.take());
+    let was_stopped = entry.traces.as_ref().is_some_and(|t| t.was_stopped);
     let payload = entry.answer.as_ref().map(|(_, payload)| payload);
     match verdict {
         Verdict::Ok => None,
         Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Unkillable => {
             Some(TaskError::new(format!("its worker {how}")))
         }
-        Verdict::Timeout if entry.was_stopped => Some(TaskError::new(format!(
+        Verdict::Timeout if was_stopped => Some(TaskError::new(format!(
             "after {limit:?}; its worker had been stopped"
         ))),
         Verdict::Timeout => Some(TaskError::new(format!("after {limit:?}"))),
@@ -457,7 +507,7 @@ mod tests {
             JobId(1),
             RawJob::encoded("t", Bytes::new(), Encoding::Raw),
             Reply::Shared(reports),
-            room.acquire_owned().await.unwrap(),
+            Room::Held(room.acquire_owned().await.unwrap()),
         );
         commands.send(Command::Submit(Box::new(entry))).unwrap();
         let end = driver.run().await.unwrap_err();

@@ -8,6 +8,7 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Sleep;
 
 /// While there is a deadline, the clock is looked at this often at least.
@@ -110,6 +111,12 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "the one home of monotonic time")]
 pub(super) fn instant() -> Instant {
     Instant::now()
+}
+
+/// The same as of the last tick of the kernel, some milliseconds ago at most, for
+/// a fifth of the price; counted from some moment.
+pub(super) fn coarse() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]

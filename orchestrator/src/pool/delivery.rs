@@ -187,6 +187,11 @@ impl Delivery {
         }
     }
 
+    /// Whether anything may have to wait for what was printed.
+    pub(super) fn may_hold_back(&self) -> bool {
+        !self.printed.is_empty()
+    }
+
     /// Whether the printer has work, for the first time.
     pub(super) fn wakes_printer(&mut self) -> bool {
         self.works && !std::mem::replace(&mut self.works_known, self.works)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use protocol::{Assignment, DoneHeader, JobId, TaskError, ToWorker, WorkerId};
+use protocol::{Assignment, JobId, TaskError, ToWorker, Usage, WorkerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
@@ -23,13 +23,13 @@ use super::delivery::Route;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::front::FOREVER;
-use super::job::{JobReport, RawJob};
+use super::job::{Errand, JobReport, RawJob, Wishes};
 use super::news::{News, NewsSender, Order};
 use super::printing::Printing;
-use super::spill::{Capture, Spill};
+use super::spill::{Capture, Payload, Spill};
 use super::stats::Stats;
 use super::thread::Factory;
-use crate::scheduler::{IdHasher, Input, Scheduler, SchedulerConfig, Terms};
+use crate::scheduler::{IdHasher, IdMap, Input, Scheduler, SchedulerConfig, Terms};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
 /// are bounded by the room in the pool, cancels by the handles that exist, all
@@ -37,6 +37,8 @@ use crate::scheduler::{IdHasher, Input, Scheduler, SchedulerConfig, Terms};
 #[derive(Debug)]
 pub(super) enum Command {
     Submit(Box<Entry>),
+    /// Jobs that were made together.
+    SubmitMany(Vec<Entry>),
     Cancel(JobId),
     /// What runs?
     Status(oneshot::Sender<Status>),
@@ -66,6 +68,30 @@ pub(super) enum Command {
 pub(super) enum Reply {
     One(oneshot::Sender<Box<JobReport>>),
     Shared(mpsc::UnboundedSender<JobReport>),
+    /// With the others that end in the same turn, as the so-manieth.
+    Together(Arc<Lane>, u64),
+}
+
+/// The way to whoever takes the ends of many jobs.
+#[derive(Debug)]
+pub(super) struct Lane(pub(super) mpsc::UnboundedSender<Vec<Ended>>);
+
+/// The end of one of many jobs.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Which of them.
+    pub(super) number: u64,
+    /// Its result, or everything about it when it has none.
+    pub(super) end: Result<Payload, Box<JobReport>>,
+}
+
+/// A job's share of the room in the pool.
+#[derive(Debug)]
+pub(super) enum Room {
+    /// Handed on with the report, or the last event.
+    Held(OwnedSemaphorePermit),
+    /// So many permits, which are given back with those of others.
+    Counted(usize),
 }
 
 /// What all handles can see.
@@ -79,42 +105,60 @@ pub(super) enum State {
     Over(PoolError),
 }
 
-/// A job that has no verdict yet. Boxed from its submission on: many may wait.
+/// A job that has no verdict yet. Many may wait, and every one of them is moved
+/// around: what few jobs need is in a box.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: JobId,
-    pub(super) job: RawJob,
+    pub(super) errand: Errand,
+    pub(super) wishes: Option<Box<Wishes>>,
     pub(super) reply: Reply,
-    pub(super) room: OwnedSemaphorePermit,
+    pub(super) room: Room,
     pub(super) sent: Option<Duration>,
+    pub(super) answer: Option<(Usage, Bytes)>,
+    /// What its last attempt has left behind besides, if anything.
+    pub(super) traces: Option<Box<Traces>>,
+}
+
+/// What an attempt may leave behind beside its answer.
+#[derive(Debug, Default)]
+pub(super) struct Traces {
     pub(super) stdout: Capture,
     pub(super) stderr: Capture,
     /// The parts of a large result that have come.
     pub(super) result: BytesMut,
-    pub(super) answer: Option<(DoneHeader, Bytes)>,
     pub(super) error: Option<TaskError>,
     /// Whether its worker had been stopped by somebody when its time was up.
     pub(super) was_stopped: bool,
-    /// Whether its last worker died because it got no memory.
+    /// Whether its worker died because it got no memory.
     pub(super) out_of_memory: bool,
 }
 
 impl Entry {
-    pub(super) fn new(id: JobId, job: RawJob, reply: Reply, room: OwnedSemaphorePermit) -> Entry {
+    pub(super) fn new(id: JobId, job: RawJob, reply: Reply, room: Room) -> Entry {
+        let (errand, wishes) = job.parts();
+        Entry {
+            wishes,
+            ..Entry::plain(id, errand, reply, room)
+        }
+    }
+
+    /// A job without wishes.
+    pub(super) fn plain(id: JobId, errand: Errand, reply: Reply, room: Room) -> Entry {
         Entry {
             id,
-            job,
+            errand,
+            wishes: None,
             reply,
             room,
             sent: None,
-            stdout: Capture::default(),
-            stderr: Capture::default(),
-            result: BytesMut::new(),
             answer: None,
-            error: None,
-            was_stopped: false,
-            out_of_memory: false,
+            traces: None,
         }
+    }
+
+    pub(super) fn traces(&mut self) -> &mut Traces {
+        self.traces.get_or_insert_default()
     }
 }
 
@@ -124,13 +168,44 @@ pub(super) struct Hired {
     pub(super) actor: AbortHandle,
     pub(super) pid: u32,
     /// Its tasks, once it is ready.
-    pub(super) tasks: Option<HashMap<String, u32>>,
+    pub(super) tasks: Option<Tasks>,
     /// Whether it was killed before it was ready.
     pub(super) timed_out: bool,
     /// Whether its end was wanted.
     pub(super) asked_to_end: bool,
     /// How it broke the protocol, as a predicate.
     pub(super) violation: Option<String>,
+}
+
+/// The tasks of a worker.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    numbers: HashMap<String, u32>,
+    /// What was asked for last, which is mostly asked for again.
+    last: (String, u32),
+}
+
+impl Tasks {
+    pub(super) fn new(names: Vec<String>) -> Tasks {
+        Tasks {
+            last: (names.first().cloned().unwrap_or_default(), 0),
+            numbers: names.into_iter().zip(0..).collect(),
+        }
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Option<u32> {
+        if self.last.0 != name {
+            let (name, &number) = self.numbers.get_key_value(name)?;
+            self.last = (name.clone(), number);
+        }
+        Some(self.last.1)
+    }
+
+    pub(super) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
@@ -148,12 +223,16 @@ pub(super) struct Driver {
     pub(super) workers: ById<WorkerId, Hired>,
     pub(super) actors: JoinSet<()>,
     pub(super) actor_ids: HashMap<Id, WorkerId>,
-    pub(super) jobs: ById<JobId, Box<Entry>>,
+    pub(super) jobs: IdMap<Entry>,
     /// Jobs for one worker, collected while actions are taken.
     pub(super) outbox: Option<(WorkerId, Vec<Assignment>)>,
     pub(super) events: Option<EventSender>,
     pub(super) state: watch::Sender<State>,
-    room: Arc<Semaphore>,
+    pub(super) room: Arc<Semaphore>,
+    /// How much room was freed in this turn.
+    pub(super) freed: usize,
+    /// The ends of this turn that are taken together.
+    pub(super) ends: Vec<(Arc<Lane>, Vec<Ended>)>,
     /// What has been counted so far.
     pub(super) counted: Stats,
     pub(super) spill: Arc<Spill>,
@@ -232,11 +311,13 @@ impl Driver {
             workers: ById::default(),
             actors: JoinSet::new(),
             actor_ids: HashMap::new(),
-            jobs: ById::default(),
+            jobs: IdMap::default(),
             outbox: None,
             events: shared.events,
             state: shared.state,
             room: shared.room,
+            freed: 0,
+            ends: Vec::new(),
             counted: Stats::default(),
             spill: shared.spill,
             failure: None,
@@ -323,7 +404,8 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Submit(entry) => self.submit(entry),
+            Command::Submit(entry) => self.submit(*entry),
+            Command::SubmitMany(entries) => entries.into_iter().for_each(|e| self.submit(e)),
             Command::Cancel(job) => self.tell(Input::Cancel { job }),
             // Whoever asked may have gone.
             Command::Status(reply) => drop(reply.send(self.status())),
@@ -344,18 +426,26 @@ impl Driver {
         }
     }
 
-    fn submit(&mut self, entry: Box<Entry>) {
-        let Entry { id, ref job, .. } = *entry;
-        let terms = Terms {
-            timeout: job.timeout.map(|t| t.min(FOREVER)).or(self.config.timeout),
-            retries: match &job.call {
-                // There is only one of it.
-                Some(_) => 0,
-                None => job.retries.unwrap_or(self.config.retries),
-            },
-            retry_backoff: job.retry_backoff.map(|t| t.min(FOREVER)),
-            priority: job.priority,
+    fn submit(&mut self, entry: Entry) {
+        let id = entry.id;
+        let mut terms = Terms {
+            timeout: self.config.timeout,
+            retries: self.config.retries,
+            retry_backoff: None,
+            priority: 0,
         };
+        if let Some(wishes) = &entry.wishes {
+            terms = Terms {
+                timeout: wishes.timeout.map(|t| t.min(FOREVER)).or(terms.timeout),
+                retries: match &wishes.call {
+                    // There is only one of it.
+                    Some(_) => 0,
+                    None => wishes.retries.unwrap_or(terms.retries),
+                },
+                retry_backoff: wishes.retry_backoff.map(|t| t.min(FOREVER)),
+                priority: wishes.priority,
+            };
+        }
         self.counted.submitted += 1;
         self.jobs.insert(id, entry);
         self.tell(Input::Submit { job: id, terms });
@@ -425,7 +515,7 @@ impl Driver {
     }
 
     fn label(&self, job: JobId) -> Option<Arc<str>> {
-        self.jobs.get(&job)?.job.label.clone()
+        self.jobs.get(&job)?.wishes.as_ref()?.label.clone()
     }
 
     /// No more jobs are taken, for this reason; the first one stands.

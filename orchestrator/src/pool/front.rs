@@ -13,8 +13,9 @@ use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 use super::control::wrong_size;
-use super::driver::{Command, Crew, Driver, Entry, Reply, Shared, State};
+use super::driver::{Command, Crew, Driver, Entry, Reply, Room, Shared, State};
 use super::event::{self, EventSender, EventStream};
+use super::job::Errand;
 use super::map::{Inputs, Map};
 use super::{
     Control, Job, JobError, JobHandle, JobReport, PoolConfig, PoolError, RawHandle, RawJob, Spill,
@@ -313,7 +314,7 @@ impl Pool {
         reason = "the job comes back as it was given"
     )]
     pub fn try_submit_raw(&self, job: RawJob) -> Result<RawHandle, TrySubmitError<RawJob>> {
-        self.shared.fits(&job)?;
+        self.shared.fits(&job.input)?;
         let room = Arc::clone(&self.shared.room);
         match room.try_acquire_many_owned(self.shared.permits) {
             Ok(room) => Ok(self.shared.send_one(job, room)),
@@ -329,7 +330,8 @@ impl Pool {
     /// When the input is too large, or the pool is over.
     pub async fn submit_to(&self, job: RawJob, reports: &Reports) -> Result<JobId, PoolError> {
         let room = self.shared.admit(&job).await?;
-        Ok(self.shared.send(job, room, Reply::Shared(reports.clone())))
+        let reply = Reply::Shared(reports.clone());
+        Ok(self.shared.send(job, Room::Held(room), reply))
     }
 
     /// Takes no more jobs, runs those that were accepted, ends the workers and
@@ -488,7 +490,7 @@ impl Built {
 
 impl Handles {
     async fn admit(&self, job: &RawJob) -> Result<OwnedSemaphorePermit, PoolError> {
-        self.fits(job)?;
+        self.fits(&job.input)?;
         let room = Arc::clone(&self.room);
         match room.acquire_many_owned(self.permits).await {
             Ok(room) => Ok(room),
@@ -496,8 +498,8 @@ impl Handles {
         }
     }
 
-    pub(super) fn fits(&self, job: &RawJob) -> Result<(), PoolError> {
-        let size = job.input.len() as u64;
+    pub(super) fn fits(&self, input: &[u8]) -> Result<(), PoolError> {
+        let size = input.len() as u64;
         let limit = self.max_payload;
         if size > limit {
             return Err(PoolError::InputTooLarge { size, limit });
@@ -505,7 +507,7 @@ impl Handles {
         Ok(())
     }
 
-    fn send(&self, job: RawJob, room: OwnedSemaphorePermit, reply: Reply) -> JobId {
+    fn send(&self, job: RawJob, room: Room, reply: Reply) -> JobId {
         let id = JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1);
         let entry = Entry::new(id, job, reply, room);
         // When the driver has just ended, the reply is dropped with the
@@ -517,12 +519,109 @@ impl Handles {
 
     pub(super) fn send_one(&self, job: RawJob, room: OwnedSemaphorePermit) -> RawHandle {
         let (reply, report) = oneshot::channel();
-        let id = self.send(job, room, Reply::One(reply));
+        let id = self.send(job, self.room(room), Reply::One(reply));
         RawHandle::new(id, report, self.commands.downgrade(), self.state.clone())
+    }
+
+    /// The room of a job whose report does not keep it.
+    fn room(&self, room: OwnedSemaphorePermit) -> Room {
+        if self.permits > 1 {
+            // A part goes with an event.
+            return Room::Held(room);
+        }
+        room.forget();
+        Room::Counted(1)
+    }
+
+    /// Room for up to so many jobs, as much as there is without waiting.
+    pub(super) fn room_for(&self, jobs: usize) -> Option<OwnedSemaphorePermit> {
+        let here = self.room.available_permits() / self.permits as usize;
+        let jobs = u32::try_from(jobs.min(here)).unwrap_or(u32::MAX);
+        let permits = jobs.saturating_mul(self.permits).max(self.permits);
+        Arc::clone(&self.room).try_acquire_many_owned(permits).ok()
     }
 
     pub(super) fn why_over(&self) -> PoolError {
         why_over(&self.state)
+    }
+}
+
+/// Jobs that are handed over together: when this is dropped, however that comes.
+pub(super) struct Batch<'a> {
+    shared: &'a Handles,
+    entries: Vec<Entry>,
+    /// Room that was taken for them, and for more.
+    room: Option<OwnedSemaphorePermit>,
+    /// How much of it belongs to the entries, which give it back by number.
+    counted: usize,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(shared: &'a Handles) -> Batch<'a> {
+        Batch {
+            shared,
+            entries: Vec::new(),
+            room: None,
+            counted: 0,
+        }
+    }
+
+    /// How many more jobs there is room for.
+    pub(super) fn room(&self) -> usize {
+        let permits = self
+            .room
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        (permits - self.counted) / self.shared.permits as usize
+    }
+
+    /// More room.
+    pub(super) fn grant(&mut self, room: OwnedSemaphorePermit) {
+        let permits = self.shared.permits as usize;
+        self.entries.reserve(room.num_permits() / permits);
+        match &mut self.room {
+            Some(before) => before.merge(room),
+            None => self.room = Some(room),
+        }
+    }
+
+    /// Adds a job for which there is room.
+    pub(super) fn add(&mut self, errand: Errand, reply: Reply) {
+        let room = match (self.shared.permits, &mut self.room) {
+            (1, _) | (_, None) => {
+                self.counted += 1;
+                Room::Counted(1)
+            }
+            // A part goes with an event.
+            (permits, Some(room)) => match room.split(permits as usize) {
+                Some(room) => Room::Held(room),
+                None => return,
+            },
+        };
+        self.entries
+            .push(Entry::plain(JobId::NONE, errand, reply, room));
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if let Some(counted) = self.room.as_mut().and_then(|r| r.split(self.counted)) {
+            counted.forget();
+        }
+        let mut entries = std::mem::take(&mut self.entries);
+        if entries.is_empty() {
+            return;
+        }
+        let first = self
+            .shared
+            .last_job
+            .fetch_add(entries.len() as u64, Ordering::Relaxed)
+            + 1;
+        for (entry, id) in entries.iter_mut().zip(first..) {
+            entry.id = JobId(id);
+        }
+        // As in `send`.
+        self.shared.commands.send(Command::SubmitMany(entries)).ok();
     }
 }
 

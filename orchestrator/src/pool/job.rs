@@ -141,6 +141,76 @@ impl RawJob {
     }
 }
 
+/// What a worker is to do.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) task: Cow<'static, str>,
+    pub(super) input: Bytes,
+    pub(super) encoding: Encoding,
+}
+
+/// What few jobs wish for; see [`RawJob`].
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) timeout: Option<Duration>,
+    pub(super) retries: Option<u32>,
+    pub(super) printed: Option<Printed>,
+    pub(super) retry_backoff: Option<Duration>,
+    pub(super) priority: i32,
+    pub(super) label: Option<Arc<str>>,
+    pub(super) call: Option<Closure>,
+}
+
+impl Errand {
+    pub(super) fn of<T: Task>(input: &T::Input) -> Result<Errand, PayloadError> {
+        Ok(Errand {
+            task: Cow::Borrowed(T::NAME),
+            input: Encoding::Bincode.encode(input)?,
+            encoding: Encoding::Bincode,
+        })
+    }
+}
+
+impl RawJob {
+    /// What all jobs have, and what few have, if this one has any of it.
+    pub(super) fn parts(self) -> (Errand, Option<Box<Wishes>>) {
+        let RawJob {
+            task,
+            input,
+            encoding,
+            timeout,
+            retries,
+            printed,
+            retry_backoff,
+            priority,
+            label,
+            call,
+        } = self;
+        let plain = timeout.is_none()
+            && retries.is_none()
+            && printed.is_none()
+            && retry_backoff.is_none()
+            && priority == 0
+            && label.is_none()
+            && call.is_none();
+        let errand = Errand {
+            task,
+            input,
+            encoding,
+        };
+        let wishes = || Wishes {
+            timeout,
+            retries,
+            printed,
+            retry_backoff,
+            priority,
+            label,
+            call,
+        };
+        (errand, (!plain).then(|| Box::new(wishes())))
+    }
+}
+
 /// A job's end, with everything that is known about it.
 #[derive(Debug)]
 pub struct JobReport {

@@ -8,7 +8,7 @@ use protocol::command::Command;
 use protocol::{Answer, Attempt, DoneHeader, FromWorker, JobId, Stream, Task, ToWorker, WorkerId};
 use tokio::task::{Id, JoinError};
 
-use super::driver::{Driver, State};
+use super::driver::{Driver, Entry, State, Tasks};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::news::{Ending, News, Order, StartFailure};
@@ -35,7 +35,7 @@ impl Driver {
                     });
                 }
                 if let Some(hired) = self.workers.get_mut(&worker) {
-                    hired.tasks = Some((0..).zip(ready.tasks).map(|(n, t)| (t, n)).collect());
+                    hired.tasks = Some(Tasks::new(ready.tasks));
                     if self.winding_down {
                         hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
                     }
@@ -55,7 +55,7 @@ impl Driver {
             News::Prints => self.printing.wake(),
             News::WasStopped(job) => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
-                    entry.was_stopped = true;
+                    entry.traces().was_stopped = true;
                 }
             }
             News::Violation(text) => {
@@ -145,9 +145,9 @@ impl Driver {
             && let Some(entry) = self.jobs.get_mut(&job)
         {
             self.deaths.job_done();
-            entry.answer = Some((answer.header, answer.payload));
+            entry.answer = Some((usage, answer.payload));
             // What a command used says nothing about its worker.
-            if entry.job.task != Command::NAME {
+            if entry.errand.task != Command::NAME {
                 rss = self.weigh(worker, usage.max_rss_kib);
             }
         }
@@ -183,8 +183,8 @@ impl Driver {
             return;
         };
         let capture = match stream {
-            Stream::Stdout => &mut entry.stdout,
-            Stream::Stderr => &mut entry.stderr,
+            Stream::Stdout => &mut entry.traces().stdout,
+            Stream::Stderr => &mut entry.traces().stderr,
         };
         if let Err(e) = capture.push(&self.spill, data) {
             self.failure.get_or_insert(PoolError::Spill(Arc::new(e)));
@@ -194,9 +194,10 @@ impl Driver {
 
     fn result_chunk(&mut self, worker: WorkerId, (job, attempt): (JobId, Attempt), data: &[u8]) {
         let limit = self.config.max_payload;
-        match self.jobs.get_mut(&job) {
-            Some(entry) if (entry.result.len() + data.len()) as u64 <= limit => {
-                entry.result.extend_from_slice(data);
+        let traces = self.jobs.get_mut(&job).map(Entry::traces);
+        match traces {
+            Some(traces) if (traces.result.len() + data.len()) as u64 <= limit => {
+                traces.result.extend_from_slice(data);
                 let credit = ToWorker::Credit {
                     job,
                     attempt,

@@ -2,20 +2,23 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use futures_util::stream::{FuturesUnordered, Stream};
+use futures_util::stream::Stream;
 use protocol::{Encoding, Task};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::PollSemaphore;
 
 use super::clock;
-use super::front::Handles;
-use super::{JobError, JobHandle, PoolError, RawJob};
+use super::driver::{Ended, Lane, Reply};
+use super::front::{Batch, Handles};
+use super::job::Errand;
+use super::spill::Payload;
+use super::{JobError, JobReport, PoolError};
 
 /// The results of [`Pool::map`](super::Pool::map), in the order of the inputs
 /// unless it is [`unordered`](Map::unordered): a `Stream`, with a `next` of its
@@ -59,29 +62,26 @@ use super::{JobError, JobHandle, PoolError, RawJob};
 pub struct Map<T: Task, S> {
     inputs: S,
     /// An input that is waiting for room.
-    next: Option<RawJob>,
+    next: Option<Errand>,
     exhausted: bool,
     window: usize,
     room: PollSemaphore,
     /// Whether it stands in line for room.
     queues: bool,
     shared: Arc<Handles>,
-    waiting: Waiting<T::Output>,
+    /// Where results come from while jobs are under way.
+    results: mpsc::UnboundedReceiver<Vec<Ended>>,
+    /// The way there. Weak: when all jobs that know it are gone, so is it.
+    lane: mpsc::WeakUnboundedSender<Vec<Ended>>,
+    waiting: Waiting,
     task: PhantomData<fn() -> T>,
 }
 
 /// How long inputs are taken without a pause: an iterator may be slow, or wait for
 /// a terminal, and neither results nor anybody else shall wait for all of it.
 const FILL_TIME: Duration = Duration::from_millis(1);
-
-/// What is under way.
-enum Waiting<O> {
-    Ordered(VecDeque<Result<JobHandle<O>, PoolError>>),
-    Unordered {
-        handles: FuturesUnordered<JobHandle<O>>,
-        refused: VecDeque<PoolError>,
-    },
-}
+/// How many jobs are handed over together at most.
+const BATCH: usize = 256;
 
 // Nothing in it is ever pinned.
 impl<T: Task, S> Unpin for Map<T, S> {}
@@ -98,6 +98,7 @@ impl<T: Task, S> fmt::Debug for Map<T, S> {
 
 impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
     pub(super) fn new(shared: Arc<Handles>, inputs: S) -> Map<T, S> {
+        let (sender, results) = mpsc::unbounded_channel();
         Map {
             inputs,
             next: None,
@@ -106,7 +107,12 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
             room: PollSemaphore::new(Arc::clone(&shared.room)),
             queues: false,
             shared,
-            waiting: Waiting::Ordered(VecDeque::new()),
+            results,
+            lane: sender.downgrade(),
+            waiting: Waiting {
+                ordered: true,
+                ..Waiting::default()
+            },
             task: PhantomData,
         }
     }
@@ -120,10 +126,7 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
             self.waiting.len() == 0 && self.next.is_none() && !self.exhausted,
             "a map is made unordered before it is asked for a result"
         );
-        self.waiting = Waiting::Unordered {
-            handles: FuturesUnordered::new(),
-            refused: VecDeque::new(),
-        };
+        self.waiting.ordered = false;
         self
     }
 
@@ -166,10 +169,16 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
     /// Submits as many inputs as the pool has room for now, and can be taken
     /// in no time; whether it could go on at once.
     fn fill(&mut self, cx: &mut Context<'_>) -> bool {
-        let start = clock::instant();
-        while !self.exhausted && self.waiting.len() < self.window {
+        let pace = Pace::start();
+        let shared = Arc::clone(&self.shared);
+        let mut batch = Batch::new(&shared);
+        let lane = self.lane();
+        for taken in 0.. {
+            if self.exhausted || self.waiting.len() >= self.window {
+                return false;
+            }
             if self.next.is_none() {
-                if start.elapsed() >= FILL_TIME {
+                if taken == BATCH || pace.is_over(taken) {
                     return true;
                 }
                 let Poll::Ready(input) = Pin::new(&mut self.inputs).poll_next(cx) else {
@@ -179,53 +188,106 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
                     self.exhausted = true;
                     return false;
                 };
-                let job = RawJob::typed::<T>(&input).map_err(PoolError::from);
-                match job.and_then(|job| self.shared.fits(&job).map(|()| job)) {
-                    Ok(job) => self.next = Some(job),
+                let errand = Errand::of::<T>(&input).map_err(PoolError::from);
+                match errand.and_then(|e| shared.fits(&e.input).map(|()| e)) {
+                    Ok(errand) => self.next = Some(errand),
                     Err(e) => {
-                        self.waiting.push(Err(e));
+                        self.waiting.refuse(e);
                         continue;
                     }
                 }
             }
-            match self.room.poll_acquire_many(cx, self.shared.permits) {
-                Poll::Ready(Some(room)) => {
-                    self.queues = false;
-                    if let Some(job) = self.next.take() {
-                        let raw = self.shared.send_one(job, room);
-                        let handle = JobHandle::new(raw, Encoding::Bincode);
-                        self.waiting.push(Ok(handle));
+            if batch.room() == 0 {
+                match self.find_room(cx) {
+                    Poll::Ready(Some(room)) => batch.grant(room),
+                    Poll::Ready(None) => {
+                        // The pool is over: say so once, in its place.
+                        self.exhausted = true;
+                        self.waiting.refuse(shared.why_over());
+                        return false;
                     }
+                    Poll::Pending => return false,
                 }
-                Poll::Ready(None) => {
-                    // The pool is over: say so once, in its place.
-                    self.exhausted = true;
-                    self.waiting.push(Err(self.shared.why_over()));
-                }
-                Poll::Pending => {
-                    self.queues = true;
-                    return false;
-                }
+            }
+            if let Some(errand) = self.next.take() {
+                let number = self.waiting.expect();
+                batch.add(errand, Reply::Together(Arc::clone(&lane), number));
             }
         }
         false
     }
 
+    /// Room for one job at least; none when the pool is over.
+    fn find_room(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
+        let wanted = BATCH.min(self.window - self.waiting.len());
+        let room = self.shared.room_for(wanted).filter(|_| !self.queues);
+        if room.is_some() {
+            return Poll::Ready(room);
+        }
+        let room = self.room.poll_acquire_many(cx, self.shared.permits);
+        self.queues = room.is_pending();
+        room
+    }
+
+    /// The way for the ends of the next jobs.
+    fn lane(&mut self) -> Arc<Lane> {
+        if let Some(sender) = self.lane.upgrade() {
+            return Arc::new(Lane(sender));
+        }
+        // No job is under way: what has come of the last ones is here.
+        while let Ok(ends) = self.results.try_recv() {
+            self.waiting.take(ends);
+        }
+        self.waiting.give_up(&self.shared);
+        let (sender, results) = mpsc::unbounded_channel();
+        (self.lane, self.results) = (sender.downgrade(), results);
+        Arc::new(Lane(sender))
+    }
+
     fn poll_result(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T::Output, JobError>>> {
-        let more = self.fill(cx);
-        let result = match self.waiting.len() {
-            0 if self.exhausted => Poll::Ready(None),
-            // If there is more to come, `fill` has left a waker with it.
-            0 => Poll::Pending,
-            _ => self.waiting.poll_next(cx).map(Some),
+        // While there are results enough it is not worth the trouble.
+        let least = BATCH.min(self.window.div_ceil(4));
+        let scarce = self.waiting.len() + least <= self.window;
+        let more = if scarce || !self.waiting.has_next() {
+            self.fill(cx)
+        } else {
+            false
         };
-        if result.is_ready() {
+        while !self.waiting.has_next() {
+            match self.results.poll_recv(cx) {
+                Poll::Ready(Some(ends)) => self.waiting.take(ends),
+                // The driver is gone, and all jobs with it.
+                Poll::Ready(None) if self.waiting.len() > 0 => self.waiting.give_up(&self.shared),
+                // If there is more to come, `fill` has left a waker with it.
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        if let Some(end) = self.waiting.next() {
             self.leave_line();
-        } else if more {
+            return Poll::Ready(Some(self.judge(end)));
+        }
+        if self.waiting.len() == 0 && self.exhausted {
+            self.leave_line();
+            return Poll::Ready(None);
+        }
+        if more {
             // The pool's driver may need this very thread in between.
             cx.waker().wake_by_ref();
         }
-        result
+        Poll::Pending
+    }
+
+    fn judge(&self, end: End) -> Result<T::Output, JobError> {
+        match end {
+            End::Job(Ok(payload)) => match payload.bytes() {
+                Ok(bytes) => Encoding::Bincode
+                    .decode(&bytes)
+                    .map_err(JobError::Undecodable),
+                Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
+            },
+            End::Job(Err(report)) => Err(JobError::new(*report, || self.shared.why_over())),
+            End::Refused(e) => Err(JobError::Pool(e)),
+        }
     }
 }
 
@@ -239,42 +301,102 @@ impl<T: Task, S> Map<T, S> {
     }
 }
 
-impl<O> Waiting<O> {
+/// Says when inputs were taken for long enough. A look at the clock costs as much
+/// as a small input, so mostly the coarse one is asked, which is some
+/// milliseconds late at most.
+struct Pace {
+    start: Instant,
+    coarse: Duration,
+}
+
+impl Pace {
+    fn start() -> Pace {
+        Pace {
+            start: clock::instant(),
+            coarse: clock::coarse(),
+        }
+    }
+
+    fn is_over(&self, taken: usize) -> bool {
+        let look = taken % 16 == 1 || clock::coarse() != self.coarse;
+        look && self.start.elapsed() >= FILL_TIME
+    }
+}
+
+/// How one of the jobs has ended.
+enum End {
+    Job(Result<Payload, Box<JobReport>>),
+    /// There was no room for it, or no pool.
+    Refused(PoolError),
+}
+
+/// What is under way, and the ends that nobody has taken.
+#[derive(Default)]
+struct Waiting {
+    ordered: bool,
+    /// The number of the first place.
+    first: u64,
+    /// In order: a place for each that was not given. Else those that have ended.
+    places: VecDeque<Option<End>>,
+    /// How many have not ended.
+    under_way: usize,
+}
+
+impl Waiting {
+    /// How many were not given yet.
     fn len(&self) -> usize {
-        match self {
-            Waiting::Ordered(waiting) => waiting.len(),
-            Waiting::Unordered { handles, refused } => handles.len() + refused.len(),
+        match self.ordered {
+            true => self.places.len(),
+            false => self.places.len() + self.under_way,
         }
     }
 
-    fn push(&mut self, submitted: Result<JobHandle<O>, PoolError>) {
-        match (self, submitted) {
-            (Waiting::Ordered(waiting), submitted) => waiting.push_back(submitted),
-            (Waiting::Unordered { handles, .. }, Ok(handle)) => handles.push(handle),
-            (Waiting::Unordered { refused, .. }, Err(e)) => refused.push_back(e),
+    /// One more; its number.
+    fn expect(&mut self) -> u64 {
+        self.under_way += 1;
+        let number = self.first + self.places.len() as u64;
+        if self.ordered {
+            self.places.push_back(None);
         }
+        number
     }
 
-    /// The next result of those that are under way, of which there are some.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<O, JobError>> {
-        match self {
-            Waiting::Ordered(waiting) => {
-                let result = match waiting.front_mut() {
-                    Some(Ok(handle)) => ready!(Pin::new(handle).poll(cx)),
-                    Some(Err(e)) => Err(JobError::Pool(e.clone())),
-                    None => return Poll::Pending,
-                };
-                waiting.pop_front();
-                Poll::Ready(result)
+    fn refuse(&mut self, why: PoolError) {
+        self.places.push_back(Some(End::Refused(why)));
+    }
+
+    fn take(&mut self, ends: Vec<Ended>) {
+        self.under_way -= ends.len();
+        for Ended { number, end } in ends {
+            let end = Some(End::Job(end));
+            match number.checked_sub(self.first).filter(|_| self.ordered) {
+                Some(place) => self.places[place as usize] = end,
+                None => self.places.push_back(end),
             }
-            Waiting::Unordered { handles, refused } => match refused.pop_front() {
-                Some(e) => Poll::Ready(Err(JobError::Pool(e))),
-                None => match ready!(Pin::new(handles).poll_next(cx)) {
-                    Some(result) => Poll::Ready(result),
-                    None => Poll::Pending,
-                },
-            },
         }
+    }
+
+    /// Those that have not ended never will.
+    fn give_up(&mut self, shared: &Handles) {
+        let lost = || Some(End::Refused(shared.why_over()));
+        if self.ordered {
+            let open = self.places.iter_mut().filter(|place| place.is_none());
+            open.for_each(|place| *place = lost());
+        } else {
+            self.places.extend((0..self.under_way).map(|_| lost()));
+        }
+        self.under_way = 0;
+    }
+
+    fn has_next(&self) -> bool {
+        matches!(self.places.front(), Some(Some(_)))
+    }
+
+    fn next(&mut self) -> Option<End> {
+        let end = self.places.front_mut()?.take()?;
+        self.places.pop_front();
+        self.first += 1;
+        Some(end)
     }
 }
 

@@ -128,38 +128,42 @@ impl Outgoing {
     /// Puts jobs into as few frames as possible, until the buffer is full;
     /// gives back those that have to wait. Of a large input only a part goes
     /// with its job; the rest follows as the worker takes it.
-    fn send_jobs(&mut self, jobs: Vec<Assignment>) -> Vec<Assignment> {
-        let mut batch = Vec::with_capacity(jobs.len());
-        let mut bytes = 0;
-        let mut jobs = jobs.into_iter();
-        while self.bytes.len() + bytes < HIGH_WATER {
-            let Some(mut job) = jobs.next() else {
-                break;
-            };
+    fn send_jobs(&mut self, mut jobs: Vec<Assignment>) -> Vec<Assignment> {
+        // Those of them that share the next frame, and the size of their inputs.
+        let (mut from, mut to, mut bytes) = (0, 0, 0);
+        while to < jobs.len() && self.bytes.len() + bytes < HIGH_WATER {
+            let job = &mut jobs[to];
             let rest = if job.input.len() > MAX_CHUNK {
                 job.input.split_off(MAX_CHUNK)
             } else {
                 Bytes::new()
             };
-            if bytes + job.input.len() > room_for(batch.len() + 1, ASSIGNMENT_OVERHEAD) {
-                self.frame(&ToWorker::RunMany(std::mem::take(&mut batch)));
-                bytes = 0;
+            let (key, size) = ((job.header.job, job.header.attempt), job.input.len());
+            if bytes + size > room_for(to - from + 1, ASSIGNMENT_OVERHEAD) {
+                self.jobs_frame(&jobs[from..to]);
+                (from, bytes) = (to, 0);
             }
-            let key = (job.header.job, job.header.attempt);
-            bytes += job.input.len();
-            batch.push(job);
+            bytes += size;
+            to += 1;
             if !rest.is_empty() {
-                self.frame(&ToWorker::RunMany(std::mem::take(&mut batch)));
-                bytes = 0;
+                self.jobs_frame(&jobs[from..to]);
+                (from, bytes) = (to, 0);
                 let (input, credit) = (rest, CREDIT);
                 self.rest.insert(key, Rest { input, credit });
                 self.send_rest(key);
             }
         }
-        if !batch.is_empty() {
-            self.frame(&ToWorker::RunMany(batch));
+        self.jobs_frame(&jobs[from..to]);
+        jobs.split_off(to)
+    }
+
+    fn jobs_frame(&mut self, jobs: &[Assignment]) {
+        if jobs.is_empty() {
+            return;
         }
-        jobs.collect()
+        if let Err(e) = codec::encode_jobs(jobs, &mut self.bytes) {
+            debug_assert!(false, "jobs that fit into no frame: {e}");
+        }
     }
 
     /// Sends as much of an input as the worker has given credit for.

@@ -1,7 +1,7 @@
 //! What comes from a worker: bytes become messages, and those go to the driver,
 //! or wait until what their jobs have printed is delivered.
 
-use protocol::codec::excerpt;
+use protocol::codec::{self, FrameError, excerpt};
 use protocol::greeting::{self, GreetingScan};
 use protocol::{
     Attempt, FromWorker, Hello, JobId, LinkKind, PROTOCOL_VERSION, Ready, Stream, ToWorker,
@@ -28,8 +28,13 @@ impl Process {
         if self.stage == Stage::Greeting && !self.meet() {
             return;
         }
+        let mut broken = None;
         let violation = loop {
-            match self.codec.decode(&mut self.inbox) {
+            let next = match broken.take() {
+                Some(e) => Err(e),
+                None => self.next_message(&mut broken),
+            };
+            match next {
                 Ok(Some(message)) => match self.sort(message) {
                     Ok(Sorted::Link) => {}
                     Ok(Sorted::Message(message)) => self.keep(message),
@@ -68,6 +73,22 @@ impl Process {
             self.stage = Stage::Over;
             self.tell(News::Violation(text)).await;
         }
+    }
+
+    /// The next message. Answers in a row are one; what comes behind them that is
+    /// no frame is an error for the next time.
+    fn next_message(
+        &mut self,
+        broken: &mut Option<FrameError>,
+    ) -> Result<Option<FromWorker>, FrameError> {
+        let mut answers = Vec::new();
+        let taken = codec::take_answers(&mut self.inbox, &mut answers);
+        if answers.is_empty() {
+            taken?;
+            return self.codec.decode(&mut self.inbox);
+        }
+        *broken = taken.err();
+        Ok(Some(FromWorker::DoneMany(answers)))
     }
 
     /// Looks for the greeting; whether frames may follow.
@@ -178,6 +199,16 @@ impl Process {
                 if self.announced.replace((*job, *attempt)) == Some((*job, *attempt)) {
                     return;
                 }
+            }
+            FromWorker::DoneMany(answers) if answers.len() > 1 && self.delivery.may_hold_back() => {
+                // Each may have to wait for something of its own.
+                let FromWorker::DoneMany(answers) = message else {
+                    return;
+                };
+                for answer in answers {
+                    self.keep(FromWorker::DoneMany(vec![answer]));
+                }
+                return;
             }
             _ => self.delivery.note(&message),
         }
