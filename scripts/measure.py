@@ -109,7 +109,8 @@ def prints(expected, ordered=True):
             raise Wrong(f"other output than expected: {out[:200]!r}")
         got = [] if ordered else out.splitlines()
         if not ordered and (len(got) != len(lines) or set(got) != known):
-            raise Wrong(f"other lines than expected; {len(got)} and not {len(lines)}")
+            raise Wrong(f"{len(got)} lines instead of {len(lines)}; "
+                        f"not expected: {sorted(set(got) - known)[:2]}")
     return check
 
 
