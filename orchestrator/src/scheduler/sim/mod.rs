@@ -7,6 +7,7 @@
 
 mod faults;
 mod order;
+mod scale;
 mod tests;
 
 use std::cmp::Reverse;
