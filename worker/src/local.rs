@@ -9,6 +9,7 @@
 //! listen to its cancellation cannot be stopped, and external commands are not
 //! run at all.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -107,6 +108,7 @@ impl Local {
                 encoding,
                 job,
                 worker,
+                ticks: &Cell::new(0),
                 surroundings: None,
             };
             call::call(&mut **function, call)

@@ -1,5 +1,6 @@
 //! The tasks of a worker program, and the forms in which they may be written.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use protocol::{Encoding, Task, TaskError, TaskErrorKind};
 
 use crate::context::{JobContext, WorkerContext};
-use crate::serve;
 use crate::surroundings::Surroundings;
+use crate::{os, serve};
 
 /// The tasks that a worker offers. Made in `main`, which ends with
 /// [`Registry::serve`].
@@ -146,7 +147,10 @@ impl Registry {
                     }
                 }
             };
-            match run(state, input, call.job).into_output() {
+            let before = os::ticks();
+            let output = run(state, input, call.job);
+            call.ticks.set(os::ticks().wrapping_sub(before));
+            match output.into_output() {
                 Ok(output) => match call.encoding.encode(&output) {
                     Ok(bytes) => Called::Done(bytes),
                     Err(e) => Called::Failed(unencodable(T::NAME, &e)),
@@ -215,6 +219,9 @@ pub(crate) struct Call<'a> {
     pub(crate) encoding: Encoding,
     pub(crate) job: &'a JobContext,
     pub(crate) worker: &'a WorkerContext,
+    /// How long the function itself took, if it came to its end: see
+    /// [`os::ticks`].
+    pub(crate) ticks: &'a Cell<u64>,
     /// What making the task's state may change; absent in a thread, where it is
     /// the program's.
     pub(crate) surroundings: Option<&'a mut Surroundings>,

@@ -5,8 +5,9 @@
 //! After a job of a function the first two are put back, whether they were
 //! changed or not: that takes two of the cheapest system calls, while to look
 //! at the directory costs more. Still it is more than the smallest jobs take;
-//! those are spared it by what they are: whoever has ended in less time than a
-//! system call takes has made none. How long the cheapest one takes, `umask`, is
+//! those are spared it by what they are: a function that has ended in less time than
+//! a system call takes has made none. (What reading its input and writing its output
+//! may do besides is found with a later job.) How long the cheapest one takes, `umask`, is
 //! measured here, now and then again, since CPUs change their speed. The
 //! environment cannot be put back under threads that may be reading it. Whether
 //! it is the same is told by its pointers first; only when these differ its text
@@ -35,8 +36,8 @@ pub(crate) struct Surroundings {
     /// Sorted, and what tells cheaply that it is the same.
     environment: Vec<(OsString, OsString)>,
     fingerprint: u64,
-    /// Less time than any system call takes, and when that was found out.
-    shortest: Duration,
+    /// Less ticks than any system call takes, and when that was found out.
+    shortest: u64,
     measured: Instant,
 }
 
@@ -71,11 +72,11 @@ impl Surroundings {
         }
     }
 
-    /// Whether a job that took so long cannot have changed anything with a
-    /// system call, nor written anything; setting a variable takes none, so it
-    /// is looked at here.
-    pub(crate) fn is_too_short_for_a_change(&self, wall: Duration, now: Instant) -> bool {
-        wall < self.shortest
+    /// Whether a function that took so many ticks cannot have changed anything
+    /// with a system call, nor written anything; setting a variable takes none,
+    /// so it is looked at here.
+    pub(crate) fn is_too_short_for_a_change(&self, ticks: u64, now: Instant) -> bool {
+        ticks < self.shortest
             && now - self.measured < MEASURED_FOR
             && os::environment_fingerprint() == self.fingerprint
     }
@@ -105,18 +106,17 @@ impl Surroundings {
     }
 }
 
-/// A little less than the time that the cheapest system call usually takes, with
-/// the two looks at the clock around it that a job has as well. (The least of all
-/// would be whatever the clock's worst moment makes of it.)
-fn shortest(mask: Mode) -> Duration {
+/// A little less than what the cheapest system call usually takes, in ticks. (The
+/// least of all would be whatever the count's worst moment makes of it.)
+fn shortest(mask: Mode) -> u64 {
     let one = |_| {
-        let start = clock::now();
+        let before = os::ticks();
         umask(mask);
-        start.elapsed()
+        os::ticks().wrapping_sub(before)
     };
-    let mut times: [Duration; 9] = std::array::from_fn(one);
-    times.sort_unstable();
-    times[4] * 7 / 8
+    let mut ticks: [u64; 9] = std::array::from_fn(one);
+    ticks.sort_unstable();
+    ticks[4] / 8 * 7
 }
 
 fn directory() -> Option<OwnedFd> {
