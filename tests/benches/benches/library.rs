@@ -23,8 +23,11 @@ use tokio::runtime::Runtime;
 const FLOOR: &str = env!("CARGO_BIN_EXE_floor");
 const WORKER: &str = env!("CARGO_BIN_EXE_bench-worker");
 
-/// Each gives its figures as lines of JSON.
-const CASES: [(&str, fn(&[String]) -> String); 7] = [
+/// Measures what names contain one of these, and gives the figures as lines of
+/// JSON.
+type Case = fn(&[String]) -> String;
+
+const CASES: [(&str, Case); 7] = [
     ("round-trip", round_trip),
     ("round-trip-one-cpu", round_trip_on_one_cpu),
     ("map", map),

@@ -124,7 +124,6 @@ fn a_decision_costs_the_same_among_ten_thousand_workers_and_ten_million_jobs() {
     let few = cost(10, 1_000_000);
     let many = cost(10_000, 10_000_000);
     let (few, many) = (few * 1e9, many * 1e9);
-    println!("{few:.0} ns with 10 workers, {many:.0} ns with 10,000");
     // Memory that is further away costs something; a look at every worker would
     // cost a thousand times as much.
     assert!(many < 6.0 * few, "{many:.0} ns instead of {few:.0} ns");
