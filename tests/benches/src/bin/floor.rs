@@ -15,7 +15,7 @@ use orchestrator_benches::floor::{self, Floor, Frames};
 const USAGE: &str = "\
 usage: floor echo | echo-batches | copy
        floor jobs COUNT WINDOW PEERS       a frame for each batch; seconds on stdout
-       floor spawn COUNT PROCESSES PROGRAM runs the program so often, in so many processes";
+       floor spawn COUNT PROCESSES PROGRAM runs the program so often with a number, in so many processes";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
