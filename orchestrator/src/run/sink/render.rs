@@ -35,6 +35,13 @@ pub(crate) struct Entry {
     pub(crate) err: Capture,
 }
 
+impl Entry {
+    /// Whether there is nothing to be written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.out.is_empty() && self.err.is_empty()
+    }
+}
+
 /// What all jobs of a run have in common.
 #[derive(Debug)]
 pub(crate) struct Renderer {

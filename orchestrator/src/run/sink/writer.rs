@@ -83,7 +83,9 @@ impl Writer {
 
     /// Hands entries to the thread. Waits while too much is to be written. When
     /// the thread has failed they are lost, and [`Writer::failed`] says why.
-    pub(crate) async fn write(&self, entries: Vec<Entry>) {
+    pub(crate) async fn write(&self, mut entries: Vec<Entry>) {
+        // It is not woken for jobs that printed nothing.
+        entries.retain(|entry| !entry.is_empty());
         if !entries.is_empty() {
             self.sender.send(entries).await.ok();
         }
