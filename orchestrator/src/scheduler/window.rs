@@ -41,7 +41,9 @@ impl Estimate {
             return 1;
         }
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        usize::try_from((time / self.mean_ns).clamp(1, MAX_AHEAD)).unwrap_or(1)
+        // Rounded up: whoever is to send the next one may be kept from a busy CPU
+        // for about that time.
+        usize::try_from(time.div_ceil(self.mean_ns).clamp(1, MAX_AHEAD)).unwrap_or(1)
     }
 }
 
@@ -65,6 +67,7 @@ mod tests {
     #[test]
     fn tiny_jobs_fill_the_time_up_to_the_limit() {
         assert_eq!(settled(Duration::from_micros(10)).ahead(MS), 100);
+        assert_eq!(settled(Duration::from_micros(800)).ahead(MS), 2);
         assert_eq!(settled(Duration::ZERO).ahead(MS), 4000);
         assert_eq!(settled(Duration::ZERO).ahead(10 * MS), 4096);
     }
