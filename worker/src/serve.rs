@@ -11,6 +11,7 @@ use protocol::{
     TaskErrorKind, Usage,
 };
 
+use crate::command::Commands;
 use crate::context::{Host, JobContext, WorkerContext};
 use crate::link::{Link, NO_JOB, TurnEnd};
 use crate::meter::Meter;
@@ -20,7 +21,7 @@ use crate::registry::{Call, Entry, Kind, Registry, Start, undecodable};
 use crate::state::{End, Step};
 use crate::stdio;
 use crate::surroundings::{Spoiled, Surroundings};
-use crate::{call, clock, command, panics, tree, watch};
+use crate::{call, clock, panics, tree, watch};
 
 /// A bug in here.
 pub(crate) const EX_SOFTWARE: i32 = 70;
@@ -63,6 +64,7 @@ struct Server {
     /// What functions are given; there is one of them at a time.
     job: JobContext,
     meter: Meter,
+    commands: Commands,
 }
 
 impl Server {
@@ -88,6 +90,7 @@ impl Server {
             max_payload: 0,
             surroundings: Surroundings::now(),
             meter: Meter::new(),
+            commands: Commands::new(),
         };
         Ok((server, starts))
     }
@@ -174,7 +177,7 @@ impl Server {
             Some(Kind::Function(_)) => self.run_function(header, input),
             Some(Kind::Command) => {
                 let answer = match header.encoding.decode::<CommandSpec>(&input) {
-                    Ok(spec) => command::run(&self.link, &header, &spec),
+                    Ok(spec) => self.commands.run(&self.link, &header, &spec),
                     Err(e) => {
                         let name = protocol::command::Command::NAME;
                         rejection(&header, &undecodable(name, &e))

@@ -1,22 +1,21 @@
 //! From a specification to a process, or to a precise reason why not.
 //!
-//! The program is looked up here and started by its absolute path, and nothing
-//! runs between fork and exec: then std uses posix_spawn, whose cost does not
-//! depend on the size of this process.
+//! The program is looked up here and started by its absolute path, without a
+//! copy of this process: what it costs does not depend on the size of that.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, eaccess};
 use protocol::{CommandSpec, Outcome, Program, TaskError};
 
+use crate::os::{self, CStrings, Spawner};
 use crate::tree;
 
 /// Where programs are looked for when the job has no `PATH` at all.
@@ -54,30 +53,175 @@ impl Refusal {
 
 /// A command that has been started.
 pub(crate) struct Launched {
-    pub(crate) child: Child,
+    /// The process, and the group that it leads.
+    pub(crate) leader: Pid,
+    /// There is one when the job says what the command is to read.
+    pub(crate) stdin: Option<PipeWriter>,
+    pub(crate) stdout: PipeReader,
+    pub(crate) stderr: PipeReader,
     /// Children that were there before: helpers of some task, not ours to kill.
     pub(crate) spared: Vec<Pid>,
 }
 
-pub(crate) fn launch(spec: &CommandSpec) -> Result<Launched, Refusal> {
-    let argv = argv(spec);
-    check(spec, &argv)?;
-    let program = resolve(spec, argv[0])?;
-    let mut command = prepare(spec, &program, &argv);
-    let spared = tree::children();
-    let mut pauses = BUSY_PAUSES_MS.iter();
-    loop {
-        let error = match command.spawn() {
-            Ok(child) => return Ok(Launched { child, spared }),
-            Err(error) => error,
-        };
-        match (error.raw_os_error(), pauses.next()) {
-            (Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM), Some(&pause)) => {
-                std::thread::sleep(Duration::from_millis(pause));
-            }
-            _ => return Err(diagnose(&error, spec, &program, &argv)),
+/// What all commands of a worker need to be started.
+pub(crate) struct Launcher {
+    spawner: Spawner,
+    /// What commands read that get no input; opened when the first one comes.
+    null: Option<OwnedFd>,
+    /// This process's environment, as commands inherit it, and by what it is
+    /// known to be still the same.
+    variables: CStrings,
+    fingerprint: u64,
+    /// Signals that have another effect here than by default, and in which turn
+    /// of the worker that was so: only functions change it.
+    signals: Vec<i32>,
+    turn: Option<u64>,
+}
+
+impl Launcher {
+    pub(crate) fn new() -> Launcher {
+        Launcher {
+            spawner: Spawner::new(),
+            null: None,
+            // This is what an empty environment has.
+            fingerprint: 0,
+            variables: CStrings::new(Vec::new()),
+            signals: Vec::new(),
+            turn: None,
         }
     }
+
+    /// Starts a command. `turn` changes whenever a function has run.
+    pub(crate) fn launch(&mut self, spec: &CommandSpec, turn: u64) -> Result<Launched, Refusal> {
+        let argv = argv(spec);
+        check(spec, &argv)?;
+        let program = resolve(spec, argv[0])?;
+        let spared = tree::children();
+        self.look_around(turn);
+        let mut pauses = BUSY_PAUSES_MS.iter();
+        loop {
+            let error = match self.spawn(spec, &program, &argv) {
+                Ok(launched) => return Ok(Launched { spared, ..launched }),
+                Err(error) => error,
+            };
+            match (error.raw_os_error(), pauses.next()) {
+                (Some(libc::ETXTBSY | libc::EAGAIN | libc::ENOMEM), Some(&pause)) => {
+                    std::thread::sleep(Duration::from_millis(pause));
+                }
+                _ => return Err(diagnose(&error, spec, &program, &argv)),
+            }
+        }
+    }
+
+    /// Notices what functions, or threads that they have left behind, have
+    /// changed in this process.
+    fn look_around(&mut self, turn: u64) {
+        if self.turn != Some(turn) {
+            self.signals = os::handled_signals();
+            self.turn = Some(turn);
+        }
+        let fingerprint = os::environment_fingerprint();
+        if self.fingerprint != fingerprint {
+            self.variables = CStrings::new(inherited());
+            self.fingerprint = fingerprint;
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        spec: &CommandSpec,
+        program: &Path,
+        argv: &[&OsStr],
+    ) -> io::Result<Launched> {
+        let path = c_string(program.as_os_str())?;
+        let argv: io::Result<_> = argv.iter().map(|argument| c_string(argument)).collect();
+        let cwd = spec
+            .cwd
+            .as_ref()
+            .map(|cwd| c_string(OsStr::from_bytes(cwd)));
+        let (cwd, changed) = (cwd.transpose()?, changed(spec, &self.variables)?);
+        let null = match &mut self.null {
+            Some(null) => null,
+            none => none.insert(os::move_high(File::open("/dev/null")?.as_fd())?),
+        };
+        let (stdin_there, stdin) = match spec.stdin {
+            Some(_) => Some(io::pipe()?).unzip(),
+            None => (None, None),
+        };
+        let stdin_there = stdin_there
+            .map(|end| out_of_the_way(end.into()))
+            .transpose()?;
+        let (stdout, stdout_there) = io::pipe()?;
+        let (stderr, stderr_there) = io::pipe()?;
+        let stdout_there = out_of_the_way(stdout_there.into())?;
+        let stderr_there = out_of_the_way(stderr_there.into())?;
+        let leader = self.spawner.spawn(&os::Program {
+            path: &path,
+            argv: &CStrings::new(argv?),
+            env: changed.as_ref().unwrap_or(&self.variables),
+            cwd: cwd.as_deref(),
+            stdio: [
+                stdin_there.as_ref().unwrap_or(null).as_fd(),
+                stdout_there.as_fd(),
+                stderr_there.as_fd(),
+            ],
+            signals: &self.signals,
+        })?;
+        Ok(Launched {
+            leader,
+            stdin,
+            stdout,
+            stderr,
+            spared: Vec::new(),
+        })
+    }
+}
+
+/// [`check`] has found no NUL byte in any text.
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    Ok(CString::new(text.as_bytes())?)
+}
+
+/// A descriptor that is none of the first three: a command's end of a pipe can
+/// be one of them when a task has closed it here.
+fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    os::move_high(fd.as_fd())
+}
+
+/// The variables of this process.
+fn inherited() -> Vec<CString> {
+    let variables = std::env::vars_os().map(|(name, value)| variable(&name, &value));
+    variables.filter_map(Result::ok).collect()
+}
+
+fn variable(name: &OsStr, value: &OsStr) -> io::Result<CString> {
+    let mut text = name.to_owned().into_vec();
+    text.push(b'=');
+    text.extend_from_slice(value.as_bytes());
+    Ok(CString::new(text)?)
+}
+
+/// The variables with the job's changes, if it has any.
+fn changed(spec: &CommandSpec, before: &CStrings) -> io::Result<Option<CStrings>> {
+    if spec.env.is_empty() {
+        return Ok(None);
+    }
+    let mut variables = before.strings().to_vec();
+    for change in &spec.env {
+        let is_meant = |variable: &CString| {
+            let rest = variable.as_bytes().strip_prefix(&change.name[..]);
+            rest.is_some_and(|rest| rest.first() == Some(&b'='))
+        };
+        variables.retain(|variable| !is_meant(variable));
+        if let Some(value) = &change.value {
+            let [name, value] = [&change.name, value].map(|text| OsStr::from_bytes(text));
+            variables.push(variable(name, value)?);
+        }
+    }
+    Ok(Some(CStrings::new(variables)))
 }
 
 fn argv(spec: &CommandSpec) -> Vec<&OsStr> {
@@ -178,34 +322,6 @@ fn search_path(spec: &CommandSpec) -> OsString {
         None => std::env::var_os("PATH"),
     };
     path.unwrap_or_else(|| DEFAULT_PATH.into())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where a worker starts processes"
-)]
-fn prepare(spec: &CommandSpec, program: &Path, argv: &[&OsStr]) -> Command {
-    let mut command = Command::new(program);
-    command.arg0(argv[0]).args(&argv[1..]);
-    if let Some(cwd) = &spec.cwd {
-        command.current_dir(OsStr::from_bytes(cwd));
-    }
-    for change in &spec.env {
-        let name = OsStr::from_bytes(&change.name);
-        match &change.value {
-            Some(value) => command.env(name, OsStr::from_bytes(value)),
-            None => command.env_remove(name),
-        };
-    }
-    command
-        .process_group(0)
-        .stdin(match spec.stdin {
-            Some(_) => Stdio::piped(),
-            None => Stdio::null(),
-        })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
 }
 
 /// Which of program, working directory and interpreter an error is about: the

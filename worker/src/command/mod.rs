@@ -16,20 +16,40 @@ use crate::clock;
 use crate::link::Link;
 use crate::outbox::{error_payload, failure, not_run};
 
-/// Runs a command to its end. What it printed has been handed over then.
-pub(crate) fn run(link: &Arc<Link>, header: &JobHeader, spec: &CommandSpec) -> Answer {
-    // Whoever watches sees the end of earlier jobs before this one's effects.
-    link.flush(&mut link.state());
-    link.status.start(header.job.0, header.attempt.0, 0);
-    let start = clock::now();
-    let refused =
-        |refusal: &launch::Refusal| failure(not_run(header, refusal.outcome), &refusal.error);
-    match launch::launch(spec) {
-        Err(refusal) => refused(&refusal),
-        Ok(launched) => match running::attend(link, header, spec, launched, start) {
-            Err(refusal) => refused(&refusal),
+/// What a worker keeps from one command to the next.
+pub(crate) struct Commands {
+    launcher: launch::Launcher,
+    habits: running::Habits,
+}
+
+impl Commands {
+    pub(crate) fn new() -> Commands {
+        Commands {
+            launcher: launch::Launcher::new(),
+            habits: running::Habits::new(),
+        }
+    }
+
+    /// Runs a command to its end. What it printed has been handed over then.
+    pub(crate) fn run(
+        &mut self,
+        link: &Arc<Link>,
+        header: &JobHeader,
+        spec: &CommandSpec,
+    ) -> Answer {
+        // Whoever watches sees the end of earlier jobs before this one's effects.
+        link.flush(&mut link.state());
+        link.status.start(header.job.0, header.attempt.0, 0);
+        let start = clock::now();
+        let habits = &mut self.habits;
+        let ended = self
+            .launcher
+            .launch(spec, link.turn())
+            .and_then(|launched| running::attend(link, header, spec, launched, start, habits));
+        match ended {
+            Err(refusal) => failure(not_run(header, refusal.outcome), &refusal.error),
             Ok(report) => answer(header, report),
-        },
+        }
     }
 }
 

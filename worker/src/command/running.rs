@@ -6,15 +6,15 @@
 //! leader has not been taken off the process table: a zombie keeps its number
 //! from being given to somebody else.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpgid};
 use protocol::{CommandSpec, FromWorker, JobHeader, Outcome, Stream, TaskError};
 
@@ -25,6 +25,11 @@ use crate::os::{self, Exit, Used};
 use crate::state::{End, Key};
 use crate::tree;
 
+/// So long nobody looks at a command unless it ends: most are over by then, and
+/// are not disturbed on the way, nor their worker.
+const BRIEF: Duration = Duration::from_millis(2);
+/// One that has printed more could have been stopped by a full pipe.
+const TERSE: usize = READ_SIZE / 4;
 /// After this time the orchestrator is told that the command has started.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(5);
 /// How long output may wait for more of it.
@@ -66,10 +71,12 @@ struct Running<'a> {
     /// The command's process, and the group that it leads.
     leader: Pid,
     pidfd: OwnedFd,
-    stdin: Option<(ChildStdin, &'a [u8])>,
-    stdout: Option<ChildStdout>,
-    stderr: Option<ChildStderr>,
-    buffer: Vec<u8>,
+    stdin: Option<(PipeWriter, &'a [u8])>,
+    stdout: Option<Source>,
+    stderr: Option<Source>,
+    buffer: &'a mut Vec<u8>,
+    /// How much the command has printed.
+    printed: usize,
     /// When the orchestrator is to be told of the start.
     announce_at: Option<Instant>,
     /// When the time is up.
@@ -84,14 +91,43 @@ struct Running<'a> {
     spared: Vec<Pid>,
 }
 
-/// What is ready to be read or written.
-#[derive(Default)]
+/// What a command prints to.
+struct Source {
+    pipe: PipeReader,
+    stream: Stream,
+    /// Reading it never waits.
+    nonblocking: bool,
+}
+
+/// What can be said about each descriptor.
 struct Ready {
-    input: bool,
-    exit: bool,
-    stdin: bool,
-    stdout: bool,
-    stderr: bool,
+    input: PollFlags,
+    exit: PollFlags,
+    stdin: PollFlags,
+    stdout: PollFlags,
+    stderr: PollFlags,
+}
+
+/// What one command leaves to the next.
+pub(crate) struct Habits {
+    /// Where output arrives.
+    buffer: Vec<u8>,
+    /// The last command was over soon, so the next may be.
+    brief: bool,
+}
+
+impl Habits {
+    pub(crate) fn new() -> Habits {
+        Habits {
+            buffer: Vec::new(),
+            brief: true,
+        }
+    }
+
+    /// Whether this one may well be over before anybody has to look at it.
+    pub(crate) fn expect_brief(&self, spec: &CommandSpec) -> bool {
+        self.brief && spec.stdin.is_none()
+    }
 }
 
 /// Attends to a command until it and everything that it started are gone.
@@ -101,25 +137,29 @@ pub(crate) fn attend(
     spec: &CommandSpec,
     launched: Launched,
     start: Instant,
+    habits: &mut Habits,
 ) -> Result<Report, Refusal> {
-    let Launched { mut child, spared } = launched;
-    let leader = Pid::from_raw(child.id() as i32);
-    let group = child.id();
-    link.status.start(header.job.0, header.attempt.0, group);
-    let stdin = child
-        .stdin
-        .take()
-        .zip(spec.stdin.as_ref().map(|data| &data[..]));
-    let running = prepare(leader, &stdin, &child.stdout, &child.stderr).map(|pidfd| Running {
+    let leader = launched.leader;
+    link.status
+        .start(header.job.0, header.attempt.0, leader.as_raw() as u32);
+    let pidfd = match prepare(&launched) {
+        Ok(pidfd) => pidfd,
+        Err(e) => return Err(give_up(&launched, &e)),
+    };
+    let brief = habits.expect_brief(spec);
+    let mut running = Running {
         link,
         key: (header.job, header.attempt),
         grace: Duration::from_millis(spec.grace_ms),
         leader,
         pidfd,
-        stdin,
-        stdout: child.stdout.take(),
-        stderr: child.stderr.take(),
-        buffer: vec![0; READ_SIZE],
+        stdin: launched
+            .stdin
+            .zip(spec.stdin.as_ref().map(|data| &data[..])),
+        stdout: Some(Source::new(launched.stdout, Stream::Stdout)),
+        stderr: Some(Source::new(launched.stderr, Stream::Stderr)),
+        buffer: &mut habits.buffer,
+        printed: 0,
         announce_at: Some(start + ANNOUNCE_AFTER),
         limit_at: spec
             .time_limit_ms
@@ -129,42 +169,65 @@ pub(crate) fn attend(
         stopping: None,
         orphaned: false,
         exited_at: None,
-        spared: spared.clone(),
-    });
-    match running {
-        Ok(mut running) => {
-            running.attend();
-            Ok(running.clean_up(start))
-        }
-        Err(e) => {
-            killpg(leader, Signal::SIGKILL).ok();
-            child.wait().ok();
-            tree::kill_all_but(&spared);
-            let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EINVAL));
-            let text = format!("cannot attend to the command: {e}");
-            Err(Refusal::new(errno, text))
-        }
+        spared: launched.spared,
+    };
+    if brief {
+        running.leave_alone(start);
     }
+    running.attend();
+    let was_brief = running.exited_at.is_some_and(|at| at - start < BRIEF);
+    let (report, printed) = running.clean_up(start);
+    habits.brief = was_brief && printed <= TERSE;
+    Ok(report)
 }
 
 /// What can fail for want of descriptors, once the process exists.
-fn prepare(
-    leader: Pid,
-    stdin: &Option<(ChildStdin, &[u8])>,
-    stdout: &Option<ChildStdout>,
-    stderr: &Option<ChildStderr>,
-) -> std::io::Result<OwnedFd> {
-    if let Some((pipe, _)) = stdin {
+fn prepare(launched: &Launched) -> std::io::Result<OwnedFd> {
+    if let Some(pipe) = &launched.stdin {
         os::set_nonblocking(pipe)?;
     }
-    if let (Some(stdout), Some(stderr)) = (stdout, stderr) {
-        os::set_nonblocking(stdout)?;
-        os::set_nonblocking(stderr)?;
+    os::pidfd_open(launched.leader)
+}
+
+fn give_up(launched: &Launched, error: &std::io::Error) -> Refusal {
+    killpg(launched.leader, Signal::SIGKILL).ok();
+    waitpid(launched.leader, None).ok();
+    tree::kill_all_but(&launched.spared);
+    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
+    Refusal::new(errno, format!("cannot attend to the command: {error}"))
+}
+
+impl Source {
+    fn new(pipe: PipeReader, stream: Stream) -> Source {
+        Source {
+            pipe,
+            stream,
+            nonblocking: false,
+        }
     }
-    os::pidfd_open(leader)
+
+    /// A pipe that is never read from, because nothing comes, stays as it is.
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.nonblocking {
+            os::set_nonblocking(&self.pipe)?;
+            self.nonblocking = true;
+        }
+        self.pipe.read(buffer)
+    }
 }
 
 impl Running<'_> {
+    /// Waits for the end of a command that is likely to come soon. What it
+    /// prints stays in its pipes meanwhile, and messages in theirs.
+    fn leave_alone(&mut self, start: Instant) {
+        let until = start + BRIEF;
+        let until = self.limit_at.map_or(until, |at| at.min(until));
+        let left = until.saturating_duration_since(clock::now());
+        if os::is_readable_for(&self.pidfd, left) {
+            self.exited_at = Some(clock::now());
+        }
+    }
+
     /// Returns when the leader has ended and its pipes are closed, or have
     /// stayed open for too long after that.
     fn attend(&mut self) {
@@ -176,14 +239,14 @@ impl Running<'_> {
                 return;
             }
             let ready = self.wait(now);
-            if ready.input {
+            if !ready.input.is_empty() {
                 self.link.receive_ready();
             }
-            if ready.stdin {
+            if !ready.stdin.is_empty() {
                 self.feed();
             }
             self.pump(ready.stdout, ready.stderr);
-            if ready.exit {
+            if !ready.exit.is_empty() {
                 self.exited_at = Some(clock::now());
                 self.stdin = None;
             }
@@ -236,9 +299,15 @@ impl Running<'_> {
                 PollTimeout::try_from((at - now).as_millis() + 1).unwrap_or(PollTimeout::MAX)
             }
         };
-        let mut ready = Ready::default();
+        let mut ready = Ready {
+            input: PollFlags::empty(),
+            exit: PollFlags::empty(),
+            stdin: PollFlags::empty(),
+            stdout: PollFlags::empty(),
+            stderr: PollFlags::empty(),
+        };
         let readable = PollFlags::POLLIN;
-        let mut flags: Vec<&mut bool> = Vec::with_capacity(5);
+        let mut flags: Vec<&mut PollFlags> = Vec::with_capacity(5);
         let mut fds = Vec::with_capacity(5);
         // An end of file stays readable: whoever has gone is not asked again.
         if !self.orphaned {
@@ -253,17 +322,17 @@ impl Running<'_> {
             flags.push(&mut ready.stdin);
             fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
         }
-        if let Some(pipe) = &self.stdout {
+        if let Some(source) = &self.stdout {
             flags.push(&mut ready.stdout);
-            fds.push(PollFd::new(pipe.as_fd(), readable));
+            fds.push(PollFd::new(source.pipe.as_fd(), readable));
         }
-        if let Some(pipe) = &self.stderr {
+        if let Some(source) = &self.stderr {
             flags.push(&mut ready.stderr);
-            fds.push(PollFd::new(pipe.as_fd(), readable));
+            fds.push(PollFd::new(source.pipe.as_fd(), readable));
         }
         poll(&mut fds, timeout).ok();
         for (flag, fd) in flags.into_iter().zip(&fds) {
-            *flag = fd.any().unwrap_or(false);
+            *flag = fd.revents().unwrap_or(PollFlags::empty());
         }
         ready
     }
@@ -347,15 +416,11 @@ impl Running<'_> {
     }
 
     /// Passes on what the command has written, a pipe's content at a time.
-    fn pump(&mut self, stdout: bool, stderr: bool) -> usize {
-        let (link, key, buffer) = (self.link, self.key, &mut self.buffer[..]);
-        let mut pumped = 0;
-        if stdout {
-            pumped += pump(&mut self.stdout, Stream::Stdout, link, key, buffer);
-        }
-        if stderr {
-            pumped += pump(&mut self.stderr, Stream::Stderr, link, key, buffer);
-        }
+    fn pump(&mut self, stdout: PollFlags, stderr: PollFlags) -> usize {
+        let (link, key, buffer) = (self.link, self.key, &mut *self.buffer);
+        let pumped = pump(&mut self.stdout, stdout, link, key, buffer)
+            + pump(&mut self.stderr, stderr, link, key, buffer);
+        self.printed += pumped;
         pumped
     }
 
@@ -378,26 +443,27 @@ impl Running<'_> {
 
     /// The leader has ended: kills what is left, takes everything off the
     /// process table, and gathers the last output.
-    fn clean_up(mut self, start: Instant) -> Report {
+    fn clean_up(mut self, start: Instant) -> (Report, usize) {
         let wall = self.exited_at.unwrap_or(start) - start;
         self.signal(Signal::SIGKILL);
         let end = os::reap(self.leader);
         let leaked = tree::kill_all_but(&self.spared);
         let mut last_words = 0;
         while last_words < LAST_WORDS {
-            match self.pump(self.stdout.is_some(), self.stderr.is_some()) {
+            match self.pump(PollFlags::POLLIN, PollFlags::POLLIN) {
                 0 => break,
                 n => last_words += n,
             }
         }
         let (outcome, error) = self.outcome(end.map(|(exit, _)| exit));
-        Report {
+        let report = Report {
             outcome,
             error,
             used: end.map(|(_, used)| used).unwrap_or_default(),
             wall,
             leaked,
-        }
+        };
+        (report, self.printed)
     }
 
     fn outcome(&self, exit: Option<Exit>) -> (Outcome, Option<TaskError>) {
@@ -416,23 +482,29 @@ impl Running<'_> {
     }
 }
 
-fn pump<P: Read>(
-    pipe: &mut Option<P>,
-    stream: Stream,
+fn pump(
+    source: &mut Option<Source>,
+    ready: PollFlags,
     link: &Link,
     (job, attempt): Key,
-    buffer: &mut [u8],
+    buffer: &mut Vec<u8>,
 ) -> usize {
-    let Some(source) = pipe else {
+    let Some(open) = source.as_mut().filter(|_| !ready.is_empty()) else {
         return 0;
     };
-    match source.read(buffer) {
+    // Nobody can write any more, and nothing is left: no need to read that.
+    if !ready.contains(PollFlags::POLLIN) {
+        *source = None;
+        return 0;
+    }
+    buffer.resize(READ_SIZE, 0);
+    match open.read(buffer) {
         Ok(n @ 1..) => {
             let mut state = link.state();
             state.outbox.send(&FromWorker::Output {
                 job,
                 attempt,
-                stream,
+                stream: open.stream,
                 data: Bytes::copy_from_slice(&buffer[..n]),
             });
             if state.outbox.is_full() {
@@ -441,7 +513,7 @@ fn pump<P: Read>(
             return n;
         }
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-        Ok(_) | Err(_) => *pipe = None,
+        Ok(_) | Err(_) => *source = None,
     }
     0
 }
