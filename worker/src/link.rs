@@ -41,7 +41,7 @@ use crate::stdio::Stdio;
 pub(crate) const READ_SIZE: usize = 64 * 1024;
 
 /// How long an answer may wait for company while other jobs run.
-const PATIENCE: Duration = Duration::from_millis(1);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1);
 
 /// A wait that is shorter than this is worth being awake for.
 const BRISK: Duration = Duration::from_micros(100);
@@ -214,7 +214,7 @@ impl Link {
         }
         self.over(&mut state);
         let mut answer = answer;
-        answer.header.usage = meter.job(end.wall, state.is_last());
+        answer.header.usage = meter.job(end.wall, !state.has_more());
         self.conclude(&mut state, &answer);
         self.catch_up_with(state, end.now, end.wall).next()
     }

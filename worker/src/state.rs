@@ -351,9 +351,9 @@ impl State {
         Step::Run(job.header, input)
     }
 
-    /// Whether no job is queued.
-    pub(crate) fn is_last(&self) -> bool {
-        self.queue.is_empty()
+    /// Whether there are jobs behind the current one.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// The current job is over.

@@ -20,7 +20,7 @@ use protocol::{CommandSpec, FromWorker, JobHeader, Outcome, Stream, TaskError};
 
 use super::launch::{Launched, Refusal};
 use crate::clock;
-use crate::link::{Link, READ_SIZE};
+use crate::link::{Link, PATIENCE, READ_SIZE};
 use crate::os::{self, Exit, Used};
 use crate::state::{End, Key};
 use crate::tree;
@@ -222,9 +222,16 @@ impl Running<'_> {
     fn leave_alone(&mut self, start: Instant) {
         let until = start + BRIEF;
         let until = self.limit_at.map_or(until, |at| at.min(until));
-        let left = until.saturating_duration_since(clock::now());
-        if os::is_readable_for(&self.pidfd, left) {
-            self.exited_at = Some(clock::now());
+        // Answers of earlier jobs wait for this one's, but not for longer.
+        let held = self.link.state().outbox.waiting_since(start);
+        let held = held.map(|since| (since + PATIENCE).min(until));
+        for at in held.into_iter().chain([until]) {
+            let left = at.saturating_duration_since(clock::now());
+            if os::is_readable_for(&self.pidfd, left) {
+                self.exited_at = Some(clock::now());
+                return;
+            }
+            self.link.flush(&mut self.link.state());
         }
     }
 
