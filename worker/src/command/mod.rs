@@ -5,6 +5,7 @@
 //! it started are gone.
 
 mod launch;
+mod output;
 mod running;
 
 use std::sync::Arc;

@@ -6,11 +6,10 @@
 //! leader has not been taken off the process table: a zombie keeps its number
 //! from being given to somebody else.
 
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, PipeWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
@@ -19,6 +18,7 @@ use nix::unistd::{Pid, getpgid};
 use protocol::{CommandSpec, FromWorker, JobHeader, Outcome, Stream, TaskError};
 
 use super::launch::{Launched, Refusal};
+use super::output::{Source, pump};
 use crate::clock;
 use crate::link::{Link, PATIENCE, READ_SIZE};
 use crate::os::{self, Exit, Used};
@@ -89,14 +89,6 @@ struct Running<'a> {
     exited_at: Option<Instant>,
     /// Children that are none of the command's.
     spared: Vec<Pid>,
-}
-
-/// What a command prints to.
-struct Source {
-    pipe: PipeReader,
-    stream: Stream,
-    /// Reading it never waits.
-    nonblocking: bool,
 }
 
 /// What can be said about each descriptor.
@@ -195,25 +187,6 @@ fn give_up(launched: &Launched, error: &std::io::Error) -> Refusal {
     tree::kill_all_but(&launched.spared);
     let errno = Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL));
     Refusal::new(errno, format!("cannot attend to the command: {error}"))
-}
-
-impl Source {
-    fn new(pipe: PipeReader, stream: Stream) -> Source {
-        Source {
-            pipe,
-            stream,
-            nonblocking: false,
-        }
-    }
-
-    /// A pipe that is never read from, because nothing comes, stays as it is.
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if !self.nonblocking {
-            os::set_nonblocking(&self.pipe)?;
-            self.nonblocking = true;
-        }
-        self.pipe.read(buffer)
-    }
 }
 
 impl Running<'_> {
@@ -331,11 +304,11 @@ impl Running<'_> {
         }
         if let Some(source) = &self.stdout {
             flags.push(&mut ready.stdout);
-            fds.push(PollFd::new(source.pipe.as_fd(), readable));
+            fds.push(PollFd::new(source.as_fd(), readable));
         }
         if let Some(source) = &self.stderr {
             flags.push(&mut ready.stderr);
-            fds.push(PollFd::new(source.pipe.as_fd(), readable));
+            fds.push(PollFd::new(source.as_fd(), readable));
         }
         poll(&mut fds, timeout).ok();
         for (flag, fd) in flags.into_iter().zip(&fds) {
@@ -487,40 +460,4 @@ impl Running<'_> {
         };
         (outcome, None)
     }
-}
-
-fn pump(
-    source: &mut Option<Source>,
-    ready: PollFlags,
-    link: &Link,
-    (job, attempt): Key,
-    buffer: &mut Vec<u8>,
-) -> usize {
-    let Some(open) = source.as_mut().filter(|_| !ready.is_empty()) else {
-        return 0;
-    };
-    // Nobody can write any more, and nothing is left: no need to read that.
-    if !ready.contains(PollFlags::POLLIN) {
-        *source = None;
-        return 0;
-    }
-    buffer.resize(READ_SIZE, 0);
-    match open.read(buffer) {
-        Ok(n @ 1..) => {
-            let mut state = link.state();
-            state.outbox.send(&FromWorker::Output {
-                job,
-                attempt,
-                stream: open.stream,
-                data: Bytes::copy_from_slice(&buffer[..n]),
-            });
-            if state.outbox.is_full() {
-                link.flush(&mut state);
-            }
-            return n;
-        }
-        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-        Ok(_) | Err(_) => *source = None,
-    }
-    0
 }

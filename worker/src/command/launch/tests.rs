@@ -82,6 +82,72 @@ fn f054_f055_what_cannot_be_passed_on_is_rejected() {
     assert_eq!(error.message, "argument 1 contains a NUL byte");
 }
 
+/// Starts a command, and gives what it prints.
+fn printed(launcher: &mut Launcher, spec: &CommandSpec) -> String {
+    let mut launched = launcher.launch(spec, 0).unwrap();
+    let mut text = String::new();
+    launched.stdout.read_to_string(&mut text).unwrap();
+    nix::sys::wait::waitpid(launched.leader, None).unwrap();
+    text
+}
+
+#[test]
+fn a_command_starts_with_a_clean_state_in_a_group_of_its_own() {
+    let mut launcher = Launcher::new();
+    let text = "grep -E 'Sig(Blk|Ign)|NSpgid' /proc/self/status; readlink /proc/self/fd/0; echo $$";
+    let printed = printed(&mut launcher, &spec(&["/bin/sh", "-c", text]));
+    let lines: Vec<&str> = printed.lines().collect();
+    let [group, blocked, ignored, "/dev/null", pid] = lines[..] else {
+        panic!("{printed}");
+    };
+    assert_eq!(group, format!("NSpgid:\t{pid}"));
+    assert_eq!(blocked, "SigBlk:\t0000000000000000");
+    // Rust programs ignore SIGPIPE. What else is ignored is this test's parents'.
+    let ignored = ignored.trim_start_matches("SigIgn:\t");
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    assert_eq!(ignored & (1 << (libc::SIGPIPE - 1)), 0);
+}
+
+#[test]
+fn changes_of_the_environment_are_one_commands_only() {
+    let mut launcher = Launcher::new();
+    let text = "echo $PATH:${NEW-unset}:${EMPTY-unset}";
+    let plain = spec(&["/bin/sh", "-c", text]);
+    let mut changed = plain.clone();
+    changed.env = vec![
+        env("NEW", Some("1")),
+        env("PATH", None),
+        env("NEW", Some("2")),
+        env("PATH", Some("/x")),
+        env("EMPTY", Some("")),
+    ];
+    let inherited = format!("{}:unset:unset\n", std::env::var("PATH").unwrap());
+    assert_eq!(printed(&mut launcher, &plain), inherited);
+    assert_eq!(printed(&mut launcher, &changed), "/x:2:\n");
+    assert_eq!(printed(&mut launcher, &plain), inherited);
+}
+
+#[test]
+fn what_cannot_be_started_leaves_no_process_behind() {
+    let mut launcher = Launcher::new();
+    let mut nowhere = spec(&["/bin/true"]);
+    nowhere.cwd = Some(ByteBuf::from("/nonexistent"));
+    let long = "x".repeat(1 << 20);
+    for (spec, errno) in [
+        (spec(&["/bin/nonexistent"]), libc::ENOENT),
+        (spec(&["/etc/passwd"]), libc::EACCES),
+        (spec(&["/bin/true", &long]), libc::E2BIG),
+        (nowhere, libc::ENOENT),
+    ] {
+        let Err(refusal) = launcher.launch(&spec, 0) else {
+            panic!("it started");
+        };
+        assert_eq!(refusal.outcome, Outcome::SpawnError(errno));
+    }
+    let program = launcher.spawn(&spec(&["x"]), Path::new("/nonexistent"), &[]);
+    assert_eq!(program.err().unwrap().raw_os_error(), Some(libc::ENOENT));
+}
+
 #[test]
 fn windows_line_ends_are_seen_in_the_name_of_an_interpreter() {
     let named = |line: &str| named_interpreter(line.as_bytes());
