@@ -1,4 +1,4 @@
-//! Buffer to message and back: the only file that knows bincode and the frame
+//! Buffer to message and back: the only place that knows bincode and the frame
 //! layout. Driven by `FramedRead` or by hand, on `BytesMut` in either case.
 //!
 //! ```text
@@ -9,6 +9,8 @@
 //! Control structs go through bincode with fixed-size integers, limited to the
 //! control length; payload bytes travel raw behind them and are handed out
 //! without being copied. Anything that a peer can send is an error value.
+
+mod parts;
 
 use std::marker::PhantomData;
 
@@ -22,6 +24,9 @@ use crate::message::{
     Answer, Assignment, DoneHeader, FromWorker, JobHeader, Ready, Stream, ToWorker,
 };
 use crate::{Attempt, JobId, PayloadError};
+
+pub use parts::Parts;
+pub(crate) use parts::decode as decode_parts;
 
 /// Largest frame in bytes, header and trailer included.
 pub const MAX_FRAME: usize = 1 << 20;

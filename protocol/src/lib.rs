@@ -4,7 +4,7 @@
 //! Map of the crate:
 //! - [`ids`]: `JobId`, `Attempt`, `WorkerId`.
 //! - [`message`]: the two vocabularies, [`ToWorker`] and [`FromWorker`].
-//! - [`codec`]: buffer to message and back; the only file that knows bincode.
+//! - [`codec`]: buffer to message and back; the only place that knows bincode.
 //! - [`greeting`]: the line of text with which a worker says that it is one.
 //! - [`task`]: [`Task`], what both sides agree on, and the payload encodings.
 //! - [`command`]: the input and the failure of the built-in `command` task.
@@ -19,7 +19,7 @@ pub mod message;
 mod raw;
 pub mod task;
 
-pub use codec::{Codec, FrameError, MAX_CHUNK, MAX_FRAME};
+pub use codec::{Codec, FrameError, MAX_CHUNK, MAX_FRAME, Parts};
 pub use command::{CommandSpec, EnvChange, Program};
 pub use greeting::{Greeting, GreetingScan, MAX_PREAMBLE};
 pub use ids::{Attempt, JobId, WorkerId};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{codec, raw};
+use crate::{Parts, codec, raw};
 
 /// A named function that a worker offers. Usually a unit struct, as below.
 ///
@@ -84,6 +84,18 @@ impl Encoding {
             Encoding::Bincode => codec::decode_payload(payload),
             Encoding::Json => serde_json::from_slice(payload).map_err(|e| json_error(&e)),
             Encoding::Raw => raw::decode(payload),
+        }
+    }
+
+    /// Turns a payload that came in parts into a value.
+    ///
+    /// # Errors
+    /// As [`Encoding::decode`].
+    pub fn decode_parts<T: DeserializeOwned>(self, payload: &Parts) -> Result<T, PayloadError> {
+        match (self, payload.whole()) {
+            (_, Some(bytes)) => self.decode(bytes),
+            (Encoding::Bincode, None) => codec::decode_parts(payload),
+            (Encoding::Json | Encoding::Raw, None) => self.decode(&payload.joined()),
         }
     }
 }

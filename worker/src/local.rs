@@ -104,7 +104,7 @@ impl Local {
         let worker = &self.worker;
         let call = |job: &JobContext| {
             let call = Call {
-                input,
+                input: input.into(),
                 encoding,
                 job,
                 worker,

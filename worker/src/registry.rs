@@ -6,7 +6,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use protocol::{Encoding, Task, TaskError, TaskErrorKind};
+use protocol::{Encoding, Parts, Task, TaskError, TaskErrorKind};
 
 use crate::context::{JobContext, WorkerContext};
 use crate::surroundings::Surroundings;
@@ -127,7 +127,7 @@ impl Registry {
             T::NAME
         );
         let call = move |state: &mut Option<S>, call: Call<'_>| {
-            let input = call.encoding.decode::<T::Input>(&call.input);
+            let input = call.encoding.decode_parts::<T::Input>(&call.input);
             // Large inputs should not be there twice while the task runs.
             drop(call.input);
             let input = match input {
@@ -215,7 +215,7 @@ impl<O, E: Into<Box<dyn Error + Send + Sync>>> IntoOutput<O> for Result<O, E> {
 
 /// A job on its way into a function.
 pub(crate) struct Call<'a> {
-    pub(crate) input: Bytes,
+    pub(crate) input: Parts,
     pub(crate) encoding: Encoding,
     pub(crate) job: &'a JobContext,
     pub(crate) worker: &'a WorkerContext,

@@ -5,9 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use protocol::{
-    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Ready, Task, TaskError,
+    Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Parts, Ready, Task, TaskError,
     TaskErrorKind, Usage,
 };
 
@@ -168,7 +167,7 @@ impl Server {
 
     /// Runs a job and gives what is to be done next, unless nothing may follow
     /// here.
-    fn run_job(&mut self, header: JobHeader, input: Bytes) -> Option<Step> {
+    fn run_job(&mut self, header: JobHeader, input: Parts) -> Option<Step> {
         match self
             .tasks
             .get(header.task as usize)
@@ -176,7 +175,7 @@ impl Server {
         {
             Some(Kind::Function(_)) => self.run_function(header, input),
             Some(Kind::Command) => {
-                let answer = match header.encoding.decode::<CommandSpec>(&input) {
+                let answer = match header.encoding.decode_parts::<CommandSpec>(&input) {
                     Ok(spec) => self.commands.run(&self.link, &header, &spec),
                     Err(e) => {
                         let name = protocol::command::Command::NAME;
@@ -193,7 +192,7 @@ impl Server {
         }
     }
 
-    fn run_function(&mut self, header: JobHeader, input: Bytes) -> Option<Step> {
+    fn run_function(&mut self, header: JobHeader, input: Parts) -> Option<Step> {
         let Some(Entry {
             kind: Kind::Function(function),
             name,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Bytes, BytesMut};
 use protocol::{
     Answer, Assignment, Attempt, CREDIT, FromWorker, Hello, JobHeader, JobId, LinkKind, MAX_CHUNK,
-    Outcome, Ready, ToWorker,
+    Outcome, Parts, Ready, ToWorker,
 };
 
 use crate::outbox::{Outbox, not_run};
@@ -32,7 +32,7 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Run this job, whose input is complete.
-    Run(JobHeader, Bytes),
+    Run(JobHeader, Parts),
     /// Wait for messages.
     Wait,
     /// All work is done, and no more was to come.
@@ -73,9 +73,8 @@ pub(crate) struct State {
 /// A job that has not started.
 struct Queued {
     header: JobHeader,
-    first: Bytes,
-    /// What came in chunks, joined with the first part.
-    joined: BytesMut,
+    /// As much of it as has come.
+    input: Parts,
     /// Chunks that have come and have not been credited.
     uncredited: u32,
 }
@@ -161,7 +160,7 @@ impl State {
             }
             ToWorker::Blob { hash, data, more } => self.store(hash, data, more),
             ToWorker::RunMany(jobs) => self.enqueue(jobs)?,
-            ToWorker::InputChunk { job, attempt, data } => self.append((job, attempt), &data)?,
+            ToWorker::InputChunk { job, attempt, data } => self.append((job, attempt), data)?,
             ToWorker::Credit {
                 job,
                 attempt,
@@ -236,8 +235,7 @@ impl State {
                 self.newest = self.newest.max(key);
                 self.queue.push_back(Queued {
                     header,
-                    first: input,
-                    joined: BytesMut::new(),
+                    input: input.into(),
                     uncredited: 0,
                 });
                 continue;
@@ -260,7 +258,7 @@ impl State {
         key <= self.newest && here()
     }
 
-    fn append(&mut self, key: Key, data: &[u8]) -> Result<(), String> {
+    fn append(&mut self, key: Key, data: Bytes) -> Result<(), String> {
         // A job that has been cancelled or recalled may have had chunks on the
         // way: those have nowhere to go, and nobody waits for their credit.
         let Some(queued) = self.queue.iter_mut().find(|q| q.key() == key) else {
@@ -272,14 +270,7 @@ impl State {
         if queued.uncredited == CREDIT {
             return Err(format!("job {} has more chunks than credit", key.0));
         }
-        if queued.joined.is_empty() {
-            // Trusts the announcement only as far as memory is cheap.
-            let expected = queued.header.input_len.min(16 << 20) as usize;
-            queued.joined.reserve(expected);
-            queued.joined.extend_from_slice(&queued.first);
-            queued.first = Bytes::new();
-        }
-        queued.joined.extend_from_slice(data);
+        queued.input.push(data);
         queued.uncredited += 1;
         Ok(())
     }
@@ -343,12 +334,7 @@ impl State {
         };
         self.current = Some(job.key());
         self.cancelled.store(false, Ordering::Relaxed);
-        let input = if job.joined.is_empty() {
-            job.first
-        } else {
-            job.joined.freeze()
-        };
-        Step::Run(job.header, input)
+        Step::Run(job.header, job.input)
     }
 
     /// Whether there are jobs behind the current one.
@@ -390,8 +376,8 @@ impl Queued {
     }
 
     fn missing(&self) -> u64 {
-        let here = self.first.len() + self.joined.len();
-        self.header.input_len.saturating_sub(here as u64)
+        let here = self.input.len() as u64;
+        self.header.input_len.saturating_sub(here)
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, TaskErrorKind, ToWorker,
-    WorkerId,
+    Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, Parts, TaskError, TaskErrorKind,
+    ToWorker, WorkerId,
 };
 use tokio::sync::mpsc;
 
@@ -410,14 +410,14 @@ fn limit(entry: &Entry, config: &PoolConfig) -> Duration {
 }
 
 /// A result of which parts may have come before.
-fn whole(traces: Option<&mut Traces>, last: Bytes) -> Bytes {
+fn whole(traces: Option<&mut Traces>, last: Bytes) -> Parts {
     match traces {
         Some(traces) if !traces.result.is_empty() => {
             let mut parts = std::mem::take(&mut traces.result);
-            parts.extend_from_slice(&last);
-            parts.freeze()
+            parts.push(last);
+            parts
         }
-        _ => last,
+        _ => last.into(),
     }
 }
 

@@ -10,8 +10,8 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use protocol::{Assignment, JobId, TaskError, ToWorker, Usage, WorkerId};
+use bytes::Bytes;
+use protocol::{Assignment, JobId, Parts, TaskError, ToWorker, Usage, WorkerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
@@ -126,7 +126,7 @@ pub(super) struct Traces {
     pub(super) stdout: Capture,
     pub(super) stderr: Capture,
     /// The parts of a large result that have come.
-    pub(super) result: BytesMut,
+    pub(super) result: Parts,
     pub(super) error: Option<TaskError>,
     /// Whether its worker had been stopped by somebody when its time was up.
     pub(super) was_stopped: bool,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use tokio::task::coop::unconstrained;
 
 use super::driver::{Command, State};
 use super::front::why_over;
-use super::{Awaitable, JobError, JobReport, PoolError};
+use super::{Awaitable, JobError, JobReport, Payload, PoolError};
 use crate::scheduler::Verdict;
 
 /// A submitted job whose report is wanted as it is: verdict, result in its
@@ -204,7 +205,7 @@ enum Source<O> {
     Here(oneshot::Receiver<O>),
 }
 
-type Decode<O> = fn(Encoding, &[u8]) -> Result<O, PayloadError>;
+type Decode<O> = fn(Encoding, &Payload) -> io::Result<Result<O, PayloadError>>;
 
 // Nothing in it is ever pinned.
 impl<O> Unpin for JobHandle<O> {}
@@ -222,7 +223,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
     pub(super) fn new(raw: RawHandle, encoding: Encoding) -> JobHandle<O> {
         JobHandle {
             raw,
-            source: Source::Report(encoding, |encoding, bytes| encoding.decode(bytes)),
+            source: Source::Report(encoding, |encoding, payload| payload.decode(encoding)),
         }
     }
 }
@@ -266,8 +267,8 @@ impl<O> JobHandle<O> {
             return Err(JobError::new(report, self.raw.over()));
         }
         match &mut self.source {
-            Source::Report(encoding, decode) => match report.result.bytes() {
-                Ok(bytes) => decode(*encoding, &bytes).map_err(JobError::Undecodable),
+            Source::Report(encoding, decode) => match decode(*encoding, &report.result) {
+                Ok(decoded) => decoded.map_err(JobError::Undecodable),
                 Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
             },
             // Sent before the job had ended.

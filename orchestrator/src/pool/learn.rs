@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::command::Command;
 use protocol::{Answer, Attempt, DoneHeader, FromWorker, JobId, Stream, Task, ToWorker, WorkerId};
 use tokio::task::{Id, JoinError};
@@ -107,7 +108,7 @@ impl Driver {
             }
             FromWorker::ResultChunk { job, attempt, data } => {
                 if self.scheduler.expects(worker, job, attempt) {
-                    self.result_chunk(worker, (job, attempt), &data);
+                    self.result_chunk(worker, (job, attempt), data);
                 }
             }
             FromWorker::Recalled(jobs) => {
@@ -192,12 +193,12 @@ impl Driver {
         }
     }
 
-    fn result_chunk(&mut self, worker: WorkerId, (job, attempt): (JobId, Attempt), data: &[u8]) {
+    fn result_chunk(&mut self, worker: WorkerId, (job, attempt): (JobId, Attempt), data: Bytes) {
         let limit = self.config.max_payload;
         let traces = self.jobs.get_mut(&job).map(Entry::traces);
         match traces {
             Some(traces) if (traces.result.len() + data.len()) as u64 <= limit => {
-                traces.result.extend_from_slice(data);
+                traces.result.push(data);
                 let credit = ToWorker::Credit {
                     job,
                     attempt,

@@ -279,10 +279,8 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
 
     fn judge(&self, end: End) -> Result<T::Output, JobError> {
         match end {
-            End::Job(Ok(payload)) => match payload.bytes() {
-                Ok(bytes) => Encoding::Bincode
-                    .decode(&bytes)
-                    .map_err(JobError::Undecodable),
+            End::Job(Ok(payload)) => match payload.decode(Encoding::Bincode) {
+                Ok(decoded) => decoded.map_err(JobError::Undecodable),
                 Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
             },
             End::Job(Err(report)) => Err(JobError::new(*report, || self.shared.why_over())),

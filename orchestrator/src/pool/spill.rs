@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use protocol::{Encoding, Parts, PayloadError};
+use serde::de::DeserializeOwned;
 
 use super::os;
 
@@ -217,7 +219,7 @@ pub struct Payload(Kept);
 enum Kept {
     /// Small enough not to be counted.
     Small(Bytes),
-    Counted(Bytes, Arc<Spill>),
+    Counted(Box<Parts>, Arc<Spill>),
     Spilled(Capture),
 }
 
@@ -229,13 +231,15 @@ impl Payload {
     ///
     /// # Errors
     /// When there is no room in memory and the file cannot be written.
-    pub(super) fn keep(room: &Arc<Spill>, bytes: Bytes) -> io::Result<Payload> {
-        Ok(Payload(if bytes.len() <= SMALL {
-            Kept::Small(bytes)
-        } else if room.reserve(bytes.len()) {
-            Kept::Counted(bytes, Arc::clone(room))
+    pub(super) fn keep(room: &Arc<Spill>, parts: Parts) -> io::Result<Payload> {
+        Ok(Payload(if parts.len() <= SMALL {
+            Kept::Small(parts.joined())
+        } else if room.reserve(parts.len()) {
+            Kept::Counted(Box::new(parts), Arc::clone(room))
         } else {
-            Kept::Spilled(Capture::of(room, &bytes)?)
+            let mut capture = Capture::default();
+            parts.iter().try_for_each(|part| capture.push(room, part))?;
+            Kept::Spilled(capture)
         }))
     }
 
@@ -253,8 +257,20 @@ impl Payload {
     /// When the file cannot be read.
     pub fn bytes(&self) -> io::Result<Bytes> {
         match &self.0 {
-            Kept::Small(bytes) | Kept::Counted(bytes, _) => Ok(bytes.clone()),
+            Kept::Small(bytes) => Ok(bytes.clone()),
+            Kept::Counted(parts, _) => Ok(parts.joined()),
             Kept::Spilled(capture) => capture.to_vec().map(Bytes::from),
+        }
+    }
+
+    /// The value that the bytes are, read back if need be.
+    pub(super) fn decode<T: DeserializeOwned>(
+        &self,
+        encoding: Encoding,
+    ) -> io::Result<Result<T, PayloadError>> {
+        match &self.0 {
+            Kept::Counted(parts, _) => Ok(encoding.decode_parts(parts)),
+            Kept::Small(_) | Kept::Spilled(_) => Ok(encoding.decode(&self.bytes()?)),
         }
     }
 }
@@ -273,8 +289,8 @@ impl From<Bytes> for Payload {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        if let Kept::Counted(bytes, room) = self {
-            room.release(bytes.len());
+        if let Kept::Counted(parts, room) = self {
+            room.release(parts.len());
         }
     }
 }
@@ -350,7 +366,7 @@ mod tests {
         let room = Spill::new(5_000);
         let bytes = |n: u8| Bytes::from(vec![n; 2_000]);
         let kept: Vec<Payload> = (0..10)
-            .map(|n| Payload::keep(&room, bytes(n)).unwrap())
+            .map(|n| Payload::keep(&room, bytes(n).into()).unwrap())
             .collect();
         assert_eq!(room.in_memory(), 4_000);
         for (n, payload) in (0..).zip(&kept) {
@@ -358,7 +374,7 @@ mod tests {
         }
         drop(kept);
         assert_eq!(room.in_memory(), 0);
-        let small = Payload::keep(&room, Bytes::from_static(b"small")).unwrap();
+        let small = Payload::keep(&room, Bytes::from_static(b"small").into()).unwrap();
         assert_eq!(room.in_memory(), 0);
         assert_eq!(small.bytes().unwrap(), "small");
     }

@@ -177,7 +177,7 @@ fn chunks_are_credited_only_when_the_jobs_turn_has_come() {
     assert_eq!(sent(&mut state), [credit]);
     state.handle(chunk(b"ef"));
     match state.next() {
-        Step::Run(_, input) => assert_eq!(&input[..], b"abcdef"),
+        Step::Run(_, input) => assert_eq!(&input.joined()[..], b"abcdef"),
         other => panic!("{other:?}"),
     }
 }
