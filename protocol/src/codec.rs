@@ -37,7 +37,8 @@ pub const MAX_CHUNK: usize = 256 * 1024;
 
 const MAGIC: [u8; 2] = [0xB1, 0x0F];
 const HEADER: usize = 12;
-const TRAILER: u8 = b'\n';
+/// What every frame ends with.
+pub const TRAILER: u8 = b'\n';
 /// Less than any header of a job or an answer takes, with a length.
 const MIN_ITEM: usize = 32;
 /// More than any header of a job or an answer takes, with a length.
@@ -187,6 +188,31 @@ pub fn encode<M: Message>(message: &M, buffer: &mut BytesMut) -> Result<(), Fram
     )
 }
 
+/// Appends a message's frame up to its payload: that, and then [`TRAILER`], are
+/// written from where they are.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_head<M: Message>(message: &M, buffer: &mut BytesMut) -> Result<(), FrameError> {
+    let mut payload = 0;
+    message.for_each_payload(&mut |piece| payload += piece.len());
+    let start = buffer.len();
+    let control = begin(message.kind(), buffer, |buffer| {
+        message.encode_control(buffer);
+    });
+    set_lengths(buffer, start, control, payload)
+}
+
+/// How many bytes are missing of the frame that a buffer begins with, as far as
+/// can be told.
+#[must_use]
+pub fn missing(buffer: &[u8]) -> usize {
+    match Header::parse(buffer) {
+        Ok(Some(header)) => header.frame_size().saturating_sub(buffer.len()),
+        Ok(None) | Err(_) => 0,
+    }
+}
+
 /// Appends [`FromWorker::DoneMany`] with this one answer: what a worker sends
 /// most, without a list made for it.
 ///
@@ -224,16 +250,34 @@ fn frame(
     put_payload: impl FnOnce(&mut BytesMut),
 ) -> Result<(), FrameError> {
     let start = buffer.len();
+    let control = begin(kind, buffer, put_control);
+    put_payload(buffer);
+    let payload = buffer.len() - start - HEADER - control;
+    buffer.put_u8(TRAILER);
+    set_lengths(buffer, start, control, payload)
+}
+
+/// Appends a header that lacks its lengths, and the control part, whose length
+/// it gives.
+fn begin(kind: u8, buffer: &mut BytesMut, put_control: impl FnOnce(&mut BytesMut)) -> usize {
+    let start = buffer.len();
     buffer.reserve(OVERHEAD + 128);
     let mut header = [0; HEADER];
     header[..3].copy_from_slice(&[MAGIC[0], MAGIC[1], kind]);
     buffer.extend_from_slice(&header);
     put_control(buffer);
-    let control = buffer.len() - start - HEADER;
-    put_payload(buffer);
-    let payload = buffer.len() - start - HEADER - control;
-    buffer.put_u8(TRAILER);
-    let size = buffer.len() - start;
+    buffer.len() - start - HEADER
+}
+
+/// Completes the header at `start`, unless the frame is too large: then all that
+/// there is of it is taken away.
+fn set_lengths(
+    buffer: &mut BytesMut,
+    start: usize,
+    control: usize,
+    payload: usize,
+) -> Result<(), FrameError> {
+    let size = OVERHEAD + control + payload;
     if size > MAX_FRAME {
         buffer.truncate(start);
         return Err(FrameError::TooLarge(size as u64));

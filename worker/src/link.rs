@@ -15,6 +15,7 @@
 //! `turn` counts the starts and ends of functions: it is odd while one runs.
 //! It changes under the state lock only; the watcher reads it without.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,14 +26,16 @@ use bytes::{Bytes, BytesMut};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::unistd::{read, write};
+use nix::sys::uio::writev;
+use nix::unistd::read;
+use protocol::codec::{self, TRAILER};
 use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker, WorkerId};
 use tokio_util::codec::Decoder;
 
 use crate::clock;
 use crate::context::Host;
 use crate::meter::Meter;
-use crate::os::{Held, StatusPage};
+use crate::os::{self, Held, StatusPage};
 use crate::outbox::Outbox;
 use crate::state::{End, Key, State, Step};
 use crate::stdio::Stdio;
@@ -75,6 +78,8 @@ struct Reader {
     buffer: BytesMut,
     /// Where bytes arrive; a part of it at most is copied into the buffer.
     arrivals: Box<[u8]>,
+    /// How many bytes are missing in the buffer of a frame that has begun.
+    missing: usize,
     /// Whether the last message came soon after the wait for it began.
     brisk: bool,
     /// Whether anybody can send something while this thread is awake.
@@ -98,6 +103,7 @@ impl Link {
                 codec: Codec::new(),
                 buffer: BytesMut::with_capacity(READ_SIZE),
                 arrivals: vec![0; READ_SIZE].into(),
+                missing: 0,
                 brisk: false,
                 several_cpus: available_parallelism().is_ok_and(|n| n.get() > 1),
             }),
@@ -166,7 +172,7 @@ impl Link {
         if state.outbox.is_empty() {
             return;
         }
-        if write_all(&self.stdio.output, state.outbox.bytes()).is_err() {
+        if write_all(&self.stdio.output, [state.outbox.bytes()]).is_err() {
             state.end_with(End::Gone);
         }
         state.outbox.written();
@@ -175,7 +181,7 @@ impl Link {
     /// Writes the line that opens the conversation.
     pub(crate) fn greet(&self) {
         let line = protocol::greeting::greeting_line();
-        if write_all(&self.stdio.output, &line).is_err() {
+        if write_all(&self.stdio.output, [&line[..]]).is_err() {
             self.state().end_with(End::Gone);
         }
     }
@@ -269,7 +275,7 @@ impl Link {
         self.state().begin_result();
         while answer.payload.len() > protocol::MAX_CHUNK {
             let chunk = answer.payload.split_to(protocol::MAX_CHUNK);
-            while !self.state().send_result(&chunk) {
+            while !self.send_chunk(&chunk) {
                 self.flush(&mut self.state());
                 self.receive();
                 let ended = self.state().end.is_some();
@@ -279,9 +285,24 @@ impl Link {
                     return self.finish(&answer);
                 }
             }
-            self.flush(&mut self.state());
         }
         self.finish(&answer);
+    }
+
+    /// Writes a chunk of the current job's result, and all that waits before it,
+    /// if there is credit for it. It is written from where it is: large results
+    /// are not copied once more.
+    fn send_chunk(&self, chunk: &Bytes) -> bool {
+        let mut state = self.state();
+        if !state.begin_chunk(chunk) {
+            return false;
+        }
+        let pieces = [state.outbox.bytes(), chunk, &[TRAILER]];
+        if write_all(&self.stdio.output, pieces).is_err() {
+            state.end_with(End::Gone);
+        }
+        state.outbox.written_with(chunk.len() + 1);
+        true
     }
 
     /// Turns what user code has printed into output messages.
@@ -421,6 +442,8 @@ impl Host for Link {
 /// What a read gave.
 enum Arrived {
     Bytes(usize),
+    /// They are in the buffer.
+    InPlace,
     End,
 }
 
@@ -441,9 +464,18 @@ impl Reader {
     }
 
     fn read(&mut self, input: BorrowedFd<'_>) -> Arrived {
+        // What a large frame lacks is read to where it belongs, and no more: what
+        // follows may be small and must not keep such a buffer alive.
+        let in_place = self.missing >= READ_SIZE / 2;
         loop {
-            match read(input, &mut self.arrivals) {
+            let read = if in_place {
+                os::read_behind(input, &mut self.buffer, self.missing)
+            } else {
+                read(input, &mut self.arrivals)
+            };
+            match read {
                 Ok(0) => return Arrived::End,
+                Ok(_) if in_place => return Arrived::InPlace,
                 Ok(n) => return Arrived::Bytes(n),
                 Err(Errno::EINTR) => {}
                 // Whoever started us may share this descriptor's flags.
@@ -454,19 +486,24 @@ impl Reader {
     }
 
     fn deliver(&mut self, arrived: Arrived, state: &mut State) {
-        let Arrived::Bytes(n) = arrived else {
-            return state.end_with(End::Gone);
-        };
-        self.buffer.extend_from_slice(&self.arrivals[..n]);
+        match arrived {
+            Arrived::Bytes(n) => self.buffer.extend_from_slice(&self.arrivals[..n]),
+            Arrived::InPlace => {}
+            Arrived::End => return state.end_with(End::Gone),
+        }
         while state.end.is_none() {
             match self.codec.decode(&mut self.buffer) {
                 Ok(Some(message)) => state.handle(message),
-                Ok(None) => return,
+                Ok(None) => {
+                    self.missing = codec::missing(&self.buffer);
+                    return;
+                }
                 Err(e) => state.end_with(End::Violation(e.to_string())),
             }
         }
         // After the end nothing that comes has a meaning.
         self.buffer.clear();
+        self.missing = 0;
     }
 }
 
@@ -480,10 +517,12 @@ fn wait_for(fd: BorrowedFd<'_>, flags: PollFlags) {
     poll(&mut [PollFd::new(fd, flags)], PollTimeout::NONE).ok();
 }
 
-fn write_all(output: &OwnedFd, mut bytes: &[u8]) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match write(output, bytes) {
-            Ok(n) => bytes = &bytes[n..],
+fn write_all<const N: usize>(output: &OwnedFd, pieces: [&[u8]; N]) -> Result<(), Errno> {
+    let mut pieces = pieces.map(IoSlice::new);
+    let mut left = &mut pieces[..];
+    while !left.is_empty() {
+        match writev(output, left) {
+            Ok(n) => IoSlice::advance_slices(&mut left, n),
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => wait_for(output.as_fd(), PollFlags::POLLOUT),
             Err(e) => return Err(e),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -71,6 +72,24 @@ pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
+}
+
+/// Reads at most so many bytes to behind those that are in a buffer.
+pub(crate) fn read_behind(
+    fd: BorrowedFd<'_>,
+    buffer: &mut BytesMut,
+    most: usize,
+) -> Result<usize, Errno> {
+    buffer.reserve(most);
+    let room = &mut buffer.spare_capacity_mut()[..most];
+    // SAFETY: the kernel writes at most `room.len()` bytes to memory that is ours
+    // alone, and which need not be initialised for that.
+    let n = unsafe { libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len()) };
+    let n = Errno::result(n)? as usize;
+    // SAFETY: `n <= most`, for which there is room, and the kernel has written
+    // these bytes.
+    unsafe { buffer.set_len(buffer.len() + n) };
+    Ok(n)
 }
 
 /// Gives signals that are ignored their default effect again. Who started us

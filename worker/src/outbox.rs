@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use protocol::codec::{encode, encode_answer};
+use protocol::codec::{encode, encode_answer, encode_head};
 use protocol::{Answer, DoneHeader, Encoding, FromWorker, MAX_CHUNK, Outcome, TaskError};
 
 use crate::os::Held;
@@ -43,6 +43,12 @@ impl Outbox {
     pub(crate) fn send(&mut self, message: &FromWorker) {
         encode(message, &mut self.frames)
             .expect("senders keep chunks below MAX_CHUNK and lists below a frame");
+    }
+
+    /// Adds the frame of a message up to its payload, which is written from where
+    /// it is: [`Outbox::written_with`] has to follow.
+    pub(crate) fn send_head(&mut self, message: &FromWorker) {
+        encode_head(message, &mut self.frames).expect("senders keep chunks below MAX_CHUNK");
     }
 
     /// The same for a message that somebody is waiting for.
@@ -96,8 +102,13 @@ impl Outbox {
 
     /// The bytes are written, or there is nobody to read them.
     pub(crate) fn written(&mut self) {
+        self.written_with(0);
+    }
+
+    /// The same when so many bytes that were never in here went behind them.
+    pub(crate) fn written_with(&mut self, more: usize) {
         if let Some(held) = &mut self.held {
-            held.written(self.frames.len());
+            held.written(self.frames.len() + more);
         }
         // A burst of output must not leave a large buffer behind for ever.
         if self.frames.capacity() > 4 * MAX_CHUNK {

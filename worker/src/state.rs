@@ -355,13 +355,14 @@ impl State {
         self.cancelled.store(false, Ordering::Relaxed);
     }
 
-    /// Sends one chunk of the current job's result if there is credit for it.
-    pub(crate) fn send_result(&mut self, chunk: &Bytes) -> bool {
+    /// Begins to send one chunk of the current job's result if there is credit for
+    /// it: the chunk itself has to follow at once.
+    pub(crate) fn begin_chunk(&mut self, chunk: &Bytes) -> bool {
         let (Some((job, attempt)), 1..) = (self.current, self.result_credit) else {
             return false;
         };
         self.result_credit -= 1;
-        self.outbox.send(&FromWorker::ResultChunk {
+        self.outbox.send_head(&FromWorker::ResultChunk {
             job,
             attempt,
             data: chunk.clone(),

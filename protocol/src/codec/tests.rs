@@ -563,3 +563,37 @@ proptest! {
         prop_assert_eq!(codec.decode(&mut buffer).unwrap(), Some(message));
     }
 }
+
+#[test]
+fn a_frame_written_in_pieces_is_the_same_frame() {
+    let message = ToWorker::InputChunk {
+        job: JobId(7),
+        attempt: Attempt::FIRST,
+        data: Bytes::from(vec![9; MAX_CHUNK]),
+    };
+    let mut whole = BytesMut::from(&b"before"[..]);
+    encode(&message, &mut whole).unwrap();
+    let mut pieces = BytesMut::from(&b"before"[..]);
+    encode_head(&message, &mut pieces).unwrap();
+    pieces.extend_from_slice(&[9; MAX_CHUNK]);
+    pieces.put_u8(TRAILER);
+    assert_eq!(whole, pieces);
+
+    let too_large = ToWorker::Init(Bytes::from(vec![0; MAX_FRAME]));
+    let mut buffer = BytesMut::from(&b"before"[..]);
+    let refused = encode_head(&too_large, &mut buffer);
+    assert!(matches!(refused, Err(FrameError::TooLarge(_))));
+    assert_eq!(&buffer[..], b"before");
+}
+
+#[test]
+fn what_a_frame_lacks_is_known_from_its_header_on() {
+    let mut frame = BytesMut::new();
+    encode(&ToWorker::Init(Bytes::from_static(b"data")), &mut frame).unwrap();
+    for there in 0..=frame.len() {
+        let known = there >= HEADER;
+        let lacks = if known { frame.len() - there } else { 0 };
+        assert_eq!(missing(&frame[..there]), lacks);
+    }
+    assert_eq!(missing(b"no frame, but long enough"), 0);
+}

@@ -271,14 +271,14 @@ fn results_stop_without_credit() {
     assert_eq!(running(&mut state), 1);
     state.begin_result();
     let chunk = Bytes::from_static(b"x");
-    assert_eq!((0..9).filter(|_| state.send_result(&chunk)).count(), 4);
+    assert_eq!((0..9).filter(|_| state.begin_chunk(&chunk)).count(), 4);
     let (job, attempt) = key(1);
     state.handle(ToWorker::Credit {
         job,
         attempt,
         chunks: 2,
     });
-    assert_eq!((0..9).filter(|_| state.send_result(&chunk)).count(), 2);
+    assert_eq!((0..9).filter(|_| state.begin_chunk(&chunk)).count(), 2);
 }
 
 #[test]
