@@ -1,15 +1,19 @@
 //! What is on its way to one worker: frames in a buffer of bounded size, and
 //! behind them, as they came, the jobs and messages that have to wait.
 //!
-//! Jobs that wait cost no copy of their inputs. Nothing here does I/O: the
+//! Jobs that wait cost no copy of their inputs, and chunks of large ones are
+//! written from where they are. Nothing here does I/O: the
 //! worker's actor writes the bytes.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::IoSlice;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use protocol::codec::{ASSIGNMENT_OVERHEAD, room_for};
 use protocol::{Assignment, Attempt, CREDIT, JobId, MAX_CHUNK, ToWorker, codec};
 
+/// How many pieces are written at once.
+const SLICES: usize = 8;
 /// While more than this waits to be written, jobs wait as they are.
 const HIGH_WATER: usize = 1 << 20;
 
@@ -17,7 +21,11 @@ type Key = (JobId, Attempt);
 
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// Frames, the first perhaps written in part.
+    /// What goes before `bytes`: chunks, and what stands between them.
+    ready: VecDeque<Bytes>,
+    /// How many bytes those are.
+    ready_len: usize,
+    /// Frames, or the last part of one, the first perhaps written in part.
     bytes: BytesMut,
     /// What follows them, in order.
     backlog: VecDeque<Parcel>,
@@ -41,14 +49,39 @@ struct Rest {
 }
 
 impl Outgoing {
-    /// What is to be written; whoever has written some calls `pump`.
-    pub(super) fn bytes(&mut self) -> &mut BytesMut {
-        &mut self.bytes
+    /// What is to be written, in order, or the first of it.
+    pub(super) fn slices(&self) -> [IoSlice<'_>; SLICES] {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let all = self.ready.iter().map(|piece| &piece[..]);
+        for (slice, piece) in slices.iter_mut().zip(all.chain([&self.bytes[..]])) {
+            *slice = IoSlice::new(piece);
+        }
+        slices
+    }
+
+    /// So much was written. Whoever says this calls `pump` afterwards.
+    pub(super) fn advance(&mut self, mut written: usize) {
+        while written > 0
+            && let Some(first) = self.ready.front_mut()
+        {
+            let n = written.min(first.len());
+            first.advance(n);
+            if first.is_empty() {
+                self.ready.pop_front();
+            }
+            self.ready_len -= n;
+            written -= n;
+        }
+        self.bytes.advance(written);
     }
 
     /// Whether there is nothing to be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
+    }
+
+    fn len(&self) -> usize {
+        self.ready_len + self.bytes.len()
     }
 
     /// Jobs with their whole inputs.
@@ -75,6 +108,8 @@ impl Outgoing {
     /// Nobody will read any of it.
     pub(super) fn discard(&mut self) {
         self.end(false);
+        self.ready.clear();
+        self.ready_len = 0;
         self.bytes.clear();
     }
 
@@ -105,7 +140,7 @@ impl Outgoing {
 
     /// Makes frames of the backlog while there is room.
     pub(super) fn pump(&mut self) {
-        while self.bytes.len() < HIGH_WATER {
+        while self.len() < HIGH_WATER {
             match self.backlog.pop_front() {
                 Some(Parcel::Jobs(jobs)) => {
                     let left = self.send_jobs(jobs);
@@ -131,7 +166,7 @@ impl Outgoing {
     fn send_jobs(&mut self, mut jobs: Vec<Assignment>) -> Vec<Assignment> {
         // Those of them that share the next frame, and the size of their inputs.
         let (mut from, mut to, mut bytes) = (0, 0, 0);
-        while to < jobs.len() && self.bytes.len() + bytes < HIGH_WATER {
+        while to < jobs.len() && self.len() + bytes < HIGH_WATER {
             let job = &mut jobs[to];
             let rest = if job.input.len() > MAX_CHUNK {
                 job.input.split_off(MAX_CHUNK)
@@ -166,6 +201,18 @@ impl Outgoing {
         }
     }
 
+    fn chunk(&mut self, (job, attempt): Key, data: Bytes) {
+        let chunk = data.clone();
+        let message = ToWorker::InputChunk { job, attempt, data };
+        if let Err(e) = codec::encode_head(&message, &mut self.bytes) {
+            debug_assert!(false, "a chunk that fits into no frame: {e}");
+            return;
+        }
+        self.ready_len += self.bytes.len() + chunk.len();
+        self.ready.extend([self.bytes.split().freeze(), chunk]);
+        self.bytes.put_u8(codec::TRAILER);
+    }
+
     /// Sends as much of an input as the worker has given credit for.
     fn send_rest(&mut self, key: Key) {
         let Some(mut rest) = self.rest.remove(&key) else {
@@ -174,8 +221,7 @@ impl Outgoing {
         while rest.credit > 0 && !rest.input.is_empty() {
             let data = rest.input.split_to(rest.input.len().min(MAX_CHUNK));
             rest.credit -= 1;
-            let (job, attempt) = key;
-            self.frame(&ToWorker::InputChunk { job, attempt, data });
+            self.chunk(key, data);
         }
         if !rest.input.is_empty() {
             self.rest.insert(key, rest);
@@ -205,7 +251,16 @@ mod tests {
 
     /// Writes all that is there, and gives the messages.
     fn written(outgoing: &mut Outgoing) -> Vec<ToWorker> {
-        let mut bytes = outgoing.bytes().split();
+        let mut bytes = BytesMut::new();
+        while !outgoing.is_empty() {
+            let slices = outgoing.slices();
+            // Never all of it, so that writes end within pieces.
+            let all = slices.iter().map(|slice| &slice[..]);
+            let some = all.collect::<Vec<_>>().concat();
+            let written = some.len().div_ceil(2);
+            bytes.extend_from_slice(&some[..written]);
+            outgoing.advance(written);
+        }
         outgoing.pump();
         let mut codec = Codec::<ToWorker, FromWorker>::new();
         let mut messages = Vec::new();
@@ -233,7 +288,7 @@ mod tests {
             attempt: Attempt::FIRST,
         };
         outgoing.say(cancel.clone());
-        assert!(outgoing.bytes().len() < 2 * HIGH_WATER);
+        assert!(outgoing.len() < 2 * HIGH_WATER);
         let mut seen = Vec::new();
         let mut last = None;
         while !outgoing.is_empty() {
@@ -270,9 +325,9 @@ mod tests {
     fn after_the_end_only_the_goodbye_follows() {
         let mut outgoing = Outgoing::default();
         outgoing.run((1..=40).map(|n| job(n, 200_000)).collect());
-        let begun = outgoing.bytes().len();
+        let begun = outgoing.len();
         outgoing.end(true);
-        assert!(outgoing.bytes().len() > begun);
+        assert!(outgoing.len() > begun);
         outgoing.say(ToWorker::Pause);
         let messages = written(&mut outgoing);
         assert_eq!(messages.last(), Some(&ToWorker::Bye));

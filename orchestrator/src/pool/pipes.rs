@@ -4,10 +4,12 @@
 use std::io;
 use std::time::Instant;
 
-use bytes::{Buf, BytesMut};
+use bytes::BufMut;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::process::ChildStdin;
+
+use super::outgoing::Outgoing;
 
 /// Waits until then; for ever when there is no such time.
 pub(super) async fn until(time: Option<Instant>) {
@@ -20,7 +22,7 @@ pub(super) async fn until(time: Option<Instant>) {
 /// Reads what is there, or waits for something. Cancel-safe.
 pub(super) async fn read(
     pipe: &mut Option<impl AsyncReadExt + Unpin>,
-    buffer: &mut BytesMut,
+    buffer: &mut (impl BufMut + ?Sized),
 ) -> io::Result<usize> {
     match pipe {
         Some(pipe) => pipe.read_buf(buffer).await,
@@ -29,15 +31,18 @@ pub(super) async fn read(
 }
 
 /// Writes as much as fits, or waits until something does. Cancel-safe.
-pub(super) async fn write(pipe: &Option<pipe::Sender>, buffer: &mut BytesMut) -> io::Result<usize> {
+pub(super) async fn write(
+    pipe: &Option<pipe::Sender>,
+    outgoing: &mut Outgoing,
+) -> io::Result<usize> {
     let Some(pipe) = pipe else {
         return std::future::pending().await;
     };
     loop {
         pipe.writable().await?;
-        match pipe.try_write(buffer) {
+        match pipe.try_write_vectored(&outgoing.slices()) {
             Ok(written) => {
-                buffer.advance(written);
+                outgoing.advance(written);
                 return Ok(written);
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}

@@ -17,9 +17,9 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use nix::sys::signal::Signal;
-use protocol::codec::excerpt;
+use protocol::codec::{excerpt, missing};
 use protocol::{Attempt, Codec, FromWorker, JobId, ToWorker, WorkerId};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout};
@@ -275,13 +275,14 @@ impl Process {
         let delivering = !self.delivery.is_done();
         let taking = !delivering || self.read_ahead < self.may_read_ahead;
         let reading = self.stdout.is_some() && self.stage != Stage::Over && taking;
+        let room = self.room();
         if reading {
-            self.inbox.reserve(READ_SIZE);
+            self.inbox.reserve(room);
         }
         let awake = reading && self.pace.stays_awake(clock::instant);
         let frame_due = self.frame_due.filter(|_| reading);
-        let inbox = &mut self.inbox;
-        let outbox = self.outgoing.bytes();
+        let inbox = &mut (&mut self.inbox).limit(room);
+        let outgoing = &mut self.outgoing;
         let printed = &mut self.printed;
         let hearing = self.stderr.is_some() && taking;
         tokio::select! {
@@ -296,13 +297,23 @@ impl Process {
             }
             // Before what may never end: someone else may hold its stderr.
             status = self.child.wait() => Turn::Exited(status),
-            wrote = write(&self.stdin, outbox), if writing => Turn::Wrote(wrote),
+            wrote = write(&self.stdin, outgoing), if writing => Turn::Wrote(wrote),
             read = read(&mut self.stdout, inbox), if reading => Turn::Read(read),
             () = deaf(&self.stdin) => Turn::Deaf,
             read = read(&mut self.stderr, printed.buffer()), if hearing => Turn::Printed(read),
             () = self.delivery.deliver(), if delivering => Turn::Delivered,
             () = tokio::task::yield_now(), if awake => Turn::Awake,
             () = until(frame_due), if frame_due.is_some() => Turn::Stalled,
+        }
+    }
+
+    /// How much to read at once. What a large frame lacks is read and no more: then
+    /// that frame has its memory for itself, and it need not be copied when what
+    /// follows wants room.
+    fn room(&self) -> usize {
+        match missing(&self.inbox) {
+            missing if self.inbox.len() + missing > READ_SIZE => missing,
+            _ => READ_SIZE,
         }
     }
 
