@@ -190,9 +190,18 @@ fn word() -> impl Strategy<Value = (String, Vec<Option<String>>)> {
         )),
         Just(("`echo 'b'`$((1 + (2)))".to_owned(), vec![Some("b3".into())])),
     ];
-    prop::collection::vec(piece, 1..6).prop_map(|pieces| {
+    let word = prop::collection::vec(piece, 1..6).prop_map(|pieces| {
         let (texts, parts): (Vec<_>, Vec<_>) = pieces.into_iter().unzip();
         (texts.concat(), parts.concat())
+    });
+    word.prop_filter("an element of an array is refused", |(_, parts)| {
+        let before_the_line: String = parts.iter().map_while(Clone::clone).collect();
+        let name = before_the_line.split_once('[').map(|(name, _)| name);
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        !name.is_some_and(is_name)
     })
 }
 
