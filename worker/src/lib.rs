@@ -29,7 +29,8 @@
 //! returns or a panic becomes that job's failure, and the worker goes on. A
 //! crash of the process takes down the running job only.
 //!
-//! After each job the working directory and the umask are put back. A worker
+//! After each job the working directory and the umask are put back, unless its
+//! function was too short to have changed anything. A worker
 //! whose function changed the environment is replaced when it has answered, so
 //! that no later job finds that; the `init` of a task with state may change all
 //! three for the jobs that follow.
