@@ -5,6 +5,7 @@
 //! that somebody waits for.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -36,13 +37,7 @@ pub enum Frames {
 /// When the link breaks.
 pub fn echo(frames: Frames) {
     let mut input = io::stdin().lock();
-    // Unbuffered: stdout would look for line feeds.
-    let mut output = std::fs::File::from(
-        io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .expect("a descriptor"),
-    );
+    let mut output = output();
     let mut codec = Codec::<ToWorker, FromWorker>::new();
     let mut buffer = BytesMut::with_capacity(READ);
     let mut out = BytesMut::with_capacity(READ);
@@ -73,6 +68,12 @@ pub fn echo(frames: Frames) {
         output.write_all(&out).expect("output");
         out.clear();
     }
+}
+
+/// Unbuffered: stdout itself would look for line feeds.
+fn output() -> File {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    File::from(stdout.expect("a descriptor"))
 }
 
 fn put<M: codec::Message>(message: &M, out: &mut BytesMut) {
@@ -231,12 +232,7 @@ impl Drop for Floor {
 /// When that fails.
 pub fn copy() {
     let mut input = io::stdin().lock();
-    let mut output = std::fs::File::from(
-        io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .expect("a descriptor"),
-    );
+    let mut output = output();
     let mut buffer = vec![0; MAX_CHUNK];
     loop {
         match input.read(&mut buffer).expect("input") {
