@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use orchestrator::{
-    CommandSpec, EventKind, JobError, Pool, PoolConfig, PoolError, Program, RawJob, Stats, Verdict,
+    CommandSpec, EventKind, JobError, Pool, PoolConfig, PoolError, Program, RawJob, Reports, Stats,
+    Verdict,
 };
 use orchestrator_tests::TestEnv;
 use orchestrator_tests::tasks::*;
@@ -215,7 +216,7 @@ fn urgent_jobs_overtake_and_every_report_carries_its_label() {
         let mut config = config(&env, 1);
         config.ahead = Duration::ZERO;
         let pool = Pool::start(config).unwrap();
-        let (reports, mut ended) = tokio::sync::mpsc::unbounded_channel();
+        let (reports, mut ended) = Reports::channel();
         let mut blocker = RawJob::new(&Gate, &gate.input()).unwrap();
         blocker.label = Some("the blocker".into());
         pool.submit_to(blocker, &reports).await.unwrap();
@@ -232,7 +233,7 @@ fn urgent_jobs_overtake_and_every_report_carries_its_label() {
         gate.open_for(&pool, 6).await;
         let mut order = Vec::new();
         for _ in 0..6 {
-            order.extend(ended.recv().await.unwrap().label);
+            order.extend(ended.next().await.unwrap().label);
         }
         let order: Vec<&str> = order.iter().map(|label| &**label).collect();
         assert_eq!(order, ["the blocker", "c", "e", "a", "d", "b"]);

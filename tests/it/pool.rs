@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
 use orchestrator::{
     Encoding, EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Printed,
-    Verdict,
+    Reports, Verdict,
 };
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
@@ -269,8 +269,7 @@ fn f001_sigkill_from_outside_costs_one_job() {
     block_on(async {
         let pool = Pool::start(config(1)).unwrap();
         let pid = pool.run(Pid, ()).await.unwrap();
-        let (pool, reports) = (pool, tokio::sync::mpsc::unbounded_channel());
-        let (reports, mut verdicts) = reports;
+        let (reports, mut verdicts) = Reports::channel();
         for n in 0..1_000 {
             let job = if n == 0 {
                 orchestrator::RawJob::new(&SleepBlind, &60_000).unwrap()
@@ -283,7 +282,7 @@ fn f001_sigkill_from_outside_costs_one_job() {
         kill(ProcessId::from_raw(pid as i32), Signal::SIGKILL).unwrap();
         let mut crashed = 0;
         for _ in 0..1_000 {
-            match verdicts.recv().await.unwrap().verdict {
+            match verdicts.next().await.unwrap().verdict {
                 Verdict::Ok => {}
                 Verdict::Crashed => crashed += 1,
                 other => panic!("{other:?}"),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, raise};
-use orchestrator::{Launch, Pool, PoolConfig, Printed, RawJob};
+use orchestrator::{Launch, Pool, PoolConfig, Printed, RawJob, Reports};
 use protocol::{
     Answer, Attempt, Codec, DoneHeader, FromWorker, JobId, MAX_CHUNK, Outcome, Ready, Stream,
     ToWorker, Usage, codec,
@@ -503,7 +503,7 @@ pub async fn survive(launch: Launch, seed: u64) -> Result<usize, String> {
 
 async fn survive_unhurried(launch: Launch, seed: u64) -> Result<usize, String> {
     let pool = Pool::start(config(launch, seed)).map_err(|e| e.to_string())?;
-    let (reports, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    let (reports, mut ends) = Reports::channel();
     let mut accepted = BTreeSet::new();
     for n in 0..JOBS {
         let job = match n % 8 {
@@ -520,7 +520,7 @@ async fn survive_unhurried(launch: Launch, seed: u64) -> Result<usize, String> {
     drop(reports);
     let mut succeeded = 0;
     let mut told = BTreeSet::new();
-    while let Some(report) = ends.recv().await {
+    while let Some(report) = ends.next().await {
         if !told.insert(report.job) {
             return Err(format!("job {} has two reports", report.job));
         }

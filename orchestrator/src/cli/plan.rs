@@ -114,7 +114,10 @@ fn work(
         InputArg::Jsonl => Shape::Record,
     };
     match (task, words.is_empty()) {
-        (Some(name), true) => Ok(Work::Task { name, shape }),
+        (Some(name), true) => Ok(Work::Task {
+            name: name.leak(),
+            shape,
+        }),
         (Some(_), false) => Err(Message::new("a command and --task exclude each other")
             .tip("to run a command for each line, leave out --task")
             .tip(

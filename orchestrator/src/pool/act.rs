@@ -1,24 +1,25 @@
 //! What the scheduler has decided becomes orders, replies and events.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, Parts, TaskError, TaskErrorKind,
-    ToWorker, WorkerId,
+    Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, TaskErrorKind, ToWorker,
+    WorkerId,
 };
 use tokio::sync::mpsc;
 
 use super::PoolConfig;
 use super::delivery::Delivery;
-use super::driver::{Crew, Driver, Ended, Entry, Hired, Lane, Reply, Room, Traces};
+use super::driver::{Crew, Driver, Ended, Entry, Hired, Reply, Traces};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::job::{Closure, JobReport};
 use super::news::Order;
-use super::spill::Payload;
-use super::{process, thread};
+use super::spill::{Payload, Spill};
+use super::{process, thread, turn};
 use crate::scheduler::{Action, Input, Verdict};
 
 impl Driver {
@@ -223,12 +224,11 @@ impl Driver {
                 self.outbox = Some((worker, vec![assignment]));
             }
         }
-        let event = EventKind::JobSent {
+        self.emit_of_job(|| EventKind::JobSent {
             job,
             attempt,
             worker,
-        };
-        self.emit(event);
+        });
     }
 
     /// A function instead of a task goes to a thread, and nowhere else.
@@ -236,7 +236,7 @@ impl Driver {
         match self.crew {
             Crew::Threads(_) => {
                 self.order(worker, Order::Call((job, attempt), call));
-                self.emit(EventKind::JobSent {
+                self.emit_of_job(|| EventKind::JobSent {
                     job,
                     attempt,
                     worker,
@@ -311,7 +311,7 @@ impl Driver {
         let (usage, payload) = entry.answer.take().unwrap_or_default();
         let mut result = Payload::default();
         if verdict == Verdict::Ok {
-            match Payload::keep(&self.results, whole(entry.traces.as_deref_mut(), payload)) {
+            match keep(&self.results, entry.traces.as_deref_mut(), payload) {
                 Ok(kept) => result = kept,
                 Err(e) => {
                     verdict = Verdict::Lost;
@@ -321,33 +321,22 @@ impl Driver {
             }
         }
         self.counted.count(verdict);
-        let room = match entry.room {
-            Room::Counted(permits) => {
-                self.freed += permits;
-                None
-            }
-            Room::Held(mut room) => {
-                if let Some(events) = &mut self.events {
-                    let done = EventKind::JobDone {
-                        job,
-                        verdict,
-                        usage,
-                        attempts,
-                    };
-                    // Half of it; see `Handles::permits`.
-                    events.emit(self.now, done, room.split(1));
-                }
-                Some(room)
-            }
-        };
+        self.emit_of_job(|| EventKind::JobDone {
+            job,
+            verdict,
+            usage,
+            attempts,
+        });
         let reply = match entry.reply {
             Reply::Together(lane, number) if verdict == Verdict::Ok => {
+                self.freed += 1;
                 let end = Ok(result);
-                return self.gather(lane, Ended { number, end });
+                return gather(&mut self.ends, lane, Ended { number, end });
             }
             reply => reply,
         };
-        let traces = entry.traces.map(|traces| *traces).unwrap_or_default();
+        let printed = entry.traces.map(|t| (t.stdout, t.stderr));
+        let (stdout, stderr) = printed.unwrap_or_default();
         let wall = Duration::from_micros(usage.wall_us);
         let mut report = JobReport {
             job,
@@ -355,8 +344,8 @@ impl Driver {
             verdict,
             result,
             error,
-            stdout: traces.stdout,
-            stderr: traces.stderr,
+            stdout,
+            stderr,
             usage,
             started: match entry.sent {
                 Some(_) if usage.wall_us > 0 => Some(self.now.saturating_sub(wall)),
@@ -364,35 +353,31 @@ impl Driver {
             },
             worker,
             attempts,
-            _room: room,
         };
         // Nobody may be waiting: a dropped handle detaches its job.
         match reply {
             Reply::One(reply) => {
-                report._room = None;
+                self.freed += 1;
                 report.result.part();
                 drop(reply.send(Box::new(report)));
             }
-            Reply::Shared(reply) => drop(reply.send(report)),
+            Reply::Shared(reports) => gather(&mut self.reports, reports, report),
             Reply::Together(lane, number) => {
-                report._room = None;
+                self.freed += 1;
                 let end = Err(Box::new(report));
-                self.gather(lane, Ended { number, end });
+                gather(&mut self.ends, lane, Ended { number, end });
             }
-        }
-    }
-
-    /// Puts an end to those that go the same way.
-    fn gather(&mut self, lane: Arc<Lane>, end: Ended) {
-        let same = |(other, _): &(Arc<Lane>, _)| other.0.same_channel(&lane.0);
-        match self.ends.iter().rposition(same) {
-            Some(at) => self.ends[at].1.push(end),
-            None => self.ends.push((lane, vec![end])),
         }
     }
 
     /// Tells of what has ended in this turn, and of the room that it leaves.
     fn announce(&mut self) {
+        if let Some(events) = &mut self.events {
+            events.send(&self.room);
+        }
+        for (reports, ended) in self.reports.drain(..) {
+            turn::send(reports.way(), ended, &self.room);
+        }
         for (lane, ends) in self.ends.drain(..) {
             lane.0.send(ends).ok();
         }
@@ -403,21 +388,30 @@ impl Driver {
     }
 }
 
+/// Puts something to what goes the same way.
+fn gather<W: PartialEq, T>(ways: &mut Vec<(W, Vec<T>)>, way: W, item: T) {
+    match ways.iter_mut().rfind(|(other, _)| *other == way) {
+        Some((_, items)) => items.push(item),
+        None => ways.push((way, vec![item])),
+    }
+}
+
 /// How long an attempt at a job may take.
 fn limit(entry: &Entry, config: &PoolConfig) -> Duration {
     let wish = entry.wishes.as_ref().and_then(|wishes| wishes.timeout);
     wish.or(config.timeout).unwrap_or_default()
 }
 
-/// A result of which parts may have come before.
-fn whole(traces: Option<&mut Traces>, last: Bytes) -> Parts {
+/// Keeps a result, of which parts may have come before.
+fn keep(results: &Arc<Spill>, traces: Option<&mut Traces>, last: Bytes) -> io::Result<Payload> {
     match traces {
         Some(traces) if !traces.result.is_empty() => {
             let mut parts = std::mem::take(&mut traces.result);
             parts.push(last);
-            parts
+            Payload::keep(results, parts)
         }
-        _ => last.into(),
+        _ if last.len() <= Payload::SMALL => Ok(last.into()),
+        _ => Payload::keep(results, last.into()),
     }
 }
 
@@ -431,11 +425,16 @@ fn judged(entry: &Entry, verdict: Verdict) -> Verdict {
 
 /// Why an attempt ended like this, when there is more to say than the verdict;
 /// `how` its worker died, if it did.
-fn reason(entry: &mut Entry, verdict: Verdict, limit: Duration, how: &str) -> Option<TaskError> {
+fn reason(
+    entry: &mut Entry,
+    verdict: Verdict,
+    limit: Duration,
+    how: &str,
+) -> Option<Box<TaskError>> {
     let said = entry.traces.as_mut().and_then(|t| t.error.take());
     let was_stopped = entry.traces.as_ref().is_some_and(|t| t.was_stopped);
     let payload = entry.answer.as_ref().map(|(_, payload)| payload);
-    match verdict {
+    let error = match verdict {
         Verdict::Ok => None,
         Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Unkillable => {
             Some(TaskError::new(format!("its worker {how}")))
@@ -448,7 +447,8 @@ fn reason(entry: &mut Entry, verdict: Verdict, limit: Duration, how: &str) -> Op
             Some(payload) if !payload.is_empty() => Some(told(payload)),
             _ => said,
         },
-    }
+    };
+    error.map(Box::new)
 }
 
 /// What a worker says about a failure. It may say nonsense, which is shown.
@@ -464,7 +464,7 @@ mod tests {
     use tokio::sync::{Semaphore, watch};
 
     use super::super::driver::{Command, Shared, State};
-    use super::super::{Launch, PoolConfig, RawJob, Spill};
+    use super::super::{Launch, PoolConfig, RawJob, Reports, Spill};
     use super::*;
 
     #[test]
@@ -502,17 +502,16 @@ mod tests {
         };
         let (orders, _unheard) = mpsc::unbounded_channel();
         driver.employ(worker, orders, async { panic!("a bug in an actor") });
-        let (reports, mut reported) = mpsc::unbounded_channel();
+        let (reports, mut reported) = Reports::channel();
         let entry = Entry::new(
             JobId(1),
             RawJob::encoded("t", Bytes::new(), Encoding::Raw),
             Reply::Shared(reports),
-            Room::Held(room.acquire_owned().await.unwrap()),
         );
         commands.send(Command::Submit(Box::new(entry))).unwrap();
         let end = driver.run().await.unwrap_err();
         assert!(end.to_string().contains("was lost: task"), "{end}");
-        let report = reported.recv().await.unwrap();
+        let report = reported.next().await.unwrap();
         assert_eq!(report.verdict, Verdict::Lost);
     }
 }

@@ -23,7 +23,7 @@ pub struct PoolConfig {
     /// How many jobs may be in the pool at once, waiting or running; at least 1.
     /// Default: 8,192. A handle holds no room for a job that has ended; the
     /// report of one that came by [`Pool::submit_to`](super::Pool::submit_to) does,
-    /// until it is dropped. Too few starve workers between submissions; each costs
+    /// until it is taken. Too few starve workers between submissions; each costs
     /// about 300 bytes plus its input.
     pub max_pending: usize,
     /// How much work, measured in time, is sent to a worker ahead of what it is

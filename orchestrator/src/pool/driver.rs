@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Assignment, JobId, Parts, TaskError, ToWorker, Usage, WorkerId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::PoolConfig;
@@ -26,6 +26,7 @@ use super::front::FOREVER;
 use super::job::{Errand, JobReport, RawJob, Wishes};
 use super::news::{News, NewsSender, Order};
 use super::printing::Printing;
+use super::reports::Reports;
 use super::spill::{Capture, Payload, Spill};
 use super::stats::Stats;
 use super::thread::Factory;
@@ -67,14 +68,21 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Reply {
     One(oneshot::Sender<Box<JobReport>>),
-    Shared(mpsc::UnboundedSender<JobReport>),
-    /// With the others that end in the same turn, as the so-manieth.
+    /// With those of others that end in the same turn.
+    Shared(Reports),
+    /// Likewise, as the so-manieth.
     Together(Arc<Lane>, u64),
 }
 
 /// The way to whoever takes the ends of many jobs.
 #[derive(Debug)]
 pub(super) struct Lane(pub(super) mpsc::UnboundedSender<Vec<Ended>>);
+
+impl PartialEq for Lane {
+    fn eq(&self, other: &Lane) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
 
 /// The end of one of many jobs.
 #[derive(Debug)]
@@ -83,15 +91,6 @@ pub(super) struct Ended {
     pub(super) number: u64,
     /// Its result, or everything about it when it has none.
     pub(super) end: Result<Payload, Box<JobReport>>,
-}
-
-/// A job's share of the room in the pool.
-#[derive(Debug)]
-pub(super) enum Room {
-    /// Handed on with the report, or the last event.
-    Held(OwnedSemaphorePermit),
-    /// So many permits, which are given back with those of others.
-    Counted(usize),
 }
 
 /// What all handles can see.
@@ -113,7 +112,6 @@ pub(super) struct Entry {
     pub(super) errand: Errand,
     pub(super) wishes: Option<Box<Wishes>>,
     pub(super) reply: Reply,
-    pub(super) room: Room,
     pub(super) sent: Option<Duration>,
     pub(super) answer: Option<(Usage, Bytes)>,
     /// What its last attempt has left behind besides, if anything.
@@ -135,22 +133,21 @@ pub(super) struct Traces {
 }
 
 impl Entry {
-    pub(super) fn new(id: JobId, job: RawJob, reply: Reply, room: Room) -> Entry {
+    pub(super) fn new(id: JobId, job: RawJob, reply: Reply) -> Entry {
         let (errand, wishes) = job.parts();
         Entry {
             wishes,
-            ..Entry::plain(id, errand, reply, room)
+            ..Entry::plain(id, errand, reply)
         }
     }
 
     /// A job without wishes.
-    pub(super) fn plain(id: JobId, errand: Errand, reply: Reply, room: Room) -> Entry {
+    pub(super) fn plain(id: JobId, errand: Errand, reply: Reply) -> Entry {
         Entry {
             id,
             errand,
             wishes: None,
             reply,
-            room,
             sent: None,
             answer: None,
             traces: None,
@@ -229,10 +226,11 @@ pub(super) struct Driver {
     pub(super) events: Option<EventSender>,
     pub(super) state: watch::Sender<State>,
     pub(super) room: Arc<Semaphore>,
-    /// How much room was freed in this turn.
+    /// How much room was freed in this turn, but for what reports and events keep.
     pub(super) freed: usize,
     /// The ends of this turn that are taken together.
     pub(super) ends: Vec<(Arc<Lane>, Vec<Ended>)>,
+    pub(super) reports: Vec<(Reports, Vec<JobReport>)>,
     /// What has been counted so far.
     pub(super) counted: Stats,
     pub(super) spill: Arc<Spill>,
@@ -318,6 +316,7 @@ impl Driver {
             room: shared.room,
             freed: 0,
             ends: Vec::new(),
+            reports: Vec::new(),
             counted: Stats::default(),
             spill: shared.spill,
             failure: None,
@@ -375,6 +374,7 @@ impl Driver {
         let now = self.clock.look();
         if let Some(events) = &mut self.events {
             events.tell_lost(now);
+            events.send(&self.room);
         }
         let end = self.failure.clone();
         self.close(end.clone().unwrap_or(PoolError::Closed));
@@ -532,7 +532,14 @@ impl Driver {
 
     pub(super) fn emit(&mut self, kind: EventKind) {
         if let Some(events) = &mut self.events {
-            events.emit(self.now, kind, None);
+            events.emit(self.now, kind);
+        }
+    }
+
+    /// Tells of something that every job causes, if anybody wants to know.
+    pub(super) fn emit_of_job(&mut self, kind: impl FnOnce() -> EventKind) {
+        if let Some(events) = self.events.as_mut().filter(|events| events.has_all()) {
+            events.emit(self.now, kind());
         }
     }
 

@@ -227,7 +227,7 @@ impl JobError {
     /// `over` is why the pool has ended, if the job was lost with it.
     pub(super) fn new(report: JobReport, over: impl FnOnce() -> PoolError) -> JobError {
         let detail = |error: Option<TaskError>| error.map(|e| e.message).unwrap_or_default();
-        match (report.verdict, report.error) {
+        match (report.verdict, report.error.map(|e| *e)) {
             (Verdict::Failed(_), Some(error)) => match error.kind {
                 TaskErrorKind::Panic => JobError::Panicked(error),
                 TaskErrorKind::Unencodable => JobError::Unencodable(error),

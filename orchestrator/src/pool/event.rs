@@ -2,8 +2,8 @@
 //! summary and run file fold over.
 //!
 //! The channel is unbounded, and bounded by something else: a job causes a
-//! fixed number of events per attempt, and gives its room in the pool back only
-//! when both its report and its last event have been taken, so that a slow
+//! fixed number of events per attempt, and keeps room in the pool until both its
+//! report and its last event have been taken, so that a slow
 //! reader of the stream slows down admission; workers cause a fixed number per life, and are started
 //! at a limited rate, or at most once per job. Lines printed by workers are cut at a fixed length, and
 //! while [`MAX_PRINTED`] of them wait to be taken, further ones are dropped and
@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Attempt, JobId, TaskError, Usage, WorkerId};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::Semaphore;
 
 use super::Capture;
+use super::turn::{self, Item, Reader, Sender};
 use crate::scheduler::Verdict;
 
 /// How many printed lines may wait for the reader of the stream.
@@ -30,8 +31,6 @@ pub struct Event {
     pub at: Duration,
     /// What.
     pub kind: EventKind,
-    /// The event's share of its job's room in the pool, with the job's last.
-    pub(super) _room: Option<OwnedSemaphorePermit>,
 }
 
 /// What happened.
@@ -111,7 +110,7 @@ pub enum EventKind {
         /// How the attempt ended.
         verdict: Verdict,
         /// Why, when there is more to say than the verdict.
-        error: Option<TaskError>,
+        error: Option<Box<TaskError>>,
         /// What the attempt wrote to stderr, if that was to be kept.
         stderr: Arc<Capture>,
         /// How many attempts were made so far.
@@ -135,20 +134,20 @@ pub enum EventKind {
 /// The reader's end of the stream. Ends when the pool has ended.
 #[derive(Debug)]
 pub struct EventStream {
-    events: mpsc::UnboundedReceiver<Event>,
+    events: Reader<Event>,
     printed: Arc<AtomicUsize>,
 }
 
 impl EventStream {
     /// The next event; `None` when the pool has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = self.events.recv().await;
+        let event = self.events.next().await;
         self.taken(event)
     }
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
-        let event = self.events.try_recv().ok();
+        let event = self.events.try_next();
         self.taken(event)
     }
 
@@ -164,36 +163,57 @@ impl EventStream {
     }
 }
 
+impl Item for Event {
+    fn keeps_room(&self) -> bool {
+        matches!(self.kind, EventKind::JobDone { .. })
+    }
+}
+
+/// What a stream is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everything.
+    All,
+    /// Workers, what they print, and attempts that are followed by another one:
+    /// nothing that every job causes.
+    #[cfg(feature = "cli")]
+    Exceptions,
+}
+
 /// The driver's end of the stream.
 #[derive(Debug)]
 pub(super) struct EventSender {
-    events: mpsc::UnboundedSender<Event>,
+    scope: Scope,
+    way: Sender<Event>,
+    /// Those of this turn.
+    events: Vec<Event>,
     /// How many printed lines wait to be taken.
     printed: Arc<AtomicUsize>,
     lost: u64,
 }
 
 impl EventSender {
-    pub(super) fn emit(
-        &mut self,
-        at: Duration,
-        kind: EventKind,
-        room: Option<OwnedSemaphorePermit>,
-    ) {
-        let event = Event {
-            at,
-            kind,
-            _room: room,
-        };
-        // The reader may have lost interest.
-        self.events.send(event).ok();
+    pub(super) fn emit(&mut self, at: Duration, kind: EventKind) {
+        self.events.push(Event { at, kind });
+    }
+
+    /// Whether what every job causes is of interest.
+    pub(super) fn has_all(&self) -> bool {
+        self.scope == Scope::All
+    }
+
+    /// Sends those of this turn.
+    pub(super) fn send(&mut self, room: &Arc<Semaphore>) {
+        if !self.events.is_empty() {
+            turn::send(&self.way, std::mem::take(&mut self.events), room);
+        }
     }
 
     /// Says how many printed lines were dropped, if any were.
     pub(super) fn tell_lost(&mut self, at: Duration) {
         if self.lost > 0 {
             let lines = std::mem::take(&mut self.lost);
-            self.emit(at, EventKind::PrintedLost { lines }, None);
+            self.emit(at, EventKind::PrintedLost { lines });
         }
     }
 
@@ -205,15 +225,17 @@ impl EventSender {
         self.tell_lost(at);
         self.printed.fetch_add(1, Ordering::Relaxed);
         let kind = EventKind::WorkerPrinted { worker, line };
-        self.emit(at, kind, None);
+        self.emit(at, kind);
     }
 }
 
-pub(super) fn channel() -> (EventSender, EventStream) {
-    let (sender, events) = mpsc::unbounded_channel();
+pub(super) fn channel(scope: Scope) -> (EventSender, EventStream) {
+    let (way, events) = turn::channel();
     let printed = Arc::new(AtomicUsize::new(0));
     let sender = EventSender {
-        events: sender,
+        scope,
+        way,
+        events: Vec::new(),
         printed: Arc::clone(&printed),
         lost: 0,
     };
@@ -226,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_loses_printed_lines_is_told_so_and_nothing_else() {
-        let (mut sender, mut stream) = channel();
+        let (mut sender, mut stream) = channel(Scope::All);
         let print = |sender: &mut EventSender| {
             sender.print(Duration::ZERO, WorkerId(1), Bytes::from_static(b"x"));
         };
@@ -234,7 +256,9 @@ mod tests {
         let ready = EventKind::WorkerReady {
             worker: WorkerId(1),
         };
-        sender.emit(Duration::ZERO, ready, None);
+        sender.emit(Duration::ZERO, ready);
+        let room = Arc::new(Semaphore::new(0));
+        sender.send(&room);
         for _ in 0..MAX_PRINTED {
             let event = stream.try_next().unwrap();
             assert!(matches!(event.kind, EventKind::WorkerPrinted { .. }));
@@ -243,6 +267,7 @@ mod tests {
         assert!(matches!(event.kind, EventKind::WorkerReady { .. }));
         assert!(stream.try_next().is_none());
         print(&mut sender);
+        sender.send(&room);
         let event = stream.try_next().unwrap();
         assert!(matches!(event.kind, EventKind::PrintedLost { lines: 3 }));
         assert!(stream.try_next().is_some());

@@ -12,20 +12,16 @@ use protocol::{JobId, MAX_FRAME, Task};
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
+#[cfg(feature = "cli")]
+use super::batch::Batch;
 use super::control::wrong_size;
-use super::driver::{Command, Crew, Driver, Entry, Reply, Room, Shared, State};
-use super::event::{self, EventSender, EventStream};
-use super::job::Errand;
+use super::driver::{Command, Crew, Driver, Entry, Reply, Shared, State};
+use super::event::{self, EventSender, EventStream, Scope};
 use super::map::{Inputs, Map};
 use super::{
-    Control, Job, JobError, JobHandle, JobReport, PoolConfig, PoolError, RawHandle, RawJob, Spill,
+    Control, Job, JobError, JobHandle, PoolConfig, PoolError, RawHandle, RawJob, Reports, Spill,
     Stats, ThreadsPerJob, TrySubmitError,
 };
-
-/// A channel for the reports of many jobs, see [`Pool::submit_to`]. Unbounded,
-/// and bounded by [`PoolConfig::max_pending`]: a job keeps its room in the pool
-/// until its report is dropped.
-pub type Reports = mpsc::UnboundedSender<JobReport>;
 
 /// Longer times in a configuration mean the same as this: ten years.
 pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -51,12 +47,12 @@ pub struct Pool {
 
 /// What the doors to one pool have in common.
 pub(super) struct Handles {
-    commands: mpsc::UnboundedSender<Command>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
     pub(super) room: Arc<Semaphore>,
     last_job: AtomicU64,
     state: watch::Receiver<State>,
-    /// How much of `room` a job takes: one permit that its report gives back,
-    /// and in an observed pool a second that its last event gives back.
+    /// How much of `room` a job takes: one permit that is given back with its
+    /// report, and a second with its last event, if there are any.
     pub(super) permits: u32,
     max_payload: u64,
     pub(super) max_pending: usize,
@@ -116,7 +112,17 @@ impl Pool {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start_observed(config: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
-        let (events, stream) = event::channel();
+        Pool::start_with(config, Scope::All)
+    }
+
+    /// The same without the events that every job causes, which are not free.
+    #[cfg(feature = "cli")]
+    pub(crate) fn start_watched(config: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
+        Pool::start_with(config, Scope::Exceptions)
+    }
+
+    fn start_with(config: PoolConfig, scope: Scope) -> Result<(Pool, EventStream), PoolError> {
+        let (events, stream) = event::channel(scope);
         let pool = Pool::build(config, Crew::Processes, Some(events))?;
         Ok((pool.here(), stream))
     }
@@ -151,7 +157,8 @@ impl Pool {
         }
         let (commands, receiver) = mpsc::unbounded_channel();
         let (state, watched) = watch::channel(State::Starting);
-        let permits = if events.is_some() { 2 } else { 1 };
+        let all = events.as_ref().is_some_and(EventSender::has_all);
+        let permits = if all { 2 } else { 1 };
         let room = config.max_pending.saturating_mul(permits as usize);
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
         let spill = Spill::new(config.output_memory);
@@ -300,7 +307,8 @@ impl Pool {
     /// # Errors
     /// When the input is too large, or the pool is over.
     pub async fn submit_raw(&self, job: RawJob) -> Result<RawHandle, PoolError> {
-        let room = self.shared.admit(&job).await?;
+        self.shared.fits(&job.input)?;
+        let room = self.shared.admit().await?;
         Ok(self.shared.send_one(job, room))
     }
 
@@ -323,15 +331,22 @@ impl Pool {
         }
     }
 
-    /// The same, with the report sent to a channel that many jobs share, in
-    /// the order in which the jobs end.
+    /// The same, with the report sent to where those of many jobs go, in the order
+    /// in which the jobs end.
     ///
     /// # Errors
     /// When the input is too large, or the pool is over.
     pub async fn submit_to(&self, job: RawJob, reports: &Reports) -> Result<JobId, PoolError> {
-        let room = self.shared.admit(&job).await?;
+        self.shared.fits(&job.input)?;
+        let room = self.shared.admit().await?;
         let reply = Reply::Shared(reports.clone());
-        Ok(self.shared.send(job, Room::Held(room), reply))
+        Ok(self.shared.send(job, room, reply))
+    }
+
+    /// Jobs to be handed over together.
+    #[cfg(feature = "cli")]
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch::new(&self.shared)
     }
 
     /// Takes no more jobs, runs those that were accepted, ends the workers and
@@ -489,8 +504,8 @@ impl Built {
 }
 
 impl Handles {
-    async fn admit(&self, job: &RawJob) -> Result<OwnedSemaphorePermit, PoolError> {
-        self.fits(&job.input)?;
+    /// Waits for the room of one job.
+    pub(super) async fn admit(&self) -> Result<OwnedSemaphorePermit, PoolError> {
         let room = Arc::clone(&self.room);
         match room.acquire_many_owned(self.permits).await {
             Ok(room) => Ok(room),
@@ -507,30 +522,25 @@ impl Handles {
         Ok(())
     }
 
-    fn send(&self, job: RawJob, room: Room, reply: Reply) -> JobId {
-        let id = JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1);
-        let entry = Entry::new(id, job, reply, room);
+    pub(super) fn next_id(&self) -> JobId {
+        JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn send(&self, job: RawJob, room: OwnedSemaphorePermit, reply: Reply) -> JobId {
+        // The driver gives it back.
+        room.forget();
+        let id = self.next_id();
         // When the driver has just ended, the reply is dropped with the
         // command, which its receiver notices.
-        let command = Command::Submit(Box::new(entry));
+        let command = Command::Submit(Box::new(Entry::new(id, job, reply)));
         self.commands.send(command).ok();
         id
     }
 
     pub(super) fn send_one(&self, job: RawJob, room: OwnedSemaphorePermit) -> RawHandle {
         let (reply, report) = oneshot::channel();
-        let id = self.send(job, self.room(room), Reply::One(reply));
+        let id = self.send(job, room, Reply::One(reply));
         RawHandle::new(id, report, self.commands.downgrade(), self.state.clone())
-    }
-
-    /// The room of a job whose report does not keep it.
-    fn room(&self, room: OwnedSemaphorePermit) -> Room {
-        if self.permits > 1 {
-            // A part goes with an event.
-            return Room::Held(room);
-        }
-        room.forget();
-        Room::Counted(1)
     }
 
     /// Room for up to so many jobs, as much as there is without waiting.
@@ -543,85 +553,6 @@ impl Handles {
 
     pub(super) fn why_over(&self) -> PoolError {
         why_over(&self.state)
-    }
-}
-
-/// Jobs that are handed over together: when this is dropped, however that comes.
-pub(super) struct Batch<'a> {
-    shared: &'a Handles,
-    entries: Vec<Entry>,
-    /// Room that was taken for them, and for more.
-    room: Option<OwnedSemaphorePermit>,
-    /// How much of it belongs to the entries, which give it back by number.
-    counted: usize,
-}
-
-impl<'a> Batch<'a> {
-    pub(super) fn new(shared: &'a Handles) -> Batch<'a> {
-        Batch {
-            shared,
-            entries: Vec::new(),
-            room: None,
-            counted: 0,
-        }
-    }
-
-    /// How many more jobs there is room for.
-    pub(super) fn room(&self) -> usize {
-        let permits = self
-            .room
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
-        (permits - self.counted) / self.shared.permits as usize
-    }
-
-    /// More room.
-    pub(super) fn grant(&mut self, room: OwnedSemaphorePermit) {
-        let permits = self.shared.permits as usize;
-        self.entries.reserve(room.num_permits() / permits);
-        match &mut self.room {
-            Some(before) => before.merge(room),
-            None => self.room = Some(room),
-        }
-    }
-
-    /// Adds a job for which there is room.
-    pub(super) fn add(&mut self, errand: Errand, reply: Reply) {
-        let room = match (self.shared.permits, &mut self.room) {
-            (1, _) | (_, None) => {
-                self.counted += 1;
-                Room::Counted(1)
-            }
-            // A part goes with an event.
-            (permits, Some(room)) => match room.split(permits as usize) {
-                Some(room) => Room::Held(room),
-                None => return,
-            },
-        };
-        self.entries
-            .push(Entry::plain(JobId::NONE, errand, reply, room));
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        if let Some(counted) = self.room.as_mut().and_then(|r| r.split(self.counted)) {
-            counted.forget();
-        }
-        let mut entries = std::mem::take(&mut self.entries);
-        if entries.is_empty() {
-            return;
-        }
-        let first = self
-            .shared
-            .last_job
-            .fetch_add(entries.len() as u64, Ordering::Relaxed)
-            + 1;
-        for (entry, id) in entries.iter_mut().zip(first..) {
-            entry.id = JobId(id);
-        }
-        // As in `send`.
-        self.shared.commands.send(Command::SubmitMany(entries)).ok();
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::command::Command;
 use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
-use tokio::sync::OwnedSemaphorePermit;
 use worker::JobContext;
 
 use super::spill::{Capture, Payload};
@@ -223,7 +222,7 @@ pub struct JobReport {
     /// The result in the job's own encoding; empty unless the verdict is `Ok`.
     pub result: Payload,
     /// Why it did not end well, when there is more to say than the verdict.
-    pub error: Option<TaskError>,
+    pub error: Option<Box<TaskError>>,
     /// What its last attempt wrote to stdout, if that was to be kept
     /// ([`Printed::Capture`]).
     pub stdout: Capture,
@@ -238,10 +237,4 @@ pub struct JobReport {
     pub worker: Option<WorkerId>,
     /// How many attempts were made.
     pub attempts: u32,
-    /// The room that the job took in the pool, in a report that goes to a channel.
-    /// Given back when the report is dropped, so that whoever is slow to take
-    /// reports slows down admission instead of filling memory. A handle does not
-    /// hold its job's room: whoever submits many jobs before awaiting any would
-    /// wait for ever.
-    pub(crate) _room: Option<OwnedSemaphorePermit>,
 }

@@ -86,7 +86,7 @@ impl Driver {
                     attempt,
                 };
                 self.tell(input);
-                self.emit(EventKind::JobStarted { job, attempt });
+                self.emit_of_job(|| EventKind::JobStarted { job, attempt });
             }
             FromWorker::Output {
                 job: JobId::NONE,
@@ -122,7 +122,7 @@ impl Driver {
                 total,
             } => {
                 if self.scheduler.expects(worker, job, attempt) {
-                    self.emit(EventKind::JobProgress { job, done, total });
+                    self.emit_of_job(|| EventKind::JobProgress { job, done, total });
                 }
             }
             // The worker's actor deals with these.

@@ -13,9 +13,10 @@ use protocol::{Encoding, Task};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::PollSemaphore;
 
+use super::batch::Batch;
 use super::clock;
 use super::driver::{Ended, Lane, Reply};
-use super::front::{Batch, Handles};
+use super::front::Handles;
 use super::job::Errand;
 use super::spill::Payload;
 use super::{JobError, JobReport, PoolError};

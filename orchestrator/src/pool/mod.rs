@@ -20,6 +20,7 @@
 
 mod act;
 mod awaitable;
+mod batch;
 mod builder;
 mod clock;
 mod command;
@@ -51,17 +52,21 @@ mod printed;
 mod printer;
 mod printing;
 mod process;
+mod reports;
 mod spill;
 mod stats;
 mod stderr;
 mod surroundings;
 mod thread;
 mod thread_pool;
+mod turn;
 mod typed;
 mod unwanted;
 mod wait;
 
 pub use awaitable::{Awaitable, IntoAwaitable, Mixed, future};
+#[cfg(feature = "cli")]
+pub(crate) use batch::Batch;
 pub use builder::PoolBuilder;
 pub use command::{Command, CommandOutput, RunningCommand};
 pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
@@ -69,7 +74,7 @@ pub use control::{Control, RunningJob, Status};
 pub use error::{JobError, PoolError, TrySubmitError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use executor::Executor;
-pub use front::{Pool, Reports};
+pub use front::Pool;
 pub use gather::{Gather, GatherAll, gather, gather_all};
 pub use handle::{JobHandle, RawHandle};
 pub use job::{JobReport, RawJob};
@@ -80,6 +85,7 @@ pub use os::allow_open_files;
 pub(crate) use os::unlinked_file;
 pub use own::{block_on, blocking, default_pool, default_threads, run};
 pub use printed::{Printed, PrintedPart};
+pub use reports::{ReportStream, Reports};
 pub use spill::{Capture, Payload, Spill};
 pub use stats::Stats;
 pub use thread_pool::{ThreadPool, ThreadPoolConfig};

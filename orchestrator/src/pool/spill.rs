@@ -128,6 +128,24 @@ impl Capture {
         self.0.get_or_insert_with(new).push(data)
     }
 
+    /// Adds bytes at the end, without a copy if they are the first and fit into
+    /// memory.
+    ///
+    /// # Errors
+    /// As for [`push`](Capture::push).
+    #[cfg(feature = "cli")]
+    pub(crate) fn give(&mut self, room: &Arc<Spill>, data: Vec<u8>) -> io::Result<()> {
+        if self.0.is_some() || data.is_empty() || !room.reserve(data.len()) {
+            return self.push(room, &data);
+        }
+        self.0 = Some(Box::new(Captured {
+            room: Arc::clone(room),
+            spilled: Vec::new(),
+            memory: data,
+        }));
+        Ok(())
+    }
+
     /// Length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -223,16 +241,17 @@ enum Kept {
     Spilled(Capture),
 }
 
-/// Results up to this size are bounded by the number of jobs in the pool.
-const SMALL: usize = 1024;
-
 impl Payload {
+    /// Results up to this size, in bytes, are bounded by the number of jobs in the
+    /// pool.
+    pub(super) const SMALL: usize = 1024;
+
     /// Keeps these bytes.
     ///
     /// # Errors
     /// When there is no room in memory and the file cannot be written.
     pub(super) fn keep(room: &Arc<Spill>, parts: Parts) -> io::Result<Payload> {
-        Ok(Payload(if parts.len() <= SMALL {
+        Ok(Payload(if parts.len() <= Payload::SMALL {
             Kept::Small(parts.joined())
         } else if room.reserve(parts.len()) {
             Kept::Counted(Box::new(parts), Arc::clone(room))

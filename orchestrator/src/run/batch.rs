@@ -9,6 +9,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::vec;
 
 use tokio::sync::mpsc;
 
@@ -19,12 +20,13 @@ use super::reins::{Reins, Stop};
 use super::report::Summary;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
-use super::source::lines::{Batch, Delimiter, Source};
+use super::source::lines::{Delimiter, Read, Source};
 use super::source::work::Work;
-use crate::pool::{self, Event, EventStream, Pool, PoolConfig, PoolError};
+use crate::pool::{
+    self, Event, EventStream, JobReport, Pool, PoolConfig, PoolError, ReportStream, Reports,
+};
 
-/// How many reports are taken at once, and how many entries go to the writer
-/// at once.
+/// How many entries go to the writer at once.
 pub(super) const GROUP: usize = 256;
 
 /// How much of all results that were not written yet is kept in memory, in
@@ -105,7 +107,7 @@ pub(crate) async fn run(config: &Config, reins: &Reins) -> Outcome {
     let ended = match Ends::open(config) {
         // Before the workers: they can be fewer, these cannot.
         Err(e) => Err(Failure::Resources(e)),
-        Ok(ends) => match Pool::start_observed(pool) {
+        Ok(ends) => match Pool::start_watched(pool) {
             Err(e) => Err(Failure::Pool(e)),
             Ok((pool, events)) => {
                 reins.take(pool.control());
@@ -168,7 +170,7 @@ async fn run_in(
     reins: &Reins,
     ends: Ends,
     pool: Pool,
-    mut events: EventStream,
+    events: EventStream,
 ) -> Result<bool, Failure> {
     if let Err(failure) = check_task(&pool, &config.work).await {
         pool.shutdown_now().await.ok();
@@ -177,10 +179,16 @@ async fn run_in(
     let Ends { source, writer } = ends;
     let source = source.read();
     let mut output = Output::new(config, &pool, writer, reins);
-    let driven = drive(config, reins, source, &pool, &mut events, &mut output).await;
+    // Bounded by the pool: a job keeps its room until its report is taken.
+    let (sender, reports) = Reports::channel();
+    let mut news = News { events, reports };
+    let driven = drive(config, reins, source, &pool, sender, &mut news, &mut output).await;
     let ended = end_pool(pool, driven).await;
     // What workers printed last, and the verdicts that are not counted yet.
-    let told = output.events(&mut events).await;
+    let told = output.events(&mut news.events).await;
+    while let Some(reports) = news.reports.try_next_turn() {
+        output.summarise(reports.as_slice());
+    }
     let ended = ended.and_then(|whole| told.map(|()| whole));
     match (ended, output.writer.finish().await) {
         (Ok(_), Err(e)) => Err(Failure::Write(e)),
@@ -211,6 +219,12 @@ async fn end_pool(pool: Pool, driven: Result<bool, Failure>) -> Result<bool, Fai
     }
 }
 
+/// What the pool says.
+struct News {
+    events: EventStream,
+    reports: ReportStream,
+}
+
 /// What can happen next.
 enum Turn {
     /// Nothing more is to be fed.
@@ -218,7 +232,7 @@ enum Turn {
     /// The input has ended after so many jobs, or feeding has failed.
     Fed(Result<u64, Failure>),
     /// Jobs have ended.
-    Reports,
+    Reports(vec::IntoIter<JobReport>),
     /// There is something to tell about the input; nothing when there will be
     /// nothing any more.
     Notice(Option<Notice>),
@@ -232,30 +246,29 @@ enum Turn {
 async fn drive(
     config: &Config,
     reins: &Reins,
-    source: mpsc::Receiver<Batch>,
+    source: mpsc::Receiver<Read>,
     pool: &Pool,
-    events: &mut EventStream,
+    sender: Reports,
+    news: &mut News,
     output: &mut Output<'_>,
 ) -> Result<bool, Failure> {
     let desk = &reins.desk;
-    // Bounded by the pool: a job keeps its room until its report is dropped.
-    let (report_sender, mut report_receiver) = mpsc::unbounded_channel();
     let (notice_sender, mut notices) = mpsc::channel(NOTICES);
-    let feeding = feed(config, pool, desk, source, report_sender, notice_sender);
+    let feeding = feed(config, pool, desk, source, sender, notice_sender);
     let mut feeding = Some(Box::pin(feeding));
     let mut stops = reins.stops();
     let (mut noticing, mut pool_lives) = (true, true);
     // Verdicts that the pool has not been told were counted.
     let mut seen = 0;
     let (mut whole, mut unread) = (false, None);
-    let mut reports = Vec::with_capacity(GROUP);
     while feeding.is_some() || noticing || !desk.is_empty() {
         let next = async {
             tokio::select! {
                 end = fed(&mut feeding), if feeding.is_some() => Turn::Fed(end),
-                _ = report_receiver.recv_many(&mut reports, GROUP) => Turn::Reports,
+                // It does not end while there may be more.
+                Some(reports) = news.reports.next_turn() => Turn::Reports(reports),
                 notice = notices.recv(), if noticing => Turn::Notice(notice),
-                event = events.next(), if pool_lives => Turn::Event(event),
+                event = news.events.next(), if pool_lives => Turn::Event(event),
                 error = output.writer.failed() => Turn::WriteFailed(error),
             }
         };
@@ -268,7 +281,6 @@ async fn drive(
         match turn {
             Turn::Stop => {
                 feeding = None;
-                desk.abandon();
             }
             Turn::Fed(end) => {
                 feeding = None;
@@ -282,23 +294,20 @@ async fn drive(
                     Err(failure) => return Err(failure),
                 }
             }
-            Turn::Reports => {
+            Turn::Reports(reports) => {
                 seen += reports.len();
-                output.reports(desk, &mut reports).await?;
+                output.reports(desk, reports).await?;
             }
             Turn::Notice(Some(notice)) => output.notice(desk, notice).await?,
             Turn::Notice(None) => noticing = false,
             Turn::Event(Some(event)) => {
-                // All that are here: a job makes more events than reports, so
-                // taken one by one they would pile up.
                 output.event(event).await?;
-                output.events(events).await?;
+                output.events(&mut news.events).await?;
             }
             Turn::Event(None) => {
-                while let Ok(report) = report_receiver.try_recv() {
-                    reports.push(report);
+                while let Some(reports) = news.reports.try_next_turn() {
+                    output.reports(desk, reports).await?;
                 }
-                output.reports(desk, &mut reports).await?;
                 if reins.stopped() < Some(Stop::Now) || !desk.is_empty() {
                     return Err(Failure::PoolEnded);
                 }

@@ -7,17 +7,20 @@
 //! entry whose turn it is.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use protocol::JobId;
 use tokio::sync::{Notify, mpsc};
 
 use super::batch::{Config, Failure};
 use super::sink::ordered::MAX_WAITING;
-use super::source::lines::{Batch, Line};
+use super::source::lines::{Line, Read};
 use super::source::work::{self, Recipe, Refusal, Refused, Ticket};
 use super::text;
-use crate::pool::{Pool, PoolError, RawJob, Reports};
+use crate::pool::{Batch, Pool, PoolError, RawJob, Reports};
+use crate::scheduler::IdMap;
+
+/// How many jobs are handed over together at most.
+const BATCH: usize = 256;
 
 /// How many bytes of input may be under way, beside one job's that may be
 /// larger by itself.
@@ -44,11 +47,8 @@ pub(super) struct Desk {
 
 #[derive(Debug, Default)]
 struct State {
-    under_way: HashMap<JobId, Ticket>,
-    /// The job that is being handed over: the pool knows it, we do not know
-    /// its id yet.
-    entering: Option<Ticket>,
-    /// Size of the inputs of both.
+    under_way: IdMap<Ticket>,
+    /// Size of their inputs.
     bytes: usize,
     /// Whose turn it is in the output.
     next: u64,
@@ -65,53 +65,36 @@ impl Desk {
 
     /// Whether no job is under way.
     pub(super) fn is_empty(&self) -> bool {
-        let state = self.state.borrow();
-        state.under_way.is_empty() && state.entering.is_none()
+        self.state.borrow().under_way.is_empty()
     }
 
     /// The ticket of a job that has ended.
     pub(super) fn take(&self, job: JobId) -> Option<Ticket> {
         let mut state = self.state.borrow_mut();
-        let ticket = state.under_way.remove(&job);
-        let ticket = ticket.or_else(|| state.entering.take())?;
-        state.bytes -= ticket.input.len();
-        self.changed.notify_one();
+        let ticket = state.under_way.remove(&job)?;
+        state.bytes -= ticket.size;
         Some(ticket)
     }
 
     /// Says whose turn it is in the output.
     pub(super) fn turn(&self, next: u64) {
         self.state.borrow_mut().next = next;
+    }
+
+    /// Whoever waits for room is to look again.
+    pub(super) fn look_again(&self) {
         self.changed.notify_one();
     }
 
     /// Does something with the ticket of a job that is under way.
     pub(super) fn look_up<T>(&self, job: JobId, look: impl FnOnce(&Ticket) -> T) -> Option<T> {
-        let state = self.state.borrow();
-        let ticket = state.under_way.get(&job).or(state.entering.as_ref());
-        ticket.map(look)
+        self.state.borrow().under_way.get(&job).map(look)
     }
 
-    /// Nothing more is fed: the job that was being handed over never was.
-    pub(super) fn abandon(&self) {
+    fn enter(&self, job: JobId, ticket: Ticket) {
         let mut state = self.state.borrow_mut();
-        if let Some(ticket) = state.entering.take() {
-            state.bytes -= ticket.input.len();
-        }
-    }
-
-    fn enter(&self, ticket: Ticket) {
-        let mut state = self.state.borrow_mut();
-        state.bytes += ticket.input.len();
-        state.entering = Some(ticket);
-    }
-
-    /// The job that entered has this id. It may have ended already.
-    fn settle(&self, job: JobId) {
-        let mut state = self.state.borrow_mut();
-        if let Some(ticket) = state.entering.take() {
-            state.under_way.insert(job, ticket);
-        }
+        state.bytes += ticket.size;
+        state.under_way.insert(job, ticket);
     }
 
     fn has_room(&self, seq: u64, bytes: usize) -> bool {
@@ -130,90 +113,128 @@ impl Desk {
 }
 
 /// Hands every line of the input to the pool, or to `notices`; ends with the
-/// input, and gives the number of jobs. When it is dropped, the job that it was
-/// handing over was not accepted: see [`Desk::abandon`].
+/// input, and gives the number of jobs. Whenever it waits, all jobs that have a
+/// ticket were handed over, so it may be dropped then.
 pub(super) async fn feed(
     config: &Config,
     pool: &Pool,
     desk: &Desk,
-    mut source: mpsc::Receiver<Batch>,
+    mut source: mpsc::Receiver<Read>,
     reports: Reports,
     notices: mpsc::Sender<Notice>,
 ) -> Result<u64, Failure> {
-    let mut seq = 0;
+    let mut feeder = Feeder {
+        config,
+        desk,
+        reports,
+        notices,
+        batch: pool.batch(),
+        seq: 0,
+    };
     while let Some(batch) = source.recv().await {
-        let lines = match batch {
-            Batch::Lines(lines) => lines,
-            Batch::Failed(e) => return Err(Failure::Read(e)),
-            Batch::Total(lines) => {
-                notices.send(Notice::Total(lines)).await.ok();
-                continue;
-            }
+        match batch {
+            Read::Lines(lines) => feeder.lines(lines).await?,
+            Read::Failed(e) => return Err(Failure::Read(e)),
+            Read::Total(lines) => feeder.notify(Notice::Total(lines)).await,
+        }
+    }
+    Ok(feeder.seq)
+}
+
+struct Feeder<'a> {
+    config: &'a Config,
+    desk: &'a Desk,
+    reports: Reports,
+    notices: mpsc::Sender<Notice>,
+    /// Jobs that have a ticket and were not handed over.
+    batch: Batch<'a>,
+    /// How many lines were jobs, or should have been.
+    seq: u64,
+}
+
+impl Feeder<'_> {
+    /// Lines that came together.
+    async fn lines(&mut self, lines: Vec<Line>) -> Result<(), Failure> {
+        let recipe = Recipe {
+            work: &self.config.work,
+            delimiter: self.config.delimiter,
+            max_line: self.config.max_line,
+            grace: self.config.pool.grace,
         };
+        let mut left = lines.len();
         for line in lines {
-            if let Some(warning) = work::warning(&config.work, config.delimiter, &line) {
-                notices.send(Notice::Warning(warning)).await.ok();
+            if let Some(warning) = work::warning(recipe.work, recipe.delimiter, &line) {
+                self.notify(Notice::Warning(warning)).await;
             }
-            if let Some(made) = prepare(config, seq + 1, &line) {
-                seq += 1;
+            let made = work::prepare(&recipe, self.seq + 1, &line).transpose();
+            if let Some(made) = made {
+                self.seq += 1;
                 let end = match made {
-                    Ok((ticket, job)) => enter(config, pool, desk, &reports, (ticket, job)).await?,
+                    Ok((ticket, job)) => self.enter(ticket, job, left).await?,
                     Err(refusal) => Some(refusal),
                 };
                 if let Some(refusal) = end {
-                    desk.room(seq, 0).await;
-                    // The other half is gone only when the run is over.
-                    notices.send(Notice::Refused(refusal)).await.ok();
+                    self.batch.hand_over();
+                    self.desk.room(self.seq, 0).await;
+                    self.notify(Notice::Refused(refusal)).await;
                 }
             }
+            left -= 1;
         }
+        self.batch.hand_over();
+        Ok(())
     }
-    Ok(seq)
-}
 
-fn prepare(config: &Config, seq: u64, line: &Line) -> Option<Result<(Ticket, RawJob), Refused>> {
-    let recipe = Recipe {
-        work: &config.work,
-        delimiter: config.delimiter,
-        max_line: config.max_line,
-        grace: config.pool.grace,
-    };
-    work::prepare(&recipe, seq, line).transpose()
-}
+    async fn notify(&mut self, notice: Notice) {
+        self.batch.hand_over();
+        // The other half is gone only when the run is over.
+        self.notices.send(notice).await.ok();
+    }
 
-/// Hands one job over; gives it back when the pool does not take such a job.
-async fn enter(
-    config: &Config,
-    pool: &Pool,
-    desk: &Desk,
-    reports: &Reports,
-    (ticket, job): (Ticket, RawJob),
-) -> Result<Option<Refused>, Failure> {
-    desk.room(ticket.seq, job.input.len()).await;
-    desk.enter(ticket);
-    match pool.submit_to(job, reports).await {
-        Ok(id) => {
-            desk.settle(id);
-            Ok(None)
+    /// Makes this job the next of so many; gives it back when the pool does not
+    /// take such a job.
+    async fn enter(
+        &mut self,
+        ticket: Ticket,
+        job: RawJob,
+        left: usize,
+    ) -> Result<Option<Refused>, Failure> {
+        if !self.desk.has_room(ticket.seq, ticket.size) {
+            self.batch.hand_over();
+            self.desk.room(ticket.seq, ticket.size).await;
         }
-        Err(PoolError::InputTooLarge { size, limit }) => {
-            let ticket = desk.take(JobId::NONE);
-            let ticket = ticket.ok_or(Failure::Bug("a job was refused and has ended"))?;
-            let what = format!(
-                "{} {} of standard input makes a job of {}, more than the limit of {}",
-                config.delimiter.unit(),
-                ticket.line,
-                text::size(size),
-                text::size(limit)
-            );
-            let refusal = Refusal {
-                what,
-                place: Vec::new(),
-                tip: Some("pass a file name instead of the data"),
-            };
-            Ok(Some((ticket, Box::new(refusal))))
+        if self.batch.len() == BATCH {
+            self.batch.hand_over();
+            // It is somebody else's turn, and first of all the pool's.
+            tokio::task::yield_now().await;
         }
-        Err(e) => Err(Failure::Pool(e)),
+        if self.batch.room() == 0 {
+            let wanted = left.min(BATCH);
+            let room = self.batch.wait_for_room(wanted).await;
+            room.map_err(Failure::Pool)?;
+        }
+        match self.batch.add_raw(job, &self.reports) {
+            Ok(id) => {
+                self.desk.enter(id, ticket);
+                Ok(None)
+            }
+            Err(PoolError::InputTooLarge { size, limit }) => {
+                let what = format!(
+                    "{} {} of standard input makes a job of {}, more than the limit of {}",
+                    self.config.delimiter.unit(),
+                    ticket.line,
+                    text::size(size),
+                    text::size(limit)
+                );
+                let refusal = Refusal {
+                    what,
+                    place: Vec::new(),
+                    tip: Some("pass a file name instead of the data"),
+                };
+                Ok(Some((ticket, Box::new(refusal))))
+            }
+            Err(e) => Err(Failure::Pool(e)),
+        }
     }
 }
 
@@ -223,38 +244,25 @@ mod tests {
 
     use super::*;
 
-    fn ticket(seq: u64, bytes: usize) -> Ticket {
+    fn ticket(seq: u64, size: usize) -> Ticket {
         Ticket {
             seq,
             line: seq,
             id: None,
-            input: Bytes::from(vec![0; bytes]),
+            size,
+            command: Bytes::new(),
         }
-    }
-
-    #[test]
-    fn a_job_may_end_before_its_id_is_known() {
-        let desk = Desk::new(false);
-        desk.enter(ticket(1, 10));
-        assert!(!desk.is_empty());
-        assert_eq!(desk.take(JobId(7)), Some(ticket(1, 10)));
-        desk.settle(JobId(7));
-        assert!(desk.is_empty());
-        desk.enter(ticket(2, 10));
-        desk.settle(JobId(8));
-        assert_eq!(desk.take(JobId(9)), None);
-        assert_eq!(desk.take(JobId(8)), Some(ticket(2, 10)));
     }
 
     #[test]
     fn large_inputs_wait_for_each_other_and_never_for_ever() {
         let desk = Desk::new(false);
         assert!(desk.has_room(1, 2 * MAX_BYTES));
-        desk.enter(ticket(1, MAX_BYTES));
-        desk.settle(JobId(1));
+        desk.enter(JobId(1), ticket(1, MAX_BYTES));
         assert!(!desk.has_room(2, 1));
-        desk.take(JobId(1)).unwrap();
-        assert!(desk.has_room(2, 1));
+        assert_eq!(desk.take(JobId(1)), Some(ticket(1, MAX_BYTES)));
+        assert!(desk.has_room(2, 1) && desk.is_empty());
+        assert_eq!(desk.take(JobId(1)), None);
     }
 
     #[test]
@@ -274,6 +282,7 @@ mod tests {
             for next in 2..=6 {
                 tokio::task::yield_now().await;
                 desk.turn(next);
+                desk.look_again();
             }
         });
     }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::vec;
 
 use protocol::JobId;
 
@@ -12,11 +13,15 @@ use super::halt::{Counter, When};
 use super::reins::Reins;
 use super::sink::grouped;
 use super::sink::ordered::Ordered;
-use super::sink::render::{Entry, Rendered, Renderer};
+use super::sink::render::{Entry, Page, Renderer, Told};
 use super::sink::writer::Writer;
 use super::text;
 use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool};
 use crate::scheduler::Verdict;
+
+/// What a job printed is put on the page up to this many bytes; more of it stays
+/// where it is.
+const SMALL: u64 = 8 << 10;
 
 /// Everything behind the pool.
 pub(super) struct Output<'a> {
@@ -24,6 +29,8 @@ pub(super) struct Output<'a> {
     ordered: Option<Ordered<Entry>>,
     /// Entries whose turn it is.
     ready: Vec<Entry>,
+    /// What comes behind them on stdout.
+    page: Page,
     pub(super) writer: Writer,
     halt: Option<Counter>,
     reins: &'a Reins,
@@ -36,15 +43,17 @@ impl<'a> Output<'a> {
         writer: Writer,
         reins: &'a Reins,
     ) -> Output<'a> {
+        let renderer = Renderer {
+            format: config.format,
+            task: config.work.task(),
+            delimiter: config.delimiter,
+            started: reins.clock.wall,
+            room: Arc::clone(pool.spill()),
+            tip_given: false,
+        };
         Output {
-            renderer: Renderer {
-                format: config.format,
-                task: config.work.task().map(str::to_owned),
-                delimiter: config.delimiter,
-                started: reins.clock.wall,
-                room: Arc::clone(pool.spill()),
-                tip_given: false,
-            },
+            page: renderer.page(),
+            renderer,
             ordered: config.keep_order.then(Ordered::new),
             ready: Vec::new(),
             writer,
@@ -56,10 +65,11 @@ impl<'a> Output<'a> {
     pub(super) async fn reports(
         &mut self,
         desk: &Desk,
-        reports: &mut Vec<JobReport>,
+        reports: vec::IntoIter<JobReport>,
     ) -> Result<(), Failure> {
+        self.summarise(reports.as_slice());
         let mut lost = false;
-        for report in reports.drain(..) {
+        for report in reports {
             // The pool has failed; its error says it once for all of them.
             if report.verdict == Verdict::Lost {
                 lost = true;
@@ -68,10 +78,15 @@ impl<'a> Output<'a> {
             self.count(report.verdict);
             let ticket = desk.take(report.job);
             let ticket = ticket.ok_or(Failure::Bug("a report for a job that is not under way"))?;
-            let rendered = self.renderer.reported(&ticket, report);
-            self.end(desk, ticket.seq, rendered).await?;
+            let render =
+                |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
+            self.end(desk, ticket.seq, render)?;
+            if self.is_full() {
+                self.flush().await?;
+            }
         }
-        self.flush().await;
+        desk.look_again();
+        self.flush().await?;
         if lost {
             Err(Failure::PoolEnded)
         } else {
@@ -79,59 +94,117 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Counts these, which may be all that becomes of them.
+    pub(super) fn summarise(&self, reports: &[JobReport]) {
+        let mut summary = self.reins.summary.borrow_mut();
+        reports.iter().for_each(|r| summary.count(r.verdict));
+    }
+
     pub(super) async fn notice(&mut self, desk: &Desk, notice: Notice) -> Result<(), Failure> {
         match notice {
             Notice::Refused((ticket, refusal)) => {
                 self.reins.summary.borrow_mut().refused();
                 self.count(Verdict::Rejected);
-                let rendered = self.renderer.refused(&ticket, &refusal);
-                self.end(desk, ticket.seq, rendered).await?;
+                let render = |renderer: &mut Renderer, page: &mut _| {
+                    renderer.refused(&ticket, &refusal, page)
+                };
+                self.end(desk, ticket.seq, render)?;
+                desk.look_again();
             }
             Notice::Total(lines) => self.total(lines),
             Notice::Warning(text) => self.tell(text.as_bytes())?,
         }
-        self.flush().await;
-        Ok(())
+        self.flush().await
     }
 
     /// Puts something on stderr that belongs to no job.
     fn tell(&mut self, text: &[u8]) -> Result<(), Failure> {
         let err = Capture::of(&self.renderer.room, text).map_err(Failure::Spill)?;
-        self.ready.push(Entry {
+        let told = Told {
             err,
-            ..Entry::default()
-        });
-        Ok(())
+            ..Told::default()
+        };
+        self.pass(told)
     }
 
     /// A line of the input has come to its end.
-    async fn end(
+    fn end(
         &mut self,
         desk: &Desk,
         seq: u64,
-        rendered: io::Result<Rendered>,
+        render: impl FnOnce(&mut Renderer, &mut Page) -> io::Result<Told>,
     ) -> Result<(), Failure> {
-        let rendered = rendered.map_err(Failure::Spill)?;
-        if rendered.spoiled {
-            self.reins.summary.borrow_mut().spoiled();
-        }
-        let Some(ordered) = &mut self.ordered else {
-            self.ready.push(rendered.entry);
+        if let Some(ordered) = &mut self.ordered
+            && ordered.next() != seq
+        {
+            let mut page = self.renderer.page();
+            let told = render(&mut self.renderer, &mut page).map_err(Failure::Spill)?;
+            let spoiled = told.spoiled;
+            ordered.put(seq, told.entry(&mut page).map_err(Failure::Spill)?);
+            self.spoiled(spoiled);
             return Ok(());
-        };
-        ordered.put(seq, rendered.entry);
-        while let Some(entry) = ordered.take() {
-            self.ready.push(entry);
-            if self.ready.len() >= GROUP {
-                self.writer.write(std::mem::take(&mut self.ready)).await;
-            }
         }
-        desk.turn(ordered.next());
+        let told = render(&mut self.renderer, &mut self.page).map_err(Failure::Spill)?;
+        self.spoiled(told.spoiled);
+        self.pass(told)?;
+        if let Some(ordered) = &mut self.ordered {
+            ordered.skip();
+        }
+        while let Some(entry) = self.ordered.as_mut().and_then(Ordered::take) {
+            self.pass(Told {
+                printed: entry.out,
+                err: entry.err,
+                spoiled: false,
+            })?;
+        }
+        if let Some(ordered) = &self.ordered {
+            desk.turn(ordered.next());
+        }
         Ok(())
     }
 
+    fn spoiled(&self, is: bool) {
+        if is {
+            self.reins.summary.borrow_mut().spoiled();
+        }
+    }
+
+    /// Puts what was told behind the page, with what stands there before it.
+    fn pass(&mut self, told: Told) -> Result<(), Failure> {
+        let Told { printed, err, .. } = told;
+        if printed.len() <= SMALL {
+            self.page.append(&printed).map_err(Failure::Spill)?;
+        } else {
+            self.turn_page()?;
+            self.ready.push(Entry {
+                out: printed,
+                err: Capture::default(),
+            });
+        }
+        if !err.is_empty() {
+            let out = self.page.take().map_err(Failure::Spill)?;
+            self.ready.push(Entry { out, err });
+        }
+        Ok(())
+    }
+
+    fn turn_page(&mut self) -> Result<(), Failure> {
+        if !self.page.is_empty() {
+            let out = self.page.take().map_err(Failure::Spill)?;
+            self.ready.push(Entry {
+                out,
+                err: Capture::default(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the writer should get what is here.
+    fn is_full(&self) -> bool {
+        self.page.is_full() || self.ready.len() >= GROUP
+    }
+
     pub(super) async fn event(&mut self, event: Event) -> Result<(), Failure> {
-        self.reins.summary.borrow_mut().observe(&event.kind);
         let line = match event.kind {
             EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
             EventKind::JobRetried { job, .. } => {
@@ -150,8 +223,8 @@ impl<'a> Output<'a> {
             _ => return Ok(()),
         };
         self.tell(&line)?;
-        if self.ready.len() >= GROUP {
-            self.flush().await;
+        if self.is_full() {
+            self.flush().await?;
         }
         Ok(())
     }
@@ -172,11 +245,10 @@ impl<'a> Output<'a> {
             .for_each(|piece| err.push(&renderer.room, piece))
             .map_err(Failure::Spill)?;
         let err = grouped::with_line(renderer, err, line.flatten()).map_err(Failure::Spill)?;
-        self.ready.push(Entry {
+        self.pass(Told {
             err,
-            ..Entry::default()
-        });
-        Ok(())
+            ..Told::default()
+        })
     }
 
     fn count(&mut self, verdict: Verdict) {
@@ -202,11 +274,12 @@ impl<'a> Output<'a> {
         while let Some(event) = events.try_next() {
             self.event(event).await?;
         }
-        self.flush().await;
-        Ok(())
+        self.flush().await
     }
 
-    async fn flush(&mut self) {
+    async fn flush(&mut self) -> Result<(), Failure> {
+        self.turn_page()?;
         self.writer.write(std::mem::take(&mut self.ready)).await;
+        Ok(())
     }
 }

@@ -137,7 +137,7 @@ impl Reins {
 
     fn describe(&self, running: &RunningJob) -> String {
         let what = self.desk.look_up(running.job, |ticket| {
-            let command = work::shown(&ticket.input).map(|shown| format!(": {shown}"));
+            let command = work::shown(&ticket.command).map(|shown| format!(": {shown}"));
             format!("line {}{}", ticket.line, command.unwrap_or_default())
         });
         format!(

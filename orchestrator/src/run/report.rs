@@ -1,4 +1,4 @@
-//! What a run came to: a fold over the pool's events, and one line about it.
+//! What a run came to: its jobs' verdicts, counted, and one line about it.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,7 +6,6 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::text;
-use crate::pool::EventKind;
 use crate::scheduler::Verdict;
 
 /// When the run began, on both clocks.
@@ -86,15 +85,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Takes one event of the pool into account.
-    pub(crate) fn observe(&mut self, event: &EventKind) {
-        if let EventKind::JobDone { verdict, .. } = event {
-            match verdict {
-                Verdict::Ok => self.succeeded += 1,
-                Verdict::Lost => self.lost += 1,
-                Verdict::Interrupted | Verdict::Cancelled => self.interrupted += 1,
-                _ => self.failed += 1,
-            }
+    /// A job has ended.
+    pub(crate) fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Ok => self.succeeded += 1,
+            Verdict::Lost => self.lost += 1,
+            Verdict::Interrupted | Verdict::Cancelled => self.interrupted += 1,
+            _ => self.failed += 1,
         }
     }
 
@@ -174,18 +171,7 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{JobId, Usage};
-
     use super::*;
-
-    fn done(verdict: Verdict) -> EventKind {
-        EventKind::JobDone {
-            job: JobId(1),
-            verdict,
-            usage: Usage::default(),
-            attempts: 1,
-        }
-    }
 
     fn summary(succeeded: u64, failed: u64) -> Summary {
         Summary {
@@ -240,9 +226,9 @@ mod tests {
     #[test]
     fn every_job_is_counted_once() {
         let mut summary = Summary::default();
-        summary.observe(&done(Verdict::Ok));
-        summary.observe(&done(Verdict::Ok));
-        summary.observe(&done(Verdict::Crashed));
+        for verdict in [Verdict::Ok, Verdict::Ok, Verdict::Crashed] {
+            summary.count(verdict);
+        }
         summary.refused();
         summary.spoiled();
         assert_eq!((summary.succeeded, summary.failed), (1, 3));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use orchestrator::{EventKind, Pool, RawJob, Verdict};
+use orchestrator::{EventKind, Pool, RawJob, Reports, Verdict};
 use orchestrator_tests::tasks::*;
 
 use super::{block_on, config};
@@ -14,7 +14,7 @@ fn after_changes(what: &str, to: &str) -> (BTreeSet<String>, usize) {
     block_on(async {
         let (pool, events) = Pool::start_observed(config(1)).unwrap();
         let expected = pool.run(Surroundings, ()).await.unwrap();
-        let (reports, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let (reports, mut ends) = Reports::channel();
         for n in 0..300 {
             // Those behind it in the queue are there when it is started.
             let job = match n % 100 {
@@ -24,7 +24,7 @@ fn after_changes(what: &str, to: &str) -> (BTreeSet<String>, usize) {
             pool.submit_to(job, &reports).await.unwrap();
         }
         for _ in 0..300 {
-            let report = ends.recv().await.unwrap();
+            let report = ends.next().await.unwrap();
             assert_eq!((report.verdict, report.attempts), (Verdict::Ok, 1));
             let result = report.result.bytes().unwrap();
             if !result.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
-use orchestrator::{EventKind, EventStream, Pool, RawJob, Verdict};
+use orchestrator::{EventKind, EventStream, Pool, RawJob, Reports, Verdict};
 use orchestrator_tests::env::finish;
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
@@ -101,7 +101,7 @@ fn f019_a_function_that_closes_all_descriptors_crashes_and_no_other_does() {
     block_on(async {
         let (pool, events) = Pool::start_observed(config(1)).unwrap();
         let worker = pool.run(Pid, ()).await.unwrap();
-        let (reports, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let (reports, mut ends) = Reports::channel();
         let mut closer = None;
         for n in 0..100 {
             let job = match n {
@@ -113,7 +113,7 @@ fn f019_a_function_that_closes_all_descriptors_crashes_and_no_other_does() {
         }
         let mut crashed = Vec::new();
         for _ in 0..100 {
-            let report = ends.recv().await.unwrap();
+            let report = ends.next().await.unwrap();
             match report.verdict {
                 Verdict::Ok => assert_eq!(report.attempts, 1),
                 Verdict::Crashed => crashed.push((report.job, report.error.unwrap().message)),

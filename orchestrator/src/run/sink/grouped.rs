@@ -6,25 +6,18 @@ use std::io;
 
 use protocol::{TaskError, TaskErrorKind};
 
-use super::render::{Entry, Format, Rendered, Renderer};
+use super::render::{Format, Renderer, Told};
 use crate::pool::{Capture, EventKind, JobReport};
 use crate::run::source::work::{self, Ticket};
 use crate::run::text;
 use crate::scheduler::Verdict;
 
 /// Renders a job's end as what it printed.
-pub(super) fn render(
-    renderer: &Renderer,
-    ticket: &Ticket,
-    report: JobReport,
-) -> io::Result<Rendered> {
+pub(super) fn render(renderer: &Renderer, ticket: &Ticket, report: JobReport) -> io::Result<Told> {
     let complaint = complaint(renderer, ticket, &report);
-    let entry = Entry {
-        out: report.stdout,
+    Ok(Told {
+        printed: report.stdout,
         err: with_line(renderer, report.stderr, complaint)?,
-    };
-    Ok(Rendered {
-        entry,
         spoiled: false,
     })
 }
@@ -66,7 +59,7 @@ pub(in crate::run) fn retry_line(
     else {
         return None;
     };
-    let what = sentence(renderer, ticket, *verdict, error.as_ref());
+    let what = sentence(renderer, ticket, *verdict, error.as_deref());
     let pause = text::duration(*pause);
     Some(format!(
         "warning: {what}; attempt {} follows in {pause}",
@@ -82,7 +75,7 @@ pub(super) fn complaint(
     ticket: &Ticket,
     report: &JobReport,
 ) -> Option<String> {
-    let (verdict, error, attempts) = (report.verdict, report.error.as_ref(), report.attempts);
+    let (verdict, error, attempts) = (report.verdict, report.error.as_deref(), report.attempts);
     match verdict {
         Verdict::Ok => return None,
         Verdict::Failed(_) if renderer.format != Format::Value => return None,
@@ -116,10 +109,10 @@ fn sentence(
     if verdict == Verdict::Rejected && error.is_some() {
         return format!("{place}: {predicate}");
     }
-    let (subject, what) = match &renderer.task {
+    let (subject, what) = match renderer.task {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
-            let command = work::shown(&ticket.input).map(|shown| format!(": {shown}"));
+            let command = work::shown(&ticket.command).map(|shown| format!(": {shown}"));
             ("command".into(), command.unwrap_or_default())
         }
     };

@@ -12,7 +12,7 @@ use base64::write::EncoderWriter;
 use protocol::Usage;
 
 use super::grouped::{complaint, with_line};
-use super::render::{Entry, Rendered, Renderer};
+use super::render::{Page, Renderer, Told};
 use super::result::{value, write_head};
 use crate::pool::{Capture, JobReport};
 use crate::run::source::work::{self, Ticket};
@@ -24,15 +24,15 @@ pub(super) fn render(
     renderer: &Renderer,
     ticket: &Ticket,
     report: JobReport,
-) -> io::Result<Rendered> {
-    let mut out = renderer.page();
+    out: &mut Page,
+) -> io::Result<Told> {
     let mut spoiled = false;
-    write_job(&mut out, renderer, ticket, report.verdict)?;
+    write_job(out, renderer, ticket, report.verdict)?;
     out.write_all(b",\"stdout\":")?;
-    write_capture(&mut out, &report.stdout)?;
+    write_capture(out, &report.stdout)?;
     out.write_all(b",\"stderr\":")?;
-    write_capture(&mut out, &report.stderr)?;
-    write_usage(&mut out, renderer, &report)?;
+    write_capture(out, &report.stderr)?;
+    write_usage(out, renderer, &report)?;
     if renderer.task.is_some() || report.verdict != Verdict::Ok {
         match value(&report) {
             Ok(value) => {
@@ -42,17 +42,17 @@ pub(super) fn render(
             Err(why) => {
                 spoiled = report.verdict == Verdict::Ok;
                 out.write_all(b",\"error\":")?;
-                serde_json::to_writer(&mut out, &why)?;
+                serde_json::to_writer(&mut *out, &why)?;
             }
         }
     }
     out.write_all(b"}\n")?;
     let said = complaint(renderer, ticket, &report);
-    let entry = Entry {
-        out: out.finish()?,
+    Ok(Told {
         err: with_line(renderer, Capture::default(), said)?,
-    };
-    Ok(Rendered { entry, spoiled })
+        spoiled,
+        ..Told::default()
+    })
 }
 
 /// Writes the object of a line that was no job: all keys, nothing known.
@@ -78,12 +78,12 @@ fn write_job(
     verdict: Verdict,
 ) -> io::Result<()> {
     write_head(out, ticket)?;
-    if let Some(task) = &renderer.task {
+    if let Some(task) = renderer.task {
         out.write_all(b",\"task\":")?;
         serde_json::to_writer(&mut *out, task)?;
     } else {
         out.write_all(b",\"argv\":[")?;
-        for (i, word) in work::argv(&ticket.input).iter().enumerate() {
+        for (i, word) in work::argv(&ticket.command).iter().enumerate() {
             out.write_all(if i > 0 { b"," } else { b"" })?;
             write_bytes(out, word)?;
         }

@@ -1,8 +1,9 @@
 //! A job's end becomes bytes.
 //!
-//! It is rendered as soon as it comes, also when it must wait for its turn:
-//! what waits is then two captures, whose bytes are in memory or in the pool's
-//! spill file, and nothing else of the job is kept.
+//! It is rendered as soon as it comes: behind what is written next, on the same
+//! [`Page`], or, when it must wait for its turn, on a page of its own, which is
+//! kept as two captures, whose bytes are in memory or in the pool's spill file.
+//! Nothing else of the job is kept.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(crate) struct Renderer {
     /// How entries look.
     pub(crate) format: Format,
     /// The task, unless the jobs are commands.
-    pub(crate) task: Option<String>,
+    pub(crate) task: Option<&'static str>,
     /// What the input's pieces are called.
     pub(crate) delimiter: Delimiter,
     /// When the pool's clock was zero.
@@ -60,13 +61,32 @@ pub(crate) struct Renderer {
     pub(crate) tip_given: bool,
 }
 
-/// An entry, and what rendering found out about the job.
-#[derive(Debug)]
-pub(crate) struct Rendered {
-    /// The bytes.
-    pub(crate) entry: Entry,
+/// What a job's end puts on stdout and on stderr beside what stands on the page.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// For stdout, behind the page: what the job printed, as it was kept.
+    pub(crate) printed: Capture,
+    /// For stderr.
+    pub(crate) err: Capture,
     /// The task succeeded, but its result cannot be shown: that is a failure.
     pub(crate) spoiled: bool,
+}
+
+impl Told {
+    /// As an entry of its own, with what stands on the page.
+    ///
+    /// # Errors
+    /// When that cannot be kept.
+    pub(crate) fn entry(self, page: &mut Page) -> io::Result<Entry> {
+        let out = match page.is_empty() {
+            true => self.printed,
+            false => {
+                page.append(&self.printed)?;
+                page.take()?
+            }
+        };
+        Ok(Entry { out, err: self.err })
+    }
 }
 
 impl Renderer {
@@ -74,11 +94,16 @@ impl Renderer {
     ///
     /// # Errors
     /// When what it printed cannot be kept or cannot be read again.
-    pub(crate) fn reported(&self, ticket: &Ticket, report: JobReport) -> io::Result<Rendered> {
+    pub(crate) fn reported(
+        &self,
+        ticket: &Ticket,
+        report: JobReport,
+        out: &mut Page,
+    ) -> io::Result<Told> {
         match self.format {
             Format::Text => grouped::render(self, ticket, report),
-            Format::Result | Format::Value => result::render(self, ticket, report),
-            Format::Jsonl => jsonl::render(self, ticket, report),
+            Format::Result | Format::Value => result::render(self, ticket, report, out),
+            Format::Jsonl => jsonl::render(self, ticket, report, out),
         }
     }
 
@@ -86,14 +111,18 @@ impl Renderer {
     ///
     /// # Errors
     /// When the message cannot be kept until its turn.
-    pub(crate) fn refused(&mut self, ticket: &Ticket, refusal: &Refusal) -> io::Result<Rendered> {
+    pub(crate) fn refused(
+        &mut self,
+        ticket: &Ticket,
+        refusal: &Refusal,
+        out: &mut Page,
+    ) -> io::Result<Told> {
         let tip = if self.tip_given { None } else { refusal.tip };
         self.tip_given |= tip.is_some();
-        let mut out = self.page();
         match self.format {
             Format::Text | Format::Value => {}
-            Format::Result => result::write_failure(&mut out, ticket, &refusal.what)?,
-            Format::Jsonl => jsonl::write_refused(&mut out, self, ticket, &refusal.what)?,
+            Format::Result => result::write_failure(out, ticket, &refusal.what)?,
+            Format::Jsonl => jsonl::write_refused(out, self, ticket, &refusal.what)?,
         }
         let mut err = self.page();
         writeln!(err, "error: {}", refusal.what)?;
@@ -103,20 +132,16 @@ impl Renderer {
         if let Some(tip) = tip {
             writeln!(err, "  tip: {tip}")?;
         }
-        let entry = Entry {
-            out: out.finish()?,
-            err: err.finish()?,
-        };
-        Ok(Rendered {
-            entry,
-            spoiled: false,
+        Ok(Told {
+            err: err.take()?,
+            ..Told::default()
         })
     }
 
-    /// An empty capture to be written to.
-    pub(crate) fn page(&self) -> Page<'_> {
+    /// An empty page to be written to.
+    pub(crate) fn page(&self) -> Page {
         Page {
-            room: &self.room,
+            room: Arc::clone(&self.room),
             capture: Capture::default(),
             buffer: Vec::new(),
         }
@@ -125,38 +150,56 @@ impl Renderer {
 
 /// A capture that is being written, a piece of some size at a time.
 #[derive(Debug)]
-pub(crate) struct Page<'a> {
-    room: &'a Arc<Spill>,
+pub(crate) struct Page {
+    room: Arc<Spill>,
     capture: Capture,
     buffer: Vec<u8>,
 }
 
-impl Page<'_> {
-    const PIECE: usize = 64 << 10;
+impl Page {
+    /// A page with so many bytes is full.
+    pub(crate) const PIECE: usize = 64 << 10;
 
-    /// What was written.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.capture.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.len() >= Self::PIECE || !self.capture.is_empty()
+    }
+
+    /// Adds what was kept elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be read or kept.
+    pub(crate) fn append(&mut self, other: &Capture) -> io::Result<()> {
+        other.for_each(|piece| self.write_all(piece))
+    }
+
+    /// What was written; it is empty then.
     ///
     /// # Errors
     /// When it cannot be kept.
-    pub(crate) fn finish(mut self) -> io::Result<Capture> {
-        self.flush()?;
-        Ok(self.capture)
+    pub(crate) fn take(&mut self) -> io::Result<Capture> {
+        let mut capture = std::mem::take(&mut self.capture);
+        let buffer = std::mem::take(&mut self.buffer);
+        capture.give(&self.room, buffer)?;
+        Ok(capture)
     }
 }
 
-impl Write for Page<'_> {
+impl Write for Page {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= Self::PIECE {
+        if self.buffer.len() + bytes.len() > 2 * Self::PIECE {
             self.flush()?;
         }
+        self.buffer.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.capture.push(self.room, &self.buffer)?;
-        self.buffer.clear();
-        Ok(())
+        let buffer = std::mem::take(&mut self.buffer);
+        self.capture.give(&self.room, buffer)
     }
 }
 
@@ -172,10 +215,10 @@ pub(crate) mod tests {
     use crate::pool::RawJob;
     use crate::scheduler::Verdict;
 
-    pub(crate) fn renderer(format: Format, task: Option<&str>) -> Renderer {
+    pub(crate) fn renderer(format: Format, task: Option<&'static str>) -> Renderer {
         Renderer {
             format,
-            task: task.map(str::to_owned),
+            task,
             delimiter: Delimiter::Newline,
             started: SystemTime::UNIX_EPOCH,
             room: Spill::new(1 << 20),
@@ -190,7 +233,8 @@ pub(crate) mod tests {
             seq: 3,
             line: 4,
             id: None,
-            input: RawJob::command(&spec).unwrap().input,
+            size: 0,
+            command: RawJob::command(&spec).unwrap().input,
         }
     }
 
@@ -218,14 +262,14 @@ pub(crate) mod tests {
             started: Some(Duration::from_millis(1)),
             worker: Some(WorkerId(2)),
             attempts: 1,
-            _room: None,
         }
     }
 
     /// The bytes of an entry as text.
-    pub(crate) fn texts(rendered: Rendered) -> (String, String) {
+    pub(crate) fn texts(told: Told, mut page: Page) -> (String, String) {
         let text = |capture: Capture| String::from_utf8(capture.to_vec().unwrap()).unwrap();
-        (text(rendered.entry.out), text(rendered.entry.err))
+        let entry = told.entry(&mut page).unwrap();
+        (text(entry.out), text(entry.err))
     }
 
     /// What a job's end puts on stdout and stderr.
@@ -234,7 +278,14 @@ pub(crate) mod tests {
         ticket: &Ticket,
         report: JobReport,
     ) -> (String, String) {
-        texts(renderer.reported(ticket, report).unwrap())
+        let mut page = renderer.page();
+        texts(renderer.reported(ticket, report, &mut page).unwrap(), page)
+    }
+
+    fn refused(renderer: &mut Renderer, ticket: &Ticket) -> (String, String) {
+        let mut page = renderer.page();
+        let told = renderer.refused(ticket, &refusal(), &mut page);
+        texts(told.unwrap(), page)
     }
 
     fn refusal() -> Refusal {
@@ -246,11 +297,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_page_gives_what_was_written_whatever_its_size() {
+        let renderer = renderer(Format::Text, None);
+        let mut page = renderer.page();
+        let mut expected = Vec::new();
+        for size in [1, Page::PIECE, 5, 3 * Page::PIECE, 7] {
+            let bytes = vec![size as u8; size];
+            page.write_all(&bytes).unwrap();
+            expected.extend(bytes);
+        }
+        assert!(page.is_full());
+        assert_eq!(page.take().unwrap().to_vec().unwrap(), expected);
+        assert!(page.is_empty() && !page.is_full());
+        assert!(page.take().unwrap().is_empty());
+    }
+
+    #[test]
     fn a_refused_line_has_one_entry_and_the_tip_comes_once() {
         let mut renderer = renderer(Format::Result, Some("fib"));
         let mut ticket = ticket(&[]);
         ticket.id = Some("\"a\"".into());
-        let (out, err) = texts(renderer.refused(&ticket, &refusal()).unwrap());
+        let (out, err) = refused(&mut renderer, &ticket);
         assert_eq!(
             out,
             "{\"seq\":3,\"id\":\"a\",\"ok\":false,\"error\":\"line 4 of standard input is not \
@@ -258,7 +325,7 @@ pub(crate) mod tests {
         );
         let what = "error: line 4 of standard input is not valid JSON: \"x\"\n  4 | x\n";
         assert_eq!(err, format!("{what}  tip: quote it\n"));
-        let (_, err) = texts(renderer.refused(&ticket, &refusal()).unwrap());
+        let (_, err) = refused(&mut renderer, &ticket);
         assert_eq!(err, what);
     }
 
@@ -266,7 +333,7 @@ pub(crate) mod tests {
     fn a_refused_line_is_an_error_only_where_results_are_bare() {
         for format in [Format::Text, Format::Value] {
             let mut renderer = renderer(format, None);
-            let (out, err) = texts(renderer.refused(&ticket(&[]), &refusal()).unwrap());
+            let (out, err) = refused(&mut renderer, &ticket(&[]));
             assert_eq!(out, "");
             assert!(err.starts_with("error: line 4"));
         }

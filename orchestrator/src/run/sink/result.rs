@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::grouped::{complaint, predicate, with_line};
-use super::render::{Entry, Format, Rendered, Renderer};
+use super::render::{Format, Page, Renderer, Told};
 use crate::pool::{Capture, JobReport};
 use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
@@ -17,10 +17,10 @@ pub(super) fn render(
     renderer: &Renderer,
     ticket: &Ticket,
     report: JobReport,
-) -> io::Result<Rendered> {
+    out: &mut Page,
+) -> io::Result<Told> {
     let checked = value(&report);
     let spoiled = report.verdict == Verdict::Ok && checked.is_err();
-    let mut out = renderer.page();
     let mut said = None;
     match (&checked, renderer.format) {
         (Ok(value), Format::Value) => {
@@ -28,7 +28,7 @@ pub(super) fn render(
             out.write_all(b"\n")?;
         }
         (Ok(value), _) => {
-            write_head(&mut out, ticket)?;
+            write_head(out, ticket)?;
             out.write_all(b",\"ok\":true,\"value\":")?;
             out.write_all(value)?;
             out.write_all(b"}\n")?;
@@ -37,15 +37,14 @@ pub(super) fn render(
             said = Some(format!("error: line {}: {why}", ticket.line));
         }
         (Err(_), Format::Value) => {}
-        (Err(why), _) => write_failure(&mut out, ticket, why)?,
+        (Err(why), _) => write_failure(out, ticket, why)?,
     }
-    let out = out.finish()?;
     let said = said.or_else(|| complaint(renderer, ticket, &report));
     let printed = joined(renderer, report.stdout, &report.stderr)?;
-    let err = with_line(renderer, printed, said)?;
-    Ok(Rendered {
-        entry: Entry { out, err },
+    Ok(Told {
+        err: with_line(renderer, printed, said)?,
         spoiled,
+        ..Told::default()
     })
 }
 
@@ -60,7 +59,11 @@ pub(super) fn write_failure(out: &mut impl Write, ticket: &Ticket, why: &str) ->
 /// The beginning that all objects have in common.
 pub(super) fn write_head(out: &mut impl Write, ticket: &Ticket) -> io::Result<()> {
     let id = ticket.id.as_deref().unwrap_or("null");
-    write!(out, "{{\"seq\":{},\"id\":{id}", ticket.seq)
+    // Without the machinery of `write!`: this is done for every line.
+    out.write_all(b"{\"seq\":")?;
+    serde_json::to_writer(&mut *out, &ticket.seq)?;
+    out.write_all(b",\"id\":")?;
+    out.write_all(id.as_bytes())
 }
 
 /// The result as JSON on one line, or why there is none.
@@ -69,7 +72,7 @@ pub(super) fn write_head(out: &mut impl Write, ticket: &Ticket) -> io::Result<()
 /// one wrong line would make all lines unreadable.
 pub(super) fn value(report: &JobReport) -> Result<Bytes, String> {
     if report.verdict != Verdict::Ok {
-        return Err(predicate(report.verdict, report.error.as_ref()));
+        return Err(predicate(report.verdict, report.error.as_deref()));
     }
     let result = report
         .result
@@ -129,7 +132,7 @@ mod tests {
     fn an_error_stands_in_the_line_or_on_stderr() {
         let fail = |r: &mut JobReport| {
             r.verdict = Verdict::Failed(1);
-            r.error = Some(TaskError::new("too \"big\""));
+            r.error = Some(TaskError::new("too \"big\"").into());
         };
         let (out, err) = ended(Format::Result, fail);
         assert_eq!(
@@ -158,8 +161,9 @@ mod tests {
             let renderer = renderer(format, Some("fib"));
             let mut report = report(&renderer, Verdict::Ok, b"", b"");
             report.result = Bytes::from_static(b"1 2").into();
-            let rendered = renderer.reported(&ticket(&[]), report).unwrap();
-            assert!(rendered.spoiled);
+            let mut page = renderer.page();
+            let told = renderer.reported(&ticket(&[]), report, &mut page);
+            assert!(told.unwrap().spoiled);
         }
     }
 }

@@ -11,7 +11,7 @@
 //! rest of it is thrown away up to the delimiter, and it is reported as such.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read as _, Seek, Write};
 use std::os::fd::AsFd;
 use std::thread;
 
@@ -85,7 +85,7 @@ pub(crate) enum Content {
 /// What the reading thread says. The end of the input is the end of the
 /// channel.
 #[derive(Debug)]
-pub(crate) enum Batch {
+pub(crate) enum Read {
     /// How many lines there will be, when that was to be counted first.
     Total(u64),
     /// Lines that became complete.
@@ -97,7 +97,7 @@ pub(crate) enum Batch {
 /// Standard input, of which nothing was read yet.
 #[derive(Debug)]
 pub(crate) struct Source {
-    lines: mpsc::Receiver<Batch>,
+    lines: mpsc::Receiver<Read>,
     go: oneshot::Sender<()>,
 }
 
@@ -129,14 +129,14 @@ impl Source {
                     Ok(Some(copy)) => read_all(&copy, splitter(), &sender),
                     // Nobody wants it any more.
                     Ok(None) => {}
-                    Err(e) => drop(sender.blocking_send(Batch::Failed(e))),
+                    Err(e) => drop(sender.blocking_send(Read::Failed(e))),
                 }
             })?;
         Ok(Source { lines, go })
     }
 
     /// Begins to read.
-    pub(crate) fn read(self) -> mpsc::Receiver<Batch> {
+    pub(crate) fn read(self) -> mpsc::Receiver<Read> {
         self.go.send(()).ok();
         self.lines
     }
@@ -147,7 +147,7 @@ impl Source {
 fn count(
     input: &File,
     mut splitter: Splitter,
-    sender: &mpsc::Sender<Batch>,
+    sender: &mpsc::Sender<Read>,
 ) -> io::Result<Option<File>> {
     let mut copy = unlinked_file()?;
     let mut buffer = vec![0; READ];
@@ -163,7 +163,7 @@ fn count(
     }
     drop(splitter.finish());
     copy.rewind()?;
-    let total = sender.blocking_send(Batch::Total(splitter.ended));
+    let total = sender.blocking_send(Read::Total(splitter.ended));
     Ok(total.is_ok().then_some(copy))
 }
 
@@ -182,14 +182,14 @@ fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-fn read_all(input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Batch>) {
+fn read_all(input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Read>) {
     let mut buffer = vec![0; READ];
     loop {
         let mut lines = Vec::new();
         let read = match read_some(input, &mut buffer) {
             Ok(read) => read,
             Err(e) => {
-                sender.blocking_send(Batch::Failed(e)).ok();
+                sender.blocking_send(Read::Failed(e)).ok();
                 return;
             }
         };
@@ -198,7 +198,7 @@ fn read_all(input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Batch>) 
         } else {
             splitter.push(&Bytes::copy_from_slice(&buffer[..read]), &mut lines);
         }
-        if !lines.is_empty() && sender.blocking_send(Batch::Lines(lines)).is_err() {
+        if !lines.is_empty() && sender.blocking_send(Read::Lines(lines)).is_err() {
             return;
         }
         if read == 0 {

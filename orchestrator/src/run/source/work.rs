@@ -2,6 +2,7 @@
 //! parameters, or it is a command itself, or the argument of a task. The outcome is a job for the pool and the [`Ticket`]
 //! that stays here, or the reason why the line is no job.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,8 +27,8 @@ pub(crate) enum Work {
     Commands,
     /// Call a task.
     Task {
-        /// Its name.
-        name: String,
+        /// Its name. It lives as long as the program: every job has it.
+        name: &'static str,
         /// What a line holds.
         shape: Shape,
     },
@@ -36,7 +37,7 @@ pub(crate) enum Work {
 impl Work {
     /// The task that workers are asked for, when it is not the built-in one for
     /// commands.
-    pub(crate) fn task(&self) -> Option<&str> {
+    pub(crate) fn task(&self) -> Option<&'static str> {
         match self {
             Work::Command(_) | Work::Shell(_) | Work::Commands => None,
             Work::Task { name, .. } => Some(name),
@@ -54,8 +55,11 @@ pub(crate) struct Ticket {
     pub(crate) line: u64,
     /// The id that the input gave it, as JSON text.
     pub(crate) id: Option<Box<str>>,
-    /// Its input as the worker gets it; shared with the pool, not copied.
-    pub(crate) input: Bytes,
+    /// Size of its input in bytes.
+    pub(crate) size: usize,
+    /// What is run, if it is a command: its input as the worker gets it, shared
+    /// with the pool.
+    pub(crate) command: Bytes,
 }
 
 /// Why a line is no job.
@@ -131,9 +135,13 @@ pub(crate) fn prepare(
         seq,
         line: line.number,
         id: None,
-        input: Bytes::new(),
+        size: 0,
+        command: Bytes::new(),
     };
-    let place = format!("{} {} of standard input", delimiter.unit(), line.number);
+    let place = Place {
+        unit: delimiter.unit(),
+        number: line.number,
+    };
     let made = match (&line.content, work) {
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
@@ -147,32 +155,47 @@ pub(crate) fn prepare(
             };
             command(bytes, &place, grace, program).map(Some)
         }
-        (Content::Whole(bytes), Work::Commands) => command_line(bytes, line.number, &place, grace),
+        (Content::Whole(bytes), Work::Commands) => command_line(bytes, &place, grace),
         (Content::Whole(bytes), Work::Task { name, shape }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
                 parsed.map(|parsed| {
                     ticket.id = parsed.id;
-                    RawJob::encoded(name.clone(), parsed.args, Encoding::Json)
+                    RawJob::encoded(*name, parsed.args, Encoding::Json)
                 })
             })
             .map_err(|mut e| {
                 ticket.id = e.id.take();
-                bad_line(&place, line.number, bytes, *shape, e)
+                bad_line(&place, bytes, *shape, e)
             }),
     };
     match made {
         Ok(None) => Ok(None),
         Ok(Some(job)) => {
-            ticket.input = job.input.clone();
+            ticket.size = job.input.len();
+            if work.task().is_none() {
+                ticket.command = job.input.clone();
+            }
             Ok(Some((ticket, job)))
         }
         Err(refusal) => Err((ticket, Box::new(refusal))),
     }
 }
 
+/// Where a line stands, for a message.
+struct Place {
+    unit: &'static str,
+    number: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of standard input", self.unit, self.number)
+    }
+}
+
 fn command(
     line: &[u8],
-    place: &str,
+    place: &Place,
     grace: Duration,
     program: impl FnOnce() -> Program,
 ) -> Result<RawJob, Refusal> {
@@ -196,18 +219,13 @@ fn command(
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(
-    line: &[u8],
-    number: u64,
-    place: &str,
-    grace: Duration,
-) -> Result<Option<RawJob>, Refusal> {
+fn command_line(line: &[u8], place: &Place, grace: Duration) -> Result<Option<RawJob>, Refusal> {
     if line.iter().all(|byte| b" \t\n".contains(byte)) {
         return Ok(None);
     }
     // One item may hold several lines.
     let mut lines = line.split(|&byte| byte == b'\n');
-    let fault = if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+    let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
         Some(("begins with a byte-order mark", TIP_MARK))
     } else if lines.any(|line| line.ends_with(b"\r")) {
         Some(("ends with a carriage return", TIP_CR))
@@ -232,7 +250,7 @@ fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
     all.into_iter().map(ByteBuf::from).collect()
 }
 
-fn too_long(place: &str, start: &[u8], length: u64, limit: u64) -> Refusal {
+fn too_long(place: &Place, start: &[u8], length: u64, limit: u64) -> Refusal {
     Refusal {
         what: format!(
             "{place} is longer than the limit of {} ({})",
@@ -244,12 +262,12 @@ fn too_long(place: &str, start: &[u8], length: u64, limit: u64) -> Refusal {
     }
 }
 
-fn bad_line(place: &str, number: u64, line: &[u8], shape: Shape, error: BadJson) -> Refusal {
+fn bad_line(place: &Place, line: &[u8], shape: Shape, error: BadJson) -> Refusal {
     let tip = Some(match shape {
         Shape::Argument => TIP_ARGUMENT,
         Shape::Record => TIP_RECORD,
     });
-    let margin = format!("{number} | ");
+    let margin = format!("{} | ", place.number);
     let indent = " ".repeat(margin.len() - 2);
     let (shown, caret) = text::excerpt(line, error.column.unwrap_or(1));
     let mut lines = vec![format!("{margin}{shown}")];
@@ -330,10 +348,7 @@ mod tests {
     }
 
     fn task(shape: Shape) -> Work {
-        Work::Task {
-            name: "fib".into(),
-            shape,
-        }
+        Work::Task { name: "fib", shape }
     }
 
     fn refused(work: &Work, line: &Line) -> Box<Refusal> {
@@ -349,7 +364,7 @@ mod tests {
         assert_eq!(job.task, "command");
         let spec: CommandSpec = Encoding::Bincode.decode(&job.input).unwrap();
         assert_eq!(spec.grace_ms, 1_500);
-        let argv = argv(&ticket.input);
+        let argv = argv(&ticket.command);
         assert_eq!(
             argv,
             [ByteBuf::from("wc"), ByteBuf::from(b"a\xff".to_vec())]
@@ -364,8 +379,8 @@ mod tests {
             .unwrap();
         assert_eq!(job.task, "command");
         let started = ["/bin/sh", "-c", "wc \"${2}\" | x", "sh", "a.b", "a"];
-        assert_eq!(argv(&ticket.input), started.map(ByteBuf::from));
-        let command = shown(&ticket.input).unwrap();
+        assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));
+        let command = shown(&ticket.command).unwrap();
         assert_eq!(command, "`wc \"${2}\" | x` for `a.b`");
     }
 
@@ -374,8 +389,8 @@ mod tests {
         let made = |number, bytes| prepare(&recipe(&Work::Commands), 1, &line(number, bytes));
         let (ticket, _) = made(1, b" ls {} # $1").unwrap().unwrap();
         let started = ["/bin/sh", "-c", " ls {} # $1", "sh"];
-        assert_eq!(argv(&ticket.input), started.map(ByteBuf::from));
-        assert_eq!(shown(&ticket.input).unwrap(), "` ls {} # $1`");
+        assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));
+        assert_eq!(shown(&ticket.command).unwrap(), "` ls {} # $1`");
         for blank in [&b""[..], b"  ", b"\t"] {
             assert!(made(1, blank).unwrap().is_none());
         }
