@@ -136,14 +136,16 @@ impl<In: Message, Out> Decoder for Codec<In, Out> {
 /// # Errors
 /// As when these frames are decoded one by one.
 pub fn take_answers(buffer: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<(), FrameError> {
-    let mut end = 0;
+    let (mut end, mut count) = (0, 0);
     while let Some(header) = Header::parse(&buffer[end..])? {
         let size = header.frame_size();
         if header.kind != kind::DONE_MANY || buffer.len() - end < size {
             break;
         }
         end += size;
+        count += 1;
     }
+    answers.reserve(count);
     let frames = buffer.split_to(end).freeze();
     let mut at = 0;
     while let Some(header) = Header::parse(&frames[at..])? {
@@ -754,6 +756,30 @@ pub(crate) fn encode_payload<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, 
         .serialize(value)
         .map(Bytes::from)
         .map_err(|e| PayloadError(e.to_string()))
+}
+
+/// Larger payloads get memory of their own.
+const SHARED: usize = 1024;
+/// How much memory payloads share.
+const SHARED_BUFFER: usize = 16 * 1024;
+
+pub(crate) fn encode_payload_into<T: Serialize + ?Sized>(
+    value: &T,
+    shared: &mut BytesMut,
+) -> Result<Bytes, PayloadError> {
+    let size = options()
+        .serialized_size(value)
+        .map_err(|e| PayloadError(e.to_string()))?;
+    if size > SHARED as u64 {
+        return encode_payload(value);
+    }
+    if shared.capacity() < size as usize {
+        *shared = BytesMut::with_capacity(SHARED_BUFFER);
+    }
+    options()
+        .serialize_into((&mut *shared).writer(), value)
+        .map_err(|e| PayloadError(e.to_string()))?;
+    Ok(shared.split().freeze())
 }
 
 pub(crate) fn decode_payload<'de, T: Deserialize<'de>>(

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,22 @@ impl Encoding {
                 .map(Bytes::from)
                 .map_err(|e| PayloadError(e.to_string())),
             Encoding::Raw => raw::encode(value),
+        }
+    }
+
+    /// The same in a buffer that many payloads share one after the other: small
+    /// ones cost no allocation each, and keep that buffer alive together.
+    ///
+    /// # Errors
+    /// As [`encode`](Encoding::encode).
+    pub fn encode_into<T: Serialize + ?Sized>(
+        self,
+        value: &T,
+        shared: &mut BytesMut,
+    ) -> Result<Bytes, PayloadError> {
+        match self {
+            Encoding::Bincode => codec::encode_payload_into(value, shared),
+            Encoding::Json | Encoding::Raw => self.encode(value),
         }
     }
 

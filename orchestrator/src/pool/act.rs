@@ -1,5 +1,6 @@
 //! What the scheduler has decided becomes orders, replies and events.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::{
     Assignment, Attempt, Encoding, JobHeader, JobId, Outcome, TaskError, TaskErrorKind, ToWorker,
-    WorkerId,
+    Usage, WorkerId,
 };
 use tokio::sync::mpsc;
 
@@ -81,6 +82,7 @@ impl Driver {
                 Action::Ended => self.ended = true,
             }
         }
+        debug_assert!(self.answers.is_empty(), "each answer ends an attempt");
         self.flush();
         self.announce();
         #[cfg(debug_assertions)]
@@ -167,10 +169,11 @@ impl Driver {
     }
 
     fn flush(&mut self) {
-        if let Some((worker, jobs)) = self.outbox.take()
-            && let Some(hired) = self.workers.get(&worker)
-        {
-            hired.orders.send(Order::Run(jobs)).ok();
+        if let Some((worker, jobs)) = self.outbox.take() {
+            self.outbox_len = jobs.len();
+            if let Some(hired) = self.workers.get(&worker) {
+                hired.orders.send(Order::Run(jobs)).ok();
+            }
         }
     }
 
@@ -200,7 +203,6 @@ impl Driver {
             return;
         };
         // What an earlier attempt said is void.
-        entry.answer = None;
         entry.traces = None;
         entry.sent = Some(self.now);
         let assignment = Assignment {
@@ -221,7 +223,9 @@ impl Driver {
             Some((to, jobs)) if *to == worker => jobs.push(assignment),
             _ => {
                 self.flush();
-                self.outbox = Some((worker, vec![assignment]));
+                let mut jobs = Vec::with_capacity(self.outbox_len.max(1));
+                jobs.push(assignment);
+                self.outbox = Some((worker, jobs));
             }
         }
         self.emit_of_job(|| EventKind::JobSent {
@@ -271,12 +275,13 @@ impl Driver {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
+        let answer = answer(&mut self.answers, job, entry);
         let limit = limit(entry, &self.config);
         if self.out_of_memory {
             entry.traces().out_of_memory = true;
         }
         let verdict = judged(entry, verdict);
-        let error = reason(entry, verdict, limit, &self.how);
+        let error = reason(entry, answer.as_ref(), verdict, limit, &self.how);
         let stderr = entry.traces.as_mut().map(|t| std::mem::take(&mut t.stderr));
         let stderr = Arc::new(stderr.unwrap_or_default());
         self.emit(EventKind::JobRetried {
@@ -299,6 +304,7 @@ impl Driver {
         let Some(mut entry) = self.jobs.remove(&job) else {
             return;
         };
+        let answer = answer(&mut self.answers, job, &mut entry);
         let mut error = None;
         if verdict != Verdict::Ok {
             if self.out_of_memory {
@@ -306,9 +312,9 @@ impl Driver {
             }
             verdict = judged(&entry, verdict);
             let limit = limit(&entry, &self.config);
-            error = reason(&mut entry, verdict, limit, &self.how);
+            error = reason(&mut entry, answer.as_ref(), verdict, limit, &self.how);
         }
-        let (usage, payload) = entry.answer.take().unwrap_or_default();
+        let (usage, payload) = answer.unwrap_or_default();
         let mut result = Payload::default();
         if verdict == Verdict::Ok {
             match keep(&self.results, entry.traces.as_deref_mut(), payload) {
@@ -331,7 +337,7 @@ impl Driver {
             Reply::Together(lane, number) if verdict == Verdict::Ok => {
                 self.freed += 1;
                 let end = Ok(result);
-                return gather(&mut self.ends, lane, Ended { number, end });
+                return self.ends.put(lane, Ended { number, end });
             }
             reply => reply,
         };
@@ -361,11 +367,11 @@ impl Driver {
                 report.result.part();
                 drop(reply.send(Box::new(report)));
             }
-            Reply::Shared(reports) => gather(&mut self.reports, reports, report),
+            Reply::Shared(reports) => self.reports.put(reports, report),
             Reply::Together(lane, number) => {
                 self.freed += 1;
                 let end = Err(Box::new(report));
-                gather(&mut self.ends, lane, Ended { number, end });
+                self.ends.put(lane, Ended { number, end });
             }
         }
     }
@@ -375,10 +381,10 @@ impl Driver {
         if let Some(events) = &mut self.events {
             events.send(&self.room);
         }
-        for (reports, ended) in self.reports.drain(..) {
+        for (reports, ended) in self.reports.drain() {
             turn::send(reports.way(), ended, &self.room);
         }
-        for (lane, ends) in self.ends.drain(..) {
+        for (lane, ends) in self.ends.drain() {
             lane.0.send(ends).ok();
         }
         match std::mem::take(&mut self.freed) {
@@ -388,12 +394,23 @@ impl Driver {
     }
 }
 
-/// Puts something to what goes the same way.
-fn gather<W: PartialEq, T>(ways: &mut Vec<(W, Vec<T>)>, way: W, item: T) {
-    match ways.iter_mut().rfind(|(other, _)| *other == way) {
-        Some((_, items)) => items.push(item),
-        None => ways.push((way, vec![item])),
+/// What the worker has answered, if it is that which ends the attempt.
+fn answer(
+    answers: &mut VecDeque<(JobId, Usage, Bytes)>,
+    job: JobId,
+    entry: &mut Entry,
+) -> Option<(Usage, Bytes)> {
+    if !std::mem::take(&mut entry.is_answered) {
+        return None;
     }
+    let (_, usage, payload) = match answers.front() {
+        Some((id, ..)) if *id == job => answers.pop_front()?,
+        _ => {
+            let at = answers.iter().position(|(id, ..)| *id == job)?;
+            answers.remove(at)?
+        }
+    };
+    Some((usage, payload))
 }
 
 /// How long an attempt at a job may take.
@@ -427,13 +444,14 @@ fn judged(entry: &Entry, verdict: Verdict) -> Verdict {
 /// `how` its worker died, if it did.
 fn reason(
     entry: &mut Entry,
+    answer: Option<&(Usage, Bytes)>,
     verdict: Verdict,
     limit: Duration,
     how: &str,
 ) -> Option<Box<TaskError>> {
     let said = entry.traces.as_mut().and_then(|t| t.error.take());
     let was_stopped = entry.traces.as_ref().is_some_and(|t| t.was_stopped);
-    let payload = entry.answer.as_ref().map(|(_, payload)| payload);
+    let payload = answer.map(|(_, payload)| payload);
     let error = match verdict {
         Verdict::Ok => None,
         Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Unkillable => {

@@ -5,8 +5,7 @@
 //! scheduler see all of it (`learn`); act (`act`). No step decides anything that
 //! the scheduler could decide, and none but the first waits.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +29,8 @@ use super::reports::Reports;
 use super::spill::{Capture, Payload, Spill};
 use super::stats::Stats;
 use super::thread::Factory;
-use crate::scheduler::{IdHasher, IdMap, Input, Scheduler, SchedulerConfig, Terms};
+use super::turn::Ways;
+use crate::scheduler::{IdMap, Input, Scheduler, SchedulerConfig, Terms};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
 /// are bounded by the room in the pool, cancels by the handles that exist, all
@@ -113,7 +113,8 @@ pub(super) struct Entry {
     pub(super) wishes: Option<Box<Wishes>>,
     pub(super) reply: Reply,
     pub(super) sent: Option<Duration>,
-    pub(super) answer: Option<(Usage, Bytes)>,
+    /// Whether its worker's answer is among those of this turn.
+    pub(super) is_answered: bool,
     /// What its last attempt has left behind besides, if anything.
     pub(super) traces: Option<Box<Traces>>,
 }
@@ -149,7 +150,7 @@ impl Entry {
             wishes: None,
             reply,
             sent: None,
-            answer: None,
+            is_answered: false,
             traces: None,
         }
     }
@@ -205,8 +206,6 @@ impl Tasks {
     }
 }
 
-type ById<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
-
 pub(super) struct Driver {
     pub(super) config: Arc<PoolConfig>,
     pub(super) crew: Crew,
@@ -217,20 +216,25 @@ pub(super) struct Driver {
     commands: mpsc::UnboundedReceiver<Command>,
     news: mpsc::Receiver<(WorkerId, News)>,
     pub(super) news_sender: NewsSender,
-    pub(super) workers: ById<WorkerId, Hired>,
+    pub(super) workers: IdMap<WorkerId, Hired>,
     pub(super) actors: JoinSet<()>,
     pub(super) actor_ids: HashMap<Id, WorkerId>,
-    pub(super) jobs: IdMap<Entry>,
+    pub(super) jobs: IdMap<JobId, Entry>,
+    /// What workers have answered in this turn. The scheduler decides in the same
+    /// order what it means, so it is always the first that is asked for.
+    pub(super) answers: VecDeque<(JobId, Usage, Bytes)>,
     /// Jobs for one worker, collected while actions are taken.
     pub(super) outbox: Option<(WorkerId, Vec<Assignment>)>,
+    /// How many there were last time.
+    pub(super) outbox_len: usize,
     pub(super) events: Option<EventSender>,
     pub(super) state: watch::Sender<State>,
     pub(super) room: Arc<Semaphore>,
     /// How much room was freed in this turn, but for what reports and events keep.
     pub(super) freed: usize,
     /// The ends of this turn that are taken together.
-    pub(super) ends: Vec<(Arc<Lane>, Vec<Ended>)>,
-    pub(super) reports: Vec<(Reports, Vec<JobReport>)>,
+    pub(super) ends: Ways<Arc<Lane>, Ended>,
+    pub(super) reports: Ways<Reports, JobReport>,
     /// What has been counted so far.
     pub(super) counted: Stats,
     pub(super) spill: Arc<Spill>,
@@ -306,17 +310,19 @@ impl Driver {
             commands: shared.commands,
             news,
             news_sender,
-            workers: ById::default(),
+            workers: IdMap::default(),
             actors: JoinSet::new(),
             actor_ids: HashMap::new(),
             jobs: IdMap::default(),
+            answers: VecDeque::new(),
             outbox: None,
+            outbox_len: 0,
             events: shared.events,
             state: shared.state,
             room: shared.room,
             freed: 0,
-            ends: Vec::new(),
-            reports: Vec::new(),
+            ends: Ways::default(),
+            reports: Ways::default(),
             counted: Stats::default(),
             spill: shared.spill,
             failure: None,
@@ -405,7 +411,11 @@ impl Driver {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Submit(entry) => self.submit(*entry),
-            Command::SubmitMany(entries) => entries.into_iter().for_each(|e| self.submit(e)),
+            Command::SubmitMany(entries) => {
+                for entry in entries {
+                    self.submit(entry);
+                }
+            }
             Command::Cancel(job) => self.tell(Input::Cancel { job }),
             // Whoever asked may have gone.
             Command::Status(reply) => drop(reply.send(self.status())),

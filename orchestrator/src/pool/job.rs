@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use protocol::command::Command;
 use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
 use worker::JobContext;
@@ -161,10 +161,14 @@ pub(super) struct Wishes {
 }
 
 impl Errand {
-    pub(super) fn of<T: Task>(input: &T::Input) -> Result<Errand, PayloadError> {
+    /// A job of a task, with its input in a buffer that others share.
+    pub(super) fn of<T: Task>(
+        input: &T::Input,
+        shared: &mut BytesMut,
+    ) -> Result<Errand, PayloadError> {
         Ok(Errand {
             task: Cow::Borrowed(T::NAME),
-            input: Encoding::Bincode.encode(input)?,
+            input: Encoding::Bincode.encode_into(input, shared)?,
             encoding: Encoding::Bincode,
         })
     }

@@ -146,10 +146,13 @@ impl Driver {
             && let Some(entry) = self.jobs.get_mut(&job)
         {
             self.deaths.job_done();
-            entry.answer = Some((usage, answer.payload));
+            entry.is_answered = true;
+            self.answers.push_back((job, usage, answer.payload));
             // What a command used says nothing about its worker.
-            if entry.errand.task != Command::NAME {
-                rss = self.weigh(worker, usage.max_rss_kib);
+            if let Some(limit) = self.config.max_rss_per_worker
+                && entry.errand.task != Command::NAME
+            {
+                rss = self.weigh(worker, usage.max_rss_kib, limit);
             }
         }
         self.tell(Input::Done {
@@ -165,10 +168,7 @@ impl Driver {
     /// How large a worker has been, in bytes, by what it says. A process
     /// inherits that figure from the one that started it, so when it may be
     /// this one's, the kernel is asked.
-    fn weigh(&self, worker: WorkerId, said_kib: u64) -> u64 {
-        let Some(limit) = self.config.max_rss_per_worker else {
-            return 0;
-        };
+    fn weigh(&self, worker: WorkerId, said_kib: u64, limit: u64) -> u64 {
         let said = said_kib.saturating_mul(1024);
         let Some(hired) = self.workers.get(&worker) else {
             return said;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use futures_util::stream::Stream;
 use protocol::{Encoding, Task};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -65,6 +66,8 @@ pub struct Map<T: Task, S> {
     /// An input that is waiting for room.
     next: Option<Errand>,
     exhausted: bool,
+    /// Where inputs are encoded.
+    buffer: BytesMut,
     window: usize,
     room: PollSemaphore,
     /// Whether it stands in line for room.
@@ -104,6 +107,7 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
             inputs,
             next: None,
             exhausted: false,
+            buffer: BytesMut::new(),
             window: shared.max_pending,
             room: PollSemaphore::new(Arc::clone(&shared.room)),
             queues: false,
@@ -189,7 +193,7 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
                     self.exhausted = true;
                     return false;
                 };
-                let errand = Errand::of::<T>(&input).map_err(PoolError::from);
+                let errand = Errand::of::<T>(&input, &mut self.buffer).map_err(PoolError::from);
                 match errand.and_then(|e| shared.fits(&e.input).map(|()| e)) {
                     Ok(errand) => self.next = Some(errand),
                     Err(e) => {
@@ -249,7 +253,7 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
         // While there are results enough it is not worth the trouble.
         let least = BATCH.min(self.window.div_ceil(4));
         let scarce = self.waiting.len() + least <= self.window;
-        let more = if scarce || !self.waiting.has_next() {
+        let more = if !self.exhausted && (scarce || !self.waiting.has_next()) {
             self.fill(cx)
         } else {
             false

@@ -16,6 +16,45 @@ pub(super) trait Item {
     fn keeps_room(&self) -> bool;
 }
 
+/// What one turn has for several readers, by the ways that lead to them.
+#[derive(Debug)]
+pub(super) struct Ways<W, T> {
+    ways: Vec<(W, Vec<T>)>,
+    /// How many items there were last time.
+    last: usize,
+}
+
+impl<W, T> Default for Ways<W, T> {
+    fn default() -> Ways<W, T> {
+        Ways {
+            ways: Vec::new(),
+            last: 0,
+        }
+    }
+}
+
+impl<W: PartialEq, T> Ways<W, T> {
+    /// One more on this way.
+    pub(super) fn put(&mut self, way: W, item: T) {
+        match self.ways.iter_mut().rfind(|(other, _)| *other == way) {
+            Some((_, items)) => items.push(item),
+            None => {
+                // A list that grows is copied over and over.
+                let mut items = Vec::with_capacity(self.last.max(4));
+                items.push(item);
+                self.ways.push((way, items));
+            }
+        }
+    }
+
+    /// All of them.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (W, Vec<T>)> {
+        let lengths = self.ways.iter().map(|(_, items)| items.len());
+        self.last = lengths.max().unwrap_or(self.last);
+        self.ways.drain(..)
+    }
+}
+
 /// Room in the pool that is free again when this is dropped.
 #[derive(Debug)]
 struct Vacated {

@@ -47,7 +47,7 @@ pub(super) struct Desk {
 
 #[derive(Debug, Default)]
 struct State {
-    under_way: IdMap<Ticket>,
+    under_way: IdMap<JobId, Ticket>,
     /// Size of their inputs.
     bytes: usize,
     /// Whose turn it is in the output.

@@ -21,7 +21,7 @@ impl Scheduler {
     /// How many jobs workers hold.
     fn check_workers(&self) -> usize {
         let mut held = 0;
-        for (&id, worker) in &self.workers {
+        for (id, worker) in self.workers.iter() {
             held += worker.jobs.len();
             for &(job, attempt) in &worker.jobs {
                 let known = self.jobs.get(&job).map(|j| (j.place, j.attempt));
@@ -164,7 +164,7 @@ impl Scheduler {
     /// Nothing waits for ever: whatever is awaited has a deadline.
     fn check_deadlines(&self) {
         let must = |timer| assert!(self.timers.is_set(timer), "no {timer:?}");
-        for (&id, worker) in &self.workers {
+        for (id, worker) in self.workers.iter() {
             match worker.life {
                 _ if worker.killed => must(Timer::Reap(id)),
                 Life::Starting => must(Timer::Start(id)),
@@ -173,6 +173,9 @@ impl Scheduler {
                     must(Timer::Idle(id));
                 }
                 Life::Ready => {}
+            }
+            if self.unsettled == Some(id) {
+                continue;
             }
             for (job, _) in worker.at_work() {
                 let at_work = &self.jobs[job];

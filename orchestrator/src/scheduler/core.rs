@@ -2,15 +2,15 @@
 //! and what each input does to a job. What becomes of workers is in `crew`, who
 //! gets which job in `hand_out`, how it all ends in `end`.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
+use super::id_map::IdMap;
 use super::input::{Action, Input, SchedulerConfig, Terms};
-use super::job::{Ending, IdHasher, Job, Jobs, Place};
+use super::job::{Ending, Job, Jobs, Place};
 use super::queue::Queue;
 use super::retry::{self, Next};
 use super::seat::Seat;
@@ -30,7 +30,7 @@ pub(super) enum Phase {
     Over,
 }
 
-pub(super) type Workers = HashMap<WorkerId, Worker, BuildHasherDefault<IdHasher>>;
+pub(super) type Workers = IdMap<WorkerId, Worker>;
 
 /// See the module documentation for the verbs.
 #[derive(Debug)]
@@ -54,6 +54,9 @@ pub(crate) struct Scheduler {
     /// Workers whose places in these two are to be looked at again before
     /// anybody looks there.
     pub(super) stale: Vec<WorkerId>,
+    /// A worker whose next jobs have their turn, which nobody has noted yet: so
+    /// that it is done once when many of its jobs have ended together.
+    pub(super) unsettled: Option<WorkerId>,
     /// Seats whose workers were ended for want of jobs.
     pub(super) asleep: BTreeSet<usize>,
     /// Whether all workers were told to go with their last jobs.
@@ -102,6 +105,7 @@ impl Scheduler {
             ranks: BTreeSet::new(),
             victims: BTreeSet::new(),
             stale: Vec::new(),
+            unsettled: None,
             asleep: BTreeSet::new(),
             last_call: false,
             recycled: 0,
@@ -123,6 +127,19 @@ impl Scheduler {
     /// Takes in what happened. What is to be done about it waits in
     /// [`Scheduler::poll_action`]; several inputs may come before it is asked.
     pub(crate) fn handle(&mut self, now: Duration, input: Input) {
+        if let Input::Done {
+            worker,
+            job,
+            attempt,
+            outcome: Outcome::Ok,
+            took,
+            rss: 0,
+        } = input
+        {
+            // What happens most goes the shortest way.
+            return self.on_ok(now, worker, (job, attempt), took);
+        }
+        self.settle();
         self.now = self.now.max(now);
         match input {
             Input::Submit { job, terms } => self.on_submit(job, terms),
@@ -173,6 +190,7 @@ impl Scheduler {
     /// that all inputs of one turn are seen before.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         if self.actions.is_empty() && !self.paused {
+            self.settle();
             self.hand_out();
         }
         self.actions.pop_front()
@@ -201,7 +219,7 @@ impl Scheduler {
         let mut running: Vec<Running> = self
             .workers
             .iter()
-            .flat_map(|(&worker, w)| w.at_work().map(move |&held| (worker, held)))
+            .flat_map(|(worker, w)| w.at_work().map(move |&held| (worker, held)))
             .filter_map(|(worker, (job, attempt))| {
                 let since = self.jobs.get(&job)?.since?;
                 Some(Running {
@@ -291,6 +309,62 @@ impl Scheduler {
         }
     }
 
+    /// A job has ended well. What follows for its worker is seen to when all ends
+    /// that came together have been taken in.
+    fn on_ok(
+        &mut self,
+        now: Duration,
+        id: WorkerId,
+        (job, attempt): (JobId, Attempt),
+        took: Duration,
+    ) {
+        if self.unsettled != Some(id) {
+            self.settle();
+        }
+        self.now = self.now.max(now);
+        let Some(worker) = self.released(id, (job, attempt), took) else {
+            return;
+        };
+        worker.streak.failures = 0;
+        worker.left = worker.left.saturating_sub(1);
+        let seat = worker.seat;
+        self.seats[seat].thrive();
+        self.deaths = 0;
+        self.tally.succeeded += 1;
+        self.unsettled = Some(id);
+        self.conclude(job, Verdict::Ok, Some(id));
+        self.end_when_done();
+    }
+
+    /// Takes an attempt that is over from its worker, if it can be true.
+    fn released(
+        &mut self,
+        id: WorkerId,
+        (job, attempt): (JobId, Attempt),
+        took: Duration,
+    ) -> Option<&mut Worker> {
+        let worker = self.workers.get_mut(&id)?;
+        if !worker.listened_to() {
+            return None;
+        }
+        if !worker.release(job, attempt) {
+            // Another job's answer, or the same one twice: the first stands.
+            self.settle();
+            self.kill(id);
+            return None;
+        }
+        let worker = self.workers.get_mut(&id)?;
+        worker.estimate.record(took);
+        Some(worker)
+    }
+
+    /// Notes whose turn it is at a worker whose jobs have ended.
+    fn settle(&mut self) {
+        if let Some(id) = self.unsettled.take() {
+            self.turn_over(id);
+        }
+    }
+
     fn on_done(
         &mut self,
         id: WorkerId,
@@ -298,28 +372,12 @@ impl Scheduler {
         outcome: Outcome,
         took: Duration,
     ) {
-        let Some(worker) = self.workers.get_mut(&id) else {
+        let Some(worker) = self.released(id, (job, attempt), took) else {
             return;
         };
-        if !worker.listened_to() {
-            return;
-        }
-        if !worker.release(job, attempt) {
-            // Another job's answer, or the same one twice: the first stands.
-            self.kill(id);
-            return;
-        }
-        worker.estimate.record(took);
-        self.seats[worker.seat].thrive();
+        let seat = worker.seat;
+        self.seats[seat].thrive();
         self.deaths = 0;
-        if outcome == Outcome::Ok {
-            // What happens most goes the shortest way.
-            self.tally.succeeded += 1;
-            worker.streak.failures = 0;
-            worker.left = worker.left.saturating_sub(1);
-            self.conclude(job, Verdict::Ok, Some(id));
-            return self.turn_over(id);
-        }
         self.count(id, outcome);
         if outcome == Outcome::Cancelled
             && let Some(job) = self.jobs.get_mut(&job)

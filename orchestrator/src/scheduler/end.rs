@@ -112,7 +112,7 @@ impl Scheduler {
     }
 
     pub(super) fn worker_ids(&self) -> Vec<WorkerId> {
-        let mut ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let mut ids: Vec<WorkerId> = self.workers.keys().collect();
         ids.sort_unstable();
         ids
     }

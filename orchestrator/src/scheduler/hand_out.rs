@@ -82,8 +82,8 @@ impl Scheduler {
             .workers
             .iter()
             .filter(|(_, w)| w.stays() && w.door == Door::Open)
-            .min_by_key(|(id, w)| (w.long.is_some(), w.jobs.len(), **id));
-        if let Some((&worker, _)) = soonest {
+            .min_by_key(|(id, w)| (w.long.is_some(), w.jobs.len(), *id));
+        if let Some((worker, _)) = soonest {
             self.reserved = Some(worker);
             self.set_door(worker, Door::Reserved);
         }
@@ -170,7 +170,7 @@ impl Scheduler {
 
     /// Asks every worker for the jobs whose turn has not come.
     pub(super) fn recall_all(&mut self) {
-        let mut ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let mut ids: Vec<WorkerId> = self.workers.keys().collect();
         ids.sort_unstable();
         for id in ids {
             let Some(worker) = self.workers.get_mut(&id) else {

@@ -1,4 +1,4 @@
-//! What is known of jobs, by their ids.
+//! What is known of jobs, or of workers, by their ids.
 //!
 //! Ids are given in sequence, and most jobs end in about the order in which they
 //! came. So those that came lately stand in a row, where an id is a place: no
@@ -7,41 +7,70 @@
 //! its jobs are few.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::ops::Index;
 
-use protocol::JobId;
-
-use super::job::IdHasher;
+use protocol::{JobId, WorkerId};
 
 /// A row may be this long, however few jobs are in it.
 const SHORT: usize = 1024;
 /// Beyond that it is at most so many times as long as there are jobs.
 const SPARSE: usize = 4;
+/// So many places at the front of the row are given up together.
+const SLACK: usize = 256;
 
-/// A map from the ids of jobs.
+/// A number in a sequence.
+pub(crate) trait Id: Copy + Eq + Hash {
+    fn number(self) -> u64;
+    fn of(number: u64) -> Self;
+}
+
+impl Id for JobId {
+    fn number(self) -> u64 {
+        self.0
+    }
+    fn of(number: u64) -> JobId {
+        JobId(number)
+    }
+}
+
+impl Id for WorkerId {
+    fn number(self) -> u64 {
+        u64::from(self.0)
+    }
+    fn of(number: u64) -> WorkerId {
+        // It was one before.
+        WorkerId(number as u32)
+    }
+}
+
+/// A map from ids.
 #[derive(Debug)]
-pub(crate) struct IdMap<V> {
-    /// The id of the first place in the row; it only grows.
+pub(crate) struct IdMap<K, V> {
+    /// The number of the first place in the row; it only grows.
     first: u64,
     row: VecDeque<Option<V>>,
+    /// How many places at the front of the row are empty and not wanted any
+    /// more. Behind them is somebody, or nothing.
+    passed: usize,
     /// Those before the row.
-    others: HashMap<JobId, V, BuildHasherDefault<IdHasher>>,
+    others: HashMap<K, V, BuildHasherDefault<IdHasher>>,
     len: usize,
 }
 
-impl<V> Default for IdMap<V> {
-    fn default() -> IdMap<V> {
+impl<K, V> Default for IdMap<K, V> {
+    fn default() -> IdMap<K, V> {
         IdMap {
             first: 0,
             row: VecDeque::new(),
+            passed: 0,
             others: HashMap::default(),
             len: 0,
         }
     }
 }
 
-impl<V> IdMap<V> {
+impl<K: Id, V> IdMap<K, V> {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -51,40 +80,61 @@ impl<V> IdMap<V> {
     }
 
     /// The place of an id in the row, which may not be so long.
-    fn place(&self, id: JobId) -> Option<usize> {
-        usize::try_from(id.0.checked_sub(self.first)?).ok()
+    fn place(&self, id: K) -> Option<usize> {
+        usize::try_from(id.number().checked_sub(self.first)?).ok()
     }
 
-    pub(crate) fn get(&self, id: &JobId) -> Option<&V> {
+    pub(crate) fn get(&self, id: &K) -> Option<&V> {
         match self.place(*id).and_then(|place| self.row.get(place)) {
-            Some(here) => here.as_ref(),
-            None if self.others.is_empty() => None,
-            None => self.others.get(id),
+            Some(Some(here)) => Some(here),
+            _ if self.others.is_empty() => None,
+            _ => self.others.get(id),
         }
     }
 
-    pub(crate) fn get_mut(&mut self, id: &JobId) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, id: &K) -> Option<&mut V> {
         match self.place(*id).and_then(|place| self.row.get_mut(place)) {
-            Some(here) => here.as_mut(),
-            None if self.others.is_empty() => None,
-            None => self.others.get_mut(id),
+            Some(Some(here)) => Some(here),
+            _ if self.others.is_empty() => None,
+            _ => self.others.get_mut(id),
         }
+    }
+
+    pub(crate) fn contains_key(&self, id: &K) -> bool {
+        self.get(id).is_some()
     }
 
     /// Puts a value in; gives the one that was there.
-    pub(crate) fn insert(&mut self, id: JobId, value: V) -> Option<V> {
-        let before = match self.place(id) {
+    pub(crate) fn insert(&mut self, id: K, value: V) -> Option<V> {
+        match self.place(id) {
+            // What comes most: the next one.
+            Some(place) if place == self.row.len() => {
+                self.row.push_back(Some(value));
+                self.len += 1;
+                if self.is_too_long() {
+                    self.shorten();
+                }
+                None
+            }
+            place => self.insert_anywhere(place, id, value),
+        }
+    }
+
+    fn insert_anywhere(&mut self, place: Option<usize>, id: K, value: V) -> Option<V> {
+        let before = match place {
             None => self.others.insert(id, value),
+            Some(place) if place < self.passed => self.others.insert(id, value),
             Some(place) if place < self.row.len() => self.row[place].replace(value),
             Some(place) => {
                 if place > self.row.len() + SHORT {
                     // Far ahead: the row begins anew.
                     let row = (self.first..).zip(self.row.drain(..));
-                    let row = row.filter_map(|(id, value)| Some((JobId(id), value?)));
+                    let row = row.filter_map(|(id, value)| Some((K::of(id), value?)));
                     self.others.extend(row);
-                    self.first = id.0;
+                    self.first = id.number();
+                    self.passed = 0;
                 }
-                let place = (id.0 - self.first) as usize;
+                let place = (id.number() - self.first) as usize;
                 self.row.resize_with(place, || None);
                 self.row.push_back(Some(value));
                 None
@@ -95,52 +145,111 @@ impl<V> IdMap<V> {
         before
     }
 
-    pub(crate) fn remove(&mut self, id: &JobId) -> Option<V> {
-        let value = match self.place(*id).and_then(|place| self.row.get_mut(place)) {
-            Some(here) => here.take()?,
-            None => self.others.remove(id)?,
+    pub(crate) fn remove(&mut self, id: &K) -> Option<V> {
+        let place = self.place(*id);
+        let Some(here) = place.and_then(|place| self.row.get_mut(place)) else {
+            return self.remove_other(id);
         };
+        // Straight from where it was to where it goes: values may be large.
+        let value = here.take();
+        if value.is_some() {
+            self.len -= 1;
+            if place == Some(self.passed) || self.is_too_long() {
+                self.shorten();
+            }
+        } else if place < Some(self.passed) {
+            return self.remove_other(id);
+        }
+        value
+    }
+
+    fn remove_other(&mut self, id: &K) -> Option<V> {
+        let value = self.others.remove(id)?;
         self.len -= 1;
-        self.shorten();
+        if self.is_too_long() {
+            self.shorten();
+        }
         Some(value)
     }
 
-    /// The row begins with somebody, and is not much longer than it has to be.
+    fn is_too_long(&self) -> bool {
+        let long = self.row.len() - self.passed;
+        long > SHORT && long > SPARSE.saturating_mul(self.len - self.others.len())
+    }
+
+    /// The row begins with somebody, but for what is passed, and is not much
+    /// longer than it has to be.
     fn shorten(&mut self) {
-        while let Some(first) = self.row.front() {
-            let too_long = || self.row.len() > SHORT.max(SPARSE * (self.len - self.others.len()));
-            if first.is_some() && !too_long() {
-                return;
+        while let Some(first) = self.row.get_mut(self.passed) {
+            if first.is_some() {
+                if !self.is_too_long() {
+                    break;
+                }
+                if let Some(value) = self.row[self.passed].take() {
+                    let id = K::of(self.first + self.passed as u64);
+                    self.others.insert(id, value);
+                }
             }
-            if let Some(Some(value)) = self.row.pop_front() {
-                self.others.insert(JobId(self.first), value);
-            }
-            self.first += 1;
+            self.passed += 1;
+        }
+        if self.passed >= SLACK || self.passed == self.row.len() {
+            drop(self.row.drain(..self.passed));
+            self.first += self.passed as u64;
+            self.passed = 0;
         }
     }
 
     /// In no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (JobId, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         let row = (self.first..).zip(&self.row);
-        let row = row.filter_map(|(id, value)| Some((JobId(id), value.as_ref()?)));
+        let row = row.filter_map(|(id, value)| Some((K::of(id), value.as_ref()?)));
         row.chain(self.others.iter().map(|(&id, value)| (id, value)))
     }
 
-    pub(crate) fn keys(&self) -> impl Iterator<Item = JobId> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
         self.iter().map(|(id, _)| id)
     }
 
-    #[cfg(any(test, debug_assertions))]
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        let row = self.row.iter_mut().filter_map(Option::as_mut);
+        row.chain(self.others.values_mut())
+    }
 }
 
-impl<V> Index<&JobId> for IdMap<V> {
+impl<K: Id, V> Index<&K> for IdMap<K, V> {
     type Output = V;
 
-    fn index(&self, id: &JobId) -> &V {
-        self.get(id).expect("there is a job of this id")
+    fn index(&self, id: &K) -> &V {
+        self.get(id).expect("there is one of this id")
+    }
+}
+
+/// Hashes sequence numbers. They are ours, so nobody can choose them to
+/// collide; a multiplication spreads them well enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        // The odd integer nearest to 2^64 divided by the golden ratio; the
+        // table takes its index from both ends of the hash.
+        let product = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ (product >> 32);
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
     }
 }
 

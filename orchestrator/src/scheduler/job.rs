@@ -1,16 +1,15 @@
 //! One job as the scheduler sees it: where it is, and how often it was tried.
 
-use std::hash::Hasher;
 use std::time::Duration;
 
-use protocol::{Attempt, WorkerId};
+use protocol::{Attempt, JobId, WorkerId};
 
 use super::Verdict;
 use super::id_map::IdMap;
 use super::input::Terms;
 
 /// All jobs without a verdict.
-pub(super) type Jobs = IdMap<Job>;
+pub(super) type Jobs = IdMap<JobId, Job>;
 
 #[derive(Debug)]
 pub(super) struct Job {
@@ -96,29 +95,5 @@ impl Ending {
             Ending::TimedOut => Verdict::Timeout,
             Ending::Interrupted => Verdict::Interrupted,
         }
-    }
-}
-/// Hashes sequence numbers. They are ours, so nobody can choose them to
-/// collide; a multiplication spreads them well enough.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-    fn write_u64(&mut self, n: u64) {
-        // The odd integer nearest to 2^64 divided by the golden ratio; the
-        // table takes its index from both ends of the hash.
-        let product = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = product ^ (product >> 32);
-    }
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(u64::from(n));
     }
 }

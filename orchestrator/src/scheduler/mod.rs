@@ -34,6 +34,5 @@ mod worker;
 pub(crate) use self::core::Scheduler;
 pub(crate) use self::id_map::IdMap;
 pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig, Terms};
-pub(crate) use self::job::IdHasher;
 pub(crate) use self::turnover::Census;
 pub use self::verdict::Verdict;

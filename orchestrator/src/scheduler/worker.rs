@@ -228,7 +228,9 @@ impl Worker {
     }
 
     pub(super) fn holds(&self, job: JobId, attempt: Attempt) -> bool {
-        self.jobs.iter().any(|&held| held == (job, attempt))
+        // Mostly it is asked about the next one.
+        self.jobs.front() == Some(&(job, attempt))
+            || self.jobs.iter().any(|&held| held == (job, attempt))
     }
 
     /// How many jobs `waiting_behind_long` gives; absent when it is none.
