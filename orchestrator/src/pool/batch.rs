@@ -1,5 +1,12 @@
 //! Jobs that are handed over together: [`Batch`].
 
+#[cfg(feature = "cli")]
+use std::borrow::Cow;
+
+#[cfg(feature = "cli")]
+use bytes::Bytes;
+#[cfg(feature = "cli")]
+use protocol::Encoding;
 use protocol::JobId;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -7,7 +14,7 @@ use super::driver::{Command, Entry, Reply};
 use super::front::Handles;
 use super::job::Errand;
 #[cfg(feature = "cli")]
-use super::{PoolError, RawJob, Reports};
+use super::{PoolError, Reports};
 
 /// Jobs that are handed over together: when this is dropped, however that comes.
 pub(crate) struct Batch<'a> {
@@ -76,17 +83,24 @@ impl<'a> Batch<'a> {
         id
     }
 
-    /// The same with a job that may have wishes.
+    /// The same with an input that is encoded already.
     ///
     /// # Errors
-    /// When its input is too large.
+    /// When it is too large.
     #[cfg(feature = "cli")]
-    pub(crate) fn add_raw(&mut self, job: RawJob, reports: &Reports) -> Result<JobId, PoolError> {
-        self.shared.fits(&job.input)?;
-        let id = self.shared.next_id();
-        let reply = Reply::Shared(reports.clone());
-        self.entries.push(Entry::new(id, job, reply));
-        Ok(id)
+    pub(crate) fn add_to(
+        &mut self,
+        (task, encoding): (&'static str, Encoding),
+        input: Bytes,
+        reports: &Reports,
+    ) -> Result<JobId, PoolError> {
+        self.shared.fits(&input)?;
+        let errand = Errand {
+            task: Cow::Borrowed(task),
+            input,
+            encoding,
+        };
+        Ok(self.add(errand, Reply::Shared(reports.clone())))
     }
 
     /// Hands over what is in it, and gives back room that was not used.

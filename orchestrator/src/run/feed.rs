@@ -8,7 +8,8 @@
 
 use std::cell::RefCell;
 
-use protocol::JobId;
+use bytes::Bytes;
+use protocol::{Encoding, JobId};
 use tokio::sync::{Notify, mpsc};
 
 use super::batch::{Config, Failure};
@@ -16,7 +17,7 @@ use super::sink::ordered::MAX_WAITING;
 use super::source::lines::{Line, Read};
 use super::source::work::{self, Recipe, Refusal, Refused, Ticket};
 use super::text;
-use crate::pool::{Batch, Pool, PoolError, RawJob, Reports};
+use crate::pool::{Batch, Pool, PoolError, Reports};
 use crate::scheduler::IdMap;
 
 /// How many jobs are handed over together at most.
@@ -126,6 +127,7 @@ pub(super) async fn feed(
     let mut feeder = Feeder {
         config,
         desk,
+        kind: config.work.kind(),
         reports,
         notices,
         batch: pool.batch(),
@@ -144,6 +146,8 @@ pub(super) async fn feed(
 struct Feeder<'a> {
     config: &'a Config,
     desk: &'a Desk,
+    /// What task all jobs are of, and how their inputs are encoded.
+    kind: (&'static str, Encoding),
     reports: Reports,
     notices: mpsc::Sender<Notice>,
     /// Jobs that have a ticket and were not handed over.
@@ -170,7 +174,7 @@ impl Feeder<'_> {
             if let Some(made) = made {
                 self.seq += 1;
                 let end = match made {
-                    Ok((ticket, job)) => self.enter(ticket, job, left).await?,
+                    Ok((ticket, input)) => self.enter(ticket, input, left).await?,
                     Err(refusal) => Some(refusal),
                 };
                 if let Some(refusal) = end {
@@ -196,7 +200,7 @@ impl Feeder<'_> {
     async fn enter(
         &mut self,
         ticket: Ticket,
-        job: RawJob,
+        input: Bytes,
         left: usize,
     ) -> Result<Option<Refused>, Failure> {
         if !self.desk.has_room(ticket.seq, ticket.size) {
@@ -213,7 +217,7 @@ impl Feeder<'_> {
             let room = self.batch.wait_for_room(wanted).await;
             room.map_err(Failure::Pool)?;
         }
-        match self.batch.add_raw(job, &self.reports) {
+        match self.batch.add_to(self.kind, input, &self.reports) {
             Ok(id) => {
                 self.desk.enter(id, ticket);
                 Ok(None)
@@ -240,8 +244,6 @@ impl Feeder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn ticket(seq: u64, size: usize) -> Ticket {

@@ -58,12 +58,16 @@ pub(super) fn write_failure(out: &mut impl Write, ticket: &Ticket, why: &str) ->
 
 /// The beginning that all objects have in common.
 pub(super) fn write_head(out: &mut impl Write, ticket: &Ticket) -> io::Result<()> {
-    let id = ticket.id.as_deref().unwrap_or("null");
     // Without the machinery of `write!`: this is done for every line.
     out.write_all(b"{\"seq\":")?;
     serde_json::to_writer(&mut *out, &ticket.seq)?;
-    out.write_all(b",\"id\":")?;
-    out.write_all(id.as_bytes())
+    match &ticket.id {
+        None => out.write_all(b",\"id\":null"),
+        Some(id) => {
+            out.write_all(b",\"id\":")?;
+            out.write_all(id.as_bytes())
+        }
+    }
 }
 
 /// The result as JSON on one line, or why there is none.

@@ -6,14 +6,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{CommandSpec, Encoding, Program};
+use protocol::command::Command;
+use protocol::{CommandSpec, Encoding, Program, Task};
 use serde_bytes::ByteBuf;
 
 use super::jsonl::{self, BadJson, Shape};
 use super::lines::{Content, Delimiter, Line};
 use super::shell::ShellText;
 use super::template::Template;
-use crate::pool::RawJob;
 use crate::run::text;
 
 /// What is done with every line of this run.
@@ -41,6 +41,14 @@ impl Work {
         match self {
             Work::Command(_) | Work::Shell(_) | Work::Commands => None,
             Work::Task { name, .. } => Some(name),
+        }
+    }
+
+    /// The task of every job, and how its input is encoded.
+    pub(crate) fn kind(&self) -> (&'static str, Encoding) {
+        match self.task() {
+            Some(name) => (name, Encoding::Json),
+            None => (Command::NAME, Encoding::Bincode),
         }
     }
 }
@@ -116,7 +124,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) grace: Duration,
 }
 
-/// Makes a job of a line; `None` when a blank line stands for nothing.
+/// Makes the input of a job of a line, in the encoding of its [`Work::kind`];
+/// `None` when a blank line stands for nothing.
 ///
 /// # Errors
 /// When the line is no job.
@@ -124,7 +133,7 @@ pub(crate) fn prepare(
     recipe: &Recipe<'_>,
     seq: u64,
     line: &Line,
-) -> Result<Option<(Ticket, RawJob)>, Refused> {
+) -> Result<Option<(Ticket, Bytes)>, Refused> {
     let Recipe {
         work,
         delimiter,
@@ -156,11 +165,11 @@ pub(crate) fn prepare(
             command(bytes, &place, grace, program).map(Some)
         }
         (Content::Whole(bytes), Work::Commands) => command_line(bytes, &place, grace),
-        (Content::Whole(bytes), Work::Task { name, shape }) => jsonl::parse(*shape, bytes)
+        (Content::Whole(bytes), Work::Task { shape, .. }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
                 parsed.map(|parsed| {
                     ticket.id = parsed.id;
-                    RawJob::encoded(*name, parsed.args, Encoding::Json)
+                    parsed.args
                 })
             })
             .map_err(|mut e| {
@@ -170,12 +179,12 @@ pub(crate) fn prepare(
     };
     match made {
         Ok(None) => Ok(None),
-        Ok(Some(job)) => {
-            ticket.size = job.input.len();
+        Ok(Some(input)) => {
+            ticket.size = input.len();
             if work.task().is_none() {
-                ticket.command = job.input.clone();
+                ticket.command = input.clone();
             }
-            Ok(Some((ticket, job)))
+            Ok(Some((ticket, input)))
         }
         Err(refusal) => Err((ticket, Box::new(refusal))),
     }
@@ -198,7 +207,7 @@ fn command(
     place: &Place,
     grace: Duration,
     program: impl FnOnce() -> Program,
-) -> Result<RawJob, Refusal> {
+) -> Result<Bytes, Refusal> {
     if memchr::memchr(0, line).is_some() {
         return Err(Refusal {
             what: format!("{place} holds a zero byte: {}", text::quoted(line)),
@@ -210,7 +219,7 @@ fn command(
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         ..CommandSpec::new(program())
     };
-    RawJob::command(&spec).map_err(|e| Refusal {
+    Encoding::Bincode.encode(&spec).map_err(|e| Refusal {
         what: format!("{place} is not a job: {e}"),
         place: Vec::new(),
         tip: None,
@@ -219,7 +228,7 @@ fn command(
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(line: &[u8], place: &Place, grace: Duration) -> Result<Option<RawJob>, Refusal> {
+fn command_line(line: &[u8], place: &Place, grace: Duration) -> Result<Option<Bytes>, Refusal> {
     if line.iter().all(|byte| b" \t\n".contains(byte)) {
         return Ok(None);
     }
@@ -359,10 +368,10 @@ mod tests {
     fn a_line_fills_the_template() {
         let work = Work::Command(Template::parse(&["wc", "{}"]).unwrap());
         let line = line(3, b"a\xff");
-        let (ticket, job) = prepare(&recipe(&work), 2, &line).unwrap().unwrap();
+        let (ticket, input) = prepare(&recipe(&work), 2, &line).unwrap().unwrap();
         assert_eq!((ticket.seq, ticket.line, &ticket.id), (2, 3, &None));
-        assert_eq!(job.task, "command");
-        let spec: CommandSpec = Encoding::Bincode.decode(&job.input).unwrap();
+        assert_eq!(work.kind(), ("command", Encoding::Bincode));
+        let spec: CommandSpec = Encoding::Bincode.decode(&input).unwrap();
         assert_eq!(spec.grace_ms, 1_500);
         let argv = argv(&ticket.command);
         assert_eq!(
@@ -374,10 +383,9 @@ mod tests {
     #[test]
     fn a_line_fills_the_parameters_of_a_shell_text() {
         let work = Work::Shell(ShellText::parse(b"wc {.} | x").unwrap());
-        let (ticket, job) = prepare(&recipe(&work), 2, &line(3, b"a.b"))
+        let (ticket, _) = prepare(&recipe(&work), 2, &line(3, b"a.b"))
             .unwrap()
             .unwrap();
-        assert_eq!(job.task, "command");
         let started = ["/bin/sh", "-c", "wc \"${2}\" | x", "sh", "a.b", "a"];
         assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));
         let command = shown(&ticket.command).unwrap();
