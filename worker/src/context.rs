@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Attempt, Encoding, JobId, PayloadError, WorkerId};
 use serde::de::DeserializeOwned;
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::state::Key;
 
 /// How often progress is passed on at most.
@@ -38,7 +38,7 @@ pub struct JobContext {
     host: Arc<dyn Host>,
     cancelled: Arc<AtomicBool>,
     key: Key,
-    last_progress: Mutex<Option<Instant>>,
+    last_progress: Mutex<Option<Moment>>,
 }
 
 impl JobContext {

@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nix::errno::Errno;
@@ -32,7 +32,7 @@ use protocol::codec::{self, TRAILER};
 use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker, WorkerId};
 use tokio_util::codec::Decoder;
 
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::context::Host;
 use crate::meter::Meter;
 use crate::os::{self, Held, StatusPage};
@@ -68,7 +68,7 @@ pub(crate) struct Link {
 pub(crate) struct TurnEnd {
     /// Whether what it may have printed has to be looked for.
     pub(crate) may_have_printed: bool,
-    pub(crate) now: Instant,
+    pub(crate) now: Moment,
     /// How long it took.
     pub(crate) wall: Duration,
 }
@@ -211,8 +211,13 @@ impl Link {
     }
 
     /// Ends a turn whose answer fits into one frame, and gives what is to be done
-    /// next. All in one go: for a small job every lock counts.
-    pub(crate) fn finish_turn(&self, end: TurnEnd, meter: &mut Meter, answer: Answer) -> Step {
+    /// next, and whether nothing else was done before that. All in one go: for a small job every lock counts.
+    pub(crate) fn finish_turn(
+        &self,
+        end: TurnEnd,
+        meter: &mut Meter,
+        answer: Answer,
+    ) -> (Step, bool) {
         let mut state = self.state();
         if end.may_have_printed || state.taken {
             let key = state.current().unwrap_or(NO_JOB);
@@ -221,37 +226,38 @@ impl Link {
         self.over(&mut state);
         let mut answer = answer;
         answer.header.usage = meter.job(end.wall, !state.has_more());
-        self.conclude(&mut state, &answer);
-        self.catch_up_with(state, end.now, end.wall).next()
+        let wrote = self.conclude(&mut state, &answer);
+        let (mut state, caught_up) = self.catch_up_with(state, end.now, end.wall);
+        (state.next(), !end.may_have_printed && !wrote && !caught_up)
     }
 
     /// Between jobs: answers that have waited for long enough, or would have to
     /// if the next job takes as long as the last, are written, and messages
     /// that came meanwhile are obeyed. While the queue lasts this is the only
     /// place where the computing thread looks at its input.
-    pub(crate) fn catch_up(&self, now: Instant, last_took: Duration) -> Step {
-        self.catch_up_with(self.state(), now, last_took).next()
+    pub(crate) fn catch_up(&self, now: Moment, last_took: Duration) -> Step {
+        self.catch_up_with(self.state(), now, last_took).0.next()
     }
 
     fn catch_up_with<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        now: Instant,
+        now: Moment,
         last_took: Duration,
-    ) -> MutexGuard<'a, State> {
+    ) -> (MutexGuard<'a, State>, bool) {
         let waited = state
             .outbox
             .waiting_since(now)
             .is_some_and(|since| now - since + last_took >= PATIENCE);
         if !waited && !state.outbox.is_full() {
-            return state;
+            return (state, false);
         }
         // What something that earlier jobs have left behind has printed.
         self.drain_capture(&mut state, NO_JOB);
         self.flush(&mut state);
         drop(state);
         self.receive_ready();
-        self.state()
+        (self.state(), true)
     }
 
     /// The current job is over.
@@ -261,13 +267,15 @@ impl Link {
 
     /// The current job's answer is out of danger before the status page stops to
     /// name the job: whenever the process is killed, either the answer is there
-    /// or the job is to blame.
-    fn conclude(&self, state: &mut State, answer: &Answer) {
+    /// or the job is to blame. Whether it had to be written at once.
+    fn conclude(&self, state: &mut State, answer: &Answer) -> bool {
         state.finish(answer);
-        if state.outbox.is_in_danger() {
+        let in_danger = state.outbox.is_in_danger();
+        if in_danger {
             self.flush(state);
         }
         self.status.clear();
+        in_danger
     }
 
     /// The result of the current job, in chunks but for its last part.

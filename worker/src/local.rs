@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use protocol::{
     Answer, Attempt, DoneHeader, Encoding, JobId, Outcome, Task, TaskError, TaskErrorKind, Usage,
 };
@@ -33,6 +33,8 @@ pub struct Local {
     worker: WorkerContext,
     /// Largest result in bytes.
     max_payload: u64,
+    /// Where results are encoded.
+    buffer: BytesMut,
 }
 
 impl fmt::Debug for Local {
@@ -59,6 +61,7 @@ impl Local {
             host,
             worker,
             max_payload,
+            buffer: BytesMut::new(),
         })
     }
 
@@ -106,6 +109,7 @@ impl Local {
             let call = Call {
                 input: input.into(),
                 encoding,
+                buffer: &mut self.buffer,
                 job,
                 worker,
                 ticks: &Cell::new(0),

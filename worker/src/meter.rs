@@ -13,7 +13,7 @@ use crate::clock;
 use crate::os::{self, Used};
 
 /// Time after which it is worth asking.
-const WORTH_A_LOOK: Duration = Duration::from_micros(5);
+const WORTH_A_LOOK: Duration = Duration::from_micros(10);
 /// Figures are whole microseconds: below this there is nothing to ask.
 const NOTHING: Duration = Duration::from_micros(1);
 

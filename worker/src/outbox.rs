@@ -6,12 +6,11 @@
 //! frame of its own: a frame that others join would have to be changed, and
 //! there would be moments in which it is neither the old nor the new one.
 
-use std::time::Instant;
-
 use bytes::{Bytes, BytesMut};
 use protocol::codec::{encode, encode_answer, encode_head};
 use protocol::{Answer, DoneHeader, Encoding, FromWorker, MAX_CHUNK, Outcome, TaskError};
 
+use crate::clock::Moment;
 use crate::os::Held;
 
 /// With this much waiting, it is written without waiting for more.
@@ -25,7 +24,7 @@ pub(crate) struct Outbox {
     /// There is an answer that could not be held.
     in_danger: bool,
     /// Since when something has been waiting.
-    since: Option<Instant>,
+    since: Option<Moment>,
     /// Something in here should not wait for more.
     urgent: bool,
 }
@@ -88,7 +87,7 @@ impl Outbox {
 
     /// Since when something has been waiting; the caller has looked at the
     /// clock anyway.
-    pub(crate) fn waiting_since(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn waiting_since(&mut self, now: Moment) -> Option<Moment> {
         if self.is_empty() {
             return None;
         }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use protocol::{Encoding, Parts, Task, TaskError, TaskErrorKind};
 
 use crate::context::{JobContext, WorkerContext};
@@ -151,7 +151,7 @@ impl Registry {
             let output = run(state, input, call.job);
             call.ticks.set(os::ticks().wrapping_sub(before));
             match output.into_output() {
-                Ok(output) => match call.encoding.encode(&output) {
+                Ok(output) => match call.encoding.encode_into(&output, call.buffer) {
                     Ok(bytes) => Called::Done(bytes),
                     Err(e) => Called::Failed(unencodable(T::NAME, &e)),
                 },
@@ -217,6 +217,8 @@ impl<O, E: Into<Box<dyn Error + Send + Sync>>> IntoOutput<O> for Result<O, E> {
 pub(crate) struct Call<'a> {
     pub(crate) input: Parts,
     pub(crate) encoding: Encoding,
+    /// Where small outputs are encoded, one after the other.
+    pub(crate) buffer: &'a mut BytesMut,
     pub(crate) job: &'a JobContext,
     pub(crate) worker: &'a WorkerContext,
     /// How long the function itself took, if it came to its end: see

@@ -5,11 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use protocol::{
     Answer, CommandSpec, DoneHeader, JobHeader, MAX_CHUNK, Outcome, Parts, Ready, Task, TaskError,
     TaskErrorKind, Usage,
 };
 
+use crate::clock::{self, Moment};
 use crate::command::Commands;
 use crate::context::{Host, JobContext, WorkerContext};
 use crate::link::{Link, NO_JOB, TurnEnd};
@@ -20,7 +22,7 @@ use crate::registry::{Call, Entry, Kind, Registry, Start, undecodable};
 use crate::state::{End, Step};
 use crate::stdio;
 use crate::surroundings::{Spoiled, Surroundings};
-use crate::{call, clock, panics, tree, watch};
+use crate::{call, panics, tree, watch};
 
 /// A bug in here.
 pub(crate) const EX_SOFTWARE: i32 = 70;
@@ -64,6 +66,10 @@ struct Server {
     job: JobContext,
     meter: Meter,
     commands: Commands,
+    /// Where results of functions are encoded.
+    buffer: BytesMut,
+    /// When the last function has ended, if nothing has happened since.
+    ended: Option<Moment>,
 }
 
 impl Server {
@@ -90,6 +96,8 @@ impl Server {
             surroundings: Surroundings::now(),
             meter: Meter::new(),
             commands: Commands::new(),
+            buffer: BytesMut::new(),
+            ended: None,
         };
         Ok((server, starts))
     }
@@ -205,12 +213,15 @@ impl Server {
         self.meter.start();
         link.status.start(header.job.0, header.attempt.0, 0);
         link.begin_turn();
-        let start = clock::now();
+        // What follows at once begins where the last one has ended: the steps in
+        // between are ours, and a look at the clock takes as long as they do.
+        let start = self.ended.take().unwrap_or_else(clock::now);
         // As if it had taken for ever, should it not come to its end.
         let ticks = Cell::new(u64::MAX);
         let call = Call {
             input,
             encoding: header.encoding,
+            buffer: &mut self.buffer,
             job: &self.job,
             worker: &self.worker,
             ticks: &ticks,
@@ -251,13 +262,16 @@ impl Server {
                 now,
                 wall,
             };
-            link.finish_turn(end, &mut self.meter, answer)
+            let (next, is_next) = link.finish_turn(end, &mut self.meter, answer);
+            self.ended = (is_next && matches!(next, Step::Run(..))).then_some(now);
+            next
         };
         goes_on.then_some(next)
     }
 
     /// Hands the answer of a job that is no function over.
     fn finish(&mut self, answer: Answer) -> Step {
+        self.ended = None;
         let took = Duration::from_micros(answer.header.usage.wall_us);
         self.link.finish(&answer);
         self.link.catch_up(clock::now(), took)

@@ -21,13 +21,14 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::fchdir;
 
-use crate::{clock, os};
+use crate::clock::{self, Moment};
+use crate::os;
 
 pub(crate) struct Surroundings {
     /// The working directory; absent when there is no way back to it.
@@ -38,7 +39,7 @@ pub(crate) struct Surroundings {
     fingerprint: u64,
     /// Less ticks than any system call takes, and when that was found out.
     shortest: u64,
-    measured: Instant,
+    measured: Moment,
 }
 
 /// How long what was measured is believed.
@@ -75,14 +76,14 @@ impl Surroundings {
     /// Whether a function that took so many ticks cannot have changed anything
     /// with a system call, nor written anything; setting a variable takes none,
     /// so it is looked at here.
-    pub(crate) fn is_too_short_for_a_change(&self, ticks: u64, now: Instant) -> bool {
+    pub(crate) fn is_too_short_for_a_change(&self, ticks: u64, now: Moment) -> bool {
         ticks < self.shortest
             && now - self.measured < MEASURED_FOR
             && os::environment_fingerprint() == self.fingerprint
     }
 
     /// Puts back what can be put back.
-    pub(crate) fn restore(&mut self, now: Instant) -> Result<(), Spoiled> {
+    pub(crate) fn restore(&mut self, now: Moment) -> Result<(), Spoiled> {
         match self.directory.as_ref().map_or(Ok(()), fchdir) {
             Ok(()) => {}
             Err(Errno::EBADF) => return Err(Spoiled::Descriptors),

@@ -8,7 +8,7 @@
 
 use std::io::{ErrorKind, PipeWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,7 +19,7 @@ use protocol::{CommandSpec, FromWorker, JobHeader, Outcome, Stream, TaskError};
 
 use super::launch::{Launched, Refusal};
 use super::output::{Source, pump};
-use crate::clock;
+use crate::clock::{self, Moment};
 use crate::link::{Link, PATIENCE, READ_SIZE};
 use crate::os::{self, Exit, Used};
 use crate::state::{End, Key};
@@ -78,15 +78,15 @@ struct Running<'a> {
     /// How much the command has printed.
     printed: usize,
     /// When the orchestrator is to be told of the start.
-    announce_at: Option<Instant>,
+    announce_at: Option<Moment>,
     /// When the time is up.
-    limit_at: Option<Instant>,
+    limit_at: Option<Moment>,
     /// When asking to stop has been in vain.
-    kill_at: Option<Instant>,
-    paused_since: Option<Instant>,
+    kill_at: Option<Moment>,
+    paused_since: Option<Moment>,
     stopping: Option<Why>,
     orphaned: bool,
-    exited_at: Option<Instant>,
+    exited_at: Option<Moment>,
     /// Children that are none of the command's.
     spared: Vec<Pid>,
 }
@@ -128,7 +128,7 @@ pub(crate) fn attend(
     header: &JobHeader,
     spec: &CommandSpec,
     launched: Launched,
-    start: Instant,
+    start: Moment,
     habits: &mut Habits,
 ) -> Result<Report, Refusal> {
     let leader = launched.leader;
@@ -155,7 +155,7 @@ pub(crate) fn attend(
         announce_at: Some(start + ANNOUNCE_AFTER),
         limit_at: spec
             .time_limit_ms
-            .and_then(|limit| start.checked_add(Duration::from_millis(limit))),
+            .map(|limit| start + Duration::from_millis(limit)),
         kill_at: None,
         paused_since: None,
         stopping: None,
@@ -192,14 +192,14 @@ fn give_up(launched: &Launched, error: &std::io::Error) -> Refusal {
 impl Running<'_> {
     /// Waits for the end of a command that is likely to come soon. What it
     /// prints stays in its pipes meanwhile, and messages in theirs.
-    fn leave_alone(&mut self, start: Instant) {
+    fn leave_alone(&mut self, start: Moment) {
         let until = start + BRIEF;
         let until = self.limit_at.map_or(until, |at| at.min(until));
         // Answers of earlier jobs wait for this one's, but not for longer.
         let held = self.link.state().outbox.waiting_since(start);
         let held = held.map(|since| (since + PATIENCE).min(until));
         for at in held.into_iter().chain([until]) {
-            let left = at.saturating_duration_since(clock::now());
+            let left = at - clock::now();
             if os::is_readable_for(&self.pidfd, left) {
                 self.exited_at = Some(clock::now());
                 return;
@@ -234,7 +234,7 @@ impl Running<'_> {
     }
 
     /// Whether there is nothing left to wait for.
-    fn is_over(&self, now: Instant) -> bool {
+    fn is_over(&self, now: Moment) -> bool {
         let Some(exited_at) = self.exited_at else {
             return false;
         };
@@ -258,7 +258,7 @@ impl Running<'_> {
     }
 
     /// Waits for anything to happen, or for the next deadline.
-    fn wait(&self, now: Instant) -> Ready {
+    fn wait(&self, now: Moment) -> Ready {
         let waiting = self.link.state().outbox.waiting_since(now);
         let limit_at = self.limit_at.filter(|_| self.limit_applies());
         let lingering = self.exited_at.is_some() && self.kill_at.is_some();
@@ -318,7 +318,7 @@ impl Running<'_> {
     }
 
     /// What the orchestrator's messages mean for this command.
-    fn obey(&mut self, now: Instant) {
+    fn obey(&mut self, now: Moment) {
         let state = self.link.state();
         let (end, paused) = (state.end.clone(), state.paused);
         drop(state);
@@ -351,7 +351,7 @@ impl Running<'_> {
     }
 
     /// What is due.
-    fn tick(&mut self, now: Instant) {
+    fn tick(&mut self, now: Moment) {
         if self.announce_at.is_some_and(|at| at <= now) {
             self.announce_at = None;
             let (job, attempt) = self.key;
@@ -379,7 +379,7 @@ impl Running<'_> {
     }
 
     /// Asks the command to stop, once: the first reason decides its outcome.
-    fn stop(&mut self, why: Why, now: Instant) {
+    fn stop(&mut self, why: Why, now: Moment) {
         if self.stopping.is_some() || self.exited_at.is_some() {
             return;
         }
@@ -387,7 +387,7 @@ impl Running<'_> {
         self.signal(Signal::SIGTERM);
         // A stopped process takes no notice of anything else.
         self.signal(Signal::SIGCONT);
-        self.kill_at = now.checked_add(self.grace);
+        self.kill_at = Some(now + self.grace);
     }
 
     /// The leader is alive or a zombie here, so the group is still its own.
@@ -423,7 +423,7 @@ impl Running<'_> {
 
     /// The leader has ended: kills what is left, takes everything off the
     /// process table, and gathers the last output.
-    fn clean_up(mut self, start: Instant) -> (Report, usize) {
+    fn clean_up(mut self, start: Moment) -> (Report, usize) {
         let wall = self.exited_at.unwrap_or(start) - start;
         self.signal(Signal::SIGKILL);
         let end = os::reap(self.leader);
