@@ -83,6 +83,7 @@ impl Driver {
             }
         }
         debug_assert!(self.answers.is_empty(), "each answer ends an attempt");
+        self.answers.clear();
         self.flush();
         self.announce();
         #[cfg(debug_assertions)]
@@ -275,7 +276,7 @@ impl Driver {
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
         };
-        let answer = answer(&mut self.answers, job, entry);
+        let answer = answer(&mut self.answers, job);
         let limit = limit(entry, &self.config);
         if self.out_of_memory {
             entry.traces().out_of_memory = true;
@@ -304,7 +305,7 @@ impl Driver {
         let Some(mut entry) = self.jobs.remove(&job) else {
             return;
         };
-        let answer = answer(&mut self.answers, job, &mut entry);
+        let answer = answer(&mut self.answers, job);
         let mut error = None;
         if verdict != Verdict::Ok {
             if self.out_of_memory {
@@ -395,14 +396,7 @@ impl Driver {
 }
 
 /// What the worker has answered, if it is that which ends the attempt.
-fn answer(
-    answers: &mut VecDeque<(JobId, Usage, Bytes)>,
-    job: JobId,
-    entry: &mut Entry,
-) -> Option<(Usage, Bytes)> {
-    if !std::mem::take(&mut entry.is_answered) {
-        return None;
-    }
+fn answer(answers: &mut VecDeque<(JobId, Usage, Bytes)>, job: JobId) -> Option<(Usage, Bytes)> {
     let (_, usage, payload) = match answers.front() {
         Some((id, ..)) if *id == job => answers.pop_front()?,
         _ => {

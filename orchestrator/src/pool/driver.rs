@@ -113,8 +113,6 @@ pub(super) struct Entry {
     pub(super) wishes: Option<Box<Wishes>>,
     pub(super) reply: Reply,
     pub(super) sent: Option<Duration>,
-    /// Whether its worker's answer is among those of this turn.
-    pub(super) is_answered: bool,
     /// What its last attempt has left behind besides, if anything.
     pub(super) traces: Option<Box<Traces>>,
 }
@@ -150,7 +148,6 @@ impl Entry {
             wishes: None,
             reply,
             sent: None,
-            is_answered: false,
             traces: None,
         }
     }
@@ -405,7 +402,12 @@ impl Driver {
 
     /// Tells the scheduler what has happened.
     pub(super) fn tell(&mut self, input: Input) {
-        self.scheduler.handle(self.clock.counted(self.now), input);
+        self.scheduler.handle(self.counted_now(), input);
+    }
+
+    /// When this turn began, as the scheduler counts time.
+    pub(super) fn counted_now(&self) -> Duration {
+        self.clock.counted(self.now)
     }
 
     fn obey(&mut self, command: Command) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::Command;
-use protocol::{Answer, Attempt, DoneHeader, FromWorker, JobId, Stream, Task, ToWorker, WorkerId};
+use protocol::{
+    Answer, Attempt, DoneHeader, FromWorker, JobId, Outcome, Stream, Task, ToWorker, WorkerId,
+};
 use tokio::task::{Id, JoinError};
 
 use super::driver::{Driver, Entry, State, Tasks};
@@ -141,12 +143,20 @@ impl Driver {
             outcome,
             usage,
         } = answer.header;
+        let took = Duration::from_micros(usage.wall_us);
+        if outcome == Outcome::Ok && self.config.max_rss_per_worker.is_none() {
+            let now = self.counted_now();
+            if self.scheduler.done_well(now, worker, (job, attempt), took) {
+                self.deaths.job_done();
+                self.answers.push_back((job, usage, answer.payload));
+            }
+            return;
+        }
         let mut rss = 0;
         if self.scheduler.expects(worker, job, attempt)
-            && let Some(entry) = self.jobs.get_mut(&job)
+            && let Some(entry) = self.jobs.get(&job)
         {
             self.deaths.job_done();
-            entry.is_answered = true;
             self.answers.push_back((job, usage, answer.payload));
             // What a command used says nothing about its worker.
             if let Some(limit) = self.config.max_rss_per_worker
@@ -160,7 +170,7 @@ impl Driver {
             job,
             attempt,
             outcome,
-            took: Duration::from_micros(usage.wall_us),
+            took,
             rss,
         });
     }

@@ -136,8 +136,8 @@ impl Scheduler {
             rss: 0,
         } = input
         {
-            // What happens most goes the shortest way.
-            return self.on_ok(now, worker, (job, attempt), took);
+            self.done_well(now, worker, (job, attempt), took);
+            return;
         }
         self.settle();
         self.now = self.now.max(now);
@@ -189,8 +189,10 @@ impl Scheduler {
     /// The next thing to be done, in order. Queued jobs are handed out here, so
     /// that all inputs of one turn are seen before.
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() && !self.paused {
+        if self.actions.is_empty() {
             self.settle();
+        }
+        if self.actions.is_empty() && !self.paused {
             self.hand_out();
         }
         self.actions.pop_front()
@@ -309,21 +311,22 @@ impl Scheduler {
         }
     }
 
-    /// A job has ended well. What follows for its worker is seen to when all ends
+    /// [`Input::Done`] for a job that has ended well: what happens most goes the
+    /// shortest way. Whether it can be true. What follows for its worker is seen to when all ends
     /// that came together have been taken in.
-    fn on_ok(
+    pub(crate) fn done_well(
         &mut self,
         now: Duration,
         id: WorkerId,
         (job, attempt): (JobId, Attempt),
         took: Duration,
-    ) {
+    ) -> bool {
         if self.unsettled != Some(id) {
             self.settle();
         }
         self.now = self.now.max(now);
         let Some(worker) = self.released(id, (job, attempt), took) else {
-            return;
+            return false;
         };
         worker.streak.failures = 0;
         worker.left = worker.left.saturating_sub(1);
@@ -333,7 +336,12 @@ impl Scheduler {
         self.tally.succeeded += 1;
         self.unsettled = Some(id);
         self.conclude(job, Verdict::Ok, Some(id));
-        self.end_when_done();
+        if self.phase != Phase::Open {
+            // This may have been the last one: first the worker, then the end.
+            self.settle();
+            self.end_when_done();
+        }
+        true
     }
 
     /// Takes an attempt that is over from its worker, if it can be true.

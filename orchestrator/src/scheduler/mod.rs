@@ -1,5 +1,5 @@
 //! Floor 1: decides. A value with four verbs: `Scheduler::handle` takes what
-//! happened and when, `Scheduler::poll_action` gives what to do about it,
+//! happened and when (`Scheduler::done_well`, what happens most), `Scheduler::poll_action` gives what to do about it,
 //! `Scheduler::next_deadline` says when to call again at the latest, and
 //! `Scheduler::check` asserts that all of it fits together.
 //!
