@@ -5,24 +5,24 @@
     reason = "system calls and shared memory; every block says why it is sound"
 )]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+mod page;
+mod spawn;
+
+use std::ffi::c_char;
 use std::io;
-use std::mem::MaybeUninit;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap};
-use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::Pid;
+
+#[cfg(test)]
+pub(crate) use page::HELD;
+pub(crate) use page::{Held, StatusPage};
+pub(crate) use spawn::{CStrings, Program, Spawner, handled_signals};
 
 /// Where descriptors go that jobs should not come across by counting from 0.
 const HIGH: RawFd = 100;
@@ -140,165 +140,6 @@ pub(crate) fn environment_fingerprint() -> u64 {
     fingerprint
 }
 
-/// Strings as `execve` takes them. Made before a process is started: between
-/// clone and exec there is no memory to be had.
-pub(crate) struct CStrings {
-    strings: Vec<CString>,
-    /// Of each string, and null at the end.
-    pointers: Vec<*const c_char>,
-}
-
-impl CStrings {
-    pub(crate) fn new(strings: Vec<CString>) -> CStrings {
-        let pointers = strings.iter().map(|string| string.as_ptr());
-        let pointers = pointers.chain([std::ptr::null()]).collect();
-        CStrings { strings, pointers }
-    }
-
-    pub(crate) fn strings(&self) -> &[CString] {
-        &self.strings
-    }
-}
-
-/// What a process is to be.
-pub(crate) struct Program<'a> {
-    /// A path.
-    pub(crate) path: &'a CStr,
-    pub(crate) argv: &'a CStrings,
-    pub(crate) env: &'a CStrings,
-    pub(crate) cwd: Option<&'a CStr>,
-    /// What its first three descriptors are; none of these is one of them.
-    pub(crate) stdio: [BorrowedFd<'a>; 3],
-    /// Signals that have another effect here than by default.
-    pub(crate) signals: &'a [c_int],
-}
-
-/// Signals that have a handler here. SIGPIPE is always among them: Rust ignores
-/// it, and commands expect its default effect.
-pub(crate) fn handled_signals() -> Vec<c_int> {
-    let is_handled = |signal: &c_int| {
-        // SAFETY: zero is a valid sigaction; nothing is installed, and the
-        // pointer is to a live local.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(*signal, std::ptr::null(), &raw mut action) == 0
-                && ![libc::SIG_IGN, libc::SIG_DFL].contains(&action.sa_sigaction)
-        }
-    };
-    (1..=libc::SIGRTMAX())
-        .filter(|signal| *signal == libc::SIGPIPE || is_handled(signal))
-        .collect()
-}
-
-/// Starts processes the way `posix_spawn` does: the new one borrows the memory
-/// of this one until it is the other program, so that nothing is copied.
-///
-/// `posix_spawn` asks for each of 64 signals whether it has a handler, and
-/// resets each, in every new process. That is more than half of all its system
-/// calls, and much of what a short command costs; here the caller knows.
-pub(crate) struct Spawner {
-    /// What the new process calls functions on. Only what is used of it is
-    /// memory.
-    stack: Box<[MaybeUninit<u128>]>,
-}
-
-impl Spawner {
-    pub(crate) fn new() -> Spawner {
-        Spawner {
-            stack: Box::new_uninit_slice(64 * 1024 / size_of::<u128>()),
-        }
-    }
-
-    /// Starts a process that leads a group of its own.
-    pub(crate) fn spawn(&mut self, program: &Program<'_>) -> Result<Pid, Errno> {
-        let birth = Birth {
-            program,
-            error: AtomicI32::new(0),
-        };
-        let top = self.stack.as_mut_ptr_range().end;
-        // No handler may run in the new process while memory is shared.
-        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        // SAFETY: `CLONE_VFORK` stops this thread until the new process has
-        // ended or no longer shares our memory. Until then the stack, of which
-        // `top` is the aligned upper end, and all that `birth` refers to stay
-        // where they are: both are borrowed here, the stack exclusively.
-        // `be_born` only makes system calls, and touches nothing of ours but
-        // `birth.error` and this stopped thread's errno.
-        let pid = unsafe {
-            libc::clone(
-                be_born,
-                top.cast(),
-                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
-                (&raw const birth).cast_mut().cast(),
-            )
-        };
-        let errno = Errno::last();
-        mask.thread_set_mask().ok();
-        if pid < 0 {
-            return Err(errno);
-        }
-        let pid = Pid::from_raw(pid);
-        match birth.error.into_inner() {
-            0 => Ok(pid),
-            error => {
-                nix::sys::wait::waitpid(pid, None).ok();
-                Err(Errno::from_raw(error))
-            }
-        }
-    }
-}
-
-struct Birth<'a> {
-    program: &'a Program<'a>,
-    /// Why it did not become the program.
-    error: AtomicI32,
-}
-
-extern "C" fn be_born(birth: *mut c_void) -> c_int {
-    // SAFETY: `spawn` passes a pointer to a `Birth` that lives until this
-    // process has become another program or ended.
-    let birth = unsafe { &*birth.cast::<Birth<'_>>() };
-    birth
-        .error
-        .store(become_program(birth.program) as i32, Ordering::Relaxed);
-    127
-}
-
-/// Only comes back with an error. Runs in memory that it shares with its
-/// parent, where it must neither take memory nor a lock.
-fn become_program(program: &Program<'_>) -> Errno {
-    // SAFETY: zero is a valid sigaction and means the default effect. All
-    // pointers are to live locals, or to strings and lists of them that end as
-    // C wants them and that `program` borrows. Only this process's own
-    // handlers, mask and descriptors are changed.
-    unsafe {
-        let action: libc::sigaction = std::mem::zeroed();
-        for &signal in program.signals {
-            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
-        }
-        if libc::setpgid(0, 0) < 0 {
-            return Errno::last();
-        }
-        for (number, fd) in (0..).zip(&program.stdio) {
-            if libc::dup2(fd.as_raw_fd(), number) < 0 {
-                return Errno::last();
-            }
-        }
-        if program.cwd.is_some_and(|cwd| libc::chdir(cwd.as_ptr()) < 0) {
-            return Errno::last();
-        }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        libc::execve(
-            program.path.as_ptr(),
-            program.argv.pointers.as_ptr(),
-            program.env.pointers.as_ptr(),
-        );
-    }
-    Errno::last()
-}
-
 /// A descriptor that becomes readable when this child has ended.
 pub(crate) fn pidfd_open(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: the call has no memory arguments.
@@ -400,174 +241,9 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// How many bytes of frames survive this process while they wait to be written.
-pub(crate) const HELD: usize = 128 * 1024;
-
-/// Memory that the orchestrator can read, through `/proc`, when this process is
-/// stuck or dead: which job runs here, which process group its command has, and
-/// what has not been written yet. Layout, little-endian: u64 job, u32 attempt,
-/// u32 process group, u64 position of the held bytes in the stream, u32 their
-/// number; from 4096 on the held bytes.
-///
-/// The process may be killed between any two instructions. Whatever is stored
-/// with `Release` describes only what was stored before it.
-pub(crate) struct StatusPage {
-    memory: OwnedFd,
-    page: NonNull<u8>,
-}
-
-// SAFETY: the header is only ever accessed through atomics, and the bytes
-// behind it only by the one [`Held`] that belongs to the page.
-unsafe impl Send for StatusPage {}
-// SAFETY: as above.
-unsafe impl Sync for StatusPage {}
-
-impl StatusPage {
-    const HEADER: usize = 4096;
-    const SIZE: NonZeroUsize =
-        NonZeroUsize::new(StatusPage::HEADER + HELD).expect("it is not zero");
-
-    fn new() -> io::Result<StatusPage> {
-        let memory = memfd_create("worker-status", MFdFlags::MFD_CLOEXEC)?;
-        nix::unistd::ftruncate(&memory, Self::SIZE.get() as libc::off_t)?;
-        let memory = move_high(memory.as_fd())?;
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: the kernel chooses a fresh address, so no memory of ours is
-        // replaced; the mapping is never removed, so it outlives every use.
-        let page = unsafe { mmap(None, Self::SIZE, access, MapFlags::MAP_SHARED, &memory, 0) }?;
-        Ok(StatusPage {
-            memory,
-            page: page.cast(),
-        })
-    }
-
-    /// The page, and the right to hold bytes in it.
-    pub(crate) fn with_held() -> io::Result<(Arc<StatusPage>, Held)> {
-        let page = Arc::new(StatusPage::new()?);
-        let held = Held {
-            page: Arc::clone(&page),
-            position: 0,
-            length: 0,
-        };
-        Ok((page, held))
-    }
-
-    /// The number under which this process has the page open.
-    pub(crate) fn number(&self) -> RawFd {
-        self.memory.as_raw_fd()
-    }
-
-    /// A job starts. The job's number is stored last: who sees it sees the rest.
-    pub(crate) fn start(&self, job: u64, attempt: u32, group: u32) {
-        let header = self.header();
-        header.attempt.store(attempt.to_le(), Ordering::Relaxed);
-        header.group.store(group.to_le(), Ordering::Relaxed);
-        header.job.store(job.to_le(), Ordering::Release);
-    }
-
-    /// No job runs.
-    pub(crate) fn clear(&self) {
-        self.header().job.store(0, Ordering::Release);
-    }
-
-    fn header(&self) -> &Header {
-        // SAFETY: the mapping is page-aligned, longer than a header, never
-        // removed, and nobody in this process accesses its beginning in another
-        // way. Every bit pattern is a valid header.
-        unsafe { self.page.cast().as_ref() }
-    }
-}
-
-/// The beginning of the page; numbers are little-endian.
-#[repr(C)]
-struct Header {
-    job: AtomicU64,
-    attempt: AtomicU32,
-    group: AtomicU32,
-    position: AtomicU64,
-    length: AtomicU32,
-}
-
-/// The part of the page that holds bytes: there is one of it, so that only one
-/// thread at a time can write there.
-pub(crate) struct Held {
-    page: Arc<StatusPage>,
-    position: u64,
-    length: usize,
-}
-
-impl Held {
-    /// How many bytes are held.
-    pub(crate) fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Holds more bytes, which continue those that are held, if there is room.
-    pub(crate) fn hold(&mut self, bytes: &[u8]) -> bool {
-        let length = self.length + bytes.len();
-        if length > HELD {
-            return false;
-        }
-        // SAFETY: the mapping is `HEADER + HELD` bytes long and never removed,
-        // and `self.length + bytes.len() <= HELD`. The target is not part of
-        // the header. No reference to it exists in this process, and whoever
-        // writes to it has this one value, of which there is no copy,
-        // exclusively.
-        unsafe {
-            let target = self.page.page.add(StatusPage::HEADER + self.length);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target.as_ptr(), bytes.len());
-        }
-        self.length = length;
-        let header = self.page.header();
-        header
-            .length
-            .store((length as u32).to_le(), Ordering::Release);
-        true
-    }
-
-    /// So many bytes of the stream, with all that are held, have been written.
-    pub(crate) fn written(&mut self, count: usize) {
-        self.length = 0;
-        self.position += count as u64;
-        let header = self.page.header();
-        // In this order: the held bytes are never given another place.
-        header.length.store(0, Ordering::Release);
-        header
-            .position
-            .store(self.position.to_le(), Ordering::Release);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt;
-
     use super::*;
-
-    #[test]
-    fn the_status_page_has_its_documented_layout() {
-        let (page, mut held) = StatusPage::with_held().unwrap();
-        let path = format!("/proc/self/fd/{}", page.number());
-        let file = std::fs::File::open(path).unwrap();
-        page.start(0x0102_0304_0506_0708, 3, 77);
-        let mut bytes = [0; 16];
-        file.read_exact_at(&mut bytes, 0).unwrap();
-        assert_eq!(bytes, [8, 7, 6, 5, 4, 3, 2, 1, 3, 0, 0, 0, 77, 0, 0, 0]);
-        page.clear();
-        file.read_exact_at(&mut bytes, 0).unwrap();
-        assert_eq!(bytes[..8], [0; 8]);
-
-        held.written(0x0A0B);
-        assert!(held.hold(b"abc") && held.hold(b"de"));
-        assert!(!held.hold(&[0; HELD - 4]));
-        file.read_exact_at(&mut bytes, 16).unwrap();
-        assert_eq!(bytes, [11, 10, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
-        file.read_exact_at(&mut bytes[..6], 4096).unwrap();
-        assert_eq!(bytes[..6], *b"abcde\0");
-        held.written(5);
-        file.read_exact_at(&mut bytes, 16).unwrap();
-        assert_eq!(bytes, [16, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    }
 
     #[test]
     fn moved_descriptors_are_high() {
