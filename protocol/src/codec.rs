@@ -311,22 +311,19 @@ impl Header {
     /// Reads a header, as much as there is of it; every byte is checked as
     /// soon as it is there, and the lengths before anything is allocated.
     fn parse(buffer: &[u8]) -> Result<Option<Header>, FrameError> {
-        let known = [MAGIC[0], MAGIC[1]];
-        let seen = buffer.len().min(2);
-        if buffer[..seen] != known[..seen] || buffer.get(3).is_some_and(|&zero| zero != 0) {
+        let is_wrong = |at: usize, known: u8| buffer.get(at).is_some_and(|&byte| byte != known);
+        if is_wrong(0, MAGIC[0]) || is_wrong(1, MAGIC[1]) || is_wrong(3, 0) {
             let excerpt = buffer[..buffer.len().min(256)].to_vec();
             return Err(FrameError::NotAFrame(excerpt));
         }
-        if buffer.len() < HEADER {
+        let Some(&[_, _, kind, _, c0, c1, c2, c3, p0, p1, p2, p3]) = buffer.first_chunk::<HEADER>()
+        else {
             return Ok(None);
-        }
-        let number = |at: usize| {
-            u32::from_le_bytes([buffer[at], buffer[at + 1], buffer[at + 2], buffer[at + 3]])
         };
         let header = Header {
-            kind: buffer[2],
-            control: number(4),
-            payload: number(8),
+            kind,
+            control: u32::from_le_bytes([c0, c1, c2, c3]),
+            payload: u32::from_le_bytes([p0, p1, p2, p3]),
         };
         let size = u64::from(header.control) + u64::from(header.payload) + OVERHEAD as u64;
         if size > MAX_FRAME as u64 {

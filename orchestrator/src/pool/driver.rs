@@ -5,6 +5,7 @@
 //! scheduler see all of it (`learn`); act (`act`). No step decides anything that
 //! the scheduler could decide, and none but the first waits.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,20 +178,22 @@ pub(super) struct Hired {
 pub(super) struct Tasks {
     numbers: HashMap<String, u32>,
     /// What was asked for last, which is mostly asked for again.
-    last: (String, u32),
+    last: (Cow<'static, str>, u32),
 }
 
 impl Tasks {
     pub(super) fn new(names: Vec<String>) -> Tasks {
         Tasks {
-            last: (names.first().cloned().unwrap_or_default(), 0),
+            last: (Cow::Owned(names.first().cloned().unwrap_or_default()), 0),
             numbers: names.into_iter().zip(0..).collect(),
         }
     }
 
-    pub(super) fn number(&mut self, name: &str) -> Option<u32> {
-        if self.last.0 != name {
-            let (name, &number) = self.numbers.get_key_value(name)?;
+    pub(super) fn number(&mut self, name: &Cow<'static, str>) -> Option<u32> {
+        let last: &str = &self.last.0;
+        // Not even compared when it is the very same text.
+        if !std::ptr::eq(last, &**name) && last != name {
+            let &number = self.numbers.get(&**name)?;
             self.last = (name.clone(), number);
         }
         Some(self.last.1)
