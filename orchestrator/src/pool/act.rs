@@ -190,7 +190,7 @@ impl Driver {
         }
         let hired = self.workers.get_mut(&worker);
         let mut tasks = hired.and_then(|h| h.tasks.as_mut());
-        let number = tasks.as_mut().and_then(|t| t.number(&entry.errand.task));
+        let number = tasks.as_mut().and_then(|t| t.number(&entry.errand));
         let Some(task) = number else {
             let offered = tasks.map_or_else(Vec::new, |t| t.names());
             let text = format!(

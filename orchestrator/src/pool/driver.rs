@@ -189,7 +189,8 @@ impl Tasks {
         }
     }
 
-    pub(super) fn number(&mut self, name: &Cow<'static, str>) -> Option<u32> {
+    pub(super) fn number(&mut self, errand: &Errand) -> Option<u32> {
+        let name = &errand.task;
         let last: &str = &self.last.0;
         // Not even compared when it is the very same text.
         if !std::ptr::eq(last, &**name) && last != name {
