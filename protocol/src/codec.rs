@@ -10,6 +10,7 @@
 //! control length; payload bytes travel raw behind them and are handed out
 //! without being copied. Anything that a peer can send is an error value.
 
+mod encoded;
 mod parts;
 
 use std::marker::PhantomData;
@@ -25,6 +26,8 @@ use crate::message::{
 };
 use crate::{Attempt, JobId, PayloadError};
 
+pub use encoded::Encoded;
+pub(crate) use encoded::encode as encode_owned;
 pub use parts::Parts;
 pub(crate) use parts::decode as decode_parts;
 

@@ -19,7 +19,7 @@ pub mod message;
 mod raw;
 pub mod task;
 
-pub use codec::{Codec, FrameError, MAX_CHUNK, MAX_FRAME, Parts};
+pub use codec::{Codec, Encoded, FrameError, MAX_CHUNK, MAX_FRAME, Parts};
 pub use command::{CommandSpec, EnvChange, Program};
 pub use greeting::{Greeting, GreetingScan, MAX_PREAMBLE};
 pub use ids::{Attempt, JobId, WorkerId};

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Parts, codec, raw};
+use crate::{Encoded, Parts, codec, raw};
 
 /// A named function that a worker offers. Usually a unit struct, as below.
 ///
@@ -74,19 +74,21 @@ impl Encoding {
         }
     }
 
-    /// The same in a buffer that many payloads share one after the other: small
-    /// ones cost no allocation each, and keep that buffer alive together.
+    /// The same for a value that is not needed any more: the memory of a large
+    /// byte string (`ByteBuf`, `Vec<u8>`, `String`) becomes that of its payload. Small
+    /// payloads share a buffer one after the other: they cost no allocation each, and
+    /// keep that buffer alive together.
     ///
     /// # Errors
     /// As [`encode`](Encoding::encode).
-    pub fn encode_into<T: Serialize + ?Sized>(
+    pub fn encode_owned<T: Serialize + 'static>(
         self,
-        value: &T,
+        value: T,
         shared: &mut BytesMut,
-    ) -> Result<Bytes, PayloadError> {
+    ) -> Result<Encoded, PayloadError> {
         match self {
-            Encoding::Bincode => codec::encode_payload_into(value, shared),
-            Encoding::Json | Encoding::Raw => self.encode(value),
+            Encoding::Bincode => codec::encode_owned(value, shared),
+            Encoding::Json | Encoding::Raw => self.encode(&value).map(Encoded::from),
         }
     }
 
@@ -107,7 +109,7 @@ impl Encoding {
     ///
     /// # Errors
     /// As [`Encoding::decode`].
-    pub fn decode_parts<T: DeserializeOwned>(self, payload: &Parts) -> Result<T, PayloadError> {
+    pub fn decode_parts<T: DeserializeOwned>(self, payload: Parts) -> Result<T, PayloadError> {
         match (self, payload.whole()) {
             (_, Some(bytes)) => self.decode(bytes),
             (Encoding::Bincode, None) => codec::decode_parts(payload),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Outcome, TaskError, TaskErrorKind, Usage};
+use protocol::{Encoded, Outcome, TaskError, TaskErrorKind, Usage};
 
 use crate::context::WorkerContext;
 use crate::os::Used;
@@ -31,23 +31,23 @@ pub(crate) fn call(function: &mut dyn Function, call: Call<'_>) -> Called {
 }
 
 /// What is said about the end of a job that may have been cancelled meanwhile.
-pub(crate) fn judge(called: Called, cancelled: bool) -> (Outcome, Bytes) {
+pub(crate) fn judge(called: Called, cancelled: bool) -> (Outcome, Encoded) {
     match called {
         Called::Done(output) => (Outcome::Ok, output),
-        Called::Rejected(e) => (Outcome::Rejected, error_payload(&e)),
-        Called::Failed(_) if cancelled => (Outcome::Cancelled, Bytes::new()),
+        Called::Rejected(e) => (Outcome::Rejected, error_payload(&e).into()),
+        Called::Failed(_) if cancelled => (Outcome::Cancelled, Bytes::new().into()),
         Called::Failed(e) => {
             let code = match e.kind {
                 TaskErrorKind::Panic => PANICKED,
                 _ => FAILED,
             };
-            (Outcome::Failed(code), error_payload(&e))
+            (Outcome::Failed(code), error_payload(&e).into())
         }
     }
 }
 
 /// A result that is too large is a failure.
-pub(crate) fn limited((outcome, payload): (Outcome, Bytes), limit: u64) -> (Outcome, Bytes) {
+pub(crate) fn limited((outcome, payload): (Outcome, Encoded), limit: u64) -> (Outcome, Encoded) {
     let size = payload.len();
     if outcome != Outcome::Ok || size as u64 <= limit {
         return (outcome, payload);
@@ -55,7 +55,7 @@ pub(crate) fn limited((outcome, payload): (Outcome, Bytes), limit: u64) -> (Outc
     let text =
         format!("result of {size} bytes is larger than the limit of {limit} (`max_payload`)");
     let error = TaskError::new(text).of(TaskErrorKind::TooLarge);
-    (Outcome::Failed(FAILED), error_payload(&error))
+    (Outcome::Failed(FAILED), error_payload(&error).into())
 }
 
 /// What a function took that ran on this thread between two looks.

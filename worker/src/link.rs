@@ -29,7 +29,10 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::uio::writev;
 use nix::unistd::read;
 use protocol::codec::{self, TRAILER};
-use protocol::{Answer, Attempt, Codec, FromWorker, JobId, Ready, Stream, ToWorker, WorkerId};
+use protocol::{
+    Answer, Attempt, Codec, DoneHeader, Encoded, FromWorker, JobId, MAX_CHUNK, Outcome, Ready,
+    Stream, ToWorker, WorkerId,
+};
 use tokio_util::codec::Decoder;
 
 use crate::clock::{self, Moment};
@@ -279,22 +282,32 @@ impl Link {
     }
 
     /// The result of the current job, in chunks but for its last part.
-    pub(crate) fn send_result(&self, mut answer: Answer) {
+    pub(crate) fn send_result(&self, mut header: DoneHeader, payload: Encoded) {
         self.state().begin_result();
-        while answer.payload.len() > protocol::MAX_CHUNK {
-            let chunk = answer.payload.split_to(protocol::MAX_CHUNK);
-            while !self.send_chunk(&chunk) {
-                self.flush(&mut self.state());
-                self.receive();
-                let ended = self.state().end.is_some();
-                if ended || self.is_cancelled() {
-                    answer.header.outcome = protocol::Outcome::Cancelled;
-                    answer.payload = Bytes::new();
-                    return self.finish(&answer);
-                }
+        let mut sent = !payload.lacks_head || self.put_chunk(&Encoded::head(&payload.bytes));
+        let mut payload = payload.bytes;
+        while sent && payload.len() > MAX_CHUNK {
+            sent = self.put_chunk(&payload.split_to(MAX_CHUNK));
+        }
+        if !sent {
+            header.outcome = Outcome::Cancelled;
+            payload.clear();
+        }
+        self.finish(&Answer { header, payload });
+    }
+
+    /// Sends a chunk of the current job's result when there is credit for it;
+    /// whether the rest is still wanted.
+    fn put_chunk(&self, chunk: &Bytes) -> bool {
+        while !self.send_chunk(chunk) {
+            self.flush(&mut self.state());
+            self.receive();
+            let ended = self.state().end.is_some();
+            if ended || self.is_cancelled() {
+                return false;
             }
         }
-        self.finish(&answer);
+        true
     }
 
     /// Writes a chunk of the current job's result, and all that waits before it,

@@ -16,7 +16,8 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::{Bytes, BytesMut};
 use protocol::{
-    Answer, Attempt, DoneHeader, Encoding, JobId, Outcome, Task, TaskError, TaskErrorKind, Usage,
+    Answer, Attempt, DoneHeader, Encoded, Encoding, JobId, Outcome, Task, TaskError, TaskErrorKind,
+    Usage,
 };
 
 pub use crate::context::Host;
@@ -125,7 +126,7 @@ impl Local {
     /// answer is `Ok` without a payload, unless it panics.
     pub fn run_closure(run: impl FnOnce(&JobContext), job: &JobContext) -> Answer {
         let call = |job: &JobContext| match crate::panics::catch(|| run(job)) {
-            Ok(()) => Called::Done(Bytes::new()),
+            Ok(()) => Called::Done(Bytes::new().into()),
             Err(panic) => Called::Failed(panic),
         };
         let (end, usage) = measured(job, call);
@@ -136,7 +137,7 @@ impl Local {
 fn measured(
     job: &JobContext,
     run: impl FnOnce(&JobContext) -> Called,
-) -> ((Outcome, Bytes), Usage) {
+) -> ((Outcome, Encoded), Usage) {
     let before: Used = os::thread_usage();
     let start = clock::now();
     let called = run(job);
@@ -145,14 +146,17 @@ fn measured(
     (call::judge(called, job.is_cancelled()), usage)
 }
 
-fn answer(job: &JobContext, (outcome, payload): (Outcome, Bytes), usage: Usage) -> Answer {
+fn answer(job: &JobContext, (outcome, payload): (Outcome, Encoded), usage: Usage) -> Answer {
     let header = DoneHeader {
         job: job.job(),
         attempt: job.attempt(),
         outcome,
         usage,
     };
-    Answer { header, payload }
+    Answer {
+        header,
+        payload: payload.whole(),
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use bytes::{Bytes, BytesMut};
-use protocol::{Encoding, Parts, Task, TaskError, TaskErrorKind};
+use bytes::BytesMut;
+use protocol::{Encoded, Encoding, Parts, Task, TaskError, TaskErrorKind};
 
 use crate::context::{JobContext, WorkerContext};
 use crate::surroundings::Surroundings;
@@ -127,10 +127,7 @@ impl Registry {
             T::NAME
         );
         let call = move |state: &mut Option<S>, call: Call<'_>| {
-            let input = call.encoding.decode_parts::<T::Input>(&call.input);
-            // Large inputs should not be there twice while the task runs.
-            drop(call.input);
-            let input = match input {
+            let input = match call.encoding.decode_parts::<T::Input>(call.input) {
                 Ok(input) => input,
                 Err(e) => return Called::Rejected(undecodable(T::NAME, &e)),
             };
@@ -151,8 +148,8 @@ impl Registry {
             let output = run(state, input, call.job);
             call.ticks.set(os::ticks().wrapping_sub(before));
             match output.into_output() {
-                Ok(output) => match call.encoding.encode_into(&output, call.buffer) {
-                    Ok(bytes) => Called::Done(bytes),
+                Ok(output) => match call.encoding.encode_owned(output, call.buffer) {
+                    Ok(payload) => Called::Done(payload),
                     Err(e) => Called::Failed(unencodable(T::NAME, &e)),
                 },
                 Err(e) => Called::Failed(TaskError::from_error(&*e)),
@@ -231,7 +228,7 @@ pub(crate) struct Call<'a> {
 
 /// How it came back.
 pub(crate) enum Called {
-    Done(Bytes),
+    Done(Encoded),
     Failed(TaskError),
     Rejected(TaskError),
 }

@@ -183,7 +183,7 @@ impl Server {
         {
             Some(Kind::Function(_)) => self.run_function(header, input),
             Some(Kind::Command) => {
-                let answer = match header.encoding.decode_parts::<CommandSpec>(&input) {
+                let answer = match header.encoding.decode_parts::<CommandSpec>(input) {
                     Ok(spec) => self.commands.run(&self.link, &header, &spec),
                     Err(e) => {
                         let name = protocol::command::Command::NAME;
@@ -248,15 +248,16 @@ impl Server {
             outcome,
             usage: Usage::default(),
         };
-        let mut answer = Answer { header, payload };
-        let next = if answer.payload.len() > MAX_CHUNK {
+        let next = if payload.len() > MAX_CHUNK {
             let mut state = link.state();
             link.end_turn(&mut state);
-            answer.header.usage = self.meter.job(wall, true);
+            let usage = self.meter.job(wall, true);
             drop(state);
-            link.send_result(answer);
+            link.send_result(DoneHeader { usage, ..header }, payload);
             link.catch_up(now, wall)
         } else {
+            let payload = payload.bytes;
+            let answer = Answer { header, payload };
             let end = TurnEnd {
                 may_have_printed: !did_nothing,
                 now,

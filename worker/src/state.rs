@@ -235,7 +235,7 @@ impl State {
                 self.newest = self.newest.max(key);
                 self.queue.push_back(Queued {
                     header,
-                    input: input.into(),
+                    input: Parts::from(input).of(header.input_len),
                     uncredited: 0,
                 });
                 continue;

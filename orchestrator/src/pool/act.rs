@@ -214,7 +214,8 @@ impl Driver {
                 encoding: entry.errand.encoding,
                 input_len: entry.errand.input.len() as u64,
             },
-            input: entry.errand.input.clone(),
+            // Shorter than announced if it lacks its head, which goes before it.
+            input: entry.errand.input.bytes.clone(),
         };
         if let Some(printed) = wishes.and_then(|w| w.printed.clone()) {
             let route = self.printing.route(&printed);

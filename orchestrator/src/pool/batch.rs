@@ -94,10 +94,10 @@ impl<'a> Batch<'a> {
         input: Bytes,
         reports: &Reports,
     ) -> Result<JobId, PoolError> {
-        self.shared.fits(&input)?;
+        self.shared.fits(input.len())?;
         let errand = Errand {
             task: Cow::Borrowed(task),
-            input,
+            input: input.into(),
             encoding,
         };
         Ok(self.add(errand, Reply::Shared(reports.clone())))

@@ -307,7 +307,7 @@ impl Pool {
     /// # Errors
     /// When the input is too large, or the pool is over.
     pub async fn submit_raw(&self, job: RawJob) -> Result<RawHandle, PoolError> {
-        self.shared.fits(&job.input)?;
+        self.shared.fits(job.input.len())?;
         let room = self.shared.admit().await?;
         Ok(self.shared.send_one(job, room))
     }
@@ -322,7 +322,7 @@ impl Pool {
         reason = "the job comes back as it was given"
     )]
     pub fn try_submit_raw(&self, job: RawJob) -> Result<RawHandle, TrySubmitError<RawJob>> {
-        self.shared.fits(&job.input)?;
+        self.shared.fits(job.input.len())?;
         let room = Arc::clone(&self.shared.room);
         match room.try_acquire_many_owned(self.shared.permits) {
             Ok(room) => Ok(self.shared.send_one(job, room)),
@@ -337,7 +337,7 @@ impl Pool {
     /// # Errors
     /// When the input is too large, or the pool is over.
     pub async fn submit_to(&self, job: RawJob, reports: &Reports) -> Result<JobId, PoolError> {
-        self.shared.fits(&job.input)?;
+        self.shared.fits(job.input.len())?;
         let room = self.shared.admit().await?;
         let reply = Reply::Shared(reports.clone());
         Ok(self.shared.send(job, room, reply))
@@ -513,8 +513,8 @@ impl Handles {
         }
     }
 
-    pub(super) fn fits(&self, input: &[u8]) -> Result<(), PoolError> {
-        let size = input.len() as u64;
+    pub(super) fn fits(&self, input_len: usize) -> Result<(), PoolError> {
+        let size = input_len as u64;
         let limit = self.max_payload;
         if size > limit {
             return Err(PoolError::InputTooLarge { size, limit });

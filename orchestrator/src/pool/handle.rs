@@ -205,7 +205,7 @@ enum Source<O> {
     Here(oneshot::Receiver<O>),
 }
 
-type Decode<O> = fn(Encoding, &Payload) -> io::Result<Result<O, PayloadError>>;
+type Decode<O> = fn(Encoding, Payload) -> io::Result<Result<O, PayloadError>>;
 
 // Nothing in it is ever pinned.
 impl<O> Unpin for JobHandle<O> {}
@@ -267,7 +267,7 @@ impl<O> JobHandle<O> {
             return Err(JobError::new(report, self.raw.over()));
         }
         match &mut self.source {
-            Source::Report(encoding, decode) => match decode(*encoding, &report.result) {
+            Source::Report(encoding, decode) => match decode(*encoding, report.result) {
                 Ok(decoded) => decoded.map_err(JobError::Undecodable),
                 Err(e) => Err(JobError::Pool(PoolError::Spill(Arc::new(e)))),
             },

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use protocol::command::Command;
-use protocol::{CommandSpec, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId};
+use protocol::{
+    CommandSpec, Encoded, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId,
+};
 use worker::JobContext;
 
 use super::spill::{Capture, Payload};
@@ -144,7 +146,7 @@ impl RawJob {
 #[derive(Debug)]
 pub(super) struct Errand {
     pub(super) task: Cow<'static, str>,
-    pub(super) input: Bytes,
+    pub(super) input: Encoded,
     pub(super) encoding: Encoding,
 }
 
@@ -163,12 +165,12 @@ pub(super) struct Wishes {
 impl Errand {
     /// A job of a task, with its input in a buffer that others share.
     pub(super) fn of<T: Task>(
-        input: &T::Input,
+        input: T::Input,
         shared: &mut BytesMut,
     ) -> Result<Errand, PayloadError> {
         Ok(Errand {
             task: Cow::Borrowed(T::NAME),
-            input: Encoding::Bincode.encode_into(input, shared)?,
+            input: Encoding::Bincode.encode_owned(input, shared)?,
             encoding: Encoding::Bincode,
         })
     }
@@ -198,7 +200,7 @@ impl RawJob {
             && call.is_none();
         let errand = Errand {
             task,
-            input,
+            input: input.into(),
             encoding,
         };
         let wishes = || Wishes {

@@ -193,8 +193,8 @@ impl<T: Task, S: Stream<Item = T::Input> + Unpin> Map<T, S> {
                     self.exhausted = true;
                     return false;
                 };
-                let errand = Errand::of::<T>(&input, &mut self.buffer).map_err(PoolError::from);
-                match errand.and_then(|e| shared.fits(&e.input).map(|()| e)) {
+                let errand = Errand::of::<T>(input, &mut self.buffer).map_err(PoolError::from);
+                match errand.and_then(|e| shared.fits(e.input.len()).map(|()| e)) {
                     Ok(errand) => self.next = Some(errand),
                     Err(e) => {
                         self.waiting.refuse(e);

@@ -10,7 +10,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use protocol::codec::{ASSIGNMENT_OVERHEAD, room_for};
-use protocol::{Assignment, Attempt, CREDIT, JobId, MAX_CHUNK, ToWorker, codec};
+use protocol::{Assignment, Attempt, CREDIT, Encoded, JobId, MAX_CHUNK, ToWorker, codec};
 
 /// How many pieces are written at once.
 const SLICES: usize = 8;
@@ -84,7 +84,7 @@ impl Outgoing {
         self.ready_len + self.bytes.len()
     }
 
-    /// Jobs with their whole inputs.
+    /// Jobs with their whole inputs, or all but the head.
     pub(super) fn run(&mut self, jobs: Vec<Assignment>) {
         self.push(Parcel::Jobs(jobs));
     }
@@ -168,7 +168,10 @@ impl Outgoing {
         let (mut from, mut to, mut bytes) = (0, 0, 0);
         while to < jobs.len() && self.len() + bytes < HIGH_WATER {
             let job = &mut jobs[to];
-            let rest = if job.input.len() > MAX_CHUNK {
+            let rest = if (job.input.len() as u64) < job.header.input_len {
+                let head = Encoded::head(&job.input);
+                std::mem::replace(&mut job.input, head)
+            } else if job.input.len() > MAX_CHUNK {
                 job.input.split_off(MAX_CHUNK)
             } else {
                 Bytes::new()
@@ -319,6 +322,23 @@ mod tests {
         outgoing.credit(key, 1);
         assert_eq!(written(&mut outgoing).len(), 0);
         assert!(outgoing.sent_whole());
+    }
+
+    #[test]
+    fn the_head_of_a_byte_string_goes_with_its_job() {
+        let mut outgoing = Outgoing::default();
+        let mut string = job(7, 2 * MAX_CHUNK);
+        let place = string.input.as_ptr();
+        string.header.input_len += 8;
+        outgoing.run(vec![job(6, 1), string, job(8, 1)]);
+        let slices = outgoing.slices();
+        assert!(slices.iter().any(|slice| slice.as_ptr() == place));
+        let messages = written(&mut outgoing);
+        assert!(
+            matches!(&messages[..], [ToWorker::RunMany(first), .., ToWorker::RunMany(_)]
+            if first[1].input[..] == (2 * MAX_CHUNK as u64).to_le_bytes())
+        );
+        assert_eq!(messages.len(), 4);
     }
 
     #[test]

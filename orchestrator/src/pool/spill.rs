@@ -250,14 +250,16 @@ impl Payload {
     ///
     /// # Errors
     /// When there is no room in memory and the file cannot be written.
-    pub(super) fn keep(room: &Arc<Spill>, parts: Parts) -> io::Result<Payload> {
+    pub(super) fn keep(room: &Arc<Spill>, mut parts: Parts) -> io::Result<Payload> {
         Ok(Payload(if parts.len() <= Payload::SMALL {
             Kept::Small(parts.joined())
         } else if room.reserve(parts.len()) {
+            parts.shrink();
             Kept::Counted(Box::new(parts), Arc::clone(room))
         } else {
             let mut capture = Capture::default();
-            parts.iter().try_for_each(|part| capture.push(room, part))?;
+            let mut pieces = parts.pieces().into_iter();
+            pieces.try_for_each(|piece| capture.push(room, piece))?;
             Kept::Spilled(capture)
         }))
     }
@@ -284,11 +286,14 @@ impl Payload {
 
     /// The value that the bytes are, read back if need be.
     pub(super) fn decode<T: DeserializeOwned>(
-        &self,
+        mut self,
         encoding: Encoding,
     ) -> io::Result<Result<T, PayloadError>> {
-        match &self.0 {
-            Kept::Counted(parts, _) => Ok(encoding.decode_parts(parts)),
+        match &mut self.0 {
+            Kept::Counted(parts, room) => {
+                room.release(parts.len());
+                Ok(encoding.decode_parts(std::mem::take(&mut **parts)))
+            }
             Kept::Small(_) | Kept::Spilled(_) => Ok(encoding.decode(&self.bytes()?)),
         }
     }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::{
-    Answer, Attempt, DoneHeader, Encoding, FromWorker, JobId, Outcome, Ready, TaskError, ToWorker,
-    Usage, WorkerId,
+    Answer, Attempt, DoneHeader, Encoded, Encoding, FromWorker, JobId, Outcome, Ready, TaskError,
+    ToWorker, Usage, WorkerId,
 };
 use tokio::sync::mpsc;
 use worker::Registry;
@@ -376,7 +376,11 @@ fn run(local: &mut Local, tasks: &[&str], work: Work, cancelled: Arc<AtomicBool>
         Work::Task(assignment) => {
             let header = assignment.header;
             let task = tasks.get(header.task as usize).copied().unwrap_or_default();
-            local.run(task, header.encoding, assignment.input, &context)
+            let input = Encoded {
+                lacks_head: (assignment.input.len() as u64) < header.input_len,
+                bytes: assignment.input,
+            };
+            local.run(task, header.encoding, input.whole(), &context)
         }
         Work::Call(key, call) => match call.take() {
             Some(call) => Local::run_closure(call, &context),
