@@ -2,9 +2,12 @@
 //! absent is waited for without end, so that it can stand in a `select!`.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use bytes::BufMut;
+use nix::fcntl::{FcntlArg, fcntl};
+use protocol::MAX_CHUNK;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::process::ChildStdin;
@@ -49,6 +52,11 @@ pub(super) async fn write(
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Lets a pipe hold a whole chunk, if the system allows it.
+pub(super) fn widen(pipe: &impl AsFd) {
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(MAX_CHUNK as i32)).ok();
 }
 
 /// The same pipe, which can also tell that nobody reads it.

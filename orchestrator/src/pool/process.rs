@@ -30,7 +30,7 @@ use super::news::{EX_OSERR, Ending, News, NewsSender, Order, StartFailure};
 use super::os::{self, StatusPage};
 use super::outgoing::Outgoing;
 use super::pace::Pace;
-use super::pipes::{deaf, read, sender, until, write};
+use super::pipes::{deaf, read, sender, until, widen, write};
 use super::stderr::Stderr;
 use super::{PoolConfig, clock, orphans, usable_cpus};
 use crate::scheduler::Blame;
@@ -117,6 +117,8 @@ struct Process {
     codec: Codec<FromWorker, ToWorker>,
     inbox: BytesMut,
     outgoing: Outgoing,
+    /// Whether a payload has been so large that it came in chunks.
+    wide: bool,
     /// Whether stdin shall be closed once all is written.
     closing: bool,
     /// Whether no order will come any more.
@@ -189,6 +191,7 @@ impl Process {
             codec: Codec::new(),
             inbox: BytesMut::new(),
             outgoing: Outgoing::default(),
+            wide: false,
             closing: false,
             dismissed: false,
             pace: Pace::new(usable_cpus() > 1),
@@ -247,6 +250,9 @@ impl Process {
                 }
                 Turn::Stalled => self.stalled().await,
                 Turn::Exited(status) => break status,
+            }
+            if !self.outgoing.sent_whole() {
+                self.widen();
             }
             if self.outgoing.is_empty() {
                 self.pausing = None;
@@ -351,6 +357,21 @@ impl Process {
         }
         for job in roused {
             self.tell(News::WasStopped(job)).await;
+        }
+    }
+
+    /// Chunks are about to pass: from now on the pipes hold more, so that both
+    /// sides are woken less often. Not before, since all pipes of a user together
+    /// may hold 64 MiB, and then those that anybody makes are small.
+    fn widen(&mut self) {
+        if std::mem::replace(&mut self.wide, true) {
+            return;
+        }
+        if let Some(pipe) = &self.stdin {
+            widen(pipe);
+        }
+        if let Some(pipe) = &self.stdout {
+            widen(pipe);
         }
     }
 

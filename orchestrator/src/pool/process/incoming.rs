@@ -161,6 +161,7 @@ impl Process {
                 return Ok(Sorted::Link);
             }
             FromWorker::Pong(_) | FromWorker::Ack(_) => return Ok(Sorted::Link),
+            FromWorker::ResultChunk { .. } => self.widen(),
             _ if self.outgoing.sent_whole() => {}
             // An input whose job is over is not sent on.
             FromWorker::DoneMany(ref answers) => {
@@ -174,7 +175,6 @@ impl Process {
             }),
             FromWorker::Started { .. }
             | FromWorker::Output { .. }
-            | FromWorker::ResultChunk { .. }
             | FromWorker::Progress { .. } => {}
         }
         Ok(Sorted::Message(message))
