@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_bytes::ByteBuf;
 
 use super::*;
-use crate::message::{Hello, LinkKind, Outcome, Usage};
+use crate::message::{DoneHeader, Hello, JobHeader, LinkKind, Outcome, Usage};
 use crate::{CommandSpec, Encoding, EnvChange, Program, TaskError, TaskErrorKind, WorkerId};
 
 const JOB: JobId = JobId(0x0102);
