@@ -34,7 +34,7 @@ pub use lists::{
 };
 pub use parts::Parts;
 pub(crate) use parts::decode as decode_parts;
-pub(crate) use payload::{decode_payload, encode_payload, encode_payload_into};
+pub(crate) use payload::{decode_payload, encode_json_into, encode_payload, encode_payload_into};
 
 /// Largest frame in bytes, header and trailer included.
 pub const MAX_FRAME: usize = 1 << 20;

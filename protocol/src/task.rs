@@ -88,7 +88,8 @@ impl Encoding {
     ) -> Result<Encoded, PayloadError> {
         match self {
             Encoding::Bincode => codec::encode_owned(value, shared),
-            Encoding::Json | Encoding::Raw => self.encode(&value).map(Encoded::from),
+            Encoding::Json => codec::encode_json_into(&value, shared).map(Encoded::from),
+            Encoding::Raw => self.encode(&value).map(Encoded::from),
         }
     }
 

@@ -38,6 +38,24 @@ pub(crate) fn encode_payload_into<T: Serialize + ?Sized>(
     Ok(shared.split().freeze())
 }
 
+/// The same as JSON, whose size nobody knows before.
+pub(crate) fn encode_json_into<T: Serialize + ?Sized>(
+    value: &T,
+    shared: &mut BytesMut,
+) -> Result<Bytes, PayloadError> {
+    if shared.capacity() < SHARED {
+        *shared = BytesMut::with_capacity(SHARED_BUFFER);
+    }
+    let end = serde_json::to_writer((&mut *shared).writer(), value);
+    let payload = shared.split().freeze();
+    if shared.capacity() > SHARED_BUFFER {
+        // It has grown with a large one, whose memory it must not keep.
+        *shared = BytesMut::new();
+    }
+    end.map_err(|e| PayloadError(e.to_string()))?;
+    Ok(payload)
+}
+
 pub(crate) fn decode_payload<'de, T: Deserialize<'de>>(
     payload: &'de [u8],
 ) -> Result<T, PayloadError> {
@@ -45,4 +63,36 @@ pub(crate) fn decode_payload<'de, T: Deserialize<'de>>(
         .with_limit(payload.len() as u64)
         .deserialize(payload)
         .map_err(|e| PayloadError(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::Encoding;
+
+    #[test]
+    fn payloads_that_share_memory_are_what_they_are_alone() {
+        let mut shared = BytesMut::new();
+        let texts = [0, 1, 700, SHARED, 5 * SHARED_BUFFER, 3].map(|len| "é\n".repeat(len));
+        let mut kept = Vec::new();
+        for text in &texts {
+            for encoding in [Encoding::Bincode, Encoding::Json] {
+                let encoded = encoding.encode_owned(text.clone(), &mut shared).unwrap();
+                kept.push((encoded.whole(), encoding.encode(text).unwrap()));
+            }
+            assert!(shared.capacity() <= SHARED_BUFFER);
+        }
+        assert!(kept.iter().all(|(shared, alone)| shared == alone));
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_leaves_nothing_behind() {
+        let mut shared = BytesMut::new();
+        let odd = BTreeMap::from([(vec![1u8], 1)]);
+        assert!(Encoding::Json.encode_owned(odd, &mut shared).is_err());
+        let next = Encoding::Json.encode_owned(7, &mut shared).unwrap();
+        assert_eq!(next.whole(), "7");
+    }
 }
