@@ -20,8 +20,9 @@ use super::reins::{Reins, Stop};
 use super::report::Summary;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
-use super::source::lines::{Delimiter, Read, Source};
-use super::source::work::Work;
+use super::source::lines::Delimiter;
+use super::source::reader::{Read, Source};
+use super::source::work::{Recipe, Work};
 use crate::pool::{
     self, Event, EventStream, JobReport, Pool, PoolConfig, PoolError, ReportStream, Reports,
 };
@@ -141,8 +142,12 @@ impl Ends {
     fn open(config: &Config) -> io::Result<Ends> {
         Ok(Ends {
             source: Source::stdin(
-                config.delimiter,
-                config.max_line,
+                Recipe {
+                    work: config.work.clone(),
+                    delimiter: config.delimiter,
+                    max_line: config.max_line,
+                    grace: config.pool.grace,
+                },
                 config.halt.is_some_and(|halt| halt.needs_total()),
             )?,
             writer: Writer::start()?,

@@ -14,8 +14,8 @@ use tokio::sync::{Notify, mpsc};
 
 use super::batch::{Config, Failure};
 use super::sink::ordered::MAX_WAITING;
-use super::source::lines::{Line, Read};
-use super::source::work::{self, Recipe, Refusal, Refused, Ticket};
+use super::source::reader::{Made, Read};
+use super::source::work::{Refusal, Refused, Ticket};
 use super::text;
 use crate::pool::{Batch, Pool, PoolError, Reports};
 use crate::scheduler::IdMap;
@@ -113,8 +113,8 @@ impl Desk {
     }
 }
 
-/// Hands every line of the input to the pool, or to `notices`; ends with the
-/// input, and gives the number of jobs. Whenever it waits, all jobs that have a
+/// Hands every job to the pool, and every line that is none to `notices`; ends
+/// with the input, and gives the number of both. Whenever it waits, all jobs that have a
 /// ticket were handed over, so it may be dropped then.
 pub(super) async fn feed(
     config: &Config,
@@ -133,9 +133,9 @@ pub(super) async fn feed(
         batch: pool.batch(),
         seq: 0,
     };
-    while let Some(batch) = source.recv().await {
-        match batch {
-            Read::Lines(lines) => feeder.lines(lines).await?,
+    while let Some(read) = source.recv().await {
+        match read {
+            Read::Made(made) => feeder.take(made).await?,
             Read::Failed(e) => return Err(Failure::Read(e)),
             Read::Total(lines) => feeder.notify(Notice::Total(lines)).await,
         }
@@ -152,36 +152,33 @@ struct Feeder<'a> {
     notices: mpsc::Sender<Notice>,
     /// Jobs that have a ticket and were not handed over.
     batch: Batch<'a>,
-    /// How many lines were jobs, or should have been.
+    /// The last number that was given to a line.
     seq: u64,
 }
 
 impl Feeder<'_> {
-    /// Lines that came together.
-    async fn lines(&mut self, lines: Vec<Line>) -> Result<(), Failure> {
-        let recipe = Recipe {
-            work: &self.config.work,
-            delimiter: self.config.delimiter,
-            max_line: self.config.max_line,
-            grace: self.config.pool.grace,
-        };
-        let mut left = lines.len();
-        for line in lines {
-            if let Some(warning) = work::warning(recipe.work, recipe.delimiter, &line) {
-                self.notify(Notice::Warning(warning)).await;
-            }
-            let made = work::prepare(&recipe, self.seq + 1, &line).transpose();
-            if let Some(made) = made {
-                self.seq += 1;
-                let end = match made {
-                    Ok((ticket, input)) => self.enter(ticket, input, left).await?,
-                    Err(refusal) => Some(refusal),
-                };
-                if let Some(refusal) = end {
-                    self.batch.hand_over();
-                    self.desk.room(self.seq, 0).await;
-                    self.notify(Notice::Refused(refusal)).await;
+    /// What was made of lines that came together.
+    async fn take(&mut self, made: Vec<Made>) -> Result<(), Failure> {
+        let mut left = made.len();
+        for made in made {
+            let refused = match made {
+                Made::Job(ticket, input) => {
+                    self.seq = ticket.seq;
+                    self.enter(ticket, input, left).await?
                 }
+                Made::Refused(refused) => {
+                    self.seq = refused.0.seq;
+                    Some(refused)
+                }
+                Made::Warning(text) => {
+                    self.notify(Notice::Warning(text)).await;
+                    None
+                }
+            };
+            if let Some(refused) = refused {
+                self.batch.hand_over();
+                self.desk.room(self.seq, 0).await;
+                self.notify(Notice::Refused(refused)).await;
             }
             left -= 1;
         }

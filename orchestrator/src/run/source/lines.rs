@@ -1,34 +1,13 @@
-//! Standard input, cut into lines.
-//!
-//! A thread of its own reads, because reading a file or a terminal blocks. It
-//! sends whatever lines are complete after each `read`, at once, so that a
-//! script that writes one line gets its result before it writes the next; and
-//! it sends them through a short channel, so that an input without end waits
-//! in the pipe and not in memory.
+//! Bytes, cut into lines.
 //!
 //! A line may be of any bytes. The last one need not end with the delimiter.
 //! One that is longer than the limit is never held: its length is counted, the
 //! rest of it is thrown away up to the delimiter, and it is reported as such.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek, Write};
-use std::os::fd::AsFd;
-use std::thread;
-
 use bytes::Bytes;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::sync::{mpsc, oneshot};
-
-use crate::pool::unlinked_file;
 
 /// Longest line in bytes unless `--max-line` says otherwise.
 pub(crate) const DEFAULT_MAX_LINE: u64 = 1 << 20;
-
-/// How much is read at once, in bytes.
-const READ: usize = 64 << 10;
-
-/// How many reads may be ahead of the jobs that are made of them.
-const AHEAD: usize = 4;
 
 /// How much of a line that is too long is kept for the error message.
 const KEPT: usize = 100;
@@ -82,138 +61,13 @@ pub(crate) enum Content {
     },
 }
 
-/// What the reading thread says. The end of the input is the end of the
-/// channel.
-#[derive(Debug)]
-pub(crate) enum Read {
-    /// How many lines there will be, when that was to be counted first.
-    Total(u64),
-    /// Lines that became complete.
-    Lines(Vec<Line>),
-    /// Reading failed; nothing follows.
-    Failed(io::Error),
-}
-
-/// Standard input, of which nothing was read yet.
-#[derive(Debug)]
-pub(crate) struct Source {
-    lines: mpsc::Receiver<Read>,
-    go: oneshot::Sender<()>,
-}
-
-impl Source {
-    /// Starts the thread that reads standard input, once it is told to. It is
-    /// never waited for: it may sit in a `read` that only the end of this
-    /// process can end.
-    ///
-    /// # Errors
-    /// When there is no thread or no descriptor left for it.
-    ///
-    /// With `count_first`, everything is read before the first line is given, into
-    /// an unlinked file, and how much it is comes first.
-    pub(crate) fn stdin(delimiter: Delimiter, limit: u64, count_first: bool) -> io::Result<Source> {
-        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let (sender, lines) = mpsc::channel(AHEAD);
-        let (go, told) = oneshot::channel();
-        thread::Builder::new()
-            .name("read input".into())
-            .spawn(move || {
-                if told.blocking_recv().is_err() {
-                    return;
-                }
-                let splitter = || Splitter::new(delimiter, limit);
-                if !count_first {
-                    return read_all(&stdin, splitter(), &sender);
-                }
-                match count(&stdin, splitter(), &sender) {
-                    Ok(Some(copy)) => read_all(&copy, splitter(), &sender),
-                    // Nobody wants it any more.
-                    Ok(None) => {}
-                    Err(e) => drop(sender.blocking_send(Read::Failed(e))),
-                }
-            })?;
-        Ok(Source { lines, go })
-    }
-
-    /// Begins to read.
-    pub(crate) fn read(self) -> mpsc::Receiver<Read> {
-        self.go.send(()).ok();
-        self.lines
-    }
-}
-
-/// Reads everything, and gives a copy of it to be read again; first of all says
-/// how many lines there are.
-fn count(
-    input: &File,
-    mut splitter: Splitter,
-    sender: &mpsc::Sender<Read>,
-) -> io::Result<Option<File>> {
-    let mut copy = unlinked_file()?;
-    let mut buffer = vec![0; READ];
-    let mut lines = Vec::new();
-    loop {
-        let read = read_some(input, &mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        copy.write_all(&buffer[..read])?;
-        splitter.push(&Bytes::copy_from_slice(&buffer[..read]), &mut lines);
-        lines.clear();
-    }
-    drop(splitter.finish());
-    copy.rewind()?;
-    let total = sender.blocking_send(Read::Total(splitter.ended));
-    Ok(total.is_ok().then_some(copy))
-}
-
-/// Reads what is there, or waits for it; nothing at the end.
-fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(buffer) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // Another program made the shared descriptor non-blocking.
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-                poll(&mut fds, PollTimeout::NONE).ok();
-            }
-            end => return end,
-        }
-    }
-}
-
-fn read_all(input: &File, mut splitter: Splitter, sender: &mpsc::Sender<Read>) {
-    let mut buffer = vec![0; READ];
-    loop {
-        let mut lines = Vec::new();
-        let read = match read_some(input, &mut buffer) {
-            Ok(read) => read,
-            Err(e) => {
-                sender.blocking_send(Read::Failed(e)).ok();
-                return;
-            }
-        };
-        if read == 0 {
-            lines.extend(splitter.finish());
-        } else {
-            splitter.push(&Bytes::copy_from_slice(&buffer[..read]), &mut lines);
-        }
-        if !lines.is_empty() && sender.blocking_send(Read::Lines(lines)).is_err() {
-            return;
-        }
-        if read == 0 {
-            return;
-        }
-    }
-}
-
 /// Cuts a stream of bytes into lines, however the stream is cut into reads.
 #[derive(Debug)]
-struct Splitter {
+pub(super) struct Splitter {
     delimiter: u8,
     limit: u64,
     /// Lines that have ended.
-    ended: u64,
+    pub(super) ended: u64,
     /// The beginning of the line that has not; never longer than the limit.
     partial: Vec<u8>,
     /// Its length so far, which may be larger.
@@ -221,7 +75,7 @@ struct Splitter {
 }
 
 impl Splitter {
-    fn new(delimiter: Delimiter, limit: u64) -> Splitter {
+    pub(super) fn new(delimiter: Delimiter, limit: u64) -> Splitter {
         Splitter {
             delimiter: delimiter.byte(),
             limit,
@@ -232,18 +86,18 @@ impl Splitter {
     }
 
     /// Takes the next bytes and gives the lines that they complete.
-    fn push(&mut self, chunk: &Bytes, lines: &mut Vec<Line>) {
+    pub(super) fn push(&mut self, chunk: &Bytes, mut take: impl FnMut(Line)) {
         let mut from = 0;
         for at in memchr::memchr_iter(self.delimiter, chunk) {
             let piece = chunk.slice(from..at);
             from = at + 1;
-            lines.push(self.end(piece));
+            take(self.end(piece));
         }
         self.hold(&chunk[from..]);
     }
 
     /// The last line, when it was not ended by a delimiter.
-    fn finish(&mut self) -> Option<Line> {
+    pub(super) fn finish(&mut self) -> Option<Line> {
         (self.length > 0).then(|| self.end(Bytes::new()))
     }
 
@@ -296,7 +150,7 @@ mod tests {
         let mut splitter = Splitter::new(delimiter, limit);
         let mut lines = Vec::new();
         for chunk in chunks {
-            splitter.push(&Bytes::copy_from_slice(chunk), &mut lines);
+            splitter.push(&Bytes::copy_from_slice(chunk), |line| lines.push(line));
         }
         lines.extend(splitter.finish());
         lines
@@ -327,10 +181,10 @@ mod tests {
         let mut splitter = Splitter::new(Delimiter::Newline, 500);
         let mut lines = Vec::new();
         for _ in 0..1000 {
-            splitter.push(&Bytes::from(long.clone()), &mut lines);
+            splitter.push(&Bytes::from(long.clone()), |line| lines.push(line));
             assert!(splitter.partial.capacity() <= 500);
         }
-        splitter.push(&Bytes::from_static(b"\nok\n"), &mut lines);
+        splitter.push(&Bytes::from_static(b"\nok\n"), |line| lines.push(line));
         let [first, second] = &lines[..] else {
             panic!("{lines:?}")
         };

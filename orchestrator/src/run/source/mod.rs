@@ -1,10 +1,11 @@
-//! Where jobs come from: bytes of standard input become lines ([`lines`]), a
-//! line becomes a job ([`work`]) by way of an argument template ([`template`]),
+//! Where jobs come from: a thread reads standard input ([`reader`]), whose bytes
+//! become lines ([`lines`]); a line becomes a job ([`work`]) by way of an argument template ([`template`]),
 //! of text for a shell ([`shell`]) or as JSON ([`jsonl`]).
 
 pub(crate) mod jsonl;
 pub(crate) mod lines;
 mod place;
+pub(crate) mod reader;
 pub(crate) mod shell;
 pub(crate) mod template;
 pub(crate) mod work;

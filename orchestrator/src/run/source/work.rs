@@ -98,9 +98,9 @@ const WARNING_CR: &str = "warning: line 1 ends with a carriage return (Windows l
      becomes part of the argument\n  tip: tr -d '\\r' < FILE | orchestrator run …\n";
 
 /// What is wrong with the beginning of the input, though it can be used.
-pub(crate) fn warning(work: &Work, delimiter: Delimiter, line: &Line) -> Option<String> {
+pub(super) fn warning(recipe: &Recipe, line: &Line) -> Option<String> {
     let (Work::Command(_) | Work::Shell(_), Delimiter::Newline, Content::Whole(bytes), 1) =
-        (work, delimiter, &line.content, line.number)
+        (&recipe.work, recipe.delimiter, &line.content, line.number)
     else {
         return None;
     };
@@ -112,10 +112,10 @@ pub(crate) fn warning(work: &Work, delimiter: Delimiter, line: &Line) -> Option<
 pub(crate) type Refused = (Ticket, Box<Refusal>);
 
 /// What the lines of a run have in common.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Recipe<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
     /// What is done with each.
-    pub(crate) work: &'a Work,
+    pub(crate) work: Work,
     /// What ends them.
     pub(crate) delimiter: Delimiter,
     /// Longest in bytes.
@@ -129,13 +129,13 @@ pub(crate) struct Recipe<'a> {
 ///
 /// # Errors
 /// When the line is no job.
-pub(crate) fn prepare(
-    recipe: &Recipe<'_>,
+pub(super) fn prepare(
+    recipe: &Recipe,
     seq: u64,
     line: &Line,
 ) -> Result<Option<(Ticket, Bytes)>, Refused> {
     let Recipe {
-        work,
+        ref work,
         delimiter,
         max_line: limit,
         grace,
@@ -347,9 +347,9 @@ mod tests {
         }
     }
 
-    fn recipe(work: &Work) -> Recipe<'_> {
+    fn recipe(work: &Work) -> Recipe {
         Recipe {
-            work,
+            work: work.clone(),
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::from_millis(1_500),

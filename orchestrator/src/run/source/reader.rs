@@ -1,0 +1,275 @@
+//! Standard input, made into jobs.
+//!
+//! A thread of its own reads, because reading a file or a terminal blocks, and
+//! makes jobs of the lines, which is work that nobody else need wait for. It
+//! sends whatever is complete after each `read`, at once, so that a
+//! script that writes one line gets its result before it writes the next; and
+//! it sends it through a short channel, so that an input without end waits
+//! in the pipe and not in memory.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek, Write};
+use std::os::fd::AsFd;
+use std::thread;
+
+use bytes::Bytes;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::sync::{mpsc, oneshot};
+
+use super::lines::{Line, Splitter};
+use super::work::{self, Recipe, Refused, Ticket};
+use crate::pool::unlinked_file;
+
+/// How much is read at once, in bytes.
+const READ: usize = 64 << 10;
+
+/// How many lines are sent together at most: one read may hold many thousands.
+const GROUP: usize = 1024;
+
+/// How many groups may be ahead of the pool.
+const AHEAD: usize = 4;
+
+/// What the reading thread says. The end of the input is the end of the
+/// channel.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// How many lines there will be, when that was to be counted first.
+    Total(u64),
+    /// What was made of lines that became complete.
+    Made(Vec<Made>),
+    /// Reading failed; nothing follows.
+    Failed(io::Error),
+}
+
+/// What was made of a line.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// A job with this input.
+    Job(Ticket, Bytes),
+    /// It is no job.
+    Refused(Refused),
+    /// Something to be told about the line that follows, in lines for stderr.
+    Warning(String),
+}
+
+/// Standard input, of which nothing was read yet.
+#[derive(Debug)]
+pub(crate) struct Source {
+    made: mpsc::Receiver<Read>,
+    go: oneshot::Sender<()>,
+}
+
+impl Source {
+    /// Starts the thread that reads standard input, once it is told to. It is
+    /// never waited for: it may sit in a `read` that only the end of this
+    /// process can end.
+    ///
+    /// With `count_first`, everything is read before the first line is given, into
+    /// an unlinked file, and how much it is comes first.
+    ///
+    /// # Errors
+    /// When there is no thread or no descriptor left for it.
+    pub(crate) fn stdin(recipe: Recipe, count_first: bool) -> io::Result<Source> {
+        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let (sender, made) = mpsc::channel(AHEAD);
+        let (go, told) = oneshot::channel();
+        thread::Builder::new()
+            .name("read input".into())
+            .spawn(move || {
+                if told.blocking_recv().is_err() {
+                    return;
+                }
+                let maker = |recipe, sender| Maker {
+                    recipe,
+                    seq: 0,
+                    made: Vec::new(),
+                    sender,
+                };
+                if !count_first {
+                    return maker(recipe, sender).read_all(&stdin);
+                }
+                match count(&stdin, &recipe, &sender) {
+                    Ok(Some(copy)) => maker(recipe, sender).read_all(&copy),
+                    // Nobody wants it any more.
+                    Ok(None) => {}
+                    Err(e) => drop(sender.blocking_send(Read::Failed(e))),
+                }
+            })?;
+        Ok(Source { made, go })
+    }
+
+    /// Begins to read.
+    pub(crate) fn read(self) -> mpsc::Receiver<Read> {
+        self.go.send(()).ok();
+        self.made
+    }
+}
+
+/// Reads everything, and gives a copy of it to be read again; first of all says
+/// how many lines there are.
+fn count(input: &File, recipe: &Recipe, sender: &mpsc::Sender<Read>) -> io::Result<Option<File>> {
+    let mut splitter = Splitter::new(recipe.delimiter, recipe.max_line);
+    let mut copy = unlinked_file()?;
+    let mut buffer = vec![0; READ];
+    loop {
+        let read = read_some(input, &mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        copy.write_all(&buffer[..read])?;
+        splitter.push(&Bytes::copy_from_slice(&buffer[..read]), drop);
+    }
+    drop(splitter.finish());
+    copy.rewind()?;
+    let total = sender.blocking_send(Read::Total(splitter.ended));
+    Ok(total.is_ok().then_some(copy))
+}
+
+/// Reads what is there, or waits for it; nothing at the end.
+fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match input.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // Another program made the shared descriptor non-blocking.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+                poll(&mut fds, PollTimeout::NONE).ok();
+            }
+            end => return end,
+        }
+    }
+}
+
+/// Makes jobs of lines.
+struct Maker {
+    recipe: Recipe,
+    /// How many lines were jobs, or should have been.
+    seq: u64,
+    /// What was not sent yet.
+    made: Vec<Made>,
+    sender: mpsc::Sender<Read>,
+}
+
+impl Maker {
+    fn read_all(mut self, input: &File) {
+        let mut splitter = Splitter::new(self.recipe.delimiter, self.recipe.max_line);
+        let mut buffer = vec![0; READ];
+        while !self.sender.is_closed() {
+            let read = match read_some(input, &mut buffer) {
+                Ok(read) => read,
+                Err(e) => {
+                    self.sender.blocking_send(Read::Failed(e)).ok();
+                    return;
+                }
+            };
+            if read == 0 {
+                if let Some(last) = splitter.finish() {
+                    self.take(&last);
+                }
+                return self.send();
+            }
+            let chunk = Bytes::copy_from_slice(&buffer[..read]);
+            splitter.push(&chunk, |line| self.take(&line));
+            self.send();
+        }
+    }
+
+    fn take(&mut self, line: &Line) {
+        if let Some(warning) = work::warning(&self.recipe, line) {
+            self.made.push(Made::Warning(warning));
+        }
+        let made = match work::prepare(&self.recipe, self.seq + 1, line) {
+            Ok(None) => return,
+            Ok(Some((ticket, input))) => Made::Job(ticket, input),
+            Err(refused) => Made::Refused(refused),
+        };
+        self.seq += 1;
+        self.made.push(made);
+        if self.made.len() >= GROUP {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.made.is_empty() {
+            let next = Vec::with_capacity(self.made.len());
+            let made = std::mem::replace(&mut self.made, next);
+            // Whether anybody wants more is looked at before the next read.
+            self.sender.blocking_send(Read::Made(made)).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::run::source::jsonl::Shape;
+    use crate::run::source::lines::Delimiter;
+    use crate::run::source::work::Work;
+
+    fn made(input: &[u8]) -> Vec<Read> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        file.rewind().unwrap();
+        let (sender, mut reads) = mpsc::channel(1000);
+        let maker = Maker {
+            recipe: Recipe {
+                work: Work::Task {
+                    name: "t",
+                    shape: Shape::Argument,
+                },
+                delimiter: Delimiter::Newline,
+                max_line: 1 << 20,
+                grace: Duration::ZERO,
+            },
+            seq: 0,
+            made: Vec::new(),
+            sender,
+        };
+        maker.read_all(&file);
+        std::iter::from_fn(|| reads.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn every_line_that_is_not_blank_has_its_number_and_groups_are_small() {
+        let mut input = b"1\n\n{\n".to_vec();
+        input.extend(b"7\n".repeat(3 * GROUP));
+        let mut numbers = Vec::new();
+        for read in made(&input) {
+            let Read::Made(group) = read else {
+                panic!("{read:?}")
+            };
+            assert!(!group.is_empty() && group.len() <= GROUP);
+            numbers.extend(group.into_iter().map(|made| match made {
+                Made::Job(ticket, _) => (ticket.seq, ticket.line, true),
+                Made::Refused((ticket, _)) => (ticket.seq, ticket.line, false),
+                Made::Warning(text) => panic!("{text}"),
+            }));
+        }
+        assert_eq!(numbers[..3], [(1, 1, true), (2, 3, false), (3, 4, true)]);
+        let last = 2 + 3 * GROUP as u64;
+        assert_eq!(numbers.len() as u64, last);
+        assert_eq!(numbers.last(), Some(&(last, last + 1, true)));
+    }
+
+    #[test]
+    fn nothing_is_read_for_nobody() {
+        let (sender, reads) = mpsc::channel(1);
+        drop(reads);
+        let maker = Maker {
+            recipe: Recipe {
+                work: Work::Commands,
+                delimiter: Delimiter::Newline,
+                max_line: 1,
+                grace: Duration::ZERO,
+            },
+            seq: 0,
+            made: Vec::new(),
+            sender,
+        };
+        // Without an end.
+        maker.read_all(&File::open("/dev/zero").unwrap());
+    }
+}
