@@ -294,6 +294,25 @@ fn f001_sigkill_from_outside_costs_one_job() {
 }
 
 #[test]
+fn a_report_that_is_taken_makes_room_for_a_job() {
+    block_on(async {
+        let mut config = config(1);
+        config.max_pending = 2;
+        let pool = Pool::start(config).unwrap();
+        let (reports, mut ended) = Reports::channel();
+        let job = || orchestrator::RawJob::new(&Noop, &()).unwrap();
+        pool.submit_to(job(), &reports).await.unwrap();
+        pool.submit_to(job(), &reports).await.unwrap();
+        // However many end together, whoever takes one can submit one.
+        for _ in 0..500 {
+            assert_eq!(ended.next().await.unwrap().verdict, Verdict::Ok);
+            pool.submit_to(job(), &reports).await.unwrap();
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
 fn f003_a_worker_that_dies_idle_is_replaced_and_charges_nobody() {
     block_on(async {
         let pool = Pool::start(config(1)).unwrap();

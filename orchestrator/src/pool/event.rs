@@ -4,7 +4,8 @@
 //! The channel is unbounded, and bounded by something else: a job causes a
 //! fixed number of events per attempt, and keeps room in the pool until both its
 //! report and its last event have been taken, so that a slow
-//! reader of the stream slows down admission; workers cause a fixed number per life, and are started
+//! reader of the stream slows down admission (a stream of exceptions has only retries of jobs, which
+//! its one reader, the command line, takes together with the reports); workers cause a fixed number per life, and are started
 //! at a limited rate, or at most once per job. Lines printed by workers are cut at a fixed length, and
 //! while [`MAX_PRINTED`] of them wait to be taken, further ones are dropped and
 //! counted.

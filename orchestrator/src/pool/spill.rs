@@ -158,6 +158,12 @@ impl Capture {
         self.len() == 0
     }
 
+    /// Whether nothing of it is in the file.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.0.as_ref().is_none_or(|c| c.spilled.is_empty())
+    }
+
     /// Hands the bytes out in order, in pieces of at most `1 MiB`.
     ///
     /// # Errors

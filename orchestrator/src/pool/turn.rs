@@ -20,7 +20,7 @@ pub(super) trait Item {
 #[derive(Debug)]
 pub(super) struct Ways<W, T> {
     ways: Vec<(W, Vec<T>)>,
-    /// How many items there were last time.
+    /// How many items a way had last time.
     last: usize,
 }
 
@@ -49,8 +49,10 @@ impl<W: PartialEq, T> Ways<W, T> {
 
     /// All of them.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (W, Vec<T>)> {
-        let lengths = self.ways.iter().map(|(_, items)| items.len());
-        self.last = lengths.max().unwrap_or(self.last);
+        if !self.ways.is_empty() {
+            let all: usize = self.ways.iter().map(|(_, items)| items.len()).sum();
+            self.last = all / self.ways.len();
+        }
         self.ways.drain(..)
     }
 }
@@ -95,9 +97,8 @@ pub(super) struct Reader<T> {
     turns: mpsc::UnboundedReceiver<Together<T>>,
     /// What is left of the turn that came last.
     here: vec::IntoIter<T>,
+    /// The room of those.
     room: Option<Vacated>,
-    /// How many of those that keep room were taken.
-    taken: usize,
 }
 
 impl<T: Item> Reader<T> {
@@ -152,15 +153,17 @@ impl<T: Item> Reader<T> {
     fn begin(&mut self, turn: Together<T>) {
         self.here = turn.items.into_iter();
         self.room = Some(turn.room);
-        self.taken = 0;
     }
 
     fn take(&mut self) -> Option<T> {
         let item = self.here.next()?;
-        self.taken += usize::from(item.keeps_room());
-        let all = self.room.as_ref().is_some_and(|r| r.permits == self.taken);
-        if all {
-            self.room = None;
+        if item.keeps_room()
+            && let Some(room) = &mut self.room
+        {
+            // Not with the last of its turn: whoever takes one and then waits for
+            // room takes no other before there is some.
+            room.permits -= 1;
+            room.room.add_permits(1);
         }
         Some(item)
     }
@@ -172,7 +175,6 @@ pub(super) fn channel<T>() -> (Sender<T>, Reader<T>) {
         turns,
         here: Vec::new().into_iter(),
         room: None,
-        taken: 0,
     };
     (sender, reader)
 }
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_given_back_when_the_last_that_keeps_it_was_taken() {
+    fn room_is_given_back_as_what_keeps_it_is_taken() {
         let room = Arc::new(Semaphore::new(0));
         let (sender, mut reader) = channel();
         send(&sender, vec![2, 1, 4, 3], &room);
@@ -197,7 +199,7 @@ mod tests {
             assert_eq!(reader.try_next(), Some(n));
             room.available_permits()
         };
-        assert_eq!([2, 1, 4, 3].map(&mut free), [0, 0, 2, 2]);
+        assert_eq!([2, 1, 4, 3].map(&mut free), [1, 1, 2, 2]);
         assert_eq!(free(6), 3);
         assert_eq!((reader.try_next(), reader.try_next()), (Some(7), None));
     }
@@ -209,6 +211,7 @@ mod tests {
         send(&sender, vec![2, 4], &room);
         send(&sender, vec![6], &room);
         assert_eq!(reader.try_next(), Some(2));
+        assert_eq!(room.available_permits(), 1);
         drop(reader);
         assert_eq!(room.available_permits(), 3);
         send(&sender, vec![8], &room);

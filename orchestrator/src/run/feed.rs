@@ -138,9 +138,10 @@ pub(super) async fn feed(
             Read::Made(made) => feeder.take(made).await?,
             Read::Failed(e) => return Err(Failure::Read(e)),
             Read::Total(lines) => feeder.notify(Notice::Total(lines)).await,
+            Read::End => return Ok(feeder.seq),
         }
     }
-    Ok(feeder.seq)
+    Err(Failure::Bug("the thread that reads the input has died"))
 }
 
 struct Feeder<'a> {

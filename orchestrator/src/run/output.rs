@@ -19,8 +19,8 @@ use super::text;
 use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool};
 use crate::scheduler::Verdict;
 
-/// What a job printed is put on the page up to this many bytes; more of it stays
-/// where it is.
+/// What a job printed is put on the page up to this many bytes, if it is in memory;
+/// all else stays where it is.
 const SMALL: u64 = 8 << 10;
 
 /// Everything behind the pool.
@@ -80,10 +80,8 @@ impl<'a> Output<'a> {
             let ticket = ticket.ok_or(Failure::Bug("a report for a job that is not under way"))?;
             let render =
                 |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
-            self.end(desk, ticket.seq, render)?;
-            if self.is_full() {
-                self.flush().await?;
-            }
+            self.end(ticket.seq, render)?;
+            self.release(desk).await?;
         }
         desk.look_again();
         self.flush().await?;
@@ -108,7 +106,8 @@ impl<'a> Output<'a> {
                 let render = |renderer: &mut Renderer, page: &mut _| {
                     renderer.refused(&ticket, &refusal, page)
                 };
-                self.end(desk, ticket.seq, render)?;
+                self.end(ticket.seq, render)?;
+                self.release(desk).await?;
                 desk.look_again();
             }
             Notice::Total(lines) => self.total(lines),
@@ -127,10 +126,10 @@ impl<'a> Output<'a> {
         self.pass(told)
     }
 
-    /// A line of the input has come to its end.
+    /// A line of the input has come to its end: that is put on the page, or kept
+    /// until its turn comes.
     fn end(
         &mut self,
-        desk: &Desk,
         seq: u64,
         render: impl FnOnce(&mut Renderer, &mut Page) -> io::Result<Told>,
     ) -> Result<(), Failure> {
@@ -144,13 +143,32 @@ impl<'a> Output<'a> {
             self.spoiled(spoiled);
             return Ok(());
         }
-        let told = render(&mut self.renderer, &mut self.page).map_err(Failure::Spill)?;
+        let told = match render(&mut self.renderer, &mut self.page) {
+            Ok(told) => told,
+            Err(e) => {
+                // Half of a line is worse than none.
+                self.page.discard();
+                return Err(Failure::Spill(e));
+            }
+        };
         self.spoiled(told.spoiled);
         self.pass(told)?;
         if let Some(ordered) = &mut self.ordered {
             ordered.skip();
         }
-        while let Some(entry) = self.ordered.as_mut().and_then(Ordered::take) {
+        Ok(())
+    }
+
+    /// Takes what has its turn now, which may be very much, and hands over to the
+    /// writer what is worth it.
+    async fn release(&mut self, desk: &Desk) -> Result<(), Failure> {
+        loop {
+            if self.is_full() {
+                self.flush().await?;
+            }
+            let Some(entry) = self.ordered.as_mut().and_then(Ordered::take) else {
+                break;
+            };
             self.pass(Told {
                 printed: entry.out,
                 err: entry.err,
@@ -172,7 +190,8 @@ impl<'a> Output<'a> {
     /// Puts what was told behind the page, with what stands there before it.
     fn pass(&mut self, told: Told) -> Result<(), Failure> {
         let Told { printed, err, .. } = told;
-        if printed.len() <= SMALL {
+        // What is in the file already stays there.
+        if printed.len() <= SMALL && printed.is_in_memory() {
             self.page.append(&printed).map_err(Failure::Spill)?;
         } else {
             self.turn_page()?;

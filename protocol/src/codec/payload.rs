@@ -29,6 +29,8 @@ pub(crate) fn encode_payload_into<T: Serialize + ?Sized>(
     if size > SHARED as u64 {
         return encode_payload(value);
     }
+    // What a value has left behind that panicked, or changed its mind.
+    shared.clear();
     if shared.capacity() < size as usize {
         *shared = BytesMut::with_capacity(SHARED_BUFFER);
     }
@@ -43,13 +45,15 @@ pub(crate) fn encode_json_into<T: Serialize + ?Sized>(
     value: &T,
     shared: &mut BytesMut,
 ) -> Result<Bytes, PayloadError> {
+    // What a value has left behind that panicked.
+    shared.clear();
     if shared.capacity() < SHARED {
         *shared = BytesMut::with_capacity(SHARED_BUFFER);
     }
     let end = serde_json::to_writer((&mut *shared).writer(), value);
     let payload = shared.split().freeze();
-    if shared.capacity() > SHARED_BUFFER {
-        // It has grown with a large one, whose memory it must not keep.
+    if payload.len() > SHARED {
+        // It may have grown, and what is left of a large one's memory keeps all of it.
         *shared = BytesMut::new();
     }
     end.map_err(|e| PayloadError(e.to_string()))?;
@@ -85,6 +89,29 @@ mod tests {
             assert!(shared.capacity() <= SHARED_BUFFER);
         }
         assert!(kept.iter().all(|(shared, alone)| shared == alone));
+    }
+
+    /// Panics when half of it is written.
+    struct Bomb;
+
+    impl Serialize for Bomb {
+        fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeTuple;
+            let mut pair = to.serialize_tuple(2)?;
+            pair.serialize_element(&1u64)?;
+            panic!("half of it is written")
+        }
+    }
+
+    #[test]
+    fn a_value_that_panics_leaves_nothing_behind() {
+        let mut shared = BytesMut::new();
+        for encoding in [Encoding::Json, Encoding::Bincode] {
+            let attempt = std::panic::AssertUnwindSafe(|| encoding.encode_owned(Bomb, &mut shared));
+            assert!(std::panic::catch_unwind(attempt).is_err());
+            let next = encoding.encode_owned(7u64, &mut shared).unwrap();
+            assert_eq!(next.whole(), encoding.encode(&7u64).unwrap());
+        }
     }
 
     #[test]

@@ -176,6 +176,12 @@ impl Page {
         other.for_each(|piece| self.write_all(piece))
     }
 
+    /// Forgets what was written.
+    pub(crate) fn discard(&mut self) {
+        self.buffer.clear();
+        self.capture = Capture::default();
+    }
+
     /// What was written; it is empty then.
     ///
     /// # Errors

@@ -26,11 +26,14 @@ const READ: usize = 64 << 10;
 /// How many lines are sent together at most: one read may hold many thousands.
 const GROUP: usize = 1024;
 
+/// With inputs of so many bytes a group is full as well: a template may make
+/// much of a short line.
+const GROUP_BYTES: usize = 64 << 10;
+
 /// How many groups may be ahead of the pool.
 const AHEAD: usize = 4;
 
-/// What the reading thread says. The end of the input is the end of the
-/// channel.
+/// What the reading thread says.
 #[derive(Debug)]
 pub(crate) enum Read {
     /// How many lines there will be, when that was to be counted first.
@@ -39,6 +42,8 @@ pub(crate) enum Read {
     Made(Vec<Made>),
     /// Reading failed; nothing follows.
     Failed(io::Error),
+    /// That was all. A channel that ends without it has lost its thread.
+    End,
 }
 
 /// What was made of a line.
@@ -83,6 +88,7 @@ impl Source {
                     recipe,
                     seq: 0,
                     made: Vec::new(),
+                    bytes: 0,
                     sender,
                 };
                 if !count_first {
@@ -147,6 +153,8 @@ struct Maker {
     seq: u64,
     /// What was not sent yet.
     made: Vec<Made>,
+    /// Size of the inputs in there.
+    bytes: usize,
     sender: mpsc::Sender<Read>,
 }
 
@@ -166,7 +174,9 @@ impl Maker {
                 if let Some(last) = splitter.finish() {
                     self.take(&last);
                 }
-                return self.send();
+                self.send();
+                self.sender.blocking_send(Read::End).ok();
+                return;
             }
             let chunk = Bytes::copy_from_slice(&buffer[..read]);
             splitter.push(&chunk, |line| self.take(&line));
@@ -180,18 +190,22 @@ impl Maker {
         }
         let made = match work::prepare(&self.recipe, self.seq + 1, line) {
             Ok(None) => return,
-            Ok(Some((ticket, input))) => Made::Job(ticket, input),
+            Ok(Some((ticket, input))) => {
+                self.bytes += input.len();
+                Made::Job(ticket, input)
+            }
             Err(refused) => Made::Refused(refused),
         };
         self.seq += 1;
         self.made.push(made);
-        if self.made.len() >= GROUP {
+        if self.made.len() >= GROUP || self.bytes >= GROUP_BYTES {
             self.send();
         }
     }
 
     fn send(&mut self) {
         if !self.made.is_empty() {
+            self.bytes = 0;
             let next = Vec::with_capacity(self.made.len());
             let made = std::mem::replace(&mut self.made, next);
             // Whether anybody wants more is looked at before the next read.
@@ -207,29 +221,39 @@ mod tests {
     use super::*;
     use crate::run::source::jsonl::Shape;
     use crate::run::source::lines::Delimiter;
+    use crate::run::source::template::Template;
     use crate::run::source::work::Work;
 
-    fn made(input: &[u8]) -> Vec<Read> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(input).unwrap();
-        file.rewind().unwrap();
-        let (sender, mut reads) = mpsc::channel(1000);
-        let maker = Maker {
+    fn maker(work: Work, sender: mpsc::Sender<Read>) -> Maker {
+        Maker {
             recipe: Recipe {
-                work: Work::Task {
-                    name: "t",
-                    shape: Shape::Argument,
-                },
+                work,
                 delimiter: Delimiter::Newline,
                 max_line: 1 << 20,
                 grace: Duration::ZERO,
             },
             seq: 0,
             made: Vec::new(),
+            bytes: 0,
             sender,
-        };
-        maker.read_all(&file);
-        std::iter::from_fn(|| reads.try_recv().ok()).collect()
+        }
+    }
+
+    /// The groups that are made of an input.
+    fn made(work: Work, input: &[u8]) -> Vec<Vec<Made>> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input).unwrap();
+        file.rewind().unwrap();
+        let (sender, mut reads) = mpsc::channel(1000);
+        maker(work, sender).read_all(&file);
+        let mut groups = Vec::new();
+        loop {
+            match reads.try_recv().expect("it says when it ends") {
+                Read::Made(group) => groups.push(group),
+                Read::End => return groups,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
@@ -237,10 +261,11 @@ mod tests {
         let mut input = b"1\n\n{\n".to_vec();
         input.extend(b"7\n".repeat(3 * GROUP));
         let mut numbers = Vec::new();
-        for read in made(&input) {
-            let Read::Made(group) = read else {
-                panic!("{read:?}")
-            };
+        let work = Work::Task {
+            name: "t",
+            shape: Shape::Argument,
+        };
+        for group in made(work, &input) {
             assert!(!group.is_empty() && group.len() <= GROUP);
             numbers.extend(group.into_iter().map(|made| match made {
                 Made::Job(ticket, _) => (ticket.seq, ticket.line, true),
@@ -255,21 +280,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_template_makes_much_of_is_sent_by_its_size() {
+        let text = "x".repeat(20_000);
+        let work = Work::Command(Template::parse(&["echo", &text, "{}"]).unwrap());
+        let groups = made(work, &b"1\n".repeat(100));
+        assert!(
+            groups.iter().all(|group| group.len() <= 4),
+            "{}",
+            groups.len()
+        );
+        assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), 100);
+    }
+
+    #[test]
     fn nothing_is_read_for_nobody() {
         let (sender, reads) = mpsc::channel(1);
         drop(reads);
-        let maker = Maker {
-            recipe: Recipe {
-                work: Work::Commands,
-                delimiter: Delimiter::Newline,
-                max_line: 1,
-                grace: Duration::ZERO,
-            },
-            seq: 0,
-            made: Vec::new(),
-            sender,
-        };
         // Without an end.
-        maker.read_all(&File::open("/dev/zero").unwrap());
+        maker(Work::Commands, sender).read_all(&File::open("/dev/zero").unwrap());
     }
 }
