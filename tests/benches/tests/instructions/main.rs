@@ -31,12 +31,12 @@ const WORKER: &str = env!("CARGO_BIN_EXE_bench-worker");
 // what it costs now. By rustc 1.95 with the workspace's release profile, and
 // glibc 2.36.
 const BOUNDS_OF_MAP: [Bound; 2] = [
-    Bound::at("map: the pool", 3_900.0, 0.1),
-    Bound::at("map: its worker", 3_020.0, 0.0),
+    Bound::at("map: the pool", 3_040.0, 0.1),
+    Bound::at("map: its worker", 2_300.0, 0.0),
 ];
 const BOUNDS_OF_RUN: [Bound; 2] = [
-    Bound::at("orchestrator run", 6_260.0, 0.5),
-    Bound::at("orchestrator run: its worker", 3_380.0, 2.0),
+    Bound::at("orchestrator run", 5_220.0, 0.4),
+    Bound::at("orchestrator run: its worker", 2_400.0, 0.0),
 ];
 
 /// By what factor instructions may be more: the noise of a few tries takes 0.03,
