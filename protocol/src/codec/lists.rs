@@ -26,11 +26,11 @@ pub const fn room_for(count: usize, overhead: usize) -> usize {
     MAX_FRAME.saturating_sub(OVERHEAD + 8 + count * overhead)
 }
 
-/// Appends [`FromWorker::DoneMany`] with this one answer: what a worker sends
+/// Appends [`FromWorker::DoneMany`](crate::FromWorker::DoneMany) with this one answer: what a worker sends
 /// most, without a list made for it.
 ///
 /// # Errors
-/// As [`encode`].
+/// As [`encode`](super::encode).
 pub fn encode_answer(answer: &Answer, buffer: &mut BytesMut) -> Result<(), FrameError> {
     frame(
         kind::DONE_MANY,
@@ -40,10 +40,10 @@ pub fn encode_answer(answer: &Answer, buffer: &mut BytesMut) -> Result<(), Frame
     )
 }
 
-/// Appends [`ToWorker::RunMany`] with these jobs.
+/// Appends [`ToWorker::RunMany`](crate::ToWorker::RunMany) with these jobs.
 ///
 /// # Errors
-/// As [`encode`].
+/// As [`encode`](super::encode).
 pub fn encode_jobs(jobs: &[Assignment], buffer: &mut BytesMut) -> Result<(), FrameError> {
     frame(
         kind::RUN_MANY,
@@ -58,7 +58,7 @@ pub fn encode_jobs(jobs: &[Assignment], buffer: &mut BytesMut) -> Result<(), Fra
 
 /// Takes all answers that a buffer begins with, and puts them behind those that
 /// are in the list: what comes most is decoded at one go. What follows, and a
-/// frame that is not all there, is left for the [`Decoder`].
+/// frame that is not all there, is left for the [`Decoder`](tokio_util::codec::Decoder).
 ///
 /// # Errors
 /// As when these frames are decoded one by one.
