@@ -4,8 +4,9 @@
 //! many times what a small job takes. So while a worker answers within that
 //! time, its actor looks for the answer for as long as that before it sleeps.
 //! One wait that was in vain, and it sleeps at once until the worker is quick
-//! again: long jobs cost nothing. With a single CPU the worker cannot answer
-//! while its actor is awake.
+//! again: long jobs cost nothing. A worker that has more to do does not wait for
+//! what the answer brings about, and wants its CPU for itself. With a single CPU
+//! it cannot answer while its actor is awake.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub(super) struct Pace {
     several_cpus: bool,
     /// When something was last sent that has not been answered.
     asked: Option<Instant>,
+    /// How many jobs the worker has that it has not answered.
+    jobs: usize,
     /// Whether the last answer was quick.
     brisk: bool,
 }
@@ -26,6 +29,7 @@ impl Pace {
         Pace {
             several_cpus,
             asked: None,
+            jobs: 0,
             brisk: false,
         }
     }
@@ -35,10 +39,21 @@ impl Pace {
         self.asked = Some(now);
     }
 
-    /// Something has come.
-    pub(super) fn answered(&mut self, now: Instant) {
+    /// So many jobs are about to be sent.
+    pub(super) fn more_jobs(&mut self, jobs: usize) {
+        self.jobs += jobs;
+    }
+
+    /// The worker has said of so many jobs that it does not have them any more.
+    pub(super) fn fewer_jobs(&mut self, jobs: usize) {
+        self.jobs = self.jobs.saturating_sub(jobs);
+    }
+
+    /// Something came then, and was looked at.
+    pub(super) fn answered(&mut self, then: Instant) {
         if let Some(asked) = self.asked.take() {
-            self.brisk = self.several_cpus && now - asked < BRISK;
+            let quick = then.saturating_duration_since(asked) < BRISK;
+            self.brisk = self.several_cpus && quick && self.jobs == 0;
         }
     }
 
@@ -81,6 +96,23 @@ mod tests {
         pace.answered(start + 2 * SLOW);
         pace.asked(start);
         assert!(!pace.stays_awake(|| start));
+    }
+
+    #[test]
+    fn nobody_stays_awake_for_a_worker_that_has_more_to_do() {
+        #[expect(clippy::disallowed_methods, reason = "any time will do")]
+        let start = Instant::now();
+        let mut pace = Pace::new(true);
+        pace.more_jobs(3);
+        pace.asked(start);
+        pace.fewer_jobs(2);
+        pace.answered(start + QUICK);
+        pace.asked(start + QUICK);
+        assert!(!pace.stays_awake(|| start + QUICK));
+        pace.fewer_jobs(1);
+        pace.answered(start + 2 * QUICK);
+        pace.asked(start + 2 * QUICK);
+        assert!(pace.stays_awake(|| start + 2 * QUICK));
     }
 
     #[test]

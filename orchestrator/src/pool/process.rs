@@ -227,8 +227,9 @@ impl Process {
                 Turn::Read(Ok(n)) => {
                     self.received += n as u64;
                     self.read_ahead += n;
-                    self.pace.answered(clock::instant());
+                    let then = clock::instant();
                     self.take_in().await;
+                    self.pace.answered(then);
                 }
                 Turn::Wrote(Ok(_)) => {
                     self.pace.asked(clock::instant());
@@ -329,7 +330,10 @@ impl Process {
         self.may_read_ahead = self.read_ahead + READ_AHEAD;
         for order in orders.drain(..) {
             match order {
-                Order::Run(jobs) => self.outgoing.run(jobs),
+                Order::Run(jobs) => {
+                    self.pace.more_jobs(jobs.len());
+                    self.outgoing.run(jobs);
+                }
                 Order::Redirect(job, route) => self.delivery.redirect(job, route),
                 // Only threads are given any.
                 Order::Call(..) => debug_assert!(false, "a closure for a process"),

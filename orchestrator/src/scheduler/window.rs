@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// Most jobs sent ahead, however short they are.
 const MAX_AHEAD: u64 = 4096;
+/// How long a worker may keep an answer to itself while it has more to do.
+const HELD_BACK: Duration = Duration::from_millis(1);
 /// No job is taken to be shorter than this: what a frame costs.
 const FLOOR_NS: u64 = 250;
 
@@ -30,9 +32,9 @@ impl Estimate {
         };
     }
 
-    /// How many jobs fill this much time: at least one, so that a worker never
-    /// waits for a round trip; at most one while nothing is known. None when no
-    /// time is to be filled.
+    /// How many jobs fill this much time, and with them those whose answers are
+    /// still held back: at least one, so that a worker never waits for a round
+    /// trip; at most one while nothing is known. None when no time is to be filled.
     pub(super) fn ahead(&self, time: Duration) -> usize {
         if time.is_zero() {
             return 0;
@@ -40,10 +42,12 @@ impl Estimate {
         if self.mean_ns == 0 {
             return 1;
         }
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         // Rounded up: whoever is to send the next one may be kept from a busy CPU
         // for about that time.
-        usize::try_from(time.div_ceil(self.mean_ns).clamp(1, MAX_AHEAD)).unwrap_or(1)
+        let to_do = nanos(time).div_ceil(self.mean_ns);
+        let done = nanos(time.min(HELD_BACK)) / self.mean_ns;
+        usize::try_from((to_do + done).clamp(1, MAX_AHEAD)).unwrap_or(1)
     }
 }
 
@@ -66,9 +70,11 @@ mod tests {
 
     #[test]
     fn tiny_jobs_fill_the_time_up_to_the_limit() {
-        assert_eq!(settled(Duration::from_micros(10)).ahead(MS), 100);
-        assert_eq!(settled(Duration::from_micros(800)).ahead(MS), 2);
-        assert_eq!(settled(Duration::ZERO).ahead(MS), 4000);
+        assert_eq!(settled(Duration::from_micros(10)).ahead(MS), 200);
+        assert_eq!(settled(Duration::from_micros(10)).ahead(10 * MS), 1100);
+        assert_eq!(settled(Duration::from_micros(800)).ahead(MS), 3);
+        assert_eq!(settled(Duration::ZERO).ahead(MS / 10), 800);
+        assert_eq!(settled(Duration::ZERO).ahead(MS), 4096);
         assert_eq!(settled(Duration::ZERO).ahead(10 * MS), 4096);
     }
 

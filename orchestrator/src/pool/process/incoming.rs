@@ -146,6 +146,11 @@ impl Process {
                 other => Err(format!("said {} before it was ready", name(&other))),
             };
         }
+        self.pace.fewer_jobs(match &message {
+            FromWorker::DoneMany(answers) => answers.len(),
+            FromWorker::Recalled(jobs) => jobs.len(),
+            _ => 0,
+        });
         match message {
             FromWorker::Ready(_) => return Err("said ready twice".into()),
             FromWorker::Credit {
