@@ -13,13 +13,16 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, eaccess};
-use protocol::{CommandSpec, Outcome, Program, TaskError};
+use protocol::{Attempt, CommandSpec, EnvChange, Outcome, Program, TaskError};
 
 use crate::os::{self, CStrings, Spawner};
 use crate::tree;
 
 /// Where programs are looked for when the job has no `PATH` at all.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The variable that tells a command how often it was tried, from 1.
+const ATTEMPT: &str = "ORCHESTRATOR_ATTEMPT";
 
 /// A program file that is still open for writing somewhere cannot be started,
 /// nor anything while no process or memory is left; usually that is over within
@@ -83,16 +86,22 @@ impl Launcher {
         Launcher {
             spawner: Spawner::new(),
             null: None,
-            // This is what an empty environment has.
-            fingerprint: 0,
+            // Nothing has been looked at: an empty environment has another one.
+            fingerprint: u64::MAX,
             variables: CStrings::new(Vec::new()),
             signals: Vec::new(),
             turn: None,
         }
     }
 
-    /// Starts a command. `turn` changes whenever a function has run.
-    pub(crate) fn launch(&mut self, spec: &CommandSpec, turn: u64) -> Result<Launched, Refusal> {
+    /// Starts a command, which is told by [`ATTEMPT`] how often it was tried. `turn`
+    /// changes whenever a function has run.
+    pub(crate) fn launch(
+        &mut self,
+        spec: &CommandSpec,
+        attempt: Attempt,
+        turn: u64,
+    ) -> Result<Launched, Refusal> {
         let argv = argv(spec);
         check(spec, &argv)?;
         let program = resolve(spec, argv[0])?;
@@ -100,7 +109,7 @@ impl Launcher {
         self.look_around(turn);
         let mut pauses = BUSY_PAUSES_MS.iter();
         loop {
-            let error = match self.spawn(spec, &program, &argv) {
+            let error = match self.spawn(spec, attempt, &program, &argv) {
                 Ok(launched) => return Ok(Launched { spared, ..launched }),
                 Err(error) => error,
             };
@@ -130,6 +139,7 @@ impl Launcher {
     fn spawn(
         &mut self,
         spec: &CommandSpec,
+        attempt: Attempt,
         program: &Path,
         argv: &[&OsStr],
     ) -> io::Result<Launched> {
@@ -139,7 +149,7 @@ impl Launcher {
             .cwd
             .as_ref()
             .map(|cwd| c_string(OsStr::from_bytes(cwd)));
-        let (cwd, changed) = (cwd.transpose()?, changed(spec, &self.variables)?);
+        let (cwd, changed) = (cwd.transpose()?, changed(spec, attempt, &self.variables)?);
         let null = match &mut self.null {
             Some(null) => null,
             none => none.insert(os::move_high(File::open("/dev/null")?.as_fd())?),
@@ -191,9 +201,12 @@ fn out_of_the_way(fd: OwnedFd) -> io::Result<OwnedFd> {
     os::move_high(fd.as_fd())
 }
 
-/// The variables of this process.
+/// The variables of this process, for a job's first attempt.
 fn inherited() -> Vec<CString> {
-    let variables = std::env::vars_os().map(|(name, value)| variable(&name, &value));
+    let all = std::env::vars_os().filter(|(name, _)| name != ATTEMPT);
+    let first = (OsString::from(ATTEMPT), OsString::from("1"));
+    let variables = all.chain([first]);
+    let variables = variables.map(|(name, value)| variable(&name, &value));
     variables.filter_map(Result::ok).collect()
 }
 
@@ -205,12 +218,20 @@ fn variable(name: &OsStr, value: &OsStr) -> io::Result<CString> {
 }
 
 /// The variables with the job's changes, if it has any.
-fn changed(spec: &CommandSpec, before: &CStrings) -> io::Result<Option<CStrings>> {
-    if spec.env.is_empty() {
+fn changed(
+    spec: &CommandSpec,
+    attempt: Attempt,
+    before: &CStrings,
+) -> io::Result<Option<CStrings>> {
+    let again = (attempt > Attempt::FIRST).then(|| EnvChange {
+        name: ATTEMPT.as_bytes().to_vec().into(),
+        value: Some(attempt.to_string().into_bytes().into()),
+    });
+    if spec.env.is_empty() && again.is_none() {
         return Ok(None);
     }
     let mut variables = before.strings().to_vec();
-    for change in &spec.env {
+    for change in again.iter().chain(&spec.env) {
         let is_meant = |variable: &CString| {
             let rest = variable.as_bytes().strip_prefix(&change.name[..]);
             rest.is_some_and(|rest| rest.first() == Some(&b'='))

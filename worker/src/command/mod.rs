@@ -51,7 +51,7 @@ impl Commands {
         let habits = &mut self.habits;
         let ended = self
             .launcher
-            .launch(spec, link.turn())
+            .launch(spec, header.attempt, link.turn())
             .and_then(|launched| running::attend(link, header, spec, launched, start, habits));
         match ended {
             Err(refusal) => failure(not_run(header, refusal.outcome), &refusal.error),

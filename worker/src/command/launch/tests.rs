@@ -84,7 +84,7 @@ fn f054_f055_what_cannot_be_passed_on_is_rejected() {
 
 /// Starts a command, and gives what it prints.
 fn printed(launcher: &mut Launcher, spec: &CommandSpec) -> String {
-    let mut launched = launcher.launch(spec, 0).unwrap();
+    let mut launched = launcher.launch(spec, Attempt::FIRST, 0).unwrap();
     let mut text = String::new();
     launched.stdout.read_to_string(&mut text).unwrap();
     nix::sys::wait::waitpid(launched.leader, None).unwrap();
@@ -139,12 +139,17 @@ fn what_cannot_be_started_leaves_no_process_behind() {
         (spec(&["/bin/true", &long]), libc::E2BIG),
         (nowhere, libc::ENOENT),
     ] {
-        let Err(refusal) = launcher.launch(&spec, 0) else {
+        let Err(refusal) = launcher.launch(&spec, Attempt::FIRST, 0) else {
             panic!("it started");
         };
         assert_eq!(refusal.outcome, Outcome::SpawnError(errno));
     }
-    let program = launcher.spawn(&spec(&["x"]), Path::new("/nonexistent"), &[]);
+    let program = launcher.spawn(
+        &spec(&["x"]),
+        Attempt::FIRST,
+        Path::new("/nonexistent"),
+        &[],
+    );
     assert_eq!(program.err().unwrap().raw_os_error(), Some(libc::ENOENT));
 }
 
