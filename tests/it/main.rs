@@ -14,6 +14,7 @@ mod limits;
 mod pool;
 mod printing;
 mod run;
+mod run_file;
 mod self_spawn;
 mod shell;
 mod signals;

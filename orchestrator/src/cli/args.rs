@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::Styles;
@@ -49,6 +50,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run one job for each line of standard input
     Run(RunArgs),
+    /// Go on with a run whose input was read to its end, from its run file
+    Resume(ResumeArgs),
+    /// Run again what a run file says has failed
+    Retry(RetryArgs),
+    /// Show recorded results again
+    Results(ResultsArgs),
+    /// Say how far a recorded run has come
+    Status(StatusArgs),
     /// List the tasks a worker offers, one per line
     Tasks(TasksArgs),
     /// Be a worker (normally started by `run`)
@@ -118,6 +127,31 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "WHEN,WHY")]
     pub(crate) halt: Option<Halt>,
 
+    /// Record jobs and results in this file, so that the run can go on after
+    /// whatever ends it (an SQLite database, see docs/run-file.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) run_file: Option<PathBuf>,
+
+    /// Go on with the run in the run file: run the lines that have no result there
+    #[arg(long, requires = "run_file")]
+    pub(crate) resume: bool,
+
+    /// Resume although the command or task is another one
+    #[arg(long, requires = "resume")]
+    pub(crate) force: bool,
+
+    /// What becomes, at a resume, of a job that may have been running when the run
+    /// ended [default: run]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        requires = "run_file",
+        default_value = "run",
+        hide_default_value = true
+    )]
+    pub(crate) on_interrupted: InterruptedArg,
+
     /// Do not print the summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -125,6 +159,64 @@ pub(crate) struct RunArgs {
     /// The command to run for each line, without a shell
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) words: Vec<OsString>,
+}
+
+/// `orchestrator resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The run file
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+}
+
+/// `orchestrator retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The run file
+    pub(crate) file: PathBuf,
+
+    /// Only jobs that have failed, not those without a result
+    #[arg(long)]
+    pub(crate) failed: bool,
+
+    #[command(flatten)]
+    pub(crate) changes: Changes,
+}
+
+/// What is to be other than in the recorded run.
+#[derive(Debug, Args)]
+pub(crate) struct Changes {
+    /// How many worker processes [default: as recorded]
+    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZero<usize>>,
+
+    /// Do not print the summary
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `orchestrator results`.
+#[derive(Debug, Args)]
+pub(crate) struct ResultsArgs {
+    /// The run file
+    pub(crate) file: PathBuf,
+
+    /// Only of jobs that have failed
+    #[arg(long)]
+    pub(crate) failed: bool,
+
+    /// How to write results [default: as recorded]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) format: Option<FormatArg>,
+}
+
+/// `orchestrator status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The run file
+    pub(crate) file: PathBuf,
 }
 
 /// Which worker.
@@ -158,6 +250,15 @@ pub(crate) enum InputArg {
     Lines,
     /// an object: {"id": any string or number, "args": the task's argument}
     Jsonl,
+}
+
+/// What becomes of a job that may have been running when the run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InterruptedArg {
+    /// it is run again
+    Run,
+    /// it has failed, and is never started twice
+    Fail,
 }
 
 /// How to write results.

@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::program;
 use crate::pool::PoolError;
 use crate::run::batch::Failure;
+use crate::run::runfile::{Error, RunFileError};
 use crate::run::sink::writer::WriteError;
 use crate::run::text;
 
@@ -66,6 +67,15 @@ pub(super) fn fewer_workers(wanted: usize, fit: usize) -> String {
         } else {
             format!("{} are", text::count(fit))
         },
+    )
+}
+
+/// A warning: nobody else can look at the run file while it is written.
+pub(super) fn on_network(path: &Path) -> String {
+    let name = text::escaped(path.as_os_str().as_encoded_bytes());
+    format!(
+        "warning: run file {name} is on a network file system: it is slower there, and `status` \
+         has to wait until the run has ended\n"
     )
 }
 
@@ -134,11 +144,48 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         }
         Failure::Write(e @ WriteError::Died) => Message::new(format!("internal error: {e}")),
         Failure::Spill(e) => spill(&text::reason(e)),
+        Failure::RunFile(e) => run_file(e),
         Failure::Resources(e) => cannot_start(e),
         Failure::PoolEnded => Message::new("internal error: the pool ended by itself"),
         Failure::Bug(what) => Message::new(format!("internal error: {what} (please report)")),
     };
     (Some(message), Exit::RUN_FAILED)
+}
+
+/// The directory where a recorded run began is not to be had.
+pub(super) fn no_directory(path: &Path, why: &io::Error) -> Message {
+    let path = text::escaped(path.as_os_str().as_encoded_bytes());
+    let what = format!("the directory {path}, where the run began, cannot be entered");
+    Message::new(format!("{what}: {}", text::reason(why)))
+}
+
+/// A run file cannot be used.
+pub(super) fn run_file(e: &RunFileError) -> Message {
+    let name = e.name();
+    let message = Message::new(e.to_string());
+    match &e.error {
+        Error::Exists => message
+            .tip("to go on with the run in it, add --resume")
+            .tip("to begin anew, name another file"),
+        Error::OtherPurpose { recorded, wanted } => message
+            .fact(format!("recorded: {recorded}"))
+            .fact(format!("now:      {wanted}"))
+            .tip("give it a run file of its own, or resume all the same with --force"),
+        Error::InputNotWhole => message
+            .tip(format!(
+                "give the input once more: orchestrator run --run-file {name} --resume …"
+            ))
+            .tip(format!(
+                "to run only what has failed: orchestrator retry --failed {name}"
+            )),
+        Error::Full => message
+            .fact("what is recorded is safe; jobs that were running were ended")
+            .tip(format!(
+                "make room, then go on with --resume, or orchestrator resume {name}"
+            )),
+        Error::Locked(_) => message.tip(format!("see how far it is: orchestrator status {name}")),
+        _ => message,
+    }
 }
 
 fn spill(why: &str) -> Message {

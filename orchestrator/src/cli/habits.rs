@@ -244,6 +244,7 @@ mod tests {
         Lookup {
             path: Some("/usr/bin:/bin".into()),
             cwd: "/".into(),
+            must_exist: true,
         }
     }
 

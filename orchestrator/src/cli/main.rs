@@ -16,11 +16,13 @@ use super::exit::Exit;
 use super::habits;
 use super::plan::{self, Plan};
 use super::program::Lookup;
+use super::recorded;
 use super::signals::{self, Signals};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
 use crate::run::batch::{self, Failure, Outcome};
 use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
+use crate::run::runfile::{self, Request, RunFile};
 use crate::run::sink::writer::WriteError;
 use crate::run::source::work::Work;
 
@@ -49,6 +51,10 @@ pub fn main() -> ExitCode {
     // The hook has said what there is to say.
     let exit = panic::catch_unwind(|| match cli.command {
         Command::Run(args) => run(args),
+        Command::Resume(args) => recorded::resume(args),
+        Command::Retry(args) => recorded::retry(args),
+        Command::Results(args) => recorded::results(args),
+        Command::Status(args) => recorded::status(args),
         Command::Tasks(args) => tasks(args),
         Command::Worker => Exit::OK,
     });
@@ -56,10 +62,39 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: RunArgs) -> Exit {
-    let mut plan = match plan::plan(args, &lookup()) {
+    let plan = match plan::plan(args, &lookup()) {
         Ok(plan) => plan,
         Err(message) => return refuse(&message),
     };
+    // Behind the program's name and `run`.
+    let words = std::env::args_os().skip(2).map(OsStringExt::into_vec);
+    start(plan, words.collect())
+}
+
+/// Runs a plan; these words say how it was asked for.
+pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
+    let file = match plan.record.take() {
+        None => None,
+        Some(request) => {
+            let request = Request {
+                arguments: words,
+                ..request
+            };
+            match runfile::open(&request) {
+                // Recorded jobs name files from there.
+                Ok(file) => match std::env::set_current_dir(&request.purpose.cwd) {
+                    Ok(()) => Some(file),
+                    Err(e) => return fail(&errors::no_directory(&request.purpose.cwd, &e)),
+                },
+                Err(e) => return fail(&errors::run_file(&e)),
+            }
+        }
+    };
+    if let Some(file) = &file
+        && file.is_on_network()
+    {
+        say(&errors::on_network(file.path()));
+    }
     let workers = plan.batch.pool.workers;
     match pool::allow_open_files(workers) {
         Ok(()) => {}
@@ -69,7 +104,8 @@ fn run(args: RunArgs) -> Exit {
             plan.batch.pool.workers = fit;
         }
     }
-    if io::stdin().is_terminal() {
+    let reads_stdin = file.as_ref().is_none_or(|file| file.which().is_none());
+    if reads_stdin && io::stdin().is_terminal() {
         let jobs = match plan.batch.work {
             Work::Commands => "commands",
             _ => "jobs",
@@ -80,7 +116,7 @@ fn run(args: RunArgs) -> Exit {
     }
     let reins = Reins::new(plan.batch.keep_order);
     let ended = match runtime() {
-        Ok(runtime) => runtime.block_on(attended(&plan, &reins)),
+        Ok(runtime) => runtime.block_on(attended(&plan, &reins, file)),
         Err(message) => return fail(&message),
     };
     match ended {
@@ -91,10 +127,14 @@ fn run(args: RunArgs) -> Exit {
 
 /// Runs the batch and listens to signals beside it; also gives the signal that
 /// it was stopped by.
-async fn attended(plan: &Plan, reins: &Reins) -> io::Result<(Outcome, Option<Signal>)> {
+async fn attended(
+    plan: &Plan,
+    reins: &Reins,
+    file: Option<RunFile>,
+) -> io::Result<(Outcome, Option<Signal>)> {
     let mut signals = Signals::install(plan.batch.pool.grace, plan.quiet)?;
     let outcome = tokio::select! {
-        outcome = batch::run(&plan.batch, reins) => outcome,
+        outcome = batch::run(&plan.batch, reins, file) => outcome,
         never = signals.attend(reins) => match never {},
     };
     Ok((outcome, signals.stopped_by()))
@@ -110,7 +150,7 @@ fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal
         summarize(summary, reins.stopped().filter(|_| stopped), plan.quiet);
         return match dies_of {
             Some(exit) => exit,
-            None if summary.failed == 0 => Exit::OK,
+            None if summary.all_failed() == 0 => Exit::OK,
             None => Exit::JOBS_FAILED,
         };
     };
@@ -168,10 +208,11 @@ async fn offered(launch: Launch) -> Result<Vec<String>, PoolError> {
     Ok(offered?.to_vec())
 }
 
-fn lookup() -> Lookup {
+pub(super) fn lookup() -> Lookup {
     Lookup {
         path: std::env::var_os("PATH"),
         cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        must_exist: true,
     }
 }
 
@@ -196,15 +237,17 @@ fn summarize(summary: &Summary, stopped: Option<Stop>, quiet: bool) {
         Some(_) => summary.stopped_line(),
         None => summary.line(),
     };
-    say(&format!("{prefix}{line}\n"));
+    let resumed = summary.resumed_line();
+    let resumed = resumed.map(|line| format!("{prefix}{line}\n"));
+    say(&format!("{}{prefix}{line}\n", resumed.unwrap_or_default()));
 }
 
-fn refuse(message: &Message) -> Exit {
+pub(super) fn refuse(message: &Message) -> Exit {
     say(&message.to_string());
     Exit::USAGE
 }
 
-fn fail(message: &Message) -> Exit {
+pub(super) fn fail(message: &Message) -> Exit {
     say(&message.to_string());
     Exit::RUN_FAILED
 }

@@ -2,7 +2,7 @@
 //!
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
-//! What users of other tools would write is answered by `habits`, and signals are
+//! What a run file is asked for is in `recorded`. What users of other tools would write is answered by `habits`, and signals are
 //! heard by `signals`.
 
 mod args;
@@ -12,6 +12,7 @@ mod habits;
 mod main;
 mod plan;
 mod program;
+mod recorded;
 mod shell;
 mod signals;
 

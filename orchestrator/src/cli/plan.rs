@@ -6,13 +6,14 @@ use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use super::args::{FormatArg, InputArg, RunArgs, WorkerArgs};
+use super::args::{FormatArg, InputArg, InterruptedArg, RunArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
 use super::shell;
 use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
+use crate::run::runfile::{Access, Purpose, Request};
 use crate::run::sink::render::Format;
 use crate::run::source::jsonl::Shape;
 use crate::run::source::lines::Delimiter;
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) worker: WorkerName,
     /// Whether the summary is left out.
     pub(crate) quiet: bool,
+    /// The run file, if there is one.
+    pub(crate) record: Option<Request>,
 }
 
 /// Checks what was asked for.
@@ -49,6 +52,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         retries,
         grace,
         halt,
+        run_file,
+        resume,
+        force,
+        on_interrupted,
         quiet,
         words,
     } = args;
@@ -56,6 +63,16 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
+    let purpose = Purpose {
+        words: purpose(
+            &worker,
+            shell_command.as_deref(),
+            task.as_deref(),
+            input,
+            &words,
+        ),
+        cwd: lookup.cwd.clone(),
+    };
     let work = match shell_command {
         Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words)?,
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
@@ -80,6 +97,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         pool.ahead = Duration::ZERO;
         pool.lockstep = true;
     }
+    let at_most_once = on_interrupted == InterruptedArg::Fail;
+    if at_most_once {
+        // Few have to be given up that had not started.
+        pool.ahead = Duration::ZERO;
+        pool.max_pending = pool.workers;
+    }
     pool.timeout = timeout;
     pool.retries = retries.unwrap_or(pool.retries);
     pool.grace = grace.unwrap_or(pool.grace);
@@ -100,7 +123,54 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         },
         worker,
         quiet,
+        record: run_file.map(|path| Request {
+            path,
+            access: if resume {
+                Access::Resume
+            } else {
+                Access::Begin
+            },
+            force,
+            purpose,
+            arguments: Vec::new(),
+            at_most_once,
+        }),
     })
+}
+
+/// What is done with every line, in the words that say so.
+fn purpose(
+    worker: &WorkerArgs,
+    shell_command: Option<&OsStr>,
+    task: Option<&str>,
+    input: InputArg,
+    words: &[Vec<u8>],
+) -> Vec<Vec<u8>> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let mut add = |word: &OsStr| all.push(word.as_bytes().to_vec());
+    if let Some(program) = &worker.worker {
+        add("--worker".as_ref());
+        add(program);
+        for arg in &worker.worker_arg {
+            add("--worker-arg".as_ref());
+            add(arg);
+        }
+    }
+    if let Some(task) = task {
+        add("--task".as_ref());
+        add(task.as_ref());
+        if input == InputArg::Jsonl {
+            add("--input".as_ref());
+            add("jsonl".as_ref());
+        }
+    } else if let Some(text) = shell_command {
+        add("-c".as_ref());
+        add(text);
+    } else if !words.is_empty() {
+        add("--".as_ref());
+        words.iter().for_each(|word| add(OsStr::from_bytes(word)));
+    }
+    all
 }
 
 fn work(
@@ -202,6 +272,7 @@ mod tests {
         Lookup {
             path: Some("/usr/bin:/bin".into()),
             cwd: "/".into(),
+            must_exist: true,
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Lookup {
     pub(crate) path: Option<OsString>,
     /// The working directory.
     pub(crate) cwd: PathBuf,
+    /// Whether it is to be started, and so must be there.
+    pub(crate) must_exist: bool,
 }
 
 impl Lookup {
@@ -35,6 +37,13 @@ impl Lookup {
     /// # Errors
     /// When there is none that can be executed, with what to do about it.
     pub(crate) fn find(&self, what: &str, name: &OsStr) -> Result<PathBuf, Message> {
+        match self.look_for(what, name) {
+            Err(_) if !self.must_exist => Ok(PathBuf::from(name)),
+            found => found,
+        }
+    }
+
+    fn look_for(&self, what: &str, name: &OsStr) -> Result<PathBuf, Message> {
         let shown = text::quoted(name.as_bytes());
         if name.as_bytes().contains(&b'/') {
             let path = self.cwd.join(name);
@@ -188,6 +197,7 @@ mod tests {
         let lookup = Lookup {
             path: Some(std::env::join_paths([Path::new(""), &bin]).unwrap()),
             cwd: dir.path().to_owned(),
+            must_exist: true,
         };
         (dir, lookup)
     }

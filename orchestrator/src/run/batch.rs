@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 
 use super::feed::{Notice, feed};
 use super::halt::{Halt, When};
-use super::output::Output;
+use super::output::{Behind, Output};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
+use super::runfile::{Committed, Pages, Recorder, RunFile, RunFileError};
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
 use super::source::lines::Delimiter;
@@ -37,6 +38,9 @@ const RESULT_MEMORY: usize = 16 << 20;
 /// How many refused lines and warnings may wait to be shown.
 const NOTICES: usize = 16;
 
+/// The variable that holds the id of a recorded run.
+const RUN_ID: &str = "ORCHESTRATOR_RUN_ID";
+
 /// A batch, checked and complete.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -54,6 +58,18 @@ pub(crate) struct Config {
     pub(crate) keep_order: bool,
     /// When it ends before its input does.
     pub(crate) halt: Option<Halt>,
+}
+
+impl Config {
+    /// How its lines become jobs.
+    pub(crate) fn recipe(&self) -> Recipe {
+        Recipe {
+            work: self.work.clone(),
+            delimiter: self.delimiter,
+            max_line: self.max_line,
+            grace: self.pool.grace,
+        }
+    }
 }
 
 /// How a batch ended.
@@ -83,6 +99,8 @@ pub(crate) enum Failure {
     Write(WriteError),
     /// What jobs printed cannot be kept until it is written.
     Spill(io::Error),
+    /// The run file cannot be read or written.
+    RunFile(RunFileError),
     /// No thread or descriptor for input or output.
     Resources(io::Error),
     /// The pool failed.
@@ -94,20 +112,26 @@ pub(crate) enum Failure {
 }
 
 /// Runs a batch from the first line to the last result, or as far as the reins
-/// let it.
-pub(crate) async fn run(config: &Config, reins: &Reins) -> Outcome {
+/// let it. With a run file, all of it is recorded there; its jobs may come from
+/// there as well.
+pub(crate) async fn run(config: &Config, reins: &Reins, file: Option<RunFile>) -> Outcome {
     reins.summary.borrow_mut().workers = config.pool.workers;
     // This program has no children but workers, beside those that it was born
     // with.
     let adopted = pool::adopt_orphans();
-    let pool = PoolConfig {
+    let mut pool = PoolConfig {
         kill_orphans: adopted.is_ok(),
         result_memory: RESULT_MEMORY,
         ..config.pool.clone()
     };
-    let ended = match Ends::open(config) {
+    if let Some(file) = &file {
+        // Workers' functions and commands see it.
+        let id = (RUN_ID.into(), file.run_id().into());
+        pool.launch.env.push(id);
+    }
+    let ended = match Ends::open(config, file) {
         // Before the workers: they can be fewer, these cannot.
-        Err(e) => Err(Failure::Resources(e)),
+        Err(e) => Err(e),
         Ok(ends) => match Pool::start_watched(pool) {
             Err(e) => Err(Failure::Pool(e)),
             Ok((pool, events)) => {
@@ -136,21 +160,31 @@ pub(crate) async fn run(config: &Config, reins: &Reins) -> Outcome {
 struct Ends {
     source: Source,
     writer: Writer,
+    file: Option<RunFile>,
 }
 
 impl Ends {
-    fn open(config: &Config) -> io::Result<Ends> {
+    fn open(config: &Config, file: Option<RunFile>) -> Result<Ends, Failure> {
+        let recipe = config.recipe();
+        let source = match file
+            .as_ref()
+            .and_then(|file| Some((file.path(), file.which()?)))
+        {
+            None => {
+                let count_first = config.halt.is_some_and(|halt| halt.needs_total());
+                Source::stdin(recipe, count_first)
+            }
+            Some((path, which)) => {
+                Source::recorded(recipe, Pages::open(path, which).map_err(Failure::RunFile)?)
+            }
+        };
+        let source = source.map_err(Failure::Resources)?;
+        let shown = file.as_ref().map(RunFile::shown);
+        let writer = Writer::start(shown).map_err(Failure::Resources)?;
         Ok(Ends {
-            source: Source::stdin(
-                Recipe {
-                    work: config.work.clone(),
-                    delimiter: config.delimiter,
-                    max_line: config.max_line,
-                    grace: config.pool.grace,
-                },
-                config.halt.is_some_and(|halt| halt.needs_total()),
-            )?,
-            writer: Writer::start()?,
+            source,
+            writer,
+            file,
         })
     }
 }
@@ -181,9 +215,23 @@ async fn run_in(
         pool.shutdown_now().await.ok();
         return Err(failure);
     }
-    let Ends { source, writer } = ends;
-    let source = source.read();
+    let Ends {
+        source,
+        writer,
+        file,
+    } = ends;
     let mut output = Output::new(config, &pool, writer, reins);
+    let ledger = match file {
+        None => None,
+        Some(file) => match output.record(config, file).await {
+            Ok(ledger) => ledger,
+            Err(failure) => {
+                pool.shutdown_now().await.ok();
+                return Err(failure);
+            }
+        },
+    };
+    let source = source.read(ledger);
     // Bounded by the pool: a job keeps its room until its report is taken.
     let (sender, reports) = Reports::channel();
     let mut news = News { events, reports };
@@ -192,13 +240,10 @@ async fn run_in(
     // What workers printed last, and the verdicts that are not counted yet.
     let told = output.events(&mut news.events).await;
     while let Some(reports) = news.reports.try_next_turn() {
-        output.summarise(reports.as_slice());
+        output.keep(&reins.desk, reports).await;
     }
-    let ended = ended.and_then(|whole| told.map(|()| whole));
-    match (ended, output.writer.finish().await) {
-        (Ok(_), Err(e)) => Err(Failure::Write(e)),
-        (ended, _) => ended,
-    }
+    let (written, recorded) = output.finish().await;
+    ended.and_then(|whole| told.and(written).and(recorded).map(|()| whole))
 }
 
 /// Ends the pool in good order, or at once when the run cannot go on.
@@ -243,8 +288,8 @@ enum Turn {
     Notice(Option<Notice>),
     /// Something happened in the pool; nothing when it has ended.
     Event(Option<Event>),
-    /// Results cannot be written.
-    WriteFailed(WriteError),
+    /// Results are recorded, or cannot be recorded or written.
+    Behind(Behind),
 }
 
 /// Whether all of the input was taken.
@@ -259,14 +304,15 @@ async fn drive(
 ) -> Result<bool, Failure> {
     let desk = &reins.desk;
     let (notice_sender, mut notices) = mpsc::channel(NOTICES);
-    let feeding = feed(config, pool, desk, source, sender, notice_sender);
+    let starter = output.recorder.as_ref().and_then(Recorder::starter);
+    let feeding = feed(config, pool, desk, source, sender, notice_sender, starter);
     let mut feeding = Some(Box::pin(feeding));
     let mut stops = reins.stops();
     let (mut noticing, mut pool_lives) = (true, true);
     // Verdicts that the pool has not been told were counted.
     let mut seen = 0;
     let (mut whole, mut unread) = (false, None);
-    while feeding.is_some() || noticing || !desk.is_empty() {
+    while feeding.is_some() || noticing || desk.len() > 0 || output.recording() > 0 {
         let next = async {
             tokio::select! {
                 end = fed(&mut feeding), if feeding.is_some() => Turn::Fed(end),
@@ -274,7 +320,7 @@ async fn drive(
                 Some(reports) = news.reports.next_turn() => Turn::Reports(reports),
                 notice = notices.recv(), if noticing => Turn::Notice(notice),
                 event = news.events.next(), if pool_lives => Turn::Event(event),
-                error = output.writer.failed() => Turn::WriteFailed(error),
+                behind = output.behind() => Turn::Behind(behind),
             }
         };
         // First of all: what is fed after the stop would be lost.
@@ -300,8 +346,16 @@ async fn drive(
                 }
             }
             Turn::Reports(reports) => {
-                seen += reports.len();
-                output.reports(desk, reports).await?;
+                if output.recorder.is_none() {
+                    seen += reports.len();
+                }
+                output.ended(desk, reports).await?;
+            }
+            Turn::Behind(Behind::Committed(committed)) => {
+                if let Committed::Reports(_, reports) = &committed {
+                    seen += reports.len();
+                }
+                output.committed(desk, committed).await?;
             }
             Turn::Notice(Some(notice)) => output.notice(desk, notice).await?,
             Turn::Notice(None) => noticing = false,
@@ -311,14 +365,15 @@ async fn drive(
             }
             Turn::Event(None) => {
                 while let Some(reports) = news.reports.try_next_turn() {
-                    output.reports(desk, reports).await?;
+                    output.ended(desk, reports).await?;
                 }
-                if reins.stopped() < Some(Stop::Now) || !desk.is_empty() {
+                if reins.stopped() < Some(Stop::Now) || desk.len() > output.recording() {
                     return Err(Failure::PoolEnded);
                 }
                 pool_lives = false;
             }
-            Turn::WriteFailed(error) => return Err(Failure::Write(error)),
+            Turn::Behind(Behind::WriteFailed(e)) => return Err(Failure::Write(e)),
+            Turn::Behind(Behind::RecordFailed(e)) => return Err(Failure::RunFile(e)),
         }
         match output.halted() {
             Some(When::Now) => reins.stop(Stop::Now),

@@ -13,6 +13,7 @@ use protocol::{Encoding, JobId};
 use tokio::sync::{Notify, mpsc};
 
 use super::batch::{Config, Failure};
+use super::runfile::{Counts, Starter};
 use super::sink::ordered::MAX_WAITING;
 use super::source::reader::{Made, Read};
 use super::source::work::{Refusal, Refused, Ticket};
@@ -34,6 +35,8 @@ pub(super) enum Notice {
     Refused(Refused),
     /// There are so many lines, read or not.
     Total(u64),
+    /// What the input was, compared to what is recorded.
+    Resumed(Counts),
     /// These lines go to stderr.
     Warning(String),
 }
@@ -64,9 +67,9 @@ impl Desk {
         }
     }
 
-    /// Whether no job is under way.
-    pub(super) fn is_empty(&self) -> bool {
-        self.state.borrow().under_way.is_empty()
+    /// How many jobs are under way.
+    pub(super) fn len(&self) -> usize {
+        self.state.borrow().under_way.len()
     }
 
     /// The ticket of a job that has ended.
@@ -123,6 +126,7 @@ pub(super) async fn feed(
     mut source: mpsc::Receiver<Read>,
     reports: Reports,
     notices: mpsc::Sender<Notice>,
+    starter: Option<Starter>,
 ) -> Result<u64, Failure> {
     let mut feeder = Feeder {
         config,
@@ -131,14 +135,22 @@ pub(super) async fn feed(
         reports,
         notices,
         batch: pool.batch(),
-        seq: 0,
+        starter,
+        starting: Vec::new(),
+        turn: 0,
     };
     while let Some(read) = source.recv().await {
         match read {
             Read::Made(made) => feeder.take(made).await?,
             Read::Failed(e) => return Err(Failure::Read(e)),
             Read::Total(lines) => feeder.notify(Notice::Total(lines)).await,
-            Read::End => return Ok(feeder.seq),
+            Read::Unreadable(e) => return Err(Failure::RunFile(e)),
+            Read::End(resumed) => {
+                if let Some(counts) = resumed {
+                    feeder.notify(Notice::Resumed(counts)).await;
+                }
+                return Ok(feeder.turn);
+            }
         }
     }
     Err(Failure::Bug("the thread that reads the input has died"))
@@ -153,8 +165,12 @@ struct Feeder<'a> {
     notices: mpsc::Sender<Notice>,
     /// Jobs that have a ticket and were not handed over.
     batch: Batch<'a>,
-    /// The last number that was given to a line.
-    seq: u64,
+    /// Who is told before jobs start.
+    starter: Option<Starter>,
+    /// Numbers of the jobs in the batch, when that is recorded.
+    starting: Vec<i64>,
+    /// The last place in the output that was given to a line.
+    turn: u64,
 }
 
 impl Feeder<'_> {
@@ -164,11 +180,11 @@ impl Feeder<'_> {
         for made in made {
             let refused = match made {
                 Made::Job(ticket, input) => {
-                    self.seq = ticket.seq;
+                    self.turn = ticket.turn;
                     self.enter(ticket, input, left).await?
                 }
                 Made::Refused(refused) => {
-                    self.seq = refused.0.seq;
+                    self.turn = refused.0.turn;
                     Some(refused)
                 }
                 Made::Warning(text) => {
@@ -177,18 +193,27 @@ impl Feeder<'_> {
                 }
             };
             if let Some(refused) = refused {
-                self.batch.hand_over();
-                self.desk.room(self.seq, 0).await;
+                self.hand_over().await;
+                self.desk.room(self.turn, 0).await;
                 self.notify(Notice::Refused(refused)).await;
             }
             left -= 1;
         }
-        self.batch.hand_over();
+        self.hand_over().await;
         Ok(())
     }
 
-    async fn notify(&mut self, notice: Notice) {
+    async fn hand_over(&mut self) {
+        if let Some(starter) = &self.starter
+            && !self.starting.is_empty()
+        {
+            starter.starting(std::mem::take(&mut self.starting)).await;
+        }
         self.batch.hand_over();
+    }
+
+    async fn notify(&mut self, notice: Notice) {
+        self.hand_over().await;
         // The other half is gone only when the run is over.
         self.notices.send(notice).await.ok();
     }
@@ -201,22 +226,26 @@ impl Feeder<'_> {
         input: Bytes,
         left: usize,
     ) -> Result<Option<Refused>, Failure> {
-        if !self.desk.has_room(ticket.seq, ticket.size) {
-            self.batch.hand_over();
-            self.desk.room(ticket.seq, ticket.size).await;
+        if !self.desk.has_room(ticket.turn, ticket.size) {
+            self.hand_over().await;
+            self.desk.room(ticket.turn, ticket.size).await;
         }
         if self.batch.len() == BATCH {
-            self.batch.hand_over();
+            self.hand_over().await;
             // It is somebody else's turn, and first of all the pool's.
             tokio::task::yield_now().await;
         }
         if self.batch.room() == 0 {
+            self.hand_over().await;
             let wanted = left.min(BATCH);
             let room = self.batch.wait_for_room(wanted).await;
             room.map_err(Failure::Pool)?;
         }
         match self.batch.add_to(self.kind, input, &self.reports) {
             Ok(id) => {
+                if self.starter.is_some() {
+                    self.starting.push(ticket.row);
+                }
                 self.desk.enter(id, ticket);
                 Ok(None)
             }
@@ -247,6 +276,8 @@ mod tests {
     fn ticket(seq: u64, size: usize) -> Ticket {
         Ticket {
             seq,
+            turn: seq,
+            row: 0,
             line: seq,
             id: None,
             size,
@@ -261,7 +292,7 @@ mod tests {
         desk.enter(JobId(1), ticket(1, MAX_BYTES));
         assert!(!desk.has_room(2, 1));
         assert_eq!(desk.take(JobId(1)), Some(ticket(1, MAX_BYTES)));
-        assert!(desk.has_room(2, 1) && desk.is_empty());
+        assert!(desk.has_room(2, 1) && desk.len() == 0);
         assert_eq!(desk.take(JobId(1)), None);
     }
 

@@ -6,6 +6,7 @@
 //!   its results; [`reins`]: what it can be told from beside; [`halt`]: when it has
 //!   seen enough.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
+//! - [`runfile`]: a record of all of it on disk, with which it can go on.
 //! - [`report`]: what the run came to, folded from the pool's events.
 //!
 //! Nothing here looks at the command line or chooses an exit code.
@@ -13,9 +14,10 @@
 pub(crate) mod batch;
 mod feed;
 pub(crate) mod halt;
-mod output;
+pub(crate) mod output;
 pub(crate) mod reins;
 pub(crate) mod report;
+pub(crate) mod runfile;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod text;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
+use super::runfile::Counts;
 use super::text;
 use crate::scheduler::Verdict;
 
@@ -76,6 +77,12 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     /// Jobs that were told to end, or not started, because the run was stopped.
     pub(crate) interrupted: u64,
+    /// What the input was, compared to what a run file had recorded.
+    pub(crate) resumed: Option<Counts>,
+    /// Recorded jobs that have failed before and that the input says nothing of.
+    pub(crate) failed_before: u64,
+    /// Whether its jobs come from a run file.
+    pub(crate) again: bool,
     /// How many workers there were.
     pub(crate) workers: usize,
     /// From start to end.
@@ -111,6 +118,37 @@ impl Summary {
         self.succeeded + self.failed + self.lost + self.interrupted
     }
 
+    /// Whether this run goes on that another one has begun.
+    fn goes_on(&self) -> bool {
+        self.resumed.is_some() || self.failed_before > 0 || self.again
+    }
+
+    /// How many jobs of all have failed, now or before.
+    pub(crate) fn all_failed(&self) -> u64 {
+        self.failed + self.failed_before + self.resumed.map_or(0, |counts| counts.failed)
+    }
+
+    /// What the input was, compared to what was recorded, on one line.
+    pub(crate) fn resumed_line(&self) -> Option<String> {
+        let Counts {
+            done,
+            failed,
+            open,
+            new,
+            gone,
+        } = self.resumed?;
+        let mut line = String::from("resumed: ");
+        if open > 0 {
+            line += &format!("{} unfinished, ", text::count(open));
+        }
+        line += &format!("{} new, {} gone", text::count(new), text::count(gone));
+        line += &format!(", {} done", text::count(done));
+        if failed > 0 {
+            line += &format!(" ({} of them failed)", text::count(failed));
+        }
+        Some(line)
+    }
+
     /// A run that was stopped, on one line.
     pub(crate) fn stopped_line(&self) -> String {
         let jobs = |number, what| format!("{} {what}", text::counted(number, "job"));
@@ -131,6 +169,9 @@ impl Summary {
     /// The run on one line.
     pub(crate) fn line(&self) -> String {
         let jobs = self.jobs();
+        if jobs == 0 && self.goes_on() {
+            return "no jobs: nothing was left to do".into();
+        }
         if jobs == 0 {
             return "no jobs: standard input was empty".into();
         }
@@ -179,6 +220,9 @@ mod tests {
             failed,
             lost: 0,
             interrupted: 0,
+            resumed: None,
+            failed_before: 0,
+            again: false,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),

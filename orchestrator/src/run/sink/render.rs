@@ -244,6 +244,8 @@ pub(crate) mod tests {
         let spec = CommandSpec::new(Program::Argv(argv));
         Ticket {
             seq: 3,
+            turn: 3,
+            row: 0,
             line: 4,
             id: None,
             size: 0,

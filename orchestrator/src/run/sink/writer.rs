@@ -13,6 +13,8 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -47,21 +49,25 @@ pub(crate) enum WriteError {
     Died,
 }
 
+/// Entries, and a number that is true when they are written.
+type Group = (Vec<Entry>, u64);
+
 /// The way to the thread. Dropping it lets the thread write what it has.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    sender: mpsc::Sender<Vec<Entry>>,
+    sender: mpsc::Sender<Group>,
     /// Absent once it has been told.
     end: Option<oneshot::Receiver<Result<(), WriteError>>>,
     stdout: Option<pipe::Sender>,
 }
 
 impl Writer {
-    /// Starts the thread. Needs a tokio runtime.
+    /// Starts the thread, which leaves word in `written` of the last mark that it has
+    /// come to. Needs a tokio runtime.
     ///
     /// # Errors
     /// When there is no thread or no descriptor left for it.
-    pub(crate) fn start() -> io::Result<Writer> {
+    pub(crate) fn start(written: Option<Arc<AtomicU64>>) -> io::Result<Writer> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let err = io::stderr()
             .as_fd()
@@ -73,7 +79,15 @@ impl Writer {
         let (tell, end) = oneshot::channel();
         thread::Builder::new()
             .name("write results".into())
-            .spawn(move || tell.send(write_entries(receiver, Pen::new(out, err))).ok())?;
+            .spawn(move || {
+                let mark = |mark| {
+                    if let Some(written) = &written {
+                        written.store(mark, Ordering::Relaxed);
+                    }
+                };
+                tell.send(write_entries(receiver, Pen::new(out, err), mark))
+                    .ok()
+            })?;
         Ok(Writer {
             sender,
             end: Some(end),
@@ -81,13 +95,13 @@ impl Writer {
         })
     }
 
-    /// Hands entries to the thread. Waits while too much is to be written. When
+    /// Hands entries to the thread, with a mark that is left when they are written. Waits while too much is to be written. When
     /// the thread has failed they are lost, and [`Writer::failed`] says why.
-    pub(crate) async fn write(&self, mut entries: Vec<Entry>) {
+    pub(crate) async fn write(&self, mut entries: Vec<Entry>, mark: u64) {
         // It is not woken for jobs that printed nothing.
         entries.retain(|entry| !entry.is_empty());
         if !entries.is_empty() {
-            self.sender.send(entries).await.ok();
+            self.sender.send((entries, mark)).await.ok();
         }
     }
 
@@ -144,10 +158,16 @@ async fn gone(stdout: Option<&pipe::Sender>) {
     std::future::pending().await
 }
 
-fn write_entries(mut entries: mpsc::Receiver<Vec<Entry>>, mut pen: Pen) -> Result<(), WriteError> {
+fn write_entries(
+    mut entries: mpsc::Receiver<Group>,
+    mut pen: Pen,
+    written: impl Fn(u64),
+) -> Result<(), WriteError> {
     while let Some(first) = entries.blocking_recv() {
         let mut group = Some(first);
-        while let Some(entries_now) = group {
+        let mut mark = 0;
+        while let Some((entries_now, mark_now)) = group {
+            mark = mark_now;
             for entry in entries_now {
                 pen.write(Stream::Out, &entry.out)?;
                 pen.write(Stream::Err, &entry.err)?;
@@ -155,6 +175,7 @@ fn write_entries(mut entries: mpsc::Receiver<Vec<Entry>>, mut pen: Pen) -> Resul
             group = entries.try_recv().ok();
         }
         pen.flush().map_err(write_error)?;
+        written(mark);
     }
     pen.close().map_err(write_error)
 }
@@ -293,10 +314,10 @@ mod tests {
     fn write(out: File, err: Option<File>, entries: Vec<Entry>) -> Result<(), WriteError> {
         let (sender, receiver) = mpsc::channel(entries.len().max(1));
         for entry in entries {
-            sender.try_send(vec![entry]).unwrap();
+            sender.try_send((vec![entry], 0)).unwrap();
         }
         drop(sender);
-        write_entries(receiver, Pen::new(out, err))
+        write_entries(receiver, Pen::new(out, err), |_| {})
     }
 
     #[test]

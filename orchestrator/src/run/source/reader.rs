@@ -1,4 +1,4 @@
-//! Standard input, made into jobs.
+//! Standard input, or what a run file holds of it, made into jobs.
 //!
 //! A thread of its own reads, because reading a file or a terminal blocks, and
 //! makes jobs of the lines, which is work that nobody else need wait for. It
@@ -14,11 +14,13 @@ use std::thread;
 
 use bytes::Bytes;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use protocol::EnvChange;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lines::{Line, Splitter};
 use super::work::{self, Recipe, Refused, Ticket};
 use crate::pool::unlinked_file;
+use crate::run::runfile::{self, Counts, Ledger, Pages, RunFileError};
 
 /// How much is read at once, in bytes.
 const READ: usize = 64 << 10;
@@ -42,8 +44,11 @@ pub(crate) enum Read {
     Made(Vec<Made>),
     /// Reading failed; nothing follows.
     Failed(io::Error),
-    /// That was all. A channel that ends without it has lost its thread.
-    End,
+    /// The run file cannot be read; nothing follows.
+    Unreadable(RunFileError),
+    /// That was all, and this is what it was, compared to what was recorded. A
+    /// channel that ends without it has lost its thread.
+    End(Option<Counts>),
 }
 
 /// What was made of a line.
@@ -61,7 +66,7 @@ pub(crate) enum Made {
 #[derive(Debug)]
 pub(crate) struct Source {
     made: mpsc::Receiver<Read>,
-    go: oneshot::Sender<()>,
+    go: oneshot::Sender<Option<Ledger>>,
 }
 
 impl Source {
@@ -81,21 +86,14 @@ impl Source {
         thread::Builder::new()
             .name("read input".into())
             .spawn(move || {
-                if told.blocking_recv().is_err() {
+                let Ok(ledger) = told.blocking_recv() else {
                     return;
-                }
-                let maker = |recipe, sender| Maker {
-                    recipe,
-                    seq: 0,
-                    made: Vec::new(),
-                    bytes: 0,
-                    sender,
                 };
                 if !count_first {
-                    return maker(recipe, sender).read_all(&stdin);
+                    return Maker::new(recipe, sender, ledger).read_all(&stdin);
                 }
                 match count(&stdin, &recipe, &sender) {
-                    Ok(Some(copy)) => maker(recipe, sender).read_all(&copy),
+                    Ok(Some(copy)) => Maker::new(recipe, sender, ledger).read_all(&copy),
                     // Nobody wants it any more.
                     Ok(None) => {}
                     Err(e) => drop(sender.blocking_send(Read::Failed(e))),
@@ -104,9 +102,27 @@ impl Source {
         Ok(Source { made, go })
     }
 
-    /// Begins to read.
-    pub(crate) fn read(self) -> mpsc::Receiver<Read> {
-        self.go.send(()).ok();
+    /// Starts the thread that reads jobs from a run file, once it is told to.
+    ///
+    /// # Errors
+    /// When there is no thread left for it.
+    pub(crate) fn recorded(recipe: Recipe, pages: Pages) -> io::Result<Source> {
+        let (sender, made) = mpsc::channel(AHEAD);
+        let (go, told) = oneshot::channel();
+        thread::Builder::new()
+            .name("read run file".into())
+            .spawn(move || {
+                if told.blocking_recv().is_ok() {
+                    Maker::new(recipe, sender, None).read_pages(pages);
+                }
+            })?;
+        Ok(Source { made, go })
+    }
+
+    /// Begins to read. With a ledger, lines whose jobs have their verdicts are left
+    /// out, and those that are new are recorded.
+    pub(crate) fn read(self, ledger: Option<Ledger>) -> mpsc::Receiver<Read> {
+        self.go.send(ledger).ok();
         self.made
     }
 }
@@ -151,6 +167,9 @@ struct Maker {
     recipe: Recipe,
     /// How many lines were jobs, or should have been.
     seq: u64,
+    /// How many of them were not left out.
+    turn: u64,
+    ledger: Option<Ledger>,
     /// What was not sent yet.
     made: Vec<Made>,
     /// Size of the inputs in there.
@@ -159,6 +178,39 @@ struct Maker {
 }
 
 impl Maker {
+    fn new(recipe: Recipe, sender: mpsc::Sender<Read>, ledger: Option<Ledger>) -> Maker {
+        Maker {
+            recipe,
+            seq: 0,
+            turn: 0,
+            ledger,
+            made: Vec::new(),
+            bytes: 0,
+            sender,
+        }
+    }
+
+    fn read_pages(mut self, mut pages: Pages) {
+        while !self.sender.is_closed() {
+            match pages.next() {
+                Err(e) => return drop(self.sender.blocking_send(Read::Unreadable(e))),
+                Ok(jobs) if jobs.is_empty() => {
+                    return drop(self.sender.blocking_send(Read::End(None)));
+                }
+                Ok(jobs) => {
+                    for job in jobs {
+                        let env = runfile::environment(job.job, job.key);
+                        // It was a job when it was recorded.
+                        if let Some(made) = self.made_of(job.seq, &job.line, env) {
+                            self.push(made, job.job);
+                        }
+                    }
+                    self.send();
+                }
+            }
+        }
+    }
+
     fn read_all(mut self, input: &File) {
         let mut splitter = Splitter::new(self.recipe.delimiter, self.recipe.max_line);
         let mut buffer = vec![0; READ];
@@ -175,7 +227,8 @@ impl Maker {
                     self.take(&last);
                 }
                 self.send();
-                self.sender.blocking_send(Read::End).ok();
+                let resumed = self.ledger.take().and_then(Ledger::finish);
+                self.sender.blocking_send(Read::End(resumed)).ok();
                 return;
             }
             let chunk = Bytes::copy_from_slice(&buffer[..read]);
@@ -188,15 +241,50 @@ impl Maker {
         if let Some(warning) = work::warning(&self.recipe, line) {
             self.made.push(Made::Warning(warning));
         }
-        let made = match work::prepare(&self.recipe, self.seq + 1, line) {
-            Ok(None) => return,
-            Ok(Some((ticket, input))) => {
-                self.bytes += input.len();
-                Made::Job(ticket, input)
-            }
-            Err(refused) => Made::Refused(refused),
-        };
+        if work::is_blank(&self.recipe.work, line) {
+            return;
+        }
         self.seq += 1;
+        let Some(ledger) = &mut self.ledger else {
+            if let Some(made) = self.made_of(self.seq, line, Vec::new()) {
+                self.push(made, 0);
+            }
+            return;
+        };
+        let Some(entry) = ledger.find(line) else {
+            return;
+        };
+        let env = runfile::environment(entry.job, entry.key);
+        let made = self.made_of(self.seq, line, env);
+        if let Some(ledger) = &mut self.ledger
+            && let Some(Made::Job(ticket, _) | Made::Refused((ticket, _))) = &made
+        {
+            ledger.enter(entry, line, ticket);
+        }
+        if let Some(made) = made {
+            self.push(made, entry.job);
+        }
+    }
+
+    /// What a line is; nothing when it is blank and stands for nothing.
+    fn made_of(&self, seq: u64, line: &Line, env: Vec<EnvChange>) -> Option<Made> {
+        match work::prepare(&self.recipe, seq, line, env) {
+            Ok(None) => None,
+            Ok(Some((ticket, input))) => Some(Made::Job(ticket, input)),
+            Err(refused) => Some(Made::Refused(refused)),
+        }
+    }
+
+    /// The next to be sent, and its number in the run file.
+    fn push(&mut self, mut made: Made, row: i64) {
+        self.turn += 1;
+        if let Made::Job(ticket, _) | Made::Refused((ticket, _)) = &mut made {
+            ticket.turn = self.turn;
+            ticket.row = row;
+        }
+        if let Made::Job(_, input) = &made {
+            self.bytes += input.len();
+        }
         self.made.push(made);
         if self.made.len() >= GROUP || self.bytes >= GROUP_BYTES {
             self.send();
@@ -208,6 +296,9 @@ impl Maker {
             self.bytes = 0;
             let next = Vec::with_capacity(self.made.len());
             let made = std::mem::replace(&mut self.made, next);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.send();
+            }
             // Whether anybody wants more is looked at before the next read.
             self.sender.blocking_send(Read::Made(made)).ok();
         }
@@ -225,18 +316,13 @@ mod tests {
     use crate::run::source::work::Work;
 
     fn maker(work: Work, sender: mpsc::Sender<Read>) -> Maker {
-        Maker {
-            recipe: Recipe {
-                work,
-                delimiter: Delimiter::Newline,
-                max_line: 1 << 20,
-                grace: Duration::ZERO,
-            },
-            seq: 0,
-            made: Vec::new(),
-            bytes: 0,
-            sender,
-        }
+        let recipe = Recipe {
+            work,
+            delimiter: Delimiter::Newline,
+            max_line: 1 << 20,
+            grace: Duration::ZERO,
+        };
+        Maker::new(recipe, sender, None)
     }
 
     /// The groups that are made of an input.
@@ -250,7 +336,7 @@ mod tests {
         loop {
             match reads.try_recv().expect("it says when it ends") {
                 Read::Made(group) => groups.push(group),
-                Read::End => return groups,
+                Read::End(None) => return groups,
                 other => panic!("{other:?}"),
             }
         }

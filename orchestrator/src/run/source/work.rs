@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::Command;
-use protocol::{CommandSpec, Encoding, Program, Task};
+use protocol::{CommandSpec, Encoding, EnvChange, Program, Task};
 use serde_bytes::ByteBuf;
 
 use super::jsonl::{self, BadJson, Shape};
@@ -59,6 +59,11 @@ pub(crate) struct Ticket {
     /// Its place among the jobs of the run, from 1. Every number has exactly
     /// one entry in the output.
     pub(crate) seq: u64,
+    /// Its place in the output, when the order is kept: the same, unless others were
+    /// done before this run.
+    pub(crate) turn: u64,
+    /// Its number in the run file; 0 when there is none.
+    pub(crate) row: i64,
     /// The line that it comes from, from 1; blank lines count here only.
     pub(crate) line: u64,
     /// The id that the input gave it, as JSON text.
@@ -124,15 +129,30 @@ pub(crate) struct Recipe {
     pub(crate) grace: Duration,
 }
 
+/// Whether this is a blank line that stands for nothing.
+pub(super) fn is_blank(work: &Work, line: &Line) -> bool {
+    let blanks: &[u8] = match work {
+        Work::Command(_) | Work::Shell(_) => return false,
+        Work::Commands => b" \t\n",
+        Work::Task { .. } => b" \t\n\r",
+    };
+    match &line.content {
+        Content::Whole(bytes) => bytes.iter().all(|byte| blanks.contains(byte)),
+        Content::TooLong { .. } => false,
+    }
+}
+
 /// Makes the input of a job of a line, in the encoding of its [`Work::kind`];
-/// `None` when a blank line stands for nothing.
+/// `None` when a blank line stands for nothing. A command's environment has these
+/// changes.
 ///
 /// # Errors
 /// When the line is no job.
-pub(super) fn prepare(
+pub(crate) fn prepare(
     recipe: &Recipe,
     seq: u64,
     line: &Line,
+    env: Vec<EnvChange>,
 ) -> Result<Option<(Ticket, Bytes)>, Refused> {
     let Recipe {
         ref work,
@@ -142,6 +162,8 @@ pub(super) fn prepare(
     } = *recipe;
     let mut ticket = Ticket {
         seq,
+        turn: seq,
+        row: 0,
         line: line.number,
         id: None,
         size: 0,
@@ -155,16 +177,21 @@ pub(super) fn prepare(
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
             let program = || Program::Argv(strings(template.fill(bytes, seq)));
-            command(bytes, &place, grace, program).map(Some)
+            command(bytes, &place, (grace, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
             let program = || Program::Shell {
                 text: ByteBuf::from(shell.text()),
                 args: strings(shell.fill(bytes, seq)),
             };
-            command(bytes, &place, grace, program).map(Some)
+            command(bytes, &place, (grace, env), program).map(Some)
         }
-        (Content::Whole(bytes), Work::Commands) => command_line(bytes, &place, grace),
+        (Content::Whole(bytes), Work::Commands) => {
+            if is_blank(work, line) {
+                return Ok(None);
+            }
+            command_line(bytes, &place, (grace, env)).map(Some)
+        }
         (Content::Whole(bytes), Work::Task { shape, .. }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
                 parsed.map(|parsed| {
@@ -205,7 +232,7 @@ impl fmt::Display for Place {
 fn command(
     line: &[u8],
     place: &Place,
-    grace: Duration,
+    (grace, env): (Duration, Vec<EnvChange>),
     program: impl FnOnce() -> Program,
 ) -> Result<Bytes, Refusal> {
     if memchr::memchr(0, line).is_some() {
@@ -216,6 +243,7 @@ fn command(
         });
     }
     let spec = CommandSpec {
+        env,
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         ..CommandSpec::new(program())
     };
@@ -228,10 +256,11 @@ fn command(
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(line: &[u8], place: &Place, grace: Duration) -> Result<Option<Bytes>, Refusal> {
-    if line.iter().all(|byte| b" \t\n".contains(byte)) {
-        return Ok(None);
-    }
+fn command_line(
+    line: &[u8],
+    place: &Place,
+    common: (Duration, Vec<EnvChange>),
+) -> Result<Bytes, Refusal> {
     // One item may hold several lines.
     let mut lines = line.split(|&byte| byte == b'\n');
     let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
@@ -252,7 +281,7 @@ fn command_line(line: &[u8], place: &Place, grace: Duration) -> Result<Option<By
         text: ByteBuf::from(line),
         args: Vec::new(),
     };
-    command(line, place, grace, program).map(Some)
+    command(line, place, common, program)
 }
 
 fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
@@ -260,6 +289,13 @@ fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
 }
 
 fn too_long(place: &Place, start: &[u8], length: u64, limit: u64) -> Refusal {
+    if length == 0 {
+        return Refusal {
+            what: format!("{place} was too long to be recorded"),
+            place: Vec::new(),
+            tip: Some(TIP_TOO_LONG),
+        };
+    }
     Refusal {
         what: format!(
             "{place} is longer than the limit of {} ({})",
@@ -361,14 +397,16 @@ mod tests {
     }
 
     fn refused(work: &Work, line: &Line) -> Box<Refusal> {
-        prepare(&recipe(work), 1, line).unwrap_err().1
+        prepare(&recipe(work), 1, line, Vec::new()).unwrap_err().1
     }
 
     #[test]
     fn a_line_fills_the_template() {
         let work = Work::Command(Template::parse(&["wc", "{}"]).unwrap());
         let line = line(3, b"a\xff");
-        let (ticket, input) = prepare(&recipe(&work), 2, &line).unwrap().unwrap();
+        let (ticket, input) = prepare(&recipe(&work), 2, &line, Vec::new())
+            .unwrap()
+            .unwrap();
         assert_eq!((ticket.seq, ticket.line, &ticket.id), (2, 3, &None));
         assert_eq!(work.kind(), ("command", Encoding::Bincode));
         let spec: CommandSpec = Encoding::Bincode.decode(&input).unwrap();
@@ -383,7 +421,7 @@ mod tests {
     #[test]
     fn a_line_fills_the_parameters_of_a_shell_text() {
         let work = Work::Shell(ShellText::parse(b"wc {.} | x").unwrap());
-        let (ticket, _) = prepare(&recipe(&work), 2, &line(3, b"a.b"))
+        let (ticket, _) = prepare(&recipe(&work), 2, &line(3, b"a.b"), Vec::new())
             .unwrap()
             .unwrap();
         let started = ["/bin/sh", "-c", "wc \"${2}\" | x", "sh", "a.b", "a"];
@@ -394,7 +432,14 @@ mod tests {
 
     #[test]
     fn a_line_that_is_a_command_is_all_of_the_text() {
-        let made = |number, bytes| prepare(&recipe(&Work::Commands), 1, &line(number, bytes));
+        let made = |number, bytes| {
+            prepare(
+                &recipe(&Work::Commands),
+                1,
+                &line(number, bytes),
+                Vec::new(),
+            )
+        };
         let (ticket, _) = made(1, b" ls {} # $1").unwrap().unwrap();
         let started = ["/bin/sh", "-c", " ls {} # $1", "sh"];
         assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));

@@ -1,0 +1,271 @@
+//! The commands that are about a run file: `resume`, `retry`, `results`, `status`.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::Parser;
+
+use super::args::{Changes, Cli, Command, ResultsArgs, ResumeArgs, RetryArgs, RunArgs, StatusArgs};
+use super::errors::{self, Message};
+use super::exit::Exit;
+use super::main::{fail, lookup, refuse, say, start};
+use super::plan::{self, Plan};
+use super::program::Lookup;
+use crate::pool::{Capture, Spill};
+use crate::run::output;
+use crate::run::runfile::{self, Access, Configuration, RunFileError, State, Which};
+use crate::run::sink::render::{Page, Renderer};
+use crate::run::text;
+
+/// How much of the results is kept in memory while they are written, in bytes.
+const MEMORY: usize = 16 << 20;
+
+pub(super) fn resume(args: ResumeArgs) -> Exit {
+    let which = Which {
+        open: true,
+        failed: false,
+    };
+    again(&args.file, which, &args.changes)
+}
+
+pub(super) fn retry(args: RetryArgs) -> Exit {
+    let which = Which {
+        open: !args.failed,
+        failed: true,
+    };
+    again(&args.file, which, &args.changes)
+}
+
+/// Runs jobs of a run file as it says they are run.
+fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
+    let recorded = match Recorded::read(file) {
+        Ok(recorded) => recorded,
+        Err(exit) => return exit,
+    };
+    let mut args = recorded.args;
+    args.workers = changes.workers.or(args.workers);
+    args.quiet = changes.quiet;
+    args.run_file = Some(file.to_owned());
+    let lookup = Lookup {
+        cwd: recorded.configuration.cwd,
+        ..lookup()
+    };
+    match plan::plan(args, &lookup) {
+        Err(message) => refuse(&message),
+        Ok(mut plan) => {
+            if let Some(record) = &mut plan.record {
+                record.access = Access::Again(which);
+            }
+            start(plan, recorded.configuration.arguments)
+        }
+    }
+}
+
+/// How a recorded run was called.
+struct Recorded {
+    configuration: Configuration,
+    args: RunArgs,
+}
+
+impl Recorded {
+    fn read(file: &Path) -> Result<Recorded, Exit> {
+        let configuration = runfile::configuration(file).map_err(|e| failed(&e))?;
+        let words = configuration.arguments.iter().cloned();
+        let words = words.map(OsString::from_vec);
+        let all = ["orchestrator".into(), "run".into()]
+            .into_iter()
+            .chain(words);
+        let args = match Cli::try_parse_from(all) {
+            Ok(Cli {
+                command: Command::Run(args),
+            }) => args,
+            _ => {
+                let name = text::escaped(file.as_os_str().as_encoded_bytes());
+                let what = format!("run file {name}: this version does not know its options");
+                return Err(fail(&Message::new(what)));
+            }
+        };
+        Ok(Recorded {
+            configuration,
+            args,
+        })
+    }
+}
+
+fn failed(e: &RunFileError) -> Exit {
+    fail(&errors::run_file(e))
+}
+
+/// Why results were not shown.
+enum NotShown {
+    RunFile(RunFileError),
+    /// What is in the run file cannot be kept in memory or rendered.
+    Kept(io::Error),
+    Written(io::Error),
+}
+
+impl From<RunFileError> for NotShown {
+    fn from(e: RunFileError) -> NotShown {
+        NotShown::RunFile(e)
+    }
+}
+
+pub(super) fn results(args: ResultsArgs) -> Exit {
+    let mut recorded = match Recorded::read(&args.file) {
+        Ok(recorded) => recorded,
+        Err(exit) => return exit,
+    };
+    recorded.args.format = args.format.or(recorded.args.format);
+    // Nothing is started: programs may be gone.
+    let lookup = Lookup {
+        cwd: recorded.configuration.cwd.clone(),
+        must_exist: false,
+        ..lookup()
+    };
+    let plan = match plan::plan(recorded.args, &lookup) {
+        Ok(plan) => plan,
+        Err(message) => return refuse(&message),
+    };
+    match show(&plan, &args) {
+        Ok(()) => Exit::OK,
+        Err(NotShown::Written(e)) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+        Err(NotShown::RunFile(e)) => failed(&e),
+        Err(NotShown::Kept(e)) => {
+            let what = format!("recorded results cannot be shown: {}", text::reason(&e));
+            fail(&Message::new(what))
+        }
+        Err(NotShown::Written(e)) => {
+            let what = format!("results could not be written: {}", text::reason(&e));
+            fail(&Message::new(what))
+        }
+    }
+}
+
+fn show(plan: &Plan, args: &ResultsArgs) -> Result<(), NotShown> {
+    let room = Spill::new(MEMORY);
+    let mut renderer = Renderer {
+        format: plan.batch.format,
+        task: plan.batch.work.task(),
+        delimiter: plan.batch.delimiter,
+        started: UNIX_EPOCH,
+        room: room.clone(),
+        tip_given: true,
+    };
+    let recipe = plan.batch.recipe();
+    let mut page = renderer.page();
+    let mut out = io::stdout().lock();
+    runfile::outcomes::<NotShown>(&args.file, &room, args.failed, |shown| {
+        let told = output::again(&mut renderer, &mut page, &recipe, shown);
+        let told = told.map_err(NotShown::Kept)?;
+        if page.is_full() || !told.printed.is_empty() || !told.err.is_empty() {
+            write(&mut out, &take(&mut page)?)?;
+            write(&mut out, &told.printed)?;
+            // Nobody is left to be told when that fails.
+            told.err
+                .for_each(|piece| io::stderr().write_all(piece))
+                .ok();
+        }
+        Ok(())
+    })?;
+    write(&mut out, &take(&mut page)?)?;
+    out.flush().map_err(NotShown::Written)
+}
+
+fn take(page: &mut Page) -> Result<Capture, NotShown> {
+    page.take().map_err(NotShown::Kept)
+}
+
+fn write(out: &mut impl Write, capture: &Capture) -> Result<(), NotShown> {
+    capture
+        .for_each(|piece| out.write_all(piece))
+        .and_then(|()| out.flush())
+        .map_err(NotShown::Written)
+}
+
+pub(super) fn status(args: StatusArgs) -> Exit {
+    let state = match runfile::state(&args.file) {
+        Ok(state) => state,
+        Err(e) => return failed(&e),
+    };
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(lines(&state).as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Ok(()) => Exit::OK,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+        Err(e) => {
+            say(&format!("error: {}\n", text::reason(&e)));
+            Exit::RUN_FAILED
+        }
+    }
+}
+
+/// How far a run has come, in lines for a person that a script can read as well.
+fn lines(state: &State) -> String {
+    let count = |number: i64| text::count(number.unsigned_abs());
+    let time = |us: i64| {
+        let at = UNIX_EPOCH + Duration::from_micros(us.unsigned_abs());
+        humantime::format_rfc3339_seconds(at)
+    };
+    let now = match (state.writer, state.ended_us) {
+        (Some(Some(pid)), _) => format!("running (process {pid})"),
+        (Some(None), _) => "running".to_owned(),
+        (None, Some(us)) => format!("ended {}", time(us)),
+        (None, None) => "ended without a word: killed, or the machine went down".to_owned(),
+    };
+    let verdicts: i64 = state.verdicts.iter().map(|(_, number)| number).sum();
+    let input = match state.input_whole {
+        true => "read to its end",
+        false => "not read to its end",
+    };
+    let mut lines = format!(
+        "run       {}\ndoes      {}\nbegan     {}\nstate     {now}\nruns      {}\ninput     {input}\n\
+         jobs      {}\n",
+        state.run_id,
+        state.purpose,
+        time(state.began_us),
+        count(state.runs),
+        count(state.jobs),
+    );
+    for (verdict, number) in &state.verdicts {
+        lines += &format!("{verdict:<9} {}\n", count(*number));
+    }
+    if state.jobs > verdicts {
+        lines += &format!("no result {}\n", count(state.jobs - verdicts));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_is_done_and_what_is_not() {
+        let state = State {
+            run_id: "0123".into(),
+            purpose: "-- gzip {} in /a".into(),
+            began_us: 1_000_000,
+            ended_us: None,
+            runs: 2,
+            writer: Some(Some(7)),
+            input_whole: false,
+            jobs: 2_000,
+            verdicts: vec![("ok".into(), 1_500), ("failed".into(), 3)],
+        };
+        let said = lines(&state);
+        assert_eq!(
+            said,
+            "run       0123\ndoes      -- gzip {} in /a\nbegan     1970-01-01T00:00:01Z\n\
+             state     running (process 7)\nruns      2\ninput     not read to its end\n\
+             jobs      2,000\nok        1,500\nfailed    3\nno result 497\n"
+        );
+        let ended = State {
+            writer: None,
+            ..state
+        };
+        assert!(lines(&ended).contains("ended without a word"));
+    }
+}

@@ -1,0 +1,236 @@
+//! What was recorded: to be run again, or shown again.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::blobs::Blobs;
+use super::error::{Error, Fault, RunFileError};
+use super::file::{self, Lock};
+use super::rows::{self, RecordedJob};
+use crate::pool::{JobReport, Spill};
+
+/// How many rows are read at once.
+const PAGE: i64 = 256;
+
+/// Which recorded jobs are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Which {
+    /// Those without a verdict.
+    pub(crate) open: bool,
+    /// Those with any verdict but `ok`.
+    pub(crate) failed: bool,
+}
+
+/// How a recorded run was called.
+#[derive(Debug)]
+pub(crate) struct Configuration {
+    /// The words behind `run`.
+    pub(crate) arguments: Vec<Vec<u8>>,
+    /// Where it was started.
+    pub(crate) cwd: PathBuf,
+}
+
+/// How the last run with this file was called.
+///
+/// # Errors
+/// When that cannot be read.
+pub(crate) fn configuration(path: &Path) -> Result<Configuration, RunFileError> {
+    let read = || -> Result<_, Fault> {
+        let connection = file::open_to_read(path)?;
+        let query = "select arguments, cwd from run order by run desc limit 1";
+        let found: Option<(Vec<u8>, Vec<u8>)> = connection
+            .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let (arguments, cwd) = found.ok_or(Error::Missing)?;
+        let words = arguments.split_inclusive(|&byte| byte == 0);
+        let words = words.map(|word| word.strip_suffix(&[0]).unwrap_or(word).to_vec());
+        Ok(Configuration {
+            arguments: words.collect(),
+            cwd: std::ffi::OsString::from_vec(cwd).into(),
+        })
+    };
+    read().map_err(|e| e.of(path))
+}
+
+/// Jobs of a run file, a page at a time.
+pub(crate) struct Pages {
+    connection: Connection,
+    path: PathBuf,
+    query: String,
+    after: i64,
+    end: i64,
+}
+
+impl Pages {
+    /// Those of these jobs that are there now.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn open(path: &Path, which: Which) -> Result<Pages, RunFileError> {
+        let open = || -> Result<_, Fault> {
+            let connection = file::open_to_read(path)?;
+            let last = "select coalesce(max(job), 0) from job";
+            let end = connection.query_row(last, [], |row| row.get(0))?;
+            Ok((connection, end))
+        };
+        let (connection, end) = open().map_err(|e| e.of(path))?;
+        let wanted = match which {
+            Which {
+                open: true,
+                failed: true,
+            } => "o.verdict is not 'ok'",
+            Which {
+                open: true,
+                failed: false,
+            } => "o.n is null",
+            Which { failed: true, .. } => "o.verdict <> 'ok'",
+            Which { .. } => "false",
+        };
+        let columns = RecordedJob::COLUMNS;
+        let query = format!(
+            "select {columns} from job j left join outcome o using (job) \
+             where job > ? and job <= ? and {wanted} order by job limit {PAGE}"
+        );
+        Ok(Pages {
+            connection,
+            path: path.to_owned(),
+            query,
+            after: 0,
+            end,
+        })
+    }
+
+    /// The next jobs; none when there are no more.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn next(&mut self) -> Result<Vec<RecordedJob>, RunFileError> {
+        let read = || -> Result<Vec<RecordedJob>, Fault> {
+            let mut query = self.connection.prepare_cached(&self.query)?;
+            let rows = query.query_map([self.after, self.end], RecordedJob::read)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        let jobs = read().map_err(|e| e.of(&self.path))?;
+        self.after = jobs.last().map_or(self.end, |job| job.job);
+        Ok(jobs)
+    }
+}
+
+/// A job and its end, to be shown again.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) n: u64,
+    pub(crate) job: RecordedJob,
+    /// Its times count from 1970.
+    pub(crate) report: JobReport,
+}
+
+/// The outcomes after this number, in the order in which they came; some of them.
+pub(super) fn page(
+    connection: &Connection,
+    path: &Path,
+    room: &Arc<Spill>,
+    after: u64,
+    failed: bool,
+) -> Result<Vec<Shown>, Fault> {
+    let blobs = Blobs::of(&std::path::absolute(path)?);
+    let wanted = if failed { "o.verdict <> 'ok'" } else { "true" };
+    let mut query = connection.prepare_cached(&format!(
+        "select o.*, j.key, j.seq, j.line, j.item from outcome o join job j using (job) \
+         where n > ? and {wanted} order by n limit {PAGE}"
+    ))?;
+    let mut rows = query.query([i64::try_from(after).unwrap_or(i64::MAX)])?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        all.push(Shown {
+            n: row.get::<_, i64>("n")?.unsigned_abs(),
+            job: RecordedJob::read(row)?,
+            report: rows::report(row, &blobs, room)?,
+        });
+    }
+    Ok(all)
+}
+
+/// Gives all outcomes, or those that are not `ok`, in the order in which they came.
+///
+/// # Errors
+/// When the file cannot be read, or `show` says so.
+pub(crate) fn outcomes<E: From<RunFileError>>(
+    path: &Path,
+    room: &Arc<Spill>,
+    failed: bool,
+    mut show: impl FnMut(Shown) -> Result<(), E>,
+) -> Result<(), E> {
+    let connection = file::open_to_read(path).map_err(|e| e.of(path))?;
+    let mut after = 0;
+    loop {
+        let page = page(&connection, path, room, after, failed).map_err(|e| e.of(path))?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = last.n;
+        page.into_iter().try_for_each(&mut show)?;
+    }
+}
+
+/// What a run file says about its run.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) run_id: String,
+    pub(crate) purpose: String,
+    /// When it first began and last ended, since 1970 in microseconds.
+    pub(crate) began_us: i64,
+    pub(crate) ended_us: Option<i64>,
+    /// How often it was begun or went on.
+    pub(crate) runs: i64,
+    /// The process that writes to it, if one does; its number if that is known.
+    pub(crate) writer: Option<Option<i32>>,
+    pub(crate) input_whole: bool,
+    pub(crate) jobs: i64,
+    /// Words for verdicts, and how many jobs have each, `ok` first.
+    pub(crate) verdicts: Vec<(String, i64)>,
+}
+
+/// What a run file says about its run, also while it goes on.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
+    let read = || -> Result<State, Fault> {
+        let mut connection = file::open_to_read(path)?;
+        let connection = connection.transaction()?;
+        let (run_id, purpose, ended_us) = connection
+            .query_row(
+                "select run_id, purpose, ended_us from run order by run desc limit 1",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .optional()?
+            .ok_or(Error::Missing)?;
+        let (began_us, runs) =
+            connection.query_row("select min(began_us), count(*) from run", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        let number = |query| connection.query_row(query, [], |row| row.get(0));
+        let mut verdicts = connection.prepare(
+            "select verdict, count(*) from outcome group by verdict \
+             order by verdict <> 'ok', count(*) desc, verdict",
+        )?;
+        let verdicts = verdicts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(State {
+            run_id,
+            purpose,
+            began_us,
+            ended_us,
+            runs,
+            writer: Lock::holder(&std::path::absolute(path)?),
+            input_whole: number("select input_whole from state")? != 0,
+            jobs: number("select count(*) from job")?,
+            verdicts: verdicts.collect::<Result<_, _>>()?,
+        })
+    };
+    read().map_err(|e| e.of(path))
+}

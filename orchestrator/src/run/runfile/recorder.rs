@@ -1,0 +1,396 @@
+//! The thread that writes a run file, and the way to it.
+//!
+//! Whatever has come is written in one transaction, at most every
+//! [`GATHER`]: a commit waits for the disk, and many verdicts can share one.
+//! What has been committed comes back, and only then is it shown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+use std::vec;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::blobs::Blobs;
+use super::error::{Error, Fault, RunFileError};
+use super::file::Writable;
+use super::rows::{AttemptRow, JobRow, OutcomePlace, Statements, since_1970};
+use crate::pool::JobReport;
+use crate::run::feed::Notice;
+use crate::scheduler::Verdict;
+
+/// Time between two commits, at least; so long may a verdict wait for others.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Verdicts in one transaction, about.
+const MOST: usize = 1_000;
+
+/// How many entries may wait to be written.
+const WAITING: usize = 64;
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Jobs(Vec<JobRow>),
+    /// Ends, with the numbers of their jobs.
+    Ended(Vec<(i64, JobReport)>),
+    /// A line that is no job.
+    Refused(Box<(i64, JobReport, Notice)>),
+    Attempt(AttemptRow),
+    /// These may be started from here on, once it is said that this is committed.
+    Starting(Vec<i64>, oneshot::Sender<()>),
+    /// The input has ended; the lines of these jobs are not in it any more.
+    InputEnd(Vec<i64>),
+    /// Nothing that follows counts.
+    Close,
+}
+
+/// What was committed.
+#[derive(Debug)]
+pub(in crate::run) enum Committed {
+    /// Ends, in the order in which they came. The first that was recorded has this
+    /// number, and each that [`is_recorded`] one more than the one before.
+    Reports(u64, vec::IntoIter<JobReport>),
+    /// A line that is no job, as the outcome with this number.
+    Refused(u64, Notice),
+}
+
+/// How the run is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mode {
+    /// A job that may have been started is never started again, so it is recorded
+    /// before it is.
+    pub(crate) at_most_once: bool,
+    /// The jobs of this run may have verdicts already.
+    pub(crate) again: bool,
+}
+
+/// Whether an end is a verdict that is kept. One that only says that the run was
+/// stopped is not: its job is run when the run goes on.
+pub(crate) fn is_recorded(mode: Mode, verdict: Verdict, attempts: u32) -> bool {
+    match verdict {
+        Verdict::Lost | Verdict::Interrupted | Verdict::Cancelled => {
+            mode.at_most_once && attempts > 0
+        }
+        _ => true,
+    }
+}
+
+/// The way to the thread, for those who only tell it something.
+#[derive(Clone, Debug)]
+pub(super) struct Sender(mpsc::Sender<Entry>);
+
+impl Sender {
+    /// Waits while too much is to be written. When the thread has failed, the entry
+    /// is lost, and [`Recorder::next`] says why.
+    pub(super) async fn send(&self, entry: Entry) {
+        self.0.send(entry).await.ok();
+    }
+
+    /// The same for a thread outside the runtime.
+    pub(super) fn send_blocking(&self, entry: Entry) {
+        self.0.blocking_send(entry).ok();
+    }
+}
+
+/// The way to the thread and back. Dropping it lets the thread write what it has.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    sender: Sender,
+    back: mpsc::UnboundedReceiver<Committed>,
+    thread: Option<JoinHandle<Result<(), RunFileError>>>,
+    shown: Arc<AtomicU64>,
+    pub(crate) mode: Mode,
+}
+
+impl Recorder {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there is no thread left for it.
+    pub(super) fn start(
+        writable: Writable,
+        run: i64,
+        mode: Mode,
+        started: SystemTime,
+        shown: Arc<AtomicU64>,
+    ) -> std::io::Result<Recorder> {
+        let (sender, entries) = mpsc::channel(WAITING);
+        // As much comes back as was sent.
+        let (answer, back) = mpsc::unbounded_channel();
+        let told = Arc::clone(&shown);
+        let builder = thread::Builder::new().name("run file".into());
+        let thread = builder.spawn(move || {
+            let name = writable.name.clone();
+            let shown = told;
+            write(writable, run, mode, started, entries, &answer, &shown).map_err(|e| e.of(&name))
+        })?;
+        Ok(Recorder {
+            sender: Sender(sender),
+            back,
+            thread: Some(thread),
+            shown,
+            mode,
+        })
+    }
+
+    pub(super) fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// Where the number of the last outcome belongs that was written to stdout with
+    /// all before it.
+    pub(crate) fn shown(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shown)
+    }
+
+    /// Records ends; they come back.
+    pub(crate) async fn ended(&self, reports: Vec<(i64, JobReport)>) {
+        self.sender.send(Entry::Ended(reports)).await;
+    }
+
+    /// Records a line that is no job; it comes back.
+    pub(in crate::run) async fn refused(&self, job: i64, report: JobReport, notice: Notice) {
+        let refused = Box::new((job, report, notice));
+        self.sender.send(Entry::Refused(refused)).await;
+    }
+
+    /// Records an attempt that another one follows.
+    pub(crate) async fn attempt(&self, row: AttemptRow) {
+        self.sender.send(Entry::Attempt(row)).await;
+    }
+
+    /// For whoever starts jobs, if their starts are recorded.
+    pub(crate) fn starter(&self) -> Option<Starter> {
+        self.mode.at_most_once.then(|| Starter(self.sender()))
+    }
+
+    /// What was committed. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the file cannot be written; said once.
+    pub(in crate::run) async fn next(&mut self) -> Result<Committed, RunFileError> {
+        match self.back.recv().await {
+            Some(committed) => Ok(committed),
+            None if self.thread.is_none() => std::future::pending().await,
+            None => Err(match self.join() {
+                Err(e) => e,
+                Ok(()) => Error::Died.of("".as_ref()),
+            }),
+        }
+    }
+
+    /// Writes what it has and closes the file; gives what came of it.
+    ///
+    /// # Errors
+    /// When the file cannot be written, unless `next` has said so.
+    pub(in crate::run) async fn finish(mut self) -> (Vec<Committed>, Result<(), RunFileError>) {
+        // The thread that reads the input may have a sender for ever.
+        self.sender.send(Entry::Close).await;
+        let mut rest = Vec::new();
+        while let Some(committed) = self.back.recv().await {
+            rest.push(committed);
+        }
+        let closed = if self.thread.is_some() {
+            self.join()
+        } else {
+            Ok(())
+        };
+        (rest, closed)
+    }
+
+    /// The thread has said its last.
+    fn join(&mut self) -> Result<(), RunFileError> {
+        let thread = self.thread.take();
+        let died = |_| Err(Error::Died.of("".as_ref()));
+        thread.map_or(Ok(()), |thread| thread.join().unwrap_or_else(died))
+    }
+}
+
+/// Records starts.
+#[derive(Debug)]
+pub(crate) struct Starter(Sender);
+
+impl Starter {
+    /// Waits until these jobs may be started.
+    pub(crate) async fn starting(&self, jobs: Vec<i64>) {
+        let (told, done) = oneshot::channel();
+        self.0.send(Entry::Starting(jobs, told)).await;
+        // Without an answer nothing may be started, and the run has failed.
+        if done.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The thread.
+fn write(
+    writable: Writable,
+    run: i64,
+    mode: Mode,
+    started: SystemTime,
+    mut entries: mpsc::Receiver<Entry>,
+    back: &mpsc::UnboundedSender<Committed>,
+    shown: &AtomicU64,
+) -> Result<(), Fault> {
+    let blobs = Blobs::of(&writable.path);
+    let connection = &writable.connection;
+    let n = connection.query_row("select coalesce(max(n), 0) from outcome", [], |r| r.get(0))?;
+    let mut pen = Pen {
+        statements: Statements::new(connection)?,
+        blobs,
+        place: OutcomePlace {
+            n,
+            job: 0,
+            run,
+            started,
+            again: mode.again,
+        },
+        mode,
+        committed: Vec::new(),
+        told: Vec::new(),
+        verdicts: 0,
+        closed: false,
+    };
+    let mut last = now();
+    let mut seen = shown.load(Ordering::Relaxed);
+    while let Some(first) = entries.blocking_recv() {
+        if !matches!(first, Entry::Starting(..) | Entry::Close) {
+            thread::sleep(GATHER.saturating_sub(now() - last));
+        }
+        pen.statements.begin()?;
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            pen.put(entry)?;
+            let more = pen.verdicts < MOST && !pen.closed;
+            next = more.then(|| entries.try_recv().ok()).flatten();
+        }
+        let mark = shown.load(Ordering::Relaxed);
+        if mark != seen {
+            pen.statements.shown(mark)?;
+            seen = mark;
+        }
+        pen.statements.commit()?;
+        last = now();
+        // Behind the commit: what was written to a file without a name is lost.
+        if !writable.identity.is_at(&writable.path) {
+            return Err(Error::Replaced.into());
+        }
+        pen.answer(back);
+        if pen.closed {
+            break;
+        }
+    }
+    pen.statements.begin()?;
+    pen.statements.shown(shown.load(Ordering::Relaxed))?;
+    connection.execute(
+        "update run set ended_us = ? where run = ?",
+        (since_1970(wall()), run),
+    )?;
+    pen.statements.commit()?;
+    drop(pen);
+    // Readers may be at it: then it is done when they close it.
+    writable.connection.busy_timeout(Duration::ZERO)?;
+    if !writable.network {
+        let checkpoint = "pragma wal_checkpoint(truncate)";
+        writable
+            .connection
+            .query_row(checkpoint, [], |_| Ok(()))
+            .ok();
+    }
+    let closed = writable.connection.close().map_err(|(_, e)| e);
+    drop(writable.lock);
+    closed.map_err(Fault::from)
+}
+
+/// The transaction that is being written.
+struct Pen<'c> {
+    statements: Statements<'c>,
+    blobs: Blobs,
+    /// Of the last outcome.
+    place: OutcomePlace,
+    mode: Mode,
+    committed: Vec<Committed>,
+    told: Vec<oneshot::Sender<()>>,
+    verdicts: usize,
+    closed: bool,
+}
+
+impl Pen<'_> {
+    fn put(&mut self, entry: Entry) -> Result<(), Fault> {
+        match entry {
+            Entry::Jobs(rows) => rows.iter().try_for_each(|row| self.statements.job(row))?,
+            Entry::Ended(ended) => {
+                let first = self.place.n as u64 + 1;
+                let mut reports = Vec::with_capacity(ended.len());
+                for (job, report) in ended {
+                    if is_recorded(self.mode, report.verdict, report.attempts) {
+                        self.outcome(job, &report)?;
+                    } else if self.mode.at_most_once {
+                        self.statements.not_started(job)?;
+                    }
+                    reports.push(report);
+                }
+                self.committed
+                    .push(Committed::Reports(first, reports.into_iter()));
+            }
+            Entry::Refused(refused) => {
+                let (job, report, notice) = *refused;
+                self.outcome(job, &report)?;
+                self.committed
+                    .push(Committed::Refused(self.place.n as u64, notice));
+            }
+            Entry::Attempt(row) => self.statements.attempt(self.place.run, &row)?,
+            Entry::Starting(jobs, told) => {
+                let run = self.place.run;
+                for job in jobs {
+                    self.statements.starting(run, job)?;
+                }
+                self.told.push(told);
+            }
+            Entry::InputEnd(gone) => {
+                gone.into_iter()
+                    .try_for_each(|job| self.statements.forget(job))?;
+                self.statements.whole()?;
+            }
+            Entry::Close => self.closed = true,
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, job: i64, report: &JobReport) -> Result<(), Fault> {
+        self.place = OutcomePlace {
+            n: self.place.n + 1,
+            job,
+            ..self.place
+        };
+        self.verdicts += 1;
+        self.statements.outcome(&self.blobs, self.place, report)
+    }
+
+    /// All of this is committed.
+    fn answer(&mut self, back: &mpsc::UnboundedSender<Committed>) {
+        self.verdicts = 0;
+        for told in self.told.drain(..) {
+            told.send(()).ok();
+        }
+        for committed in self.committed.drain(..) {
+            // Nobody is there to show it, but it is kept.
+            back.send(committed).ok();
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between commits, on a thread of its own"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "only ever printed")]
+pub(super) fn wall() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,371 @@
+//! Jobs and their ends as rows, and back.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use protocol::{JobId, TaskError, Usage, WorkerId};
+use rusqlite::{Connection, Row, Statement, named_params};
+
+use super::blobs::{Blobs, Kept};
+use super::error::Fault;
+use super::key::Key;
+use crate::pool::{Capture, JobReport, Payload, Spill};
+use crate::run::source::lines::{Content, Line};
+use crate::scheduler::Verdict;
+
+/// How much of what an earlier attempt wrote to stderr is kept: its end.
+const STDERR_TAIL: usize = 64 << 10;
+
+/// A job, as it is recorded when its line was read.
+#[derive(Clone, Debug)]
+pub(crate) struct JobRow {
+    pub(crate) job: i64,
+    pub(crate) key: Key,
+    pub(crate) seq: u64,
+    pub(crate) line: u64,
+    pub(crate) id: Option<Box<str>>,
+    /// Absent when it was too long.
+    pub(crate) item: Option<Bytes>,
+}
+
+/// An attempt that another one follows.
+#[derive(Debug)]
+pub(crate) struct AttemptRow {
+    pub(crate) job: i64,
+    pub(crate) attempt: u32,
+    pub(crate) verdict: Verdict,
+    pub(crate) error: Option<Box<TaskError>>,
+    pub(crate) stderr: Arc<Capture>,
+}
+
+/// A verdict in four columns.
+struct Columns {
+    word: &'static str,
+    exit: Option<i32>,
+    signal: Option<i32>,
+    errno: Option<i32>,
+}
+
+impl From<Verdict> for Columns {
+    fn from(verdict: Verdict) -> Columns {
+        let (exit, signal, errno) = match verdict {
+            Verdict::Ok => (Some(0), None, None),
+            Verdict::Failed(code) => (Some(code), None, None),
+            Verdict::Signaled(signal) => (None, Some(signal), None),
+            Verdict::SpawnError(errno) => (None, None, Some(errno)),
+            _ => (None, None, None),
+        };
+        Columns {
+            word: verdict.word(),
+            exit,
+            signal,
+            errno,
+        }
+    }
+}
+
+/// The verdict of a row.
+fn verdict(row: &Row<'_>) -> rusqlite::Result<Option<Verdict>> {
+    let word: String = row.get("verdict")?;
+    let number = |name| {
+        row.get::<_, Option<i32>>(name)
+            .map(Option::unwrap_or_default)
+    };
+    let (exit, signal, errno) = (number("exit")?, number("signal")?, number("errno")?);
+    let all = [
+        Verdict::Ok,
+        Verdict::Failed(exit),
+        Verdict::Signaled(signal),
+        Verdict::Timeout,
+        Verdict::Crashed,
+        Verdict::Oom,
+        Verdict::Quarantined,
+        Verdict::Unkillable,
+        Verdict::SpawnError(errno),
+        Verdict::Rejected,
+        Verdict::Cancelled,
+        Verdict::Interrupted,
+        Verdict::Lost,
+    ];
+    Ok(all.into_iter().find(|verdict| verdict.word() == word))
+}
+
+fn json(error: Option<&TaskError>) -> io::Result<Option<String>> {
+    let json = error.map(serde_json::to_string).transpose();
+    json.map_err(io::Error::from)
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A point in time as it stands in the file.
+pub(super) fn since_1970(time: SystemTime) -> i64 {
+    micros(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn uint(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+/// Everything that a run writes again and again.
+pub(super) struct Statements<'c> {
+    begin: Statement<'c>,
+    commit: Statement<'c>,
+    job: Statement<'c>,
+    outcome: Statement<'c>,
+    replaced: Statement<'c>,
+    attempt: Statement<'c>,
+    starting: Statement<'c>,
+    not_started: Statement<'c>,
+    forget: Statement<'c>,
+    whole: Statement<'c>,
+    shown: Statement<'c>,
+}
+
+impl<'c> Statements<'c> {
+    pub(super) fn new(connection: &'c Connection) -> rusqlite::Result<Statements<'c>> {
+        Ok(Statements {
+            begin: connection.prepare("begin immediate")?,
+            commit: connection.prepare("commit")?,
+            job: connection.prepare(
+                "insert into job (job, key, seq, line, id, item) values (?, ?, ?, ?, ?, ?)",
+            )?,
+            outcome: connection.prepare(
+                "insert or replace into outcome values (:n, :job, :run, :verdict, :exit, :signal, \
+                 :errno, :error, :attempts, :worker, :started_us, :wall_us, :user_us, :system_us, \
+                 :max_rss_kib, :leaked, :stdout, :stderr, :value, :stdout_file, :stderr_file, \
+                 :value_file)",
+            )?,
+            replaced: connection.prepare(
+                "insert into attempt select job, run, attempts, verdict, exit, signal, errno, error, \
+                 stderr from outcome where job = ?",
+            )?,
+            attempt: connection
+                .prepare("insert into attempt values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            starting: connection.prepare("update job set started = ? where job = ?")?,
+            not_started: connection.prepare("update job set started = null where job = ?")?,
+            forget: connection.prepare("delete from job where job = ?")?,
+            whole: connection.prepare("update state set input_whole = 1")?,
+            shown: connection.prepare("update state set shown = ?")?,
+        })
+    }
+
+    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+        self.begin.execute([]).map(drop)
+    }
+
+    pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.commit.execute([]).map(drop)
+    }
+
+    pub(super) fn job(&mut self, row: &JobRow) -> rusqlite::Result<()> {
+        let item = row.item.as_deref();
+        let (seq, line) = (int(row.seq), int(row.line));
+        let id = row.id.as_deref();
+        self.job
+            .execute((row.job, &row.key.0[..], seq, line, id, item))
+            .map(drop)
+    }
+
+    /// Records an end as the outcome number `n`. With `again`, the job may have one
+    /// already, which becomes an earlier attempt.
+    pub(super) fn outcome(
+        &mut self,
+        blobs: &Blobs,
+        place: OutcomePlace,
+        report: &JobReport,
+    ) -> Result<(), Fault> {
+        let OutcomePlace {
+            n,
+            job,
+            run,
+            started,
+            again,
+        } = place;
+        if again {
+            self.replaced.execute([job])?;
+        }
+        let verdict = Columns::from(report.verdict);
+        let stdout = blobs.keep(&report.stdout)?;
+        let stderr = blobs.keep(&report.stderr)?;
+        let value = match report.result.bytes()? {
+            none if none.is_empty() => Kept::Nothing,
+            bytes => blobs.keep_bytes(&bytes)?,
+        };
+        // All zero when there was nobody left to measure it.
+        let usage = Some(report.usage).filter(|usage| *usage != Usage::default());
+        let began = report.started.and_then(|at| started.checked_add(at));
+        self.outcome.execute(named_params! {
+            ":n": n,
+            ":job": job,
+            ":run": run,
+            ":verdict": verdict.word,
+            ":exit": verdict.exit,
+            ":signal": verdict.signal,
+            ":errno": verdict.errno,
+            ":error": json(report.error.as_deref())?,
+            ":attempts": report.attempts,
+            ":worker": report.worker.map(|worker| worker.0),
+            ":started_us": began.map(since_1970),
+            ":wall_us": usage.map(|u| int(u.wall_us)),
+            ":user_us": usage.map(|u| int(u.user_us)),
+            ":system_us": usage.map(|u| int(u.system_us)),
+            ":max_rss_kib": usage.map(|u| int(u.max_rss_kib)),
+            ":leaked": usage.map(|u| u.leaked),
+            ":stdout": stdout.columns().0,
+            ":stderr": stderr.columns().0,
+            ":value": value.columns().0,
+            ":stdout_file": stdout.columns().1,
+            ":stderr_file": stderr.columns().1,
+            ":value_file": value.columns().1,
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn attempt(&mut self, run: i64, row: &AttemptRow) -> Result<(), Fault> {
+        let verdict = Columns::from(row.verdict);
+        let mut tail = Vec::new();
+        row.stderr.for_each(|piece| {
+            tail.extend_from_slice(piece);
+            if tail.len() > STDERR_TAIL {
+                tail.drain(..tail.len() - STDERR_TAIL);
+            }
+            Ok(())
+        })?;
+        let stderr = Some(tail).filter(|tail| !tail.is_empty());
+        let error = json(row.error.as_deref())?;
+        let Columns {
+            word,
+            exit,
+            signal,
+            errno,
+        } = verdict;
+        let (job, attempt) = (row.job, row.attempt);
+        self.attempt
+            .execute((job, run, attempt, word, exit, signal, errno, error, stderr))?;
+        Ok(())
+    }
+
+    /// From here on it may have been started in this run.
+    pub(super) fn starting(&mut self, run: i64, job: i64) -> rusqlite::Result<()> {
+        self.starting.execute([run, job]).map(drop)
+    }
+
+    pub(super) fn not_started(&mut self, job: i64) -> rusqlite::Result<()> {
+        self.not_started.execute([job]).map(drop)
+    }
+
+    /// A job without an outcome whose line is gone.
+    pub(super) fn forget(&mut self, job: i64) -> rusqlite::Result<()> {
+        self.forget.execute([job]).map(drop)
+    }
+
+    pub(super) fn whole(&mut self) -> rusqlite::Result<()> {
+        self.whole.execute([]).map(drop)
+    }
+
+    pub(super) fn shown(&mut self, n: u64) -> rusqlite::Result<()> {
+        self.shown.execute([int(n)]).map(drop)
+    }
+}
+
+/// Where an end belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutcomePlace {
+    pub(super) n: i64,
+    pub(super) job: i64,
+    pub(super) run: i64,
+    /// When the pool's clock was zero.
+    pub(super) started: SystemTime,
+    /// Whether the job may have an outcome already.
+    pub(super) again: bool,
+}
+
+/// A job as it was recorded.
+#[derive(Debug)]
+pub(crate) struct RecordedJob {
+    pub(crate) job: i64,
+    pub(crate) key: Key,
+    pub(crate) seq: u64,
+    pub(crate) line: Line,
+}
+
+impl RecordedJob {
+    /// The columns that make one.
+    pub(super) const COLUMNS: &str = "job, key, seq, line, item";
+
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<RecordedJob> {
+        let item: Option<Vec<u8>> = row.get("item")?;
+        Ok(RecordedJob {
+            job: row.get("job")?,
+            key: Key(row.get("key")?),
+            seq: uint(row.get("seq")?),
+            line: Line {
+                number: uint(row.get("line")?),
+                content: match item {
+                    Some(bytes) => Content::Whole(bytes.into()),
+                    None => Content::TooLong {
+                        start: Bytes::new(),
+                        length: 0,
+                    },
+                },
+            },
+        })
+    }
+}
+
+/// An outcome as the report that it was made of; times count from 1970.
+pub(super) fn report(row: &Row<'_>, blobs: &Blobs, room: &Arc<Spill>) -> Result<JobReport, Fault> {
+    let capture = |inline, file| -> Result<Capture, Fault> {
+        let mut capture = Capture::default();
+        let bytes: Option<&[u8]> = row
+            .get_ref(inline)?
+            .as_blob_or_null()
+            .map_err(rusqlite::Error::from)?;
+        if let Some(bytes) = bytes {
+            capture.push(room, bytes)?;
+        }
+        if let Some(name) = row.get::<_, Option<String>>(file)? {
+            blobs.read(&name, |piece| capture.push(room, piece))?;
+        }
+        Ok(capture)
+    };
+    let value = capture("value", "value_file")?;
+    let job: i64 = row.get("job")?;
+    let error: Option<String> = row.get("error")?;
+    let number = |name| {
+        row.get::<_, Option<i64>>(name)
+            .map(|n| uint(n.unwrap_or_default()))
+    };
+    let started: Option<i64> = row.get("started_us")?;
+    let error = match error {
+        Some(json) => Some(serde_json::from_str(&json).map_err(io::Error::from)?),
+        None => None,
+    };
+    Ok(JobReport {
+        job: JobId(uint(job)),
+        label: None,
+        verdict: verdict(row)?.ok_or_else(|| io::Error::other("it holds an unknown verdict"))?,
+        result: Payload::from(Bytes::from(value.to_vec()?)),
+        error,
+        stdout: capture("stdout", "stdout_file")?,
+        stderr: capture("stderr", "stderr_file")?,
+        usage: Usage {
+            wall_us: number("wall_us")?,
+            user_us: number("user_us")?,
+            system_us: number("system_us")?,
+            max_rss_kib: number("max_rss_kib")?,
+            leaked: u32::try_from(number("leaked")?).unwrap_or(u32::MAX),
+        },
+        started: started.map(|us| Duration::from_micros(uint(us))),
+        worker: row.get::<_, Option<u32>>("worker")?.map(WorkerId),
+        attempts: row.get("attempts")?,
+    })
+}

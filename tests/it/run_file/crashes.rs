@@ -1,0 +1,271 @@
+//! Runs that end in the middle, and what is left of them.
+
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::Signal;
+use orchestrator_tests::env::finish;
+
+use super::*;
+
+fn lines(range: std::ops::Range<u32>) -> String {
+    range.map(|n| format!("{n}\n")).collect()
+}
+
+/// Starts [`JOB`] for these lines.
+fn start(env: &TestEnv, options: &[&str], input: &str) -> Child {
+    let input = env.file("input", input);
+    let all = [&["--run-file", "r"], options, &["--"], &JOB].concat();
+    let mut command = command(env, &all);
+    command.stdin(std::fs::File::open(input).unwrap());
+    command.spawn().unwrap()
+}
+
+/// What has an outcome.
+fn done(env: &TestEnv) -> Vec<String> {
+    let tables = "select name from sqlite_schema where name = 'verdict'";
+    if !exists(env, "r") || query(env, tables).is_empty() {
+        return Vec::new();
+    }
+    query(env, "select label from verdict")
+}
+
+/// Runs [`JOB`] for these lines under strace, which injects this. The counts are of
+/// the threads of this one process.
+fn injected(env: &TestEnv, inject: &str, options: &[&str], input: &str) -> Done {
+    let mut command = env.command("strace");
+    let inject = format!("inject={inject}");
+    command.args([
+        "-qq",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        &inject,
+        "-e",
+        "signal=none",
+    ]);
+    command.args([ORCHESTRATOR, "run", "--run-file", "r"]);
+    command.args(options).arg("--").args(JOB);
+    env.run(command, input)
+}
+
+#[test]
+fn f064_f097_after_kill_9_the_rest_is_run_and_nothing_that_was_recorded() {
+    let env = TestEnv::new();
+    let mut options: &[&str] = &["-j4"];
+    for round in 1..=5 {
+        let child = start(&env, options, &lines(0..400));
+        eventually("some are recorded", || {
+            exists(&env, "r") && ran(&env).len() >= 60 * round
+        });
+        signal(&child, Signal::SIGKILL);
+        finish(child, Vec::new());
+        env.no_process_left();
+        let (recorded, before) = (done(&env), ran(&env));
+        assert!(!recorded.is_empty());
+        let next = start(&env, &["-j4", "--resume"], &lines(0..400));
+        signal(&next, Signal::SIGKILL);
+        finish(next, Vec::new());
+        env.no_process_left();
+        let after = ran(&env);
+        for label in recorded {
+            assert_eq!(before[&label], after[&label], "{label} was run again");
+        }
+        options = &["-j4", "--resume"];
+    }
+    let (recorded, before) = (done(&env), ran(&env));
+    let last = finish(start(&env, options, &lines(0..400)), Vec::new());
+    assert_eq!(last.code(), 0, "{}", last.stderr);
+    complete(&env, 400);
+    let after = ran(&env);
+    assert_eq!(after.len(), 400);
+    for label in recorded {
+        assert_eq!(before[&label], after[&label], "{label} was run again");
+    }
+}
+
+#[test]
+fn f108_a_kill_before_any_write_of_the_run_file_loses_nothing() {
+    let env = TestEnv::new();
+    let mut at = 1;
+    loop {
+        let inject = format!("pwrite64:signal=KILL:when={at}");
+        let before = if exists(&env, "r") {
+            done(&env)
+        } else {
+            Vec::new()
+        };
+        let counts = ran(&env);
+        let ended = injected(&env, &inject, &["-j2", "--resume"], &lines(0..6));
+        for label in before {
+            assert_eq!(counts[&label], ran(&env)[&label], "{label}, write {at}");
+        }
+        if ended.code() == 0 {
+            break;
+        }
+        assert_eq!(ended.code(), 137, "{}", ended.stderr);
+        at += 1;
+        assert!(at < 200, "it makes no progress");
+    }
+    assert!(at > 5, "{at}");
+    complete(&env, 6);
+}
+
+#[test]
+fn f107_a_disk_that_does_not_sync_ends_the_run_and_the_rest_is_run_later() {
+    let env = TestEnv::new();
+    let inject = "fsync,fdatasync:error=EIO:when=6+";
+    let broken = injected(&env, inject, &["-j1"], &lines(0..30));
+    assert_eq!(broken.code(), 125, "{}", broken.stderr);
+    assert!(
+        broken.stderr.contains("error: run file r: "),
+        "{}",
+        broken.stderr
+    );
+    assert!(
+        broken.stderr.contains("disk I/O error"),
+        "{}",
+        broken.stderr
+    );
+    let recorded = done(&env);
+    // What was shown is recorded.
+    for line in broken.stdout().lines() {
+        let label = line.strip_prefix("out ").unwrap();
+        assert!(
+            recorded.iter().any(|l| l == label),
+            "{label} is not recorded"
+        );
+    }
+    let before = ran(&env);
+    let last = recorded_again(&env, &lines(0..30));
+    assert_eq!(last.code(), 0, "{}", last.stderr);
+    complete(&env, 30);
+    for label in recorded {
+        assert_eq!(before[&label], ran(&env)[&label]);
+    }
+}
+
+fn recorded_again(env: &TestEnv, input: &str) -> Done {
+    recorded(env, &["--resume"], input)
+}
+
+#[test]
+fn f106_a_full_disk_ends_the_run_and_the_rest_is_run_when_there_is_room() {
+    let env = TestEnv::new();
+    // Seen by this process only; ends with it.
+    let script = "mkdir small && mount -t tmpfs -o size=1m none small && \
+        seq 2000 | \"$0\" run --run-file small/r -- sh -c 'echo $1 >> ran; seq 200' sh {} > out; \
+        echo $? > code; mount -o remount,size=64m small; cp ran before; \
+        seq 2000 | \"$0\" run --run-file small/r --resume -- \
+            sh -c 'echo $1 >> ran; seq 200' sh {} >> out; \
+        echo $? >> code; cp small/r r";
+    let mut command = env.command("unshare");
+    command.args(["-m", "sh", "-c", script, ORCHESTRATOR]);
+    let ended = env.run(command, "");
+    let codes = std::fs::read_to_string(env.path().join("code")).unwrap();
+    assert_eq!(codes, "125\n0\n", "{}", ended.stderr);
+    let said = "error: run file small/r: no space left on device\n";
+    assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
+    complete(&env, 2000);
+    // At most what was running and not recorded was run twice.
+    let again: usize = ran(&env).values().filter(|&&times| times > 1).count();
+    assert!(again < 2000 / 2, "{again}");
+    // All results came out, those of the first run that had been recorded too.
+    let out = std::fs::read_to_string(env.path().join("out")).unwrap();
+    assert!(out.lines().count() >= 2000 * 200);
+}
+
+#[test]
+fn f119_what_was_recorded_and_not_shown_is_shown_by_the_next_run() {
+    let env = TestEnv::new();
+    let script = "echo >> ran; echo $1; head -c 30000 /dev/zero | tr '\\0' x; echo";
+    let words = ["--run-file", "r", "--", "sh", "-c", script, "sh", "{}"];
+    let mut child = command(&env, &words);
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, lines(0..20).as_bytes()).unwrap();
+    // Nobody reads what it prints, more than a pipe holds.
+    eventually("all are recorded", || done(&env).len() == 20);
+    signal(&child, Signal::SIGKILL);
+    drop(stdin);
+    let first = finish(child, Vec::new());
+    let words = [&["--resume"], &words[..]].concat();
+    let second = run(&env, &words, lines(0..20));
+    assert_eq!(second.code(), 0, "{}", second.stderr);
+    assert!(
+        second.stderr.contains("0 new, 0 gone, 20 done"),
+        "{}",
+        second.stderr
+    );
+    let numbers =
+        |text: &str| -> Vec<u32> { text.lines().filter_map(|line| line.parse().ok()).collect() };
+    let (first, second) = (numbers(first.stdout()), numbers(second.stdout()));
+    assert!(!second.is_empty());
+    let mut all = [first, second].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all, (0..20).collect::<Vec<_>>());
+    assert_eq!(ran(&env)[""], 20);
+}
+
+#[test]
+fn a_job_that_may_have_been_started_is_not_started_again_if_that_is_wished() {
+    let env = TestEnv::new();
+    let options = ["-j3", "--on-interrupted", "fail"];
+    let resume = [&options[..], &["--resume"]].concat();
+    let mut words: &[&str] = &options;
+    for round in 1..=4 {
+        let child = start(&env, words, &lines(0..100));
+        eventually("some have run", || ran(&env).len() >= 15 * round);
+        signal(&child, Signal::SIGKILL);
+        finish(child, Vec::new());
+        env.no_process_left();
+        words = &resume;
+    }
+    let last = finish(start(&env, words, &lines(0..100)), Vec::new());
+    complete(&env, 100);
+    assert!(
+        ran(&env).values().all(|&times| times == 1),
+        "{:?}",
+        ran(&env)
+    );
+    let interrupted = query(
+        &env,
+        "select count(*) from verdict where verdict = 'interrupted'",
+    );
+    let interrupted: usize = interrupted[0].parse().unwrap();
+    assert!(interrupted <= 4 * 3, "{interrupted}");
+    assert_eq!(last.code(), i32::from(interrupted > 0));
+    // All others were run.
+    assert!(ran(&env).len() >= 100 - interrupted);
+}
+
+#[test]
+fn f065_a_run_file_that_is_deleted_ends_the_run() {
+    let env = TestEnv::new();
+    let script = "rm -f r; echo $1";
+    let words = ["--run-file", "r", "--", "sh", "-c", script, "sh", "{}"];
+    let done = run(&env, &words, "a\n");
+    assert_eq!(done.code(), 125);
+    assert_eq!(done.stdout(), "");
+    let said = "it was deleted or replaced while it was in use\n";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+}
+
+#[test]
+fn f078_what_nobody_has_read_is_recorded_all_the_same() {
+    let env = TestEnv::new();
+    let mut command = env.command("sh");
+    let script = "seq 2000 | \"$0\" run --run-file r -- echo {} | head -1";
+    command.args(["-c", script, ORCHESTRATOR]);
+    let done = env.run(command, "");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    eventually("it ends", || env.processes().is_empty());
+    let again = run(
+        &env,
+        &["--run-file", "r", "--resume", "--", "echo", "{}"],
+        lines(1..2001),
+    );
+    assert_eq!(again.code(), 0, "{}", again.stderr);
+    complete(&env, 2000);
+}
