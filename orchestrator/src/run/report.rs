@@ -28,7 +28,7 @@ impl Clock {
     )]
     pub(crate) fn start() -> Clock {
         Clock {
-            wall: SystemTime::now(),
+            wall: calendar(),
             steady: Instant::now(),
             cpu: cpu_time(),
         }
@@ -43,6 +43,15 @@ impl Clock {
     pub(crate) fn cpu(&self) -> Duration {
         cpu_time().saturating_sub(self.cpu)
     }
+}
+
+/// What the calendar says now; only ever printed, or recorded for that.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock, for printing"
+)]
+pub(super) fn calendar() -> SystemTime {
+    SystemTime::now()
 }
 
 /// CPU time of this process and of all children that have ended, ever.

@@ -18,6 +18,7 @@ use super::file::Writable;
 use super::rows::{AttemptRow, JobRow, OutcomePlace, Statements, since_1970};
 use crate::pool::JobReport;
 use crate::run::feed::Notice;
+use crate::run::report::calendar;
 use crate::scheduler::Verdict;
 
 /// Time between two commits, at least; so long may a verdict wait for others.
@@ -286,7 +287,7 @@ fn write(
     pen.statements.shown(shown.load(Ordering::Relaxed))?;
     connection.execute(
         "update run set ended_us = ? where run = ?",
-        (since_1970(wall()), run),
+        (since_1970(calendar()), run),
     )?;
     pen.statements.commit()?;
     drop(pen);
@@ -388,9 +389,4 @@ impl Pen<'_> {
 )]
 fn now() -> Instant {
     Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "only ever printed")]
-pub(super) fn wall() -> SystemTime {
-    SystemTime::now()
 }

@@ -1,0 +1,316 @@
+//! A run file is opened for a run: is it there, is it this run's, and what is in it?
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use nix::unistd::gethostname;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::error::{Error, Fault, RunFileError};
+use super::key::{Key, Keys, Purpose};
+use super::known::{End, Known, Recorded};
+use super::ledger::Ledger;
+use super::read::{self, Shown, Which};
+use super::recorder::{Mode, Recorder};
+use super::{file, rows};
+use crate::pool::Spill;
+use crate::run::report::calendar;
+use crate::run::text;
+
+/// How a run file is to be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) path: PathBuf,
+    /// What may be there.
+    pub(crate) access: Access,
+    /// Whether it may be about something else.
+    pub(crate) force: bool,
+    pub(crate) purpose: Purpose,
+    /// The words of the command line that say how to run it, behind `run`.
+    pub(crate) arguments: Vec<Vec<u8>>,
+    /// Whether a job that may have been started is never started again.
+    pub(crate) at_most_once: bool,
+}
+
+/// What may be there, and what is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing: the run begins.
+    Begin,
+    /// A run that goes on with this input, or nothing.
+    Resume,
+    /// A run whose recorded jobs are run.
+    Again(Which),
+}
+
+/// A run file that is to be written to, and what is in it.
+#[derive(Debug)]
+pub(crate) struct RunFile {
+    writable: file::Writable,
+    run: i64,
+    run_id: String,
+    mode: Mode,
+    keys: Keys,
+    known: Known,
+    last: i64,
+    shown: Arc<AtomicU64>,
+    access: Access,
+    resumed: bool,
+    failed_before: u64,
+}
+
+/// Opens a run file to record a run in it.
+///
+/// # Errors
+/// When it is not there and must be, or is and must not be; when it is no run
+/// file, another run's, in use, or damaged; when it cannot be written.
+pub(crate) fn open(request: &Request) -> Result<RunFile, RunFileError> {
+    open_in(request).map_err(|e| e.of(&request.path))
+}
+
+fn open_in(request: &Request) -> Result<RunFile, Fault> {
+    let Request {
+        path,
+        access,
+        purpose,
+        ..
+    } = request;
+    let make = !matches!(access, Access::Again(_));
+    let mut writable = file::open_to_write(path, make)?;
+    let before = last_run(&writable.connection)?;
+    match (&before, access) {
+        (Some(_), Access::Begin) => return Err(Error::Exists.into()),
+        (None, Access::Again(_)) => return Err(Error::Missing.into()),
+        _ => {}
+    }
+    if let Some(before) = &before
+        && before.fingerprint != purpose.fingerprint()
+        && !request.force
+    {
+        return Err(Error::OtherPurpose {
+            recorded: before.purpose.clone(),
+            wanted: shown_with_place(purpose),
+        }
+        .into());
+    }
+    if let Access::Again(Which { open: true, .. }) = access {
+        let whole: bool =
+            writable
+                .connection
+                .query_row("select input_whole from state", [], |r| r.get(0))?;
+        if !whole {
+            return Err(Error::InputNotWhole.into());
+        }
+    }
+    let run = before.as_ref().map_or(1, |before| before.run + 1);
+    let run_id = match &before {
+        Some(before) => before.run_id.clone(),
+        None => new_id()?,
+    };
+    begin(&mut writable.connection, request, run, &run_id)?;
+    let connection = &writable.connection;
+    let known = match access {
+        Access::Resume => Known::new(recorded(connection)?),
+        Access::Begin | Access::Again(_) => Known::default(),
+    };
+    let last = connection.query_row("select coalesce(max(job), 0) from job", [], |r| r.get(0))?;
+    let shown: i64 = connection.query_row("select shown from state", [], |r| r.get(0))?;
+    // Those that are not run again, and that no line of the input will speak of.
+    let failed_before: i64 = match access {
+        Access::Again(Which { failed: false, .. }) => {
+            let failed = "select count(*) from outcome where verdict <> 'ok'";
+            connection.query_row(failed, [], |row| row.get(0))?
+        }
+        _ => 0,
+    };
+    Ok(RunFile {
+        failed_before: failed_before.unsigned_abs(),
+        run,
+        run_id,
+        mode: Mode {
+            at_most_once: request.at_most_once,
+            again: matches!(access, Access::Again(which) if which.failed),
+        },
+        keys: Keys::of(purpose),
+        known,
+        last,
+        shown: Arc::new(AtomicU64::new(shown.unsigned_abs())),
+        access: *access,
+        resumed: before.is_some(),
+        writable,
+    })
+}
+
+impl RunFile {
+    /// Where it is, from the root.
+    pub(crate) fn path(&self) -> &Path {
+        &self.writable.path
+    }
+
+    /// The id that all runs with this file have in common.
+    pub(crate) fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// How many recorded jobs have failed and are not run again, as far as that does
+    /// not depend on the input.
+    pub(crate) fn failed_before(&self) -> u64 {
+        self.failed_before
+    }
+
+    /// Whether it lies on a file system on which only this process can use it.
+    pub(crate) fn is_on_network(&self) -> bool {
+        self.writable.network
+    }
+
+    /// Whether jobs come from here and not from standard input, and which.
+    pub(crate) fn which(&self) -> Option<Which> {
+        match self.access {
+            Access::Again(which) => Some(which),
+            Access::Begin | Access::Resume => None,
+        }
+    }
+
+    /// Where the number of the last outcome belongs that was written to stdout with
+    /// all before it.
+    pub(crate) fn shown(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.shown)
+    }
+
+    /// Outcomes that were recorded and never written to stdout, after that number.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn unshown(
+        &self,
+        room: &Arc<Spill>,
+        after: u64,
+    ) -> Result<Vec<Shown>, RunFileError> {
+        let after = after.max(self.shown.load(Ordering::Relaxed));
+        let page = read::page(&self.writable.connection, self.path(), room, after, false);
+        page.map_err(|e| e.of(&self.writable.name))
+    }
+
+    /// Starts to record; the ledger is for the thread that reads the input, unless
+    /// the jobs come from the file itself.
+    ///
+    /// # Errors
+    /// When there is no thread left for it.
+    pub(crate) fn record(self, started: SystemTime) -> std::io::Result<(Recorder, Option<Ledger>)> {
+        let recorder = Recorder::start(self.writable, self.run, self.mode, started, self.shown)?;
+        let from_input = !matches!(self.access, Access::Again(_));
+        let ledger = from_input.then(|| Ledger {
+            keys: self.keys,
+            known: self.known,
+            last: self.last,
+            rows: Vec::new(),
+            sender: recorder.sender(),
+            resumed: self.resumed,
+        });
+        Ok((recorder, ledger))
+    }
+}
+
+/// The last run that has written here.
+struct LastRun {
+    run: i64,
+    run_id: String,
+    purpose: String,
+    fingerprint: Vec<u8>,
+}
+
+fn last_run(connection: &Connection) -> rusqlite::Result<Option<LastRun>> {
+    let query = "select run, run_id, purpose, fingerprint from run order by run desc limit 1";
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(LastRun {
+            run: row.get(0)?,
+            run_id: row.get(1)?,
+            purpose: row.get(2)?,
+            fingerprint: row.get(3)?,
+        })
+    };
+    connection.query_row(query, [], read).optional()
+}
+
+fn begin(
+    connection: &mut Connection,
+    request: &Request,
+    run: i64,
+    run_id: &str,
+) -> Result<(), Fault> {
+    let host = gethostname().unwrap_or_default();
+    let mut arguments = Vec::new();
+    for word in &request.arguments {
+        arguments.extend_from_slice(word);
+        arguments.push(0);
+    }
+    let purpose = &request.purpose;
+    let cwd = purpose.cwd.as_os_str().as_encoded_bytes();
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        "insert into run values (?, ?, ?, null, ?, ?, ?, ?, ?, ?, ?)",
+        rusqlite::params![
+            run,
+            run_id,
+            rows::since_1970(calendar()),
+            env!("CARGO_PKG_VERSION"),
+            host.to_string_lossy(),
+            std::process::id(),
+            cwd,
+            arguments,
+            shown_with_place(purpose),
+            purpose.fingerprint(),
+        ],
+    )?;
+    // These may have been started by a run that promised to start nothing twice.
+    transaction.execute(
+        "insert into outcome (job, run, verdict, error, attempts) \
+         select job, started, 'interrupted', \
+         '{\"message\":\"the run ended while it may have been running\",\"location\":null,\
+          \"chain\":[],\"kind\":\"Error\"}', 1 \
+         from job where started is not null and job not in (select job from outcome) order by job",
+        [],
+    )?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// What is done where, in words.
+fn shown_with_place(purpose: &Purpose) -> String {
+    let cwd = purpose.cwd.as_os_str().as_encoded_bytes();
+    format!("{purpose} in {}", text::escaped(cwd))
+}
+
+/// All jobs that are recorded.
+fn recorded(connection: &Connection) -> Result<Vec<Recorded>, Fault> {
+    let count: i64 = connection.query_row("select count(*) from job", [], |row| row.get(0))?;
+    let mut all = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+    let mut jobs = connection.prepare(
+        "select j.key, j.job, o.verdict = 'ok' from job j left join outcome o using (job)",
+    )?;
+    let mut rows = jobs.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = Key(row.get(0)?);
+        let end = match row.get(2)? {
+            None => End::Open,
+            Some(true) => End::Ok,
+            Some(false) => End::Failed,
+        };
+        all.push(Recorded {
+            key,
+            job: row.get(1)?,
+            end,
+        });
+    }
+    Ok(all)
+}
+
+/// An id that no other run has.
+fn new_id() -> std::io::Result<String> {
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
