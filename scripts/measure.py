@@ -114,6 +114,14 @@ def prints(expected, ordered=True):
     return check
 
 
+def printed(count):
+    """So many results of jobs that succeeded."""
+    def check(out, err):
+        if out.count(b"\n") != count or out.count(b'"ok":true') != count or err:
+            raise Wrong(f"not {count} results: {out[:200]!r} {err[-300:]!r}")
+    return check
+
+
 def succeeded(count):
     """No output, and a summary that says so many jobs succeeded."""
     def check(out, err):
