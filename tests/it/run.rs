@@ -270,6 +270,35 @@ fn large_output_waits_for_its_turn_on_disk() {
     assert!(peak > 0 && peak < 64, "{peak} MiB");
 }
 
+/// Small results share a page, large ones stand alone: both streams of all of them
+/// come in order when they go to one file.
+#[test]
+fn both_streams_of_every_job_keep_their_order_in_one_file() {
+    let env = TestEnv::new();
+    let script = "case $1 in *7) seq 5000;; *) echo out $1;; esac; \
+                  [ $(($1 % 3)) = 0 ] || echo err $1 >&2";
+    for options in [&["-j1"][..], &["-j4", "-k"]] {
+        let file = std::fs::File::create(env.path().join("both")).unwrap();
+        let mut command = command(&env, options);
+        command.args(["-q", "--", "sh", "-c", script, "sh", "{}"]);
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let lines: String = (1..=200).map(|n| format!("{n}\n")).collect();
+        assert_eq!(env.run(command, lines).code(), 0);
+        let mut expected = String::new();
+        for n in 1..=200 {
+            match n % 10 {
+                7 => (1..=5000).for_each(|line| expected += &format!("{line}\n")),
+                _ => expected += &format!("out {n}\n"),
+            }
+            if n % 3 > 0 {
+                expected += &format!("err {n}\n");
+            }
+        }
+        let both = std::fs::read_to_string(env.path().join("both")).unwrap();
+        assert!(both == expected, "{options:?}");
+    }
+}
+
 #[test]
 fn f080_large_results_wait_for_a_slow_reader_on_disk() {
     let env = TestEnv::new();

@@ -124,3 +124,111 @@ impl Drop for Batch<'_> {
         self.hand_over();
     }
 }
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use tokio::sync::mpsc::UnboundedReceiver;
+
+    use super::*;
+
+    fn add(batch: &mut Batch<'_>, input: &'static [u8]) -> Result<JobId, PoolError> {
+        let kind = ("t", Encoding::Json);
+        batch.add_to(kind, Bytes::from_static(input), &Reports::channel().0)
+    }
+
+    /// How many jobs were handed over together, each time.
+    fn handed_over(commands: &mut UnboundedReceiver<Command>) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        while let Ok(command) = commands.try_recv() {
+            match command {
+                Command::SubmitMany(entries) => sizes.push(entries.len()),
+                _ => panic!("nothing else is sent"),
+            }
+        }
+        sizes
+    }
+
+    #[tokio::test]
+    async fn room_that_is_not_used_is_given_back_and_that_of_jobs_is_not() {
+        for permits in [1, 2] {
+            let (shared, mut commands) = Handles::alone(10, permits);
+            let free = |shared: &Handles| shared.room.available_permits() / permits as usize;
+            let mut batch = Batch::new(&shared);
+            batch.wait_for_room(6).await.unwrap();
+            assert_eq!((batch.room(), free(&shared)), (6, 4));
+            for job in 1..=3 {
+                assert_eq!(add(&mut batch, b"1").unwrap(), JobId(job));
+            }
+            assert_eq!((batch.len(), batch.room()), (3, 3));
+            batch.hand_over();
+            assert_eq!((batch.len(), batch.room(), free(&shared)), (0, 0, 7));
+            // Nothing is not handed over.
+            batch.hand_over();
+            assert_eq!(handed_over(&mut commands), [3]);
+        }
+    }
+
+    #[tokio::test]
+    async fn as_much_room_is_taken_as_there_is() {
+        let (shared, mut commands) = Handles::alone(10, 2);
+        let mut batch = Batch::new(&shared);
+        batch.wait_for_room(100).await.unwrap();
+        assert_eq!(batch.room(), 10);
+        (0..10).for_each(|_| drop(add(&mut batch, b"1").unwrap()));
+        // What is in it goes first: else nobody would make room.
+        {
+            let mut waiting = pin!(batch.wait_for_room(100));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            assert_eq!(handed_over(&mut commands), [10]);
+            shared.room.add_permits(2);
+            assert!(waiting.await.is_ok());
+        }
+        assert_eq!(batch.room(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_dropped_hands_over_what_it_has() {
+        let (shared, mut commands) = Handles::alone(10, 1);
+        let mut batch = Batch::new(&shared);
+        batch.wait_for_room(5).await.unwrap();
+        add(&mut batch, b"1").unwrap();
+        add(&mut batch, b"2").unwrap();
+        drop(batch);
+        assert_eq!(handed_over(&mut commands), [2]);
+        assert_eq!(shared.room.available_permits(), 8);
+        // The same in the middle of a wait.
+        let mut batch = Batch::new(&shared);
+        batch.wait_for_room(8).await.unwrap();
+        (0..8).for_each(|_| drop(add(&mut batch, b"1").unwrap()));
+        {
+            let mut waiting = pin!(batch.wait_for_room(1));
+            assert!(waiting.as_mut().now_or_never().is_none());
+        }
+        shared.room.add_permits(1);
+        assert_eq!(shared.room.available_permits(), 1);
+        drop(batch);
+        assert_eq!(handed_over(&mut commands), [8]);
+    }
+
+    #[tokio::test]
+    async fn an_input_that_is_too_large_takes_no_room() {
+        let (shared, mut commands) = Handles::alone(10, 1);
+        let mut batch = Batch::new(&shared);
+        batch.wait_for_room(1).await.unwrap();
+        let refused = add(&mut batch, &[b'1'; 101]);
+        assert!(matches!(
+            refused,
+            Err(PoolError::InputTooLarge {
+                size: 101,
+                limit: 100
+            })
+        ));
+        add(&mut batch, &[b'1'; 100]).unwrap();
+        drop(batch);
+        assert_eq!(handed_over(&mut commands), [1]);
+        assert_eq!(shared.room.available_permits(), 9);
+    }
+}

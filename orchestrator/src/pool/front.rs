@@ -504,6 +504,26 @@ impl Built {
 }
 
 impl Handles {
+    /// The doors to nothing: what goes in comes out at the other end.
+    #[cfg(test)]
+    pub(super) fn alone(
+        max_pending: usize,
+        permits: u32,
+    ) -> (Handles, mpsc::UnboundedReceiver<Command>) {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (_, state) = watch::channel(State::Starting);
+        let handles = Handles {
+            commands,
+            room: Arc::new(Semaphore::new(max_pending * permits as usize)),
+            last_job: AtomicU64::new(0),
+            state,
+            permits,
+            max_payload: 100,
+            max_pending,
+        };
+        (handles, receiver)
+    }
+
     /// Waits for the room of one job.
     pub(super) async fn admit(&self) -> Result<OwnedSemaphorePermit, PoolError> {
         let room = Arc::clone(&self.room);
