@@ -270,6 +270,48 @@ fn large_output_waits_for_its_turn_on_disk() {
     assert!(peak > 0 && peak < 64, "{peak} MiB");
 }
 
+#[test]
+fn lines_of_failed_jobs_can_be_piped_in_again() {
+    let env = TestEnv::new();
+    let script = "case $1 in bad*) exit 1;; kill*) kill -9 $$;; esac";
+    let words = [
+        "--failed-to",
+        "failed",
+        "-q",
+        "-0",
+        "-k",
+        "--",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        "{}",
+    ];
+    let done = run(&env, &words, "a\0bad 1\n\0b\0kill 2");
+    assert_eq!(done.code(), 1);
+    let failed = std::fs::read(env.path().join("failed")).unwrap();
+    assert_eq!(failed, b"bad 1\n\0kill 2\0");
+    // A second run empties the file.
+    run(&env, &words, "a\0");
+    assert_eq!(std::fs::read(env.path().join("failed")).unwrap(), b"");
+
+    let task = ["--failed-to", "failed", "--worker", WORKER, "--task", "fib"];
+    run(&env, &task, "10\n{\n20\n");
+    assert_eq!(std::fs::read(env.path().join("failed")).unwrap(), b"{\n");
+
+    let nowhere = run(
+        &env,
+        &["--failed-to", "none/failed", "--", "touch", "ran"],
+        "a\n",
+    );
+    assert_eq!(nowhere.code(), 125);
+    assert!(!env.path().join("ran").exists());
+    let said = "error: lines of failed jobs could not be written (--failed-to): ";
+    assert!(nowhere.stderr.starts_with(said), "{}", nowhere.stderr);
+    let full = run(&env, &["--failed-to", "/dev/full", "--", "false"], "a\n");
+    assert_eq!(full.code(), 125, "{}", full.stderr);
+}
+
 /// Small results share a page, large ones stand alone: both streams of all of them
 /// come in order when they go to one file.
 #[test]

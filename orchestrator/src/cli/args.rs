@@ -49,7 +49,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run one job for each line of standard input
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Go on with a run whose input was read to its end, from its run file
     Resume(ResumeArgs),
     /// Run again what a run file says has failed
@@ -151,6 +151,10 @@ pub(crate) struct RunArgs {
         hide_default_value = true
     )]
     pub(crate) on_interrupted: InterruptedArg,
+
+    /// Write the lines whose jobs do not succeed to this file, as they are
+    #[arg(long, value_name = "FILE")]
+    pub(crate) failed_to: Option<PathBuf>,
 
     /// Do not print the summary
     #[arg(short, long)]
@@ -328,7 +332,7 @@ pub(crate) mod tests {
         match Cli::try_parse_from(all) {
             Ok(Cli {
                 command: Command::Run(args),
-            }) => Ok(args),
+            }) => Ok(*args),
             Ok(other) => panic!("{other:?}"),
             Err(e) => Err(e.to_string()),
         }

@@ -145,6 +145,10 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         Failure::Write(e @ WriteError::Died) => Message::new(format!("internal error: {e}")),
         Failure::Spill(e) => spill(&text::reason(e)),
         Failure::RunFile(e) => run_file(e),
+        Failure::FailedTo(e) => {
+            let what = "lines of failed jobs could not be written (--failed-to)";
+            Message::new(format!("{what}: {}", text::reason(e)))
+        }
         Failure::Resources(e) => cannot_start(e),
         Failure::PoolEnded => Message::new("internal error: the pool ended by itself"),
         Failure::Bug(what) => Message::new(format!("internal error: {what} (please report)")),

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     panic::set_hook(Box::new(on_panic));
     // The hook has said what there is to say.
     let exit = panic::catch_unwind(|| match cli.command {
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
         Command::Resume(args) => recorded::resume(args),
         Command::Retry(args) => recorded::retry(args),
         Command::Results(args) => recorded::results(args),

@@ -56,6 +56,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         resume,
         force,
         on_interrupted,
+        failed_to,
         quiet,
         words,
     } = args;
@@ -120,6 +121,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             format,
             keep_order: keep_order || format == Format::Value,
             halt,
+            failed_to,
         },
         worker,
         quiet,

@@ -81,7 +81,7 @@ impl Recorded {
         let args = match Cli::try_parse_from(all) {
             Ok(Cli {
                 command: Command::Run(args),
-            }) => args,
+            }) => *args,
             _ => {
                 let name = text::escaped(file.as_os_str().as_encoded_bytes());
                 let what = format!("run file {name}: this version does not know its options");

@@ -177,7 +177,9 @@ mod tests {
         let mut batch = Batch::new(&shared);
         batch.wait_for_room(100).await.unwrap();
         assert_eq!(batch.room(), 10);
-        (0..10).for_each(|_| drop(add(&mut batch, b"1").unwrap()));
+        for _ in 0..10 {
+            add(&mut batch, b"1").unwrap();
+        }
         // What is in it goes first: else nobody would make room.
         {
             let mut waiting = pin!(batch.wait_for_room(100));
@@ -202,7 +204,9 @@ mod tests {
         // The same in the middle of a wait.
         let mut batch = Batch::new(&shared);
         batch.wait_for_room(8).await.unwrap();
-        (0..8).for_each(|_| drop(add(&mut batch, b"1").unwrap()));
+        for _ in 0..8 {
+            add(&mut batch, b"1").unwrap();
+        }
         {
             let mut waiting = pin!(batch.wait_for_room(1));
             assert!(waiting.as_mut().now_or_never().is_none());

@@ -7,6 +7,7 @@
 //! only when nothing more shall be fed.
 
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::vec;
@@ -19,6 +20,7 @@ use super::output::{Behind, Output};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
 use super::runfile::{Committed, Pages, Recorder, RunFile, RunFileError};
+use super::sink::failed::Failed;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
 use super::source::lines::Delimiter;
@@ -58,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) keep_order: bool,
     /// When it ends before its input does.
     pub(crate) halt: Option<Halt>,
+    /// Where lines are written whose jobs have failed.
+    pub(crate) failed_to: Option<PathBuf>,
 }
 
 impl Config {
@@ -68,6 +72,7 @@ impl Config {
             delimiter: self.delimiter,
             max_line: self.max_line,
             grace: self.pool.grace,
+            keep_items: self.failed_to.is_some(),
         }
     }
 }
@@ -101,6 +106,8 @@ pub(crate) enum Failure {
     Spill(io::Error),
     /// The run file cannot be read or written.
     RunFile(RunFileError),
+    /// The lines of failed jobs cannot be written.
+    FailedTo(io::Error),
     /// No thread or descriptor for input or output.
     Resources(io::Error),
     /// The pool failed.
@@ -160,6 +167,7 @@ pub(crate) async fn run(config: &Config, reins: &Reins, file: Option<RunFile>) -
 struct Ends {
     source: Source,
     writer: Writer,
+    failed: Option<Failed>,
     file: Option<RunFile>,
 }
 
@@ -179,11 +187,16 @@ impl Ends {
             }
         };
         let source = source.map_err(Failure::Resources)?;
+        let failed = match &config.failed_to {
+            None => None,
+            Some(path) => Some(Failed::create(path, config.delimiter).map_err(Failure::FailedTo)?),
+        };
         let shown = file.as_ref().map(RunFile::shown);
         let writer = Writer::start(shown).map_err(Failure::Resources)?;
         Ok(Ends {
             source,
             writer,
+            failed,
             file,
         })
     }
@@ -218,9 +231,11 @@ async fn run_in(
     let Ends {
         source,
         writer,
+        failed,
         file,
     } = ends;
     let mut output = Output::new(config, &pool, writer, reins);
+    output.failed = failed;
     let ledger = match file {
         None => None,
         Some(file) => match output.record(config, file).await {

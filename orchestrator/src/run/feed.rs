@@ -278,6 +278,7 @@ mod tests {
             seq,
             turn: seq,
             row: 0,
+            item: None,
             line: seq,
             id: None,
             size,

@@ -17,6 +17,7 @@ use super::reins::Reins;
 use super::runfile::{
     AttemptRow, Committed, Ledger, Recorder, RunFile, RunFileError, Shown, is_recorded, job_id,
 };
+use super::sink::failed::Failed;
 use super::sink::grouped;
 use super::sink::ordered::Ordered;
 use super::sink::render::{Entry, Page, Renderer, Told};
@@ -40,6 +41,7 @@ pub(super) struct Output<'a> {
     page: Page,
     pub(super) writer: Writer,
     halt: Option<Counter>,
+    pub(super) failed: Option<Failed>,
     reins: &'a Reins,
     pub(super) recorder: Option<Recorder>,
     /// How many ends are with the recorder.
@@ -82,6 +84,7 @@ impl<'a> Output<'a> {
             ready: Vec::new(),
             writer,
             halt: config.halt.map(Counter::new),
+            failed: None,
             reins,
             recorder: None,
             recording: 0,
@@ -210,6 +213,7 @@ impl<'a> Output<'a> {
                 }
                 _ => 0,
             };
+            self.failed(report.verdict, &ticket)?;
             let render =
                 |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
             self.end(ticket.turn, n, render)?;
@@ -249,6 +253,7 @@ impl<'a> Output<'a> {
             }
             Notice::Refused((ticket, refusal)) => {
                 let n = self.announce(n);
+                self.failed(Verdict::Rejected, &ticket)?;
                 self.reins.summary.borrow_mut().refused();
                 self.count(Verdict::Rejected);
                 let render = |renderer: &mut Renderer, page: &mut _| {
@@ -399,6 +404,16 @@ impl<'a> Output<'a> {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Writes a line down whose job has not succeeded, if that is wanted.
+    fn failed(&self, verdict: Verdict, ticket: &Ticket) -> Result<(), Failure> {
+        match (&self.failed, &ticket.item) {
+            (Some(failed), Some(item)) if verdict != Verdict::Ok => {
+                failed.write(item).map_err(Failure::FailedTo)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The outcome with this number is about to be shown.

@@ -246,6 +246,7 @@ pub(crate) mod tests {
             seq: 3,
             turn: 3,
             row: 0,
+            item: None,
             line: 4,
             id: None,
             size: 0,

@@ -22,7 +22,8 @@ pub(crate) enum Delimiter {
 }
 
 impl Delimiter {
-    fn byte(self) -> u8 {
+    /// The byte that ends a piece.
+    pub(crate) fn byte(self) -> u8 {
         match self {
             Delimiter::Newline => b'\n',
             Delimiter::Nul => 0,

@@ -321,6 +321,7 @@ mod tests {
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::ZERO,
+            keep_items: false,
         };
         Maker::new(recipe, sender, None)
     }

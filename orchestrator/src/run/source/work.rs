@@ -66,6 +66,8 @@ pub(crate) struct Ticket {
     pub(crate) row: i64,
     /// The line that it comes from, from 1; blank lines count here only.
     pub(crate) line: u64,
+    /// What the line says, if that is to be written down when the job has failed.
+    pub(crate) item: Option<Box<Bytes>>,
     /// The id that the input gave it, as JSON text.
     pub(crate) id: Option<Box<str>>,
     /// Size of its input in bytes.
@@ -127,6 +129,8 @@ pub(crate) struct Recipe {
     pub(crate) max_line: u64,
     /// How long a command that was asked to end may take.
     pub(crate) grace: Duration,
+    /// Whether lines are wanted when their jobs have failed.
+    pub(crate) keep_items: bool,
 }
 
 /// Whether this is a blank line that stands for nothing.
@@ -159,11 +163,16 @@ pub(crate) fn prepare(
         delimiter,
         max_line: limit,
         grace,
+        keep_items,
     } = *recipe;
     let mut ticket = Ticket {
         seq,
         turn: seq,
         row: 0,
+        item: match &line.content {
+            Content::Whole(bytes) if keep_items => Some(Box::new(bytes.clone())),
+            _ => None,
+        },
         line: line.number,
         id: None,
         size: 0,
@@ -389,6 +398,7 @@ mod tests {
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::from_millis(1_500),
+            keep_items: false,
         }
     }
 
