@@ -6,6 +6,7 @@ mod jobs;
 mod orphans;
 mod streams;
 mod surroundings;
+mod syscalls;
 mod terminal;
 mod workers;
 
