@@ -122,7 +122,7 @@ fn only_the_codec_knows_bincode() {
 }
 
 #[test]
-fn unsafe_code_stays_behind_the_fences() {
+fn f138_unsafe_code_stays_behind_the_fences() {
     let fences = [
         "worker/src/os.rs",
         "worker/src/os/",

@@ -37,7 +37,7 @@ fn text<'a>(package: &'a Value, key: &str) -> &'a str {
 }
 
 #[test]
-fn all_licences_are_ones_that_we_may_use() {
+fn f137_all_licences_are_ones_that_we_may_use() {
     let ours = [
         "MIT",
         "Apache-2.0",

@@ -148,7 +148,7 @@ fn no_worker_may_be_allowed_no_job() {
 }
 
 #[test]
-fn a_worker_that_a_function_made_too_large_is_replaced_and_no_other() {
+fn f023_a_worker_that_a_function_made_too_large_is_replaced_and_no_other() {
     let env = TestEnv::new();
     block_on(async {
         let mut config = config(&env, 1);

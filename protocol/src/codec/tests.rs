@@ -525,14 +525,14 @@ fn an_excerpt_cannot_command_a_terminal() {
 proptest! {
     /// No bytes at all make the decoder panic or read beyond a frame.
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn f131_arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         // What it decodes to does not matter here.
         decode_all(&bytes).ok();
     }
 
     /// The same with a good header in front, so that the control parsers run.
     #[test]
-    fn arbitrary_control_parts_never_panic(
+    fn f131_arbitrary_control_parts_never_panic(
         kind in any::<u8>(),
         control in prop::collection::vec(any::<u8>(), 0..120),
         payload in prop::collection::vec(any::<u8>(), 0..40),

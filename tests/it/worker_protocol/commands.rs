@@ -490,7 +490,7 @@ fn the_memory_of_a_large_worker_is_not_taken_for_its_commands() {
 }
 
 #[test]
-fn a_flood_of_output_passes_through() {
+fn f047_a_flood_of_output_passes_through() {
     let Ran { stdout, .. } = Client::start().command(&sh("head -c 20000000 /dev/zero"));
     assert_eq!(stdout.len(), 20_000_000);
 }
