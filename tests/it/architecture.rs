@@ -182,6 +182,15 @@ fn f104_the_wall_clock_is_read_in_one_place() {
 }
 
 #[test]
+fn f132_the_worker_in_python_runs_no_code_that_comes_as_data() {
+    let path = root().join("docs/examples/worker.py");
+    let text = fs::read_to_string(path).expect("the example");
+    for word in ["pickle", "marshal", "shelve", "eval(", "exec(", "yaml"] {
+        assert!(!text.contains(word), "{word}");
+    }
+}
+
+#[test]
 fn every_invariant_of_the_architecture_names_a_test_that_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     let tests: BTreeSet<String> = ["protocol", "worker", "orchestrator", "tests"]

@@ -95,6 +95,22 @@ fn normal_tree(package: &str, args: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
+fn f137_every_package_is_ours_or_comes_from_the_registry() {
+    let registry = "registry+https://github.com/rust-lang/crates.io-index";
+    for package in packages() {
+        // None where it lies in this repository.
+        let source = package["source"].as_str().unwrap_or(registry);
+        assert_eq!(source, registry, "{}", text(&package, "name"));
+    }
+    let all = packages();
+    let bytes = all.iter().find(|p| text(p, "name") == "bytes");
+    let version = text(bytes.expect("bytes"), "version");
+    let numbers: Vec<u32> = version.split('.').map(|n| n.parse().unwrap()).collect();
+    // RUSTSEC-2026-0007
+    assert!(numbers >= vec![1, 11, 1], "bytes {version}");
+}
+
+#[test]
 fn f125_nothing_that_quotes_for_a_shell_is_built_in() {
     // Data becomes arguments; who has to quote it has made text of it.
     let quoting = [

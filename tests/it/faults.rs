@@ -13,7 +13,7 @@ mod workers;
 use orchestrator_tests::TestEnv;
 
 use super::pool::{WORKER, block_on, config, ends, rogues};
-use super::run::{ORCHESTRATOR, command, objects, peak_mib, run, script, spawn, workers_of};
+use super::run::{ORCHESTRATOR, ROGUE, command, objects, peak_mib, run, script, spawn, workers_of};
 
 /// The verdicts in `--format jsonl` with how often each occurs.
 fn count_verdicts(stdout: &str) -> std::collections::BTreeMap<String, usize> {

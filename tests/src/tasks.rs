@@ -80,6 +80,8 @@ tasks! {
     Overflow: "overflow", u64 => u64;
     /// Closes its worker's descriptors from the first to the second.
     CloseFds: "close_fds", (i32, i32) => ();
+    /// Opens so many files and forgets them; how many its worker has open then.
+    LeakFds: "leak_fds", u64 => u64;
     /// Changes `cwd`, `umask`, `env` or `env and back` of its worker to this.
     Change: "change", (String, String) => ();
     /// What `change` changes.

@@ -4,8 +4,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
-use orchestrator_tests::TestEnv;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use orchestrator_tests::env::finish;
+use orchestrator_tests::{Done, TestEnv, eventually};
 use serde_json::{Value, json};
 
 use super::{command, count_verdicts, objects, peak_mib, run, script, spawn};
@@ -268,4 +270,102 @@ fn f063_a_job_that_kills_its_worker_crashes_and_no_other_does() {
         }
         env.no_process_left_after(Duration::from_secs(10));
     }
+}
+
+#[test]
+fn f043_processes_of_a_job_that_fork_and_end_all_the_time_are_killed() {
+    let env = TestEnv::new();
+    // Whoever is found has a child already, and leaves it the life pipe. They end
+    // by themselves, for the sake of the machine if this test fails.
+    let comet = env.file(
+        "comet.py",
+        "import os, sys, time\n\
+         end = time.monotonic() + 100\n\
+         os.setsid()\n\
+         os.write(1, b'x'); null = os.open('/dev/null', os.O_RDWR)\n\
+         for fd in (0, 1, 2): os.dup2(null, fd)\n\
+         while time.monotonic() < end:\n    \
+             if os.fork(): os._exit(0)\n",
+    );
+    let text = format!(
+        "{}mkfifo begun.$1; for n in 1 2; do python3 {} >begun.$1 </dev/null & done; \
+         head -c 2 begun.$1",
+        env.life().open(),
+        comet.display()
+    );
+    let (code, jobs) = told(&env, &text, "1\n2\n3\n");
+    assert_eq!(code, 0);
+    for job in &jobs {
+        assert_eq!(job["stdout"], json!("xx"));
+        assert!(job["leaked"].as_u64().unwrap() >= 2, "{job}");
+    }
+    env.no_process_left();
+}
+
+#[test]
+fn f127_a_command_has_the_environment_of_the_run_and_nothing_besides() {
+    let env = TestEnv::new();
+    let ours = [
+        "A=1",
+        "EMPTY=",
+        "LINES_OF=two\nlines",
+        "ORCHESTRATOR_X=kept",
+    ];
+    for args in [&["-q", "-j1"][..], &["-q", "-j2", "--format", "text"]] {
+        let mut command = env.command("env");
+        command.arg("-i").args(ours).arg(super::ORCHESTRATOR);
+        command.arg("run").args(args);
+        command.args(["--", "/usr/bin/env", "-0", "{path}=line"]);
+        let done = env.run(command, "line\n");
+        let mut seen: Vec<&str> = done.stdout().split_terminator('\0').collect();
+        seen.sort_unstable();
+        let expected = [&ours[..], &["line=line"]].concat();
+        assert_eq!(seen, expected, "{}", done.stderr);
+    }
+}
+
+#[test]
+fn f128_nothing_that_is_said_has_a_value_of_the_environment() {
+    const CANARY: &str = "canary-in-the-environment";
+    let env = TestEnv::new();
+    let with_canary = |args: &[&str]| {
+        let mut command = command(&env, args);
+        command.env("PASSWORD", CANARY);
+        command
+    };
+    let silent = |done: &Done| {
+        assert!(!done.stdout().contains(CANARY), "{}", done.stdout());
+        assert!(!done.stderr.contains(CANARY), "{}", done.stderr);
+    };
+    // Jobs that end in all kinds of ways.
+    let text = "case $1 in ok) ;; failed) exit 3 ;; signaled) kill -9 $$ ;; \
+                crashed) kill -9 $PPID ;; timeout) sleep 600 ;; esac";
+    let lines = "ok\nfailed\nsignaled\ncrashed\ntimeout\n";
+    for format in ["text", "jsonl"] {
+        let args = [
+            "-j2",
+            "--timeout",
+            "0.2",
+            "--grace",
+            "0.2",
+            "--format",
+            format,
+        ];
+        let args = [&args[..], &["--", "sh", "-c", text, "sh", "{}"]].concat();
+        let done = env.run(with_canary(&args), lines);
+        assert_eq!(done.code(), 1);
+        silent(&done);
+        let missing = [&args[..7], &["--", "./missing-{}"]].concat();
+        silent(&env.run(with_canary(&missing), lines));
+    }
+    // A run that is asked what it does, and killed.
+    let text = "touch runs; exec sleep 600";
+    let mut child = spawn(with_canary(&["-j2", "--", "sh", "-c", text, "sh", "{}"]));
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"1\n").unwrap();
+    eventually("it runs", || env.path().join("runs").exists());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGQUIT).unwrap();
+    let done = finish(child, vec![]);
+    assert_eq!(done.code(), 131, "{}", done.stderr);
+    silent(&done);
 }

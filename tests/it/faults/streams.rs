@@ -1,11 +1,13 @@
 //! Input and output of a run that are not what one would wish.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use orchestrator_tests::{Done, TestEnv};
+use orchestrator_tests::env::finish;
+use orchestrator_tests::{Done, TestEnv, eventually};
 use serde_json::json;
 
-use super::{ORCHESTRATOR, WORKER, objects, run};
+use super::{ORCHESTRATOR, ROGUE, WORKER, objects, run};
 
 #[test]
 fn f070_the_last_line_needs_no_line_feed() {
@@ -249,4 +251,159 @@ fn f126_no_program_is_taken_from_the_working_directory() {
             done.stderr
         );
     }
+}
+
+#[test]
+fn f073_what_is_odd_about_a_record_is_named_and_harms_no_other() {
+    let env = TestEnv::new();
+    let task = [
+        "-qk",
+        "--worker",
+        WORKER,
+        "--task",
+        "echo_text",
+        "--input",
+        "jsonl",
+    ];
+    let deep = "[".repeat(100_000);
+    let cases = [
+        (r#"{"id":1,"args":"a"}"#, ""),
+        (r#"{"id":2,"id":2,"args":"a"}"#, "duplicate field `id`"),
+        (r#"{"args":"a","args":"b"}"#, "duplicate field `args`"),
+        (r#"{"args":"a","more":1}"#, "unknown field `more`"),
+        (r#"{"args":"a""#, "is not valid JSON"),
+        (r#"["a"]"#, "it is not a JSON object"),
+        (r#"{"id":[1],"args":"a"}"#, "neither a string nor a number"),
+        (r#"{"args":1e999}"#, "number out of range"),
+        (&deep, "is not valid JSON"),
+        // An identifier is given back as it was written, never calculated with.
+        (r#"{"id":1e999,"args":"a"}"#, ""),
+    ];
+    let lines: String = cases.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let done = run(&env, &task, lines);
+    assert_eq!(done.code(), 1);
+    let told: Vec<&str> = done.stdout().lines().collect();
+    assert_eq!(told.len(), cases.len());
+    for ((line, expected), told) in cases.iter().zip(told) {
+        assert!(told.contains(expected), "{line:.60}: {told}");
+        let fine = told.contains(r#""ok":true"#);
+        assert_eq!(fine, expected.is_empty(), "{line:.60}: {told}");
+    }
+    let last = r#"{"seq":10,"id":1e999,"ok":true,"value":"a"}"#;
+    assert!(done.stdout().ends_with(&format!("{last}\n")));
+}
+
+#[test]
+fn f074_two_jobs_with_the_same_identifier_are_two_jobs() {
+    let env = TestEnv::new();
+    let task = [
+        "-qk", "--worker", WORKER, "--task", "fib", "--input", "jsonl",
+    ];
+    let lines =
+        "{\"id\":\"a\",\"args\":10}\n{\"id\":\"a\",\"args\":11}\n{\"id\":\"a\",\"args\":10}\n";
+    let done = run(&env, &task, lines);
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let seen: Vec<_> = objects(done.stdout());
+    let seen: Vec<_> = seen.iter().map(|o| (&o["id"], &o["value"])).collect();
+    let id = json!("a");
+    let expected = [(&id, &json!(55)), (&id, &json!(89)), (&id, &json!(55))];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn f077_a_record_that_its_writer_could_not_finish_is_no_job() {
+    let env = TestEnv::new();
+    let mut shell = env.command("bash");
+    // The writer dies within its third record.
+    let text = "(echo 10; echo '\"11\"'; printf '[1'; kill -9 $BASHPID) 2>/dev/null \
+                | \"$0\" run -qk --worker \"$1\" --task fib";
+    shell.args(["-c", text, ORCHESTRATOR, WORKER]);
+    let done = env.run(shell, "");
+    assert_eq!(done.code(), 1);
+    let ok: Vec<_> = objects(done.stdout());
+    let ok: Vec<_> = ok.iter().map(|o| &o["ok"]).collect();
+    assert_eq!(ok, [&json!(true), &json!(false), &json!(false)]);
+    let said = "line 3 of standard input is not valid JSON";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+}
+
+#[test]
+fn f084_what_the_run_says_cannot_command_a_terminal() {
+    let env = TestEnv::new();
+    let evil = "\u{1b}[31m\u{7}\u{9b}2J";
+    let task_of = |task| ["-k", "--worker", WORKER, "--task", task];
+    let stderr_of_worker = format!("stderr:{evil}");
+    let cases: [(&[&str], String); 7] = [
+        // A program, an argument and a text in a job's failure.
+        (&["--", "./{}"], evil.to_owned()),
+        (&["-c", "kill -9 $$; : {}"], evil.to_owned()),
+        (&["-c", "kill -9 $PPID; : {}"], evil.to_owned()),
+        (&task_of("panic"), serde_json::to_string(evil).unwrap()),
+        // What is no job.
+        (&task_of("fib"), evil.to_owned()),
+        // What does not exist.
+        (&["--", evil], "1".to_owned()),
+        // The last words of a worker.
+        (
+            &[
+                "--worker",
+                ROGUE,
+                "--worker-arg",
+                &stderr_of_worker,
+                "--worker-arg",
+                "exit:3",
+                "--task",
+                "x",
+            ],
+            "1".to_owned(),
+        ),
+    ];
+    for (args, line) in cases {
+        let done = run(&env, args, format!("{line}\n"));
+        assert_ne!(done.code(), 0, "{args:?}");
+        let all = format!("{}{}", done.stdout(), done.stderr);
+        assert!(all.contains("\\u{1b}") || all.contains("\\u001b"), "{all}");
+        let commands = |c: char| c.is_control() && c != '\n';
+        assert!(!all.contains(commands), "{args:?}: {all:?}");
+    }
+}
+
+#[test]
+fn f130_a_temporary_file_has_no_name() {
+    let env = TestEnv::new();
+    let temporary = env.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    // The second job's output waits for the first.
+    let text = "if [ $1 = 1 ]; then until [ -e go ]; do sleep 0.01; done; \
+                else head -c 20000000 /dev/zero; fi";
+    let args = ["-j2", "-qk", "--halt", "now,fail=90%", "--"];
+    let mut command = super::command(&env, &args);
+    command.args(["sh", "-c", text, "sh", "{}"]);
+    command.env("TMPDIR", &temporary);
+    let mut child = super::spawn(command);
+    let descriptors = format!("/proc/{}/fd", child.id());
+    // Sizes of the files in there that it has open.
+    let open = || {
+        let all = std::fs::read_dir(&descriptors).unwrap().flatten();
+        let all = all.map(|entry| entry.path());
+        let ours = |path: &PathBuf| {
+            std::fs::read_link(path).is_ok_and(|target| target.starts_with(&temporary))
+        };
+        let sizes = all.filter(ours).filter_map(|path| path.metadata().ok());
+        sizes.map(|file| file.len()).max()
+    };
+    let names = || std::fs::read_dir(&temporary).unwrap().count();
+    // The input, which is read to its end before the first job.
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"1\n2\n").unwrap();
+    eventually("the input is in a file", || open().is_some());
+    assert_eq!(names(), 0);
+    drop(stdin);
+    // What does not fit into memory. Larger than the input.
+    eventually("output is in a file", || open() > Some(1_000_000));
+    assert_eq!(names(), 0);
+    env.file("go", "");
+    let done = finish(child, vec![]);
+    assert_eq!((done.code(), done.stdout.len()), (0, 20_000_000));
+    assert_eq!(names(), 0);
 }

@@ -206,6 +206,22 @@ fn f076_input_that_cannot_be_read_on_is_a_failure_of_the_run_and_no_end() {
 }
 
 #[test]
+fn f100_a_panic_in_the_orchestrator_is_one_line_and_a_failure_of_the_run() {
+    if !strace_works("f100") {
+        return;
+    }
+    // The runtime has no answer to that.
+    let runs = each(Of::Orchestrator, "socketpair", "error=EMFILE");
+    assert!(!runs.is_empty());
+    for done in runs {
+        assert_eq!(done.code(), 125);
+        let said = "orchestrator: internal error: ";
+        assert!(done.stderr.starts_with(said), "{}", done.stderr);
+        assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+    }
+}
+
+#[test]
 fn f097_whenever_the_orchestrator_is_killed_no_process_is_left() {
     if !strace_works("f097") {
         return;

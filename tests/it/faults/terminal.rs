@@ -2,7 +2,7 @@
 
 use nix::pty::openpty;
 use nix::sys::termios::tcgetattr;
-use orchestrator_tests::TestEnv;
+use orchestrator_tests::{Terminal, TestEnv};
 
 use super::ORCHESTRATOR;
 
@@ -33,4 +33,32 @@ fn f057_f058_jobs_cannot_reach_the_terminal() {
         tcgetattr(&pty.slave).unwrap() == before,
         "its modes were changed"
     );
+}
+
+#[test]
+fn f075_who_types_the_input_is_told_so_once() {
+    let env = TestEnv::new();
+    for (args, told) in [
+        (&["-q", "-j1"][..], "reading commands from the terminal"),
+        (
+            &["-q", "-j1", "echo", "{}-{}"],
+            "reading jobs from the terminal",
+        ),
+    ] {
+        let args = [&["run"], args].concat();
+        let mut terminal = Terminal::start(&env, ORCHESTRATOR, &args);
+        terminal.shows(&format!("{told}: one per line, Ctrl-D to end"));
+        // What is typed is echoed; what comes of it looks different.
+        let (line, output) = match args.len() {
+            3 => ("echo $((6*7))\n", "42\r\n"),
+            _ => ("word\n", "word-word\r\n"),
+        };
+        terminal.press(line);
+        terminal.shows(output);
+        terminal.press(line);
+        terminal.press("\u{4}");
+        assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+        assert_eq!(terminal.screen().matches(told).count(), 1);
+        assert!(!terminal.screen().contains("error"));
+    }
 }

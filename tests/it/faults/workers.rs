@@ -225,3 +225,33 @@ fn f034_workers_can_be_started_after_the_programs_file_was_replaced() {
     let verdicts: Vec<_> = verdicts.iter().map(|job| &job["verdict"]).collect();
     assert_eq!(verdicts, ["crashed", "ok", "ok"], "{}", done.stderr);
 }
+
+#[test]
+fn f024_a_worker_that_loses_descriptors_does_not_outlive_its_count_of_jobs() {
+    const EACH: u64 = 20;
+    block_on(async {
+        let mut config = config(1);
+        config.max_jobs_per_worker = Some(5);
+        let pool = Pool::start(config).unwrap();
+        let fresh = pool.run(LeakFds, 0).await.unwrap();
+        for _ in 0..25 {
+            let open = pool.run(LeakFds, EACH).await.unwrap();
+            assert!(
+                open <= fresh + 5 * EACH,
+                "{open}, of which {fresh} are its own"
+            );
+        }
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f100_a_program_that_panics_leaves_no_process() {
+    let env = TestEnv::new();
+    let mut program = env.command(env!("CARGO_BIN_EXE_host"));
+    program.args([WORKER, "panic"]);
+    let done = env.run(program, "");
+    assert_eq!(done.code(), 101);
+    assert!(done.stderr.contains("both run"), "{}", done.stderr);
+    env.no_process_left();
+}

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             "both" => both(&pool).await,
             "order" => order(&pool).await,
             "lock" => lock(&pool).await,
+            "panic" => panic_beside_jobs(&pool).await,
             other => panic!("nobody can {other}"),
         }
         pool.shutdown().await
@@ -116,4 +117,16 @@ async fn lock(pool: &Pool) {
     printed.await.expect("no job waits for the streams");
     writeln!(stdout, "result").expect("stdout");
     drop(stderr);
+}
+
+/// Fails while jobs run that nothing else would end.
+async fn panic_beside_jobs(pool: &Pool) {
+    let mut handles = Vec::new();
+    for _ in 0..2 {
+        handles.push(pool.submit(SleepBlind, 600_000).await.expect("room"));
+    }
+    while pool.control().status().await.running.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("both run");
 }

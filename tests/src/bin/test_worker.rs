@@ -88,6 +88,13 @@ fn main() -> ExitCode {
         .task(CloseFds, |(first, last): (i32, i32)| {
             (first..=last).for_each(|fd| nix::unistd::close(fd).unwrap_or(()));
         })
+        .task(LeakFds, |count: u64| {
+            for _ in 0..count {
+                std::mem::forget(std::fs::File::open("/dev/null")?);
+            }
+            let open = std::fs::read_dir("/proc/self/fd")?.count();
+            Ok::<_, std::io::Error>(open as u64)
+        })
         .task(Change, |(what, to): (String, String)| change(&what, &to))
         .task(Surroundings, |()| surroundings())
         .task_with(
