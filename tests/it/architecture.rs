@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use orchestrator_tests::TestEnv;
+
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("the workspace").to_owned()
@@ -179,6 +181,15 @@ fn f104_the_wall_clock_is_read_in_one_place() {
         panic!("not in exactly one place: {found:#?}");
     };
     assert!(only.contains("orchestrator/src/run/report.rs:"), "{only}");
+}
+
+#[test]
+fn the_page_of_faults_is_what_the_tests_names_say() {
+    let env = TestEnv::new();
+    let mut command = env.command(root().join("scripts/faults"));
+    command.arg("--check");
+    let done = env.run(command, "");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
 }
 
 #[test]
