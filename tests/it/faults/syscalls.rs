@@ -6,7 +6,6 @@
 //! tested and a line says so, unless `REQUIRE_STRACE` is set, as in `.ci/run`.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,7 +13,7 @@ use orchestrator_tests::env::finish;
 use orchestrator_tests::{Done, TestEnv};
 use serde_json::json;
 
-use super::{ORCHESTRATOR, objects, script};
+use super::{ORCHESTRATOR, not_tested, objects, script};
 
 const LINES: &str = "1\n2\n3\n4\n";
 
@@ -28,12 +27,9 @@ fn strace_works(name: &str) -> bool {
     strace.args(["-o", "/dev/null", "true"]);
     let works = env.run(strace, "").code() == 0;
     if !works {
-        let message = format!("{name}: NOT TESTED, since there is no strace that may trace");
-        assert!(std::env::var_os("REQUIRE_STRACE").is_none(), "{message}");
-        // Past the test harness, which keeps what a test prints that holds.
-        std::io::stderr()
-            .write_all(format!("{message}\n").as_bytes())
-            .ok();
+        let reason = "there is no strace that may trace";
+        assert!(std::env::var_os("REQUIRE_STRACE").is_none(), "{reason}");
+        not_tested(name, reason);
     }
     works
 }
