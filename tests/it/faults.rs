@@ -7,7 +7,7 @@ mod memory;
 mod orphans;
 mod streams;
 mod surroundings;
-mod syscalls;
+pub(crate) mod syscalls;
 mod terminal;
 mod workers;
 

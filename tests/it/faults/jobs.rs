@@ -303,7 +303,7 @@ fn f043_processes_of_a_job_that_fork_and_end_all_the_time_are_killed() {
 }
 
 #[test]
-fn f127_a_command_has_the_environment_of_the_run_and_nothing_besides() {
+fn f127_a_command_has_the_environment_of_the_run_and_the_number_of_its_attempt() {
     let env = TestEnv::new();
     let ours = [
         "A=1",
@@ -319,7 +319,8 @@ fn f127_a_command_has_the_environment_of_the_run_and_nothing_besides() {
         let done = env.run(command, "line\n");
         let mut seen: Vec<&str> = done.stdout().split_terminator('\0').collect();
         seen.sort_unstable();
-        let expected = [&ours[..], &["line=line"]].concat();
+        let mut expected = [&ours[..], &["line=line", "ORCHESTRATOR_ATTEMPT=1"]].concat();
+        expected.sort_unstable();
         assert_eq!(seen, expected, "{}", done.stderr);
     }
 }

@@ -21,7 +21,7 @@ const LINES: &str = "1\n2\n3\n4\n";
 const ENOUGH: u32 = 400;
 
 /// Whether anything can be tested.
-fn strace_works(name: &str) -> bool {
+pub(crate) fn strace_works(name: &str) -> bool {
     let env = TestEnv::new();
     let mut strace = env.command("strace");
     strace.args(["-o", "/dev/null", "true"]);
