@@ -134,7 +134,11 @@ fn f019_a_function_that_closes_all_descriptors_crashes_and_no_other_does() {
                     replaced";
         let printed = |event: &EventKind| matches!(event, EventKind::WorkerPrinted { line: l, .. } if l == line);
         let printed = all(events).await.iter().filter(|e| printed(e)).count();
-        assert_eq!(printed, usize::from(noticed));
+        // The watcher may also end the worker when it has just said so.
+        assert!(
+            printed == 1 || (printed == 0 && !noticed),
+            "{printed}, {how}"
+        );
     });
 }
 
