@@ -1068,3 +1068,23 @@ fn a_refused_line_keeps_its_id() {
         assert_eq!(objects(done.stdout())[0]["id"], json!("a"));
     }
 }
+
+#[test]
+fn a_job_that_wants_more_memory_than_its_limit_fails_alone() {
+    let env = TestEnv::new();
+    let script = "import sys; bytearray(int(sys.argv[1]) << 20); print(sys.argv[1])";
+    let words = [
+        "--memory-limit",
+        "200M",
+        "-k",
+        "-q",
+        "--",
+        "python3",
+        "-c",
+        script,
+        "{}",
+    ];
+    let done = run(&env, &words, "10\n1000\n20\n");
+    assert_eq!((done.code(), done.stdout()), (1, "10\n20\n"));
+    assert!(done.stderr.contains("MemoryError"), "{}", done.stderr);
+}

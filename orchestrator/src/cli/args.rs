@@ -123,6 +123,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = grace)]
     pub(crate) grace: Option<Duration>,
 
+    /// Refuse memory beyond this to each process of a job, e.g. 500M (heap and other
+    /// private memory)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory_limit: Option<u64>,
+
     /// Stop early: now|soon,fail|success|done=N[%], e.g. now,fail=1
     #[arg(long, value_name = "WHEN,WHY")]
     pub(crate) halt: Option<Halt>,

@@ -51,6 +51,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         timeout,
         retries,
         grace,
+        memory_limit,
         halt,
         run_file,
         resume,
@@ -104,6 +105,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         pool.ahead = Duration::ZERO;
         pool.max_pending = pool.workers;
     }
+    pool.memory_per_worker = memory_limit;
     pool.timeout = timeout;
     pool.retries = retries.unwrap_or(pool.retries);
     pool.grace = grace.unwrap_or(pool.grace);
