@@ -1,0 +1,250 @@
+//! What a run file adds: an end is recorded before it is shown, and what an earlier
+//! run has recorded is shown again.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+use std::vec;
+
+use protocol::{TaskError, Usage};
+
+use super::Output;
+use crate::pool::{Capture, EventKind, JobReport, Payload};
+use crate::run::batch::{Config, Failure};
+use crate::run::feed::Desk;
+use crate::run::runfile::{AttemptRow, Committed, Ledger, RunFile, RunFileError, Shown, job_id};
+use crate::run::sink::render::{Page, Renderer, Told};
+use crate::run::sink::writer::WriteError;
+use crate::run::source::work::{self, Recipe, Refusal, Ticket};
+use crate::scheduler::Verdict;
+
+/// What comes from behind the batch by itself.
+pub(in crate::run) enum Behind {
+    /// Results cannot be written.
+    WriteFailed(WriteError),
+    /// Ends are in the run file.
+    Committed(Committed),
+    /// The run file cannot be written.
+    RecordFailed(RunFileError),
+}
+
+impl Output<'_> {
+    /// Shows what an earlier run has recorded in this file and not shown, and records
+    /// from here on. The ledger is for whoever reads the input.
+    pub(in crate::run) async fn record(
+        &mut self,
+        config: &Config,
+        file: RunFile,
+    ) -> Result<Option<Ledger>, Failure> {
+        let recipe = config.recipe();
+        let room = Arc::clone(&self.renderer.room);
+        // Times in there count from 1970.
+        let started = std::mem::replace(&mut self.renderer.started, SystemTime::UNIX_EPOCH);
+        loop {
+            let page = file.unshown(&room, self.last).map_err(Failure::RunFile)?;
+            if page.is_empty() {
+                break;
+            }
+            for shown in page {
+                self.again(&recipe, shown).await?;
+            }
+        }
+        self.renderer.started = started;
+        self.flush().await?;
+        {
+            let mut summary = self.reins.summary.borrow_mut();
+            summary.failed_before = file.failed_before();
+            summary.again = file.which().is_some();
+        }
+        let (recorder, ledger) = file.record(started).map_err(Failure::Resources)?;
+        self.recorder = Some(recorder);
+        Ok(ledger)
+    }
+
+    /// Waits for what comes by itself. Cancel-safe.
+    pub(in crate::run) async fn behind(&mut self) -> Behind {
+        let Output {
+            writer, recorder, ..
+        } = self;
+        let committed = async {
+            match recorder {
+                Some(recorder) => recorder.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = writer.failed() => Behind::WriteFailed(error),
+            committed = committed => match committed {
+                Ok(committed) => Behind::Committed(committed),
+                Err(e) => Behind::RecordFailed(e),
+            },
+        }
+    }
+
+    /// How many jobs have ended whose ends are still being recorded.
+    pub(in crate::run) fn recording(&self) -> usize {
+        self.recording
+    }
+
+    /// Jobs have ended: that is recorded, if there is a run file, and then shown.
+    pub(in crate::run) async fn ended(
+        &mut self,
+        desk: &Desk,
+        reports: vec::IntoIter<JobReport>,
+    ) -> Result<(), Failure> {
+        let Some(recorder) = &self.recorder else {
+            return self.reports(desk, 0, reports).await;
+        };
+        let row = |report: &JobReport| desk.look_up(report.job, |ticket| ticket.row);
+        let rows = reports.map(|report| (row(&report).unwrap_or_default(), report));
+        let rows: Vec<_> = rows.collect();
+        self.recording += rows.len();
+        recorder.ended(rows).await;
+        Ok(())
+    }
+
+    /// What was recorded, and is shown now.
+    pub(in crate::run) async fn committed(
+        &mut self,
+        desk: &Desk,
+        committed: Committed,
+    ) -> Result<(), Failure> {
+        match committed {
+            Committed::Reports(first, reports) => {
+                self.recording -= reports.len();
+                self.reports(desk, first, reports).await
+            }
+            Committed::Refused(n, notice) => {
+                self.recording -= 1;
+                self.tell_notice(desk, n, notice).await
+            }
+        }
+    }
+
+    /// The outcome with this number is about to be shown.
+    pub(super) fn announce(&mut self, n: u64) -> u64 {
+        if n > 0 {
+            self.unshown.insert(n);
+            self.last = self.last.max(n);
+        }
+        n
+    }
+
+    /// All outcomes up to this one are on the page, or were.
+    pub(super) fn mark(&self) -> u64 {
+        self.unshown.first().map_or(self.last, |first| first - 1)
+    }
+
+    pub(super) async fn record_attempt(&self, event: &EventKind) {
+        let EventKind::JobRetried {
+            job,
+            verdict,
+            error,
+            stderr,
+            attempts,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let row = self.reins.desk.look_up(*job, |ticket| ticket.row);
+        if let (Some(recorder), Some(job)) = (&self.recorder, row) {
+            let row = AttemptRow {
+                job,
+                attempt: *attempts,
+                verdict: *verdict,
+                error: error.clone(),
+                stderr: Arc::clone(stderr),
+            };
+            recorder.attempt(row).await;
+        }
+    }
+
+    /// Shows an end that an earlier run has recorded, and perhaps not shown.
+    async fn again(&mut self, recipe: &Recipe, shown: Shown) -> Result<(), Failure> {
+        let n = self.announce(shown.n);
+        let told = again(&mut self.renderer, &mut self.page, recipe, shown);
+        self.pass(told.map_err(Failure::Spill)?)?;
+        self.unshown.remove(&n);
+        if self.is_full() {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps ends that nobody will be shown any more in this run.
+    pub(in crate::run) async fn keep(&mut self, desk: &Desk, reports: vec::IntoIter<JobReport>) {
+        if self.recorder.is_some() {
+            self.ended(desk, reports).await.ok();
+        } else {
+            self.summarise(reports.as_slice());
+        }
+    }
+
+    /// Writes what is left and closes the run file.
+    pub(in crate::run) async fn finish(mut self) -> (Result<(), Failure>, Result<(), Failure>) {
+        let mark = self.mark();
+        let recorder = self.recorder.take();
+        let written = self.writer.finish().await.map_err(Failure::Write);
+        let Some(recorder) = recorder else {
+            return (written, Ok(()));
+        };
+        if written.is_ok() && mark > 0 {
+            recorder.shown().store(mark, Ordering::Relaxed);
+        }
+        let (rest, closed) = recorder.finish().await;
+        let mut summary = self.reins.summary.borrow_mut();
+        for committed in rest {
+            match committed {
+                Committed::Reports(_, reports) => {
+                    reports.for_each(|report| summary.count(report.verdict));
+                }
+                Committed::Refused(..) => summary.refused(),
+            }
+        }
+        (written, closed.map_err(Failure::RunFile))
+    }
+}
+
+/// The end of a line that is no job, as the run file has it.
+pub(super) fn rejection(ticket: &Ticket, refusal: &Refusal) -> JobReport {
+    JobReport {
+        job: job_id(ticket.row),
+        label: None,
+        verdict: Verdict::Rejected,
+        result: Payload::default(),
+        error: Some(Box::new(TaskError::new(&refusal.what))),
+        stdout: Capture::default(),
+        stderr: Capture::default(),
+        usage: Usage::default(),
+        started: None,
+        worker: None,
+        attempts: 0,
+    }
+}
+
+/// Renders an end that was recorded as it was when it came, or would have been.
+///
+/// # Errors
+/// When that cannot be kept, or what was recorded cannot be kept.
+pub(crate) fn again(
+    renderer: &mut Renderer,
+    page: &mut Page,
+    recipe: &Recipe,
+    shown: Shown,
+) -> io::Result<Told> {
+    let Shown { job, report, .. } = shown;
+    match work::prepare(recipe, job.seq, &job.line, Vec::new()) {
+        Ok(Some((ticket, _))) => renderer.reported(&ticket, report, page),
+        // A blank line was no job, and it is no job now.
+        Ok(None) => Ok(Told::default()),
+        Err((ticket, mut refusal)) => {
+            // What the line was is known better by whoever has seen all of it.
+            if let Some(error) = report.error {
+                refusal.what = error.message;
+            }
+            renderer.refused(&ticket, &refusal, page)
+        }
+    }
+}
