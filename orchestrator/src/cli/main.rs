@@ -25,6 +25,7 @@ use crate::run::report::Summary;
 use crate::run::runfile::{self, Request, RunFile};
 use crate::run::sink::writer::WriteError;
 use crate::run::source::work::Work;
+use crate::run::text;
 
 /// The program `orchestrator`: reads the command line, and does what it says.
 ///
@@ -114,13 +115,23 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
         ));
     }
+    let name = file
+        .as_ref()
+        .map(|file| text::escaped(file.name().as_os_str().as_encoded_bytes()));
     let reins = Reins::new(plan.batch.keep_order);
     let ended = match runtime() {
         Ok(runtime) => runtime.block_on(attended(&plan, &reins, file)),
         Err(message) => return fail(&message),
     };
     match ended {
-        Ok((outcome, signal)) => conclude(&plan, &reins, &outcome, signal),
+        Ok((outcome, signal)) => {
+            if let Some(next) = name.and_then(|name| next(&outcome, &name))
+                && !plan.quiet
+            {
+                say(&format!("{}{next}\n", prefix()));
+            }
+            conclude(&plan, &reins, &outcome, signal)
+        }
         Err(e) => fail(&errors::cannot_start(&e)),
     }
 }
@@ -138,6 +149,22 @@ async fn attended(
         never = signals.attend(reins) => match never {},
     };
     Ok((outcome, signals.stopped_by()))
+}
+
+/// What can be done next with a run file of this name, in a line.
+fn next(outcome: &Outcome, name: &str) -> Option<String> {
+    let summary = &outcome.summary;
+    if outcome.failure.is_some() {
+        return None;
+    }
+    if summary.interrupted > 0 && outcome.whole {
+        return Some(format!("to go on: orchestrator resume {name}"));
+    }
+    if !outcome.whole {
+        return Some("to go on: the same command and input, with --resume".into());
+    }
+    let failed = summary.all_failed() > 0;
+    failed.then(|| format!("to run again what has failed: orchestrator retry --failed {name}"))
 }
 
 /// Tells what a run came to, and how to exit.
@@ -223,16 +250,20 @@ fn runtime() -> Result<Runtime, Message> {
         .map_err(|e| errors::cannot_start(&e))
 }
 
+/// In a log, our lines must be found among those of the jobs.
+fn prefix() -> &'static str {
+    if io::stderr().is_terminal() {
+        ""
+    } else {
+        "orchestrator: "
+    }
+}
+
 fn summarize(summary: &Summary, stopped: Option<Stop>, quiet: bool) {
     if quiet {
         return;
     }
-    // In a log, the line must be found among those of the jobs.
-    let prefix = if io::stderr().is_terminal() {
-        ""
-    } else {
-        "orchestrator: "
-    };
+    let prefix = prefix();
     let line = match stopped {
         Some(_) => summary.stopped_line(),
         None => summary.line(),

@@ -149,6 +149,11 @@ impl RunFile {
         &self.writable.path
     }
 
+    /// What it was called, for messages.
+    pub(crate) fn name(&self) -> &Path {
+        &self.writable.name
+    }
+
     /// The id that all runs with this file have in common.
     pub(crate) fn run_id(&self) -> &str {
         &self.run_id
