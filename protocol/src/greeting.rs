@@ -71,11 +71,17 @@ pub fn scan(received: &[u8]) -> GreetingScan {
         }
         from = start + PREFIX.len();
     }
-    if received.len() > MAX_PREAMBLE {
+    if received.len() > MAX_PREAMBLE && !begins_at_end(received) {
         GreetingScan::Absent
     } else {
         GreetingScan::NeedMore
     }
+}
+
+/// Whether the end may be the beginning of a greeting that is not too late.
+fn begins_at_end(received: &[u8]) -> bool {
+    let first = received.len().saturating_sub(PREFIX.len() - 1);
+    (first..=MAX_PREAMBLE).any(|start| PREFIX.starts_with(&received[start..]))
 }
 
 fn parse_version(digits: &[u8]) -> Option<u32> {
@@ -132,6 +138,21 @@ mod tests {
         let mut late = vec![b'x'; MAX_PREAMBLE + 1];
         late.extend_from_slice(&greeting_line());
         assert_eq!(scan(&late), GreetingScan::Absent);
+    }
+
+    #[test]
+    fn a_greeting_that_begins_at_the_limit_may_come_in_pieces() {
+        // Found by fuzzing: a read that ended within it made it too late.
+        let mut latest = vec![b'x'; MAX_PREAMBLE];
+        latest.extend_from_slice(&greeting_line());
+        for n in MAX_PREAMBLE..latest.len() {
+            assert_eq!(scan(&latest[..n]), GreetingScan::NeedMore, "at {n}");
+        }
+        assert_eq!(found(&latest), (PROTOCOL_VERSION, latest.len()));
+        latest.insert(0, b'x');
+        for n in MAX_PREAMBLE + 1..=latest.len() {
+            assert_eq!(scan(&latest[..n]), GreetingScan::Absent, "at {n}");
+        }
     }
 
     #[test]
