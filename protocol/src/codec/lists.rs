@@ -64,7 +64,8 @@ pub fn encode_jobs(jobs: &[Assignment], buffer: &mut BytesMut) -> Result<(), Fra
 /// As when these frames are decoded one by one.
 pub fn take_answers(buffer: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<(), FrameError> {
     let (mut end, mut count) = (0, 0);
-    while let Some(header) = Header::parse(&buffer[end..])? {
+    // What is no header is the decoder's to tell, when all before it is taken.
+    while let Ok(Some(header)) = Header::parse(&buffer[end..]) {
         let size = header.frame_size();
         if header.kind != kind::DONE_MANY || buffer.len() - end < size {
             break;
@@ -89,7 +90,12 @@ pub fn take_answers(buffer: &mut BytesMut, answers: &mut Vec<Answer>) -> Result<
                 _ => frames.slice(payload..trailer),
             },
         };
-        frame.many("done_many", Answer::joined, answers)?;
+        let before = answers.len();
+        if let Err(e) = frame.many("done_many", Answer::joined, answers) {
+            // A frame counts as a whole or not at all.
+            answers.truncate(before);
+            return Err(e);
+        }
         at = trailer + 1;
     }
     Ok(())

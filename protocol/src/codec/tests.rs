@@ -349,6 +349,65 @@ fn f011_a_stream_that_ends_within_a_frame_is_truncated() {
     ));
 }
 
+/// Takes the answers that these bytes begin with, and what the decoder says then.
+fn answers_then_error(bytes: &[u8]) -> (Vec<u64>, FrameError) {
+    let mut buffer = BytesMut::from(bytes);
+    let mut answers = Vec::new();
+    let taken = take_answers(&mut buffer, &mut answers);
+    let mut codec = Codec::<FromWorker, ToWorker>::new();
+    let end = taken.and_then(|()| codec.decode(&mut buffer));
+    let jobs = answers.iter().map(|answer| answer.header.job.0);
+    (jobs.collect(), end.unwrap_err())
+}
+
+#[test]
+fn answers_before_what_is_no_frame_are_not_lost() {
+    // Found by fuzzing: text behind an answer, in the same read, took the answer along.
+    let mut bytes = BytesMut::new();
+    for job in [1, 2] {
+        let header = DoneHeader {
+            job: JobId(job),
+            attempt: TRY,
+            outcome: Outcome::Ok,
+            usage: Usage::default(),
+        };
+        let payload = Bytes::from_static(b"55");
+        encode_answer(&Answer { header, payload }, &mut bytes).unwrap();
+    }
+    let whole = bytes.len();
+    bytes.extend_from_slice(b"Segmentation fault");
+    let (jobs, error) = answers_then_error(&bytes);
+    assert_eq!(jobs, [1, 2]);
+    assert!(matches!(error, FrameError::NotAFrame(text) if text == b"Segmentation fault"));
+    // The same with a frame that is one but for its end.
+    bytes[whole - 1] = b' ';
+    let (jobs, error) = answers_then_error(&bytes);
+    assert_eq!(jobs, [1]);
+    assert!(matches!(error, FrameError::NoTrailer));
+}
+
+#[test]
+fn of_a_malformed_list_no_answer_is_taken() {
+    // Found by fuzzing: decoded at one go, the answers before the fault did count.
+    let header = DoneHeader {
+        job: JOB,
+        attempt: TRY,
+        outcome: Outcome::Ok,
+        usage: Usage::default(),
+    };
+    let mut bytes = BytesMut::new();
+    frame(
+        kind::DONE_MANY,
+        &mut bytes,
+        |buffer| put(buffer, &vec![(header, 1u32), (header, 9)]),
+        |buffer| buffer.put_u8(b'1'),
+    )
+    .unwrap();
+    let (jobs, error) = answers_then_error(&bytes);
+    assert!(jobs.is_empty());
+    assert!(matches!(error, FrameError::Malformed("done_many", _)));
+}
+
 #[test]
 fn a_frame_without_its_trailer_is_refused() {
     let mut bytes = BytesMut::new();
