@@ -129,6 +129,9 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod pool;
 #[cfg(feature = "cli")]
 mod run;

@@ -2,6 +2,8 @@
 //! become lines ([`lines`]); a line becomes a job ([`work`]) by way of an argument template ([`template`]),
 //! of text for a shell ([`shell`]) or as JSON ([`jsonl`]).
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
 mod place;
