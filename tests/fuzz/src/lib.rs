@@ -1,0 +1,20 @@
+//! What the fuzz targets do: each is a function of bytes that panics when a promise
+//! is broken. `fuzz_targets/` joins them to libFuzzer, `scripts/fuzz` runs them.
+//!
+//! A target reads its input as plainly as it can, so that seeds can be written by
+//! hand: a byte or two that say how the rest is cut or what to make of it, then the
+//! very bytes that a peer or a file would hold.
+
+mod cut;
+mod frames;
+mod greeting;
+mod heap;
+mod jobs;
+mod messages;
+mod templates;
+
+pub use frames::frames;
+pub use greeting::greeting;
+pub use jobs::jobs;
+pub use messages::messages;
+pub use templates::templates;
