@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::run::text::escaped;
+
 /// What a line holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -142,11 +144,12 @@ fn bad_json(error: &serde_json::Error, line: &[u8]) -> BadJson {
     }
 }
 
-/// What the parser says without the position, which it counts within a line.
+/// What the parser says without the position, which it counts within a line, and fit
+/// for a terminal: it may repeat a name of the line, whose escapes are undone by then.
 fn bare(error: &serde_json::Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
-    text.strip_suffix(&position).unwrap_or(&text).to_owned()
+    escaped(text.strip_suffix(&position).unwrap_or(&text).as_bytes())
 }
 
 #[cfg(test)]
@@ -224,6 +227,18 @@ mod tests {
             assert_eq!((error.what.as_str(), error.column), (what, None));
         }
         assert_eq!(record(r#"{"id": }"#).unwrap_err().column, Some(8));
+    }
+
+    #[test]
+    fn the_name_of_an_unknown_field_cannot_command_a_terminal() {
+        // Found by fuzzing.
+        for (line, shown) in [
+            ("{\"a\\u001b[31m\\nb\": 1}", "`a\\u{1b}[31m\\nb`"),
+            ("{\"\\u202ex\u{7f}\": 1}", "`\\u{202e}x\\u{7f}`"),
+        ] {
+            let what = format!("unknown field {shown}, expected `id` or `args`");
+            assert_eq!(record(line).unwrap_err().what, what);
+        }
     }
 
     #[test]
