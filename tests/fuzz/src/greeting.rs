@@ -29,7 +29,9 @@ pub fn greeting(data: &[u8]) {
     }
     let mut received = pad;
     let mut said = scan(&whole[..received]);
-    for piece in cut(printed, *seed) {
+    // All is looked at again with every piece: of much, a few larger ones.
+    let seed = if pad > 0 { seed | 0xc0 } else { *seed };
+    for piece in cut(printed, seed) {
         if said != GreetingScan::NeedMore {
             break;
         }
