@@ -11,10 +11,12 @@ mod greeting;
 mod heap;
 mod jobs;
 mod messages;
+mod run_file;
 mod templates;
 
 pub use frames::frames;
 pub use greeting::greeting;
 pub use jobs::jobs;
 pub use messages::messages;
+pub use run_file::run_file;
 pub use templates::templates;

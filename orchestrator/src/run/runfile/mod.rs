@@ -17,6 +17,8 @@
 mod blobs;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod key;
 mod known;
 mod ledger;
