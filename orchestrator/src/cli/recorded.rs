@@ -157,7 +157,11 @@ fn show(plan: &Plan, args: &ResultsArgs) -> Result<(), NotShown> {
     let recipe = plan.batch.recipe();
     let mut page = renderer.page();
     let mut out = io::stdout().lock();
-    runfile::outcomes::<NotShown>(&args.file, &room, args.failed, |shown| {
+    let purpose = plan.record.as_ref().map(|record| &record.purpose);
+    let Some(purpose) = purpose else {
+        return Ok(());
+    };
+    runfile::outcomes::<NotShown>(&args.file, purpose, &room, args.failed, |shown| {
         let told = output::again(&mut renderer, &mut page, &recipe, shown);
         let told = told.map_err(NotShown::Kept)?;
         if page.is_full() || !told.printed.is_empty() || !told.err.is_empty() {
@@ -206,7 +210,8 @@ pub(super) fn status(args: StatusArgs) -> Exit {
 fn lines(state: &State) -> String {
     let count = |number: i64| text::count(number.unsigned_abs());
     let time = |us: i64| {
-        let at = UNIX_EPOCH + Duration::from_micros(us.unsigned_abs());
+        let us = us.clamp(0, runfile::LAST_US).unsigned_abs();
+        let at = UNIX_EPOCH + Duration::from_micros(us);
         humantime::format_rfc3339_seconds(at)
     };
     let now = match (state.writer, state.ended_us) {
@@ -223,13 +228,14 @@ fn lines(state: &State) -> String {
     let mut lines = format!(
         "run       {}\ndoes      {}\nbegan     {}\nstate     {now}\nruns      {}\ninput     {input}\n\
          jobs      {}\n",
-        state.run_id,
-        state.purpose,
+        text::escaped(state.run_id.as_bytes()),
+        text::escaped(state.purpose.as_bytes()),
         time(state.began_us),
         count(state.runs),
         count(state.jobs),
     );
     for (verdict, number) in &state.verdicts {
+        let verdict = text::escaped(verdict.as_bytes());
         lines += &format!("{verdict:<9} {}\n", count(*number));
     }
     if state.jobs > verdicts {

@@ -19,7 +19,7 @@ use super::halt::{Halt, When};
 use super::output::{Behind, Output};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
-use super::runfile::{Committed, Pages, Recorder, RunFile, RunFileError};
+use super::runfile::{Committed, Recorder, RunFile, RunFileError};
 use super::sink::failed::Failed;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
@@ -174,16 +174,13 @@ struct Ends {
 impl Ends {
     fn open(config: &Config, file: Option<RunFile>) -> Result<Ends, Failure> {
         let recipe = config.recipe();
-        let source = match file
-            .as_ref()
-            .and_then(|file| Some((file.path(), file.which()?)))
-        {
+        let source = match file.as_ref().and_then(|file| Some((file, file.which()?))) {
             None => {
                 let count_first = config.halt.is_some_and(|halt| halt.needs_total());
                 Source::stdin(recipe, count_first)
             }
-            Some((path, which)) => {
-                Source::recorded(recipe, Pages::open(path, which).map_err(Failure::RunFile)?)
+            Some((file, which)) => {
+                Source::recorded(recipe, file.pages(which).map_err(Failure::RunFile)?)
             }
         };
         let source = source.map_err(Failure::Resources)?;
@@ -257,7 +254,8 @@ async fn run_in(
     while let Some(reports) = news.reports.try_next_turn() {
         output.keep(&reins.desk, reports).await;
     }
-    let (written, recorded) = output.finish().await;
+    let clean = ended.is_ok() && told.is_ok();
+    let (written, recorded) = output.finish(clean).await;
     ended.and_then(|whole| told.and(written).and(recorded).map(|()| whole))
 }
 
@@ -327,7 +325,7 @@ async fn drive(
     // Verdicts that the pool has not been told were counted.
     let mut seen = 0;
     let (mut whole, mut unread) = (false, None);
-    while feeding.is_some() || noticing || desk.len() > 0 || output.recording() > 0 {
+    while feeding.is_some() || noticing || desk.len() > 0 || output.is_recording() {
         let next = async {
             tokio::select! {
                 end = fed(&mut feeding), if feeding.is_some() => Turn::Fed(end),
@@ -367,7 +365,7 @@ async fn drive(
                 output.ended(desk, reports).await?;
             }
             Turn::Behind(Behind::Committed(committed)) => {
-                if let Committed::Reports(_, reports) = &committed {
+                if let Committed::Reports(reports) = &committed {
                     seen += reports.len();
                 }
                 output.committed(desk, committed).await?;

@@ -136,7 +136,6 @@ pub(super) async fn feed(
         notices,
         batch: pool.batch(),
         starter,
-        starting: Vec::new(),
         turn: 0,
     };
     while let Some(read) = source.recv().await {
@@ -167,8 +166,6 @@ struct Feeder<'a> {
     batch: Batch<'a>,
     /// Who is told before jobs start.
     starter: Option<Starter>,
-    /// Numbers of the jobs in the batch, when that is recorded.
-    starting: Vec<i64>,
     /// The last place in the output that was given to a line.
     turn: u64,
 }
@@ -193,27 +190,18 @@ impl Feeder<'_> {
                 }
             };
             if let Some(refused) = refused {
-                self.hand_over().await;
+                self.batch.hand_over();
                 self.desk.room(self.turn, 0).await;
                 self.notify(Notice::Refused(refused)).await;
             }
             left -= 1;
         }
-        self.hand_over().await;
+        self.batch.hand_over();
         Ok(())
     }
 
-    async fn hand_over(&mut self) {
-        if let Some(starter) = &self.starter
-            && !self.starting.is_empty()
-        {
-            starter.starting(std::mem::take(&mut self.starting)).await;
-        }
-        self.batch.hand_over();
-    }
-
     async fn notify(&mut self, notice: Notice) {
-        self.hand_over().await;
+        self.batch.hand_over();
         // The other half is gone only when the run is over.
         self.notices.send(notice).await.ok();
     }
@@ -227,24 +215,27 @@ impl Feeder<'_> {
         left: usize,
     ) -> Result<Option<Refused>, Failure> {
         if !self.desk.has_room(ticket.turn, ticket.size) {
-            self.hand_over().await;
+            self.batch.hand_over();
             self.desk.room(ticket.turn, ticket.size).await;
         }
         if self.batch.len() == BATCH {
-            self.hand_over().await;
+            self.batch.hand_over();
             // It is somebody else's turn, and first of all the pool's.
             tokio::task::yield_now().await;
         }
-        if self.batch.room() == 0 {
-            self.hand_over().await;
+        if self.batch.room() == 0 || self.starter.is_some() {
             let wanted = left.min(BATCH);
             let room = self.batch.wait_for_room(wanted).await;
             room.map_err(Failure::Pool)?;
         }
+        let start = match &self.starter {
+            None => None,
+            Some(starter) => Some(starter.starting(ticket.row).await),
+        };
         match self.batch.add_to(self.kind, input, &self.reports) {
             Ok(id) => {
-                if self.starter.is_some() {
-                    self.starting.push(ticket.row);
+                if let Some(start) = start {
+                    start.started();
                 }
                 self.desk.enter(id, ticket);
                 Ok(None)

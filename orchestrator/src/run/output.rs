@@ -6,7 +6,6 @@ mod recorded;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::vec;
 
 use protocol::JobId;
 pub(super) use recorded::Behind;
@@ -17,7 +16,7 @@ use super::batch::{Config, Failure, GROUP};
 use super::feed::{Desk, Notice};
 use super::halt::{Counter, When};
 use super::reins::Reins;
-use super::runfile::{Recorder, is_recorded};
+use super::runfile::Recorder;
 use super::sink::failed::Failed;
 use super::sink::grouped;
 use super::sink::ordered::Ordered;
@@ -31,6 +30,9 @@ use crate::scheduler::Verdict;
 /// What a job printed is put on the page up to this many bytes, if it is in memory;
 /// all else stays where it is.
 const SMALL: u64 = 8 << 10;
+
+/// What the pool reports has been handed to it.
+const UNKNOWN: Failure = Failure::Bug("a report for a job that is not under way");
 
 /// Everything behind the pool.
 pub(super) struct Output<'a> {
@@ -47,6 +49,8 @@ pub(super) struct Output<'a> {
     pub(super) recorder: Option<Recorder>,
     /// How many ends are with the recorder.
     recording: usize,
+    /// How many lines that are no jobs are.
+    refusing: usize,
     /// Numbers of outcomes that came back from there and are not on the page yet.
     unshown: BTreeSet<u64>,
     /// The highest that came back.
@@ -79,39 +83,29 @@ impl<'a> Output<'a> {
             reins,
             recorder: None,
             recording: 0,
+            refusing: 0,
             unshown: BTreeSet::new(),
             last: 0,
         }
     }
 
-    /// Shows the ends of these jobs. With a run file, the first that was recorded has
-    /// this number there.
+    /// Shows the ends of these jobs, each with its number in the run file, or 0.
     async fn reports(
         &mut self,
         desk: &Desk,
-        first: u64,
-        reports: vec::IntoIter<JobReport>,
+        reports: impl Iterator<Item = (u64, JobReport)>,
     ) -> Result<(), Failure> {
-        let mode = self.recorder.as_ref().map(|recorder| recorder.mode);
-        let mut next = first;
-        self.summarise(reports.as_slice());
         let mut lost = false;
-        for report in reports {
+        for (n, report) in reports {
+            self.reins.summary.borrow_mut().count(report.verdict);
             // The pool has failed; its error says it once for all of them.
             if report.verdict == Verdict::Lost {
                 lost = true;
                 continue;
             }
             self.count(report.verdict);
-            let ticket = desk.take(report.job);
-            let ticket = ticket.ok_or(Failure::Bug("a report for a job that is not under way"))?;
-            let n = match mode {
-                Some(mode) if is_recorded(mode, report.verdict, report.attempts) => {
-                    next += 1;
-                    self.announce(next - 1)
-                }
-                _ => 0,
-            };
+            let ticket = desk.take(report.job).ok_or(UNKNOWN)?;
+            let n = self.announce(n);
             self.failed(report.verdict, &ticket)?;
             let render =
                 |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
@@ -135,7 +129,7 @@ impl<'a> Output<'a> {
 
     pub(super) async fn notice(&mut self, desk: &Desk, notice: Notice) -> Result<(), Failure> {
         if let (Some(recorder), Notice::Refused((ticket, refusal))) = (&self.recorder, &notice) {
-            self.recording += 1;
+            self.refusing += 1;
             let (job, report) = (ticket.row, rejection(ticket, refusal));
             recorder.refused(job, report, notice).await;
             return Ok(());

@@ -279,3 +279,127 @@ fn f078_what_nobody_has_read_is_recorded_all_the_same() {
     assert_eq!(again.code(), 0, "{}", again.stderr);
     complete(&env, 2000);
 }
+
+#[test]
+fn f079_what_could_not_be_written_is_shown_by_the_next_run() {
+    let env = TestEnv::new();
+    let words = ["--run-file", "r", "-q", "--", "echo", "{}"];
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut full_disk = command(&env, &words);
+    full_disk.stdout(full.unwrap());
+    assert_eq!(env.run(full_disk, lines(0..3000)).code(), 125);
+    assert!(!done(&env).is_empty());
+    assert_eq!(query(&env, "select shown from state"), ["0"]);
+    let again = run(&env, &[&["--resume"], &words[..]].concat(), lines(0..3000));
+    assert_eq!(again.code(), 0, "{}", again.stderr);
+    assert_eq!(again.stdout().lines().count(), 3000);
+    assert_eq!(sorted(again.stdout()).len(), 3000);
+    complete(&env, 3000);
+}
+
+#[test]
+fn a_line_that_is_gone_is_forgotten_with_the_attempts_at_it() {
+    let env = TestEnv::new();
+    let words = [
+        "--run-file",
+        "r",
+        "--retries",
+        "50",
+        "--",
+        "sh",
+        "-c",
+        "echo >> ran; exit 1",
+    ];
+    let mut child = command(&env, &words);
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"bad\n").unwrap();
+    eventually("two tries", || {
+        exists(&env, "r") && ran(&env).get("").is_some_and(|&n| n >= 2)
+    });
+    eventually("one is recorded", || {
+        !query(&env, "select 1 from attempt").is_empty()
+    });
+    signal(&child, Signal::SIGKILL);
+    finish(child, Vec::new());
+    let resume = [&["--resume"], &words[..]].concat();
+    let done = run(&env, &resume, "");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("0 new, 1 gone, 0 done"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(query(&env, "select count(*) from job"), ["0"]);
+    // Its number is not given to another.
+    std::fs::remove_file(env.path().join("ran")).unwrap();
+    let words = ["--run-file", "r", "--resume", "--force", "--", "echo"];
+    assert_eq!(run(&env, &words, "good\n").code(), 0);
+    assert_eq!(query(&env, "select job from job"), ["2"]);
+}
+
+#[test]
+fn at_most_once_ends_early_as_it_should() {
+    let env = TestEnv::new();
+    let words = ["--run-file", "r", "-j2", "--on-interrupted", "fail"];
+    let halted = [
+        &words[..],
+        &[
+            "--halt",
+            "now,fail=1",
+            "--",
+            "sh",
+            "-c",
+            "[ $1 != 20 ]",
+            "sh",
+            "{}",
+        ],
+    ]
+    .concat();
+    let done = run(&env, &halted, lines(1..101));
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("orchestrator: stopped after "),
+        "{}",
+        done.stderr
+    );
+    // What had not started is run, what may have is not.
+    let resume = [
+        "--run-file",
+        "r",
+        "--resume",
+        "--",
+        "sh",
+        "-c",
+        "[ $1 != 20 ]",
+        "sh",
+        "{}",
+    ];
+    let done = run(&env, &resume, lines(1..101));
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    complete(&env, 100);
+    let interrupted = query(
+        &env,
+        "select count(*) from verdict where verdict = 'interrupted'",
+    );
+    assert!(
+        interrupted[0].parse::<usize>().unwrap() <= 2,
+        "{interrupted:?}"
+    );
+}
+
+#[test]
+fn an_input_that_was_not_read_again_to_its_end_is_not_whole() {
+    let env = TestEnv::new();
+    recorded(&env, &[], "a\n");
+    let all = [&["--run-file", "r", "--resume", "--"], &JOB[..]].concat();
+    let mut child = command(&env, &all);
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, b"a\nb\n").unwrap();
+    eventually("b has run", || ran(&env).contains_key("b"));
+    signal(&child, Signal::SIGKILL);
+    drop(stdin);
+    finish(child, Vec::new());
+    let resumed = orchestrator(&env, &["resume", "r"]);
+    assert_eq!(resumed.code(), 125, "{}", resumed.stderr);
+}

@@ -209,6 +209,18 @@ fn the_order_of_the_input_is_kept_among_what_is_left() {
 }
 
 #[test]
+fn what_was_shown_is_not_shown_again() {
+    let env = TestEnv::new();
+    // The first line's end is worth a warning, which is the first that is written.
+    let input = "a\r\nb\nc\n";
+    assert_eq!(recorded(&env, &[], input).stdout().lines().count(), 3);
+    for _ in 0..2 {
+        assert_eq!(recorded(&env, &["--resume"], input).stdout(), "");
+        assert_eq!(query(&env, "select shown from state"), ["3"]);
+    }
+}
+
+#[test]
 fn what_has_failed_is_run_again() {
     let env = TestEnv::new();
     recorded(&env, &[], "a\nbad 1\nbad 2\n");

@@ -35,7 +35,7 @@ fn a_run_that_is_not_there_is_begun_with_resume_and_refused_without_input() {
             "there is no such file",
         );
     }
-    assert!(!exists(&env, "r") && !exists(&env, "r.lock"));
+    assert!(!exists(&env, "r") && !exists(&env, "r-lock"));
     let done = recorded(&env, &["--resume"], "a\n");
     assert_eq!((done.code(), done.stdout()), (0, "out a\n"));
     assert!(!done.stderr.contains("resumed"), "{}", done.stderr);
@@ -61,6 +61,22 @@ fn f115_another_command_is_refused_with_both_texts_unless_forced() {
     let forced = with("two", &["--resume", "--force"]);
     assert_eq!((forced.code(), forced.stdout()), (0, "two a\n"));
     complete(&env, 2);
+    // The new command is not run for jobs of the old one.
+    let fails = |word: &str, options: &[&str]| {
+        let script = format!("echo {word} $1; false");
+        let all = [
+            &["--run-file", "r"],
+            options,
+            &["--", "sh", "-c", &script, "sh", "{}"],
+        ];
+        run(&env, &all.concat(), "b\n")
+    };
+    fails("old", &["--resume", "--force"]);
+    fails("new", &["--resume", "--force"]);
+    let again = orchestrator(&env, &["retry", "--failed", "r"]);
+    assert_eq!(again.stdout(), "new b\n");
+    let shown = orchestrator(&env, &["results", "--failed", "r"]);
+    assert_eq!(shown.stdout(), "new b\n");
 }
 
 #[test]
@@ -168,7 +184,7 @@ fn f129_a_run_file_is_private_whatever_the_umask() {
     eventually("large results", || {
         exists(&env, "r.files") && exists(&env, "r-wal")
     });
-    for name in ["r", "r-wal", "r-shm", "r.lock"] {
+    for name in ["r", "r-wal", "r-shm", "r-lock"] {
         let mode = std::fs::metadata(env.path().join(name))
             .unwrap()
             .permissions()
@@ -182,4 +198,49 @@ fn f129_a_run_file_is_private_whatever_the_umask() {
     assert_eq!(mode & 0o7777, 0o700);
     signal(&child, nix::sys::signal::Signal::SIGTERM);
     child.wait().unwrap();
+}
+
+#[test]
+fn a_file_of_somebody_elses_beside_it_is_not_touched() {
+    let env = TestEnv::new();
+    env.file("r-lock", "precious\n");
+    let done = recorded(&env, &[], "a\n");
+    assert_eq!(done.code(), 125, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("r-lock, which is no lock of ours\n"),
+        "{}",
+        done.stderr
+    );
+    let kept = std::fs::read_to_string(env.path().join("r-lock")).unwrap();
+    assert_eq!(kept, "precious\n");
+    // Nor is anything made beside a file that is refused.
+    std::fs::remove_file(env.path().join("r-lock")).unwrap();
+    env.file("r", "a text\n");
+    refused(&recorded(&env, &[], "a\n"), "it is not a run file");
+    assert!(!exists(&env, "r-lock") && !exists(&env, "ran"));
+}
+
+#[test]
+fn large_results_do_not_go_through_a_link() {
+    let env = TestEnv::new();
+    std::fs::create_dir(env.path().join("theirs")).unwrap();
+    symlink(env.path().join("theirs"), env.path().join("r.files")).unwrap();
+    let done = run(&env, &["--run-file", "r", "--", "seq", "{}"], "100000\n");
+    refused(&done, "r.files is no directory of ours");
+    assert_eq!(
+        std::fs::read_dir(env.path().join("theirs"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_directory_that_is_a_link_holds_a_run_file_as_any_other() {
+    let env = TestEnv::new();
+    std::fs::create_dir(env.path().join("there")).unwrap();
+    symlink("there", env.path().join("link")).unwrap();
+    let done = run(&env, &["--run-file", "link/run", "--", "echo", "{}"], "a\n");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert!(exists(&env, "there/run"));
 }

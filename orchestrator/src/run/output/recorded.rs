@@ -3,13 +3,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use std::vec;
 
 use protocol::{TaskError, Usage};
 
-use super::Output;
+use super::{Output, UNKNOWN};
 use crate::pool::{Capture, EventKind, JobReport, Payload};
 use crate::run::batch::{Config, Failure};
 use crate::run::feed::Desk;
@@ -40,15 +39,17 @@ impl Output<'_> {
         let recipe = config.recipe();
         let room = Arc::clone(&self.renderer.room);
         // Times in there count from 1970.
+        self.last = file.shown_before();
         let started = std::mem::replace(&mut self.renderer.started, SystemTime::UNIX_EPOCH);
         loop {
             let page = file.unshown(&room, self.last).map_err(Failure::RunFile)?;
-            if page.is_empty() {
+            let Some((page, last)) = page else {
                 break;
-            }
+            };
             for shown in page {
                 self.again(&recipe, shown).await?;
             }
+            self.last = last;
         }
         self.renderer.started = started;
         self.flush().await?;
@@ -82,6 +83,11 @@ impl Output<'_> {
         }
     }
 
+    /// Whether anything is still being recorded.
+    pub(in crate::run) fn is_recording(&self) -> bool {
+        self.recording + self.refusing > 0
+    }
+
     /// How many jobs have ended whose ends are still being recorded.
     pub(in crate::run) fn recording(&self) -> usize {
         self.recording
@@ -94,11 +100,13 @@ impl Output<'_> {
         reports: vec::IntoIter<JobReport>,
     ) -> Result<(), Failure> {
         let Some(recorder) = &self.recorder else {
-            return self.reports(desk, 0, reports).await;
+            return self.reports(desk, reports.map(|report| (0, report))).await;
         };
-        let row = |report: &JobReport| desk.look_up(report.job, |ticket| ticket.row);
-        let rows = reports.map(|report| (row(&report).unwrap_or_default(), report));
-        let rows: Vec<_> = rows.collect();
+        let mut rows = Vec::with_capacity(reports.len());
+        for report in reports {
+            let row = desk.look_up(report.job, |ticket| ticket.row);
+            rows.push((row.ok_or(UNKNOWN)?, report));
+        }
         self.recording += rows.len();
         recorder.ended(rows).await;
         Ok(())
@@ -111,12 +119,12 @@ impl Output<'_> {
         committed: Committed,
     ) -> Result<(), Failure> {
         match committed {
-            Committed::Reports(first, reports) => {
+            Committed::Reports(reports) => {
                 self.recording -= reports.len();
-                self.reports(desk, first, reports).await
+                self.reports(desk, reports).await
             }
             Committed::Refused(n, notice) => {
-                self.recording -= 1;
+                self.refusing -= 1;
                 self.tell_notice(desk, n, notice).await
             }
         }
@@ -182,23 +190,25 @@ impl Output<'_> {
         }
     }
 
-    /// Writes what is left and closes the run file.
-    pub(in crate::run) async fn finish(mut self) -> (Result<(), Failure>, Result<(), Failure>) {
-        let mark = self.mark();
+    /// Writes what is left and closes the run file; `clean` when nothing has failed so
+    /// far.
+    pub(in crate::run) async fn finish(
+        mut self,
+        clean: bool,
+    ) -> (Result<(), Failure>, Result<(), Failure>) {
+        // After a failure something may have been lost on its way to the writer.
+        let mark = if clean { self.mark() } else { 0 };
         let recorder = self.recorder.take();
-        let written = self.writer.finish().await.map_err(Failure::Write);
+        let written = self.writer.finish(mark).await.map_err(Failure::Write);
         let Some(recorder) = recorder else {
             return (written, Ok(()));
         };
-        if written.is_ok() && mark > 0 {
-            recorder.shown().store(mark, Ordering::Relaxed);
-        }
         let (rest, closed) = recorder.finish().await;
         let mut summary = self.reins.summary.borrow_mut();
         for committed in rest {
             match committed {
-                Committed::Reports(_, reports) => {
-                    reports.for_each(|report| summary.count(report.verdict));
+                Committed::Reports(reports) => {
+                    reports.for_each(|(_, report)| summary.count(report.verdict));
                 }
                 Committed::Refused(..) => summary.refused(),
             }

@@ -3,10 +3,13 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
+
 use crate::pool::Capture;
+use crate::run::text;
 
 /// What is longer stands in a file of its own, in bytes.
 pub(super) const INLINE: u64 = 64 << 10;
@@ -69,14 +72,31 @@ impl Blobs {
         Ok(Kept::Inline(bytes.to_vec()))
     }
 
+    /// Makes the directory, so that it is still there after a power cut, or checks that
+    /// it is ours.
+    fn prepare(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(&self.dir) {
+            Ok(()) => match self.dir.parent() {
+                Some(parent) => File::open(parent)?.sync_all(),
+                None => Ok(()),
+            },
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            Err(_) => {
+                let found = fs::symlink_metadata(&self.dir)?;
+                if found.is_dir() && found.uid() == geteuid().as_raw() {
+                    return Ok(());
+                }
+                let name = text::escaped(self.dir.as_os_str().as_encoded_bytes());
+                Err(io::Error::other(format!("{name} is no directory of ours")))
+            }
+        }
+    }
+
     fn store(
         &self,
         write: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()>,
     ) -> io::Result<String> {
-        match DirBuilder::new().mode(0o700).create(&self.dir) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
+        self.prepare()?;
         // The run file's lock keeps others away; what a crash has left is ours.
         let unfinished = self.dir.join(".unfinished");
         fs::remove_file(&unfinished).or_else(|e| match e.kind() {

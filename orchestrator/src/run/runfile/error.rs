@@ -35,6 +35,9 @@ pub(crate) enum Error {
     /// It is no regular file.
     #[error("it is {0}, not a regular file")]
     Kind(&'static str),
+    /// What would be its lock file is something else.
+    #[error("beside it there is {0}, which is no lock of ours")]
+    Beside(String),
     /// Somebody else's.
     #[error("it belongs to another user")]
     Owner,
@@ -55,7 +58,7 @@ pub(crate) enum Error {
     Full,
     /// The system refuses.
     #[error("{}", text::reason(.0))]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// All else that SQLite says.
     #[error("{0}")]
     Sqlite(rusqlite::Error),
@@ -100,6 +103,15 @@ impl From<rusqlite::Error> for Error {
             ErrorCode::NotADatabase => Error::Foreign,
             ErrorCode::DatabaseCorrupt => Error::Damaged(error.to_string()),
             _ => Error::Sqlite(error),
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,
+            _ => Error::Io(error),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,19 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{Error, Fault};
 use super::schema;
+use crate::run::text;
+
+/// What the name of the lock file ends in.
+const LOCK: &str = "-lock";
+
+/// How often a lock that is held is looked at, and the time in between.
+const LOOKS: u32 = 5;
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How every SQLite database begins, and where the number stands that says whose it
+/// is: <https://www.sqlite.org/fileformat.html>.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+const APPLICATION_ID_AT: usize = 68;
 
 /// How long a reader waits while a writer is at the pages that it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,12 +48,31 @@ impl Lock {
     /// # Errors
     /// When another process holds it.
     pub(super) fn take(path: &Path) -> Result<Lock, Fault> {
-        let file = open(&beside(path, ".lock"), true)?;
-        let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => lock,
-            Err((file, Errno::EWOULDBLOCK)) => return Err(Error::Locked(pid(&file)).into()),
-            Err((_, e)) => return Err(io::Error::from(e).into()),
-        };
+        let file = open(&beside(path, LOCK), true)?;
+        let mut tries = LOOKS;
+        let mut lock = Err((file, Errno::EWOULDBLOCK));
+        while let Err((file, Errno::EWOULDBLOCK)) = lock {
+            if tries == 0 {
+                return Err(Error::Locked(pid(&file)).into());
+            }
+            // Perhaps somebody only looks who has it.
+            if tries < LOOKS {
+                std::thread::sleep(LOOK);
+            }
+            tries -= 1;
+            lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        }
+        let mut lock = lock.map_err(|(_, e)| io::Error::from(e))?;
+        let mut said = String::new();
+        (&mut *lock).take(100).read_to_string(&mut said)?;
+        if !said
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'\n')
+        {
+            let name = beside(path, LOCK);
+            let name = text::escaped(name.as_os_str().as_encoded_bytes());
+            return Err(Error::Beside(name).into());
+        }
         lock.set_len(0)?;
         lock.rewind()?;
         writeln!(&mut *lock, "{}", std::process::id())?;
@@ -52,7 +84,7 @@ impl Lock {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(beside(path, ".lock"))
+            .open(beside(path, LOCK))
             .ok()?;
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Err((file, Errno::EWOULDBLOCK)) => Some(pid(&file)),
@@ -149,17 +181,50 @@ impl Identity {
     }
 }
 
-/// Opens a run file to write to it; with `make` also one that is not there yet.
+/// Where a file is, whatever the working directory becomes. Its directory may be a
+/// link, it may not.
+fn place(name: &Path) -> Result<PathBuf, Fault> {
+    let path = std::path::absolute(name)?;
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(file)) => Ok(parent.canonicalize()?.join(file)),
+        _ => Err(Error::Kind("a directory").into()),
+    }
+}
+
+/// Checks, without SQLite and without changing anything, that this is a run file or
+/// empty.
+fn check_header(file: &File) -> Result<(), Fault> {
+    let mut header = Vec::new();
+    file.take(100).read_to_end(&mut header)?;
+    let id = schema::APPLICATION_ID.to_be_bytes();
+    let ours = header.starts_with(MAGIC)
+        && header.get(APPLICATION_ID_AT..APPLICATION_ID_AT + id.len()) == Some(&id);
+    // What a run that was killed has begun is a database without anything in it.
+    let nothing = header.is_empty() || header.get(APPLICATION_ID_AT..72) == Some(&[0; 4]);
+    if ours || (nothing && (header.is_empty() || header.starts_with(MAGIC))) {
+        Ok(())
+    } else {
+        Err(Error::Foreign.into())
+    }
+}
+
+/// Opens a run file to write to it; with `make` also one that is not there yet. On a
+/// file system of the network nobody else can read it then, if `exclusive`.
 ///
 /// # Errors
-/// See [`Error`]. Nothing in it was changed then.
-pub(super) fn open_to_write(name: &Path, make: bool) -> Result<Writable, Fault> {
-    let path = std::path::absolute(name)?;
-    if !make && fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-        return Err(Error::Missing.into());
+/// See [`Error`]. Nothing was changed then.
+pub(super) fn open_to_write(name: &Path, make: bool, exclusive: bool) -> Result<Writable, Fault> {
+    let path = place(name)?;
+    // Before anything is made beside it.
+    match open(&path, false) {
+        Ok(file) => check_header(&file)?,
+        Err(e) if make && matches!(*e, Error::Missing) => {}
+        Err(e) => return Err(e),
     }
     let lock = Lock::take(&path)?;
     let file = open(&path, make)?;
+    // Before SQLite makes files beside it, which are as private as this one.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
     let found = file.metadata()?;
     let network = is_network(fstatfs(&file).map_err(io::Error::from)?.filesystem_type());
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -167,7 +232,9 @@ pub(super) fn open_to_write(name: &Path, make: bool) -> Result<Writable, Fault> 
     // Only now: it would be a change.
     if network {
         // The log's index is memory that only processes of one machine share.
-        connection.pragma_update(None, "locking_mode", "exclusive")?;
+        if exclusive {
+            connection.pragma_update(None, "locking_mode", "exclusive")?;
+        }
         pragma(&connection, "journal_mode", "delete")?;
     } else {
         pragma(&connection, "journal_mode", "wal")?;
@@ -191,13 +258,21 @@ pub(super) fn open_to_write(name: &Path, make: bool) -> Result<Writable, Fault> 
     })
 }
 
+/// A run file that is only read.
+#[derive(Debug)]
+pub(super) struct Readable {
+    pub(super) connection: Connection,
+    /// Where it is.
+    pub(super) path: PathBuf,
+}
+
 /// Opens a run file to read it, also while a run writes to it.
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, Fault> {
-    let path = std::path::absolute(path)?;
-    drop(open(&path, false)?);
+pub(super) fn open_to_read(name: &Path) -> Result<Readable, Fault> {
+    let path = place(name)?;
+    check_header(&open(&path, false)?)?;
     // A log that a crash has left must be read as well, which takes writing.
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::check(&connection)?;
@@ -207,7 +282,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, Fault> {
         return Err(Error::Foreign.into());
     }
     connection.pragma_update(None, "query_only", true)?;
-    Ok(connection)
+    Ok(Readable { connection, path })
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection, Fault> {
@@ -293,7 +368,7 @@ mod tests {
             ("fifo", "a FIFO"),
             (".", "a directory"),
         ] {
-            let error = *open_to_write(&at(name), true).unwrap_err();
+            let error = *open_to_write(&at(name), true, true).unwrap_err();
             assert!(
                 matches!(error, Error::Kind(k) if k == kind),
                 "{name}: {error}"
@@ -302,7 +377,7 @@ mod tests {
         let error = *open(Path::new("/dev/null"), true).unwrap_err();
         assert!(matches!(error, Error::Kind("a device")));
         assert!(matches!(
-            *open_to_write(&at("none"), false).unwrap_err(),
+            *open_to_write(&at("none"), false, true).unwrap_err(),
             Error::Missing
         ));
     }
@@ -318,28 +393,28 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(
-            *open_to_write(&path, true).unwrap_err(),
+            *open_to_write(&path, true, true).unwrap_err(),
             Error::Foreign
         ));
         fs::remove_file(&path).unwrap();
         let theirs = Connection::open(&path).unwrap();
         theirs.execute_batch("create table t (x)").unwrap();
         assert!(matches!(
-            *open_to_write(&path, true).unwrap_err(),
+            *open_to_write(&path, true, true).unwrap_err(),
             Error::Foreign
         ));
         theirs
             .execute_batch("drop table t; pragma application_id = 1")
             .unwrap();
         assert!(matches!(
-            *open_to_write(&path, true).unwrap_err(),
+            *open_to_write(&path, true, true).unwrap_err(),
             Error::Foreign
         ));
         theirs
             .execute_batch("pragma application_id = 0x6f726366; pragma user_version = 99")
             .unwrap();
         assert!(matches!(
-            *open_to_write(&path, true).unwrap_err(),
+            *open_to_write(&path, true, true).unwrap_err(),
             Error::Newer(99)
         ));
         let mode: String = theirs
@@ -352,12 +427,12 @@ mod tests {
     fn f109_a_damaged_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
-        drop(open_to_write(&path, true).unwrap());
+        drop(open_to_write(&path, true, true).unwrap());
         let mut bytes = fs::read(&path).unwrap();
         let page = 4096;
         bytes[page..page + 512].fill(0xa5);
         fs::write(&path, bytes).unwrap();
-        let error = *open_to_write(&path, true).unwrap_err();
+        let error = *open_to_write(&path, true, true).unwrap_err();
         assert!(matches!(error, Error::Damaged(_)), "{error}");
     }
 
@@ -365,7 +440,7 @@ mod tests {
     fn f129_nobody_else_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
-        let writable = open_to_write(&path, true).unwrap();
+        let writable = open_to_write(&path, true, true).unwrap();
         assert!(writable.identity.is_at(&path));
         writable
             .connection

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::key::Keys;
 use super::{Access, Pages, Purpose, Request, Which, configuration, open, outcomes, state};
 use crate::pool::Spill;
 use crate::run::runfile::RunFileError;
@@ -30,12 +31,13 @@ pub fn read_run_file(path: &Path) -> bool {
     };
     configuration(path).ok();
     state(path).ok();
-    outcomes::<RunFileError>(path, &room, false, |_| Ok(())).ok();
+    let purpose = request(Access::Resume).purpose;
+    outcomes::<RunFileError>(path, &purpose, &room, false, |_| Ok(())).ok();
     let all = Which {
         open: true,
         failed: true,
     };
-    if let Ok(mut pages) = Pages::open(path, all) {
+    if let Ok(mut pages) = Pages::open(path, all, Keys::of(&purpose)) {
         while pages.next().is_ok_and(|jobs| !jobs.is_empty()) {}
     }
     let Ok(file) = open(&request(Access::Resume)) else {

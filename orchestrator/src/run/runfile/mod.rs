@@ -35,5 +35,5 @@ pub(crate) use ledger::{Ledger, environment, job_id};
 pub(crate) use open::{Access, Request, RunFile, open};
 pub(crate) use read::{Configuration, Pages, Shown, State, Which, configuration, outcomes, state};
 pub(super) use recorder::Committed;
-pub(crate) use recorder::{Recorder, Starter, is_recorded};
-pub(crate) use rows::AttemptRow;
+pub(crate) use recorder::{Recorder, Starter};
+pub(crate) use rows::{AttemptRow, LAST_US};

@@ -12,7 +12,7 @@ use super::error::{Error, Fault, RunFileError};
 use super::key::{Key, Keys, Purpose};
 use super::known::{End, Known, Recorded};
 use super::ledger::Ledger;
-use super::read::{self, Shown, Which};
+use super::read::{self, Pages, Shown, Wanted, Which};
 use super::recorder::{Mode, Recorder};
 use super::{file, rows};
 use crate::pool::Spill;
@@ -78,7 +78,9 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         ..
     } = request;
     let make = !matches!(access, Access::Again(_));
-    let mut writable = file::open_to_write(path, make)?;
+    // Where jobs come from the file, it is read beside.
+    let exclusive = !matches!(access, Access::Again(_));
+    let mut writable = file::open_to_write(path, make, exclusive)?;
     let before = last_run(&writable.connection)?;
     match (&before, access) {
         (Some(_), Access::Begin) => return Err(Error::Exists.into()),
@@ -104,6 +106,7 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
             return Err(Error::InputNotWhole.into());
         }
     }
+    let keys = Keys::of(purpose);
     let run = before.as_ref().map_or(1, |before| before.run + 1);
     let run_id = match &before {
         Some(before) => before.run_id.clone(),
@@ -115,25 +118,24 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         Access::Resume => Known::new(recorded(connection)?),
         Access::Begin | Access::Again(_) => Known::default(),
     };
-    let last = connection.query_row("select coalesce(max(job), 0) from job", [], |r| r.get(0))?;
+    // Also of those that are gone.
+    let last = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'job'";
+    let last = connection.query_row(last, [], |row| row.get(0))?;
     let shown: i64 = connection.query_row("select shown from state", [], |r| r.get(0))?;
     // Those that are not run again, and that no line of the input will speak of.
-    let failed_before: i64 = match access {
-        Access::Again(Which { failed: false, .. }) => {
-            let failed = "select count(*) from outcome where verdict <> 'ok'";
-            connection.query_row(failed, [], |row| row.get(0))?
-        }
+    let failed_before = match access {
+        Access::Again(Which { failed: false, .. }) => read::count_failed(connection, keys)?,
         _ => 0,
     };
     Ok(RunFile {
-        failed_before: failed_before.unsigned_abs(),
+        failed_before,
         run,
         run_id,
         mode: Mode {
             at_most_once: request.at_most_once,
             again: matches!(access, Access::Again(which) if which.failed),
         },
-        keys: Keys::of(purpose),
+        keys,
         known,
         last,
         shown: Arc::new(AtomicU64::new(shown.unsigned_abs())),
@@ -170,6 +172,14 @@ impl RunFile {
         self.writable.network
     }
 
+    /// Those of the recorded jobs that are run.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn pages(&self, which: Which) -> Result<Pages, RunFileError> {
+        Pages::open(self.path(), which, self.keys)
+    }
+
     /// Whether jobs come from here and not from standard input, and which.
     pub(crate) fn which(&self) -> Option<Which> {
         match self.access {
@@ -184,7 +194,14 @@ impl RunFile {
         Arc::clone(&self.shown)
     }
 
-    /// Outcomes that were recorded and never written to stdout, after that number.
+    /// The number of the last outcome that earlier runs have written to stdout with
+    /// all before it.
+    pub(crate) fn shown_before(&self) -> u64 {
+        self.shown.load(Ordering::Relaxed)
+    }
+
+    /// Outcomes that were recorded and never written to stdout, after that number, and
+    /// the number of the last that was looked at; nothing when there are no more.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -192,9 +209,13 @@ impl RunFile {
         &self,
         room: &Arc<Spill>,
         after: u64,
-    ) -> Result<Vec<Shown>, RunFileError> {
-        let after = after.max(self.shown.load(Ordering::Relaxed));
-        let page = read::page(&self.writable.connection, self.path(), room, after, false);
+    ) -> Result<Option<(Vec<Shown>, u64)>, RunFileError> {
+        let read = Wanted {
+            after,
+            failed: false,
+            keys: self.keys,
+        };
+        let page = read::page(&self.writable.connection, self.path(), room, &read);
         page.map_err(|e| e.of(&self.writable.name))
     }
 
@@ -269,6 +290,10 @@ fn begin(
             purpose.fingerprint(),
         ],
     )?;
+    if !matches!(request.access, Access::Again(_)) {
+        // Of the input that comes now, nothing was read.
+        transaction.execute("update state set input_whole = 0", [])?;
+    }
     // These may have been started by a run that promised to start nothing twice.
     transaction.execute(
         "insert into outcome (job, run, verdict, error, attempts) \

@@ -9,11 +9,15 @@ use rusqlite::{Connection, OptionalExtension};
 use super::blobs::Blobs;
 use super::error::{Error, Fault, RunFileError};
 use super::file::{self, Lock};
+use super::key::{Keys, Purpose};
 use super::rows::{self, RecordedJob};
 use crate::pool::{JobReport, Spill};
 
 /// How many rows are read at once.
 const PAGE: i64 = 256;
+
+/// Bytes of output and results of which no more rows are read at once.
+const PAGE_BYTES: u64 = 16 << 20;
 
 /// Which recorded jobs are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub(crate) struct Configuration {
 /// When that cannot be read.
 pub(crate) fn configuration(path: &Path) -> Result<Configuration, RunFileError> {
     let read = || -> Result<_, Fault> {
-        let connection = file::open_to_read(path)?;
+        let connection = file::open_to_read(path)?.connection;
         let query = "select arguments, cwd from run order by run desc limit 1";
         let found: Option<(Vec<u8>, Vec<u8>)> = connection
             .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -60,18 +64,20 @@ pub(crate) struct Pages {
     connection: Connection,
     path: PathBuf,
     query: String,
+    keys: Keys,
     after: i64,
     end: i64,
 }
 
 impl Pages {
-    /// Those of these jobs that are there now.
+    /// Those of these jobs that are there now and that these keys are for: with
+    /// another command, a job is another one.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) fn open(path: &Path, which: Which) -> Result<Pages, RunFileError> {
+    pub(crate) fn open(path: &Path, which: Which, keys: Keys) -> Result<Pages, RunFileError> {
         let open = || -> Result<_, Fault> {
-            let connection = file::open_to_read(path)?;
+            let connection = file::open_to_read(path)?.connection;
             let last = "select coalesce(max(job), 0) from job";
             let end = connection.query_row(last, [], |row| row.get(0))?;
             Ok((connection, end))
@@ -98,6 +104,7 @@ impl Pages {
             connection,
             path: path.to_owned(),
             query,
+            keys,
             after: 0,
             end,
         })
@@ -108,14 +115,22 @@ impl Pages {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn next(&mut self) -> Result<Vec<RecordedJob>, RunFileError> {
-        let read = || -> Result<Vec<RecordedJob>, Fault> {
+        let read = |after| -> Result<Vec<RecordedJob>, Fault> {
             let mut query = self.connection.prepare_cached(&self.query)?;
-            let rows = query.query_map([self.after, self.end], RecordedJob::read)?;
+            let rows = query.query_map([after, self.end], RecordedJob::read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         };
-        let jobs = read().map_err(|e| e.of(&self.path))?;
-        self.after = jobs.last().map_or(self.end, |job| job.job);
-        Ok(jobs)
+        loop {
+            let mut jobs = read(self.after).map_err(|e| e.of(&self.path))?;
+            let Some(last) = jobs.last() else {
+                return Ok(jobs);
+            };
+            self.after = last.job;
+            jobs.retain(|job| job.is_for(self.keys));
+            if !jobs.is_empty() {
+                return Ok(jobs);
+            }
+        }
     }
 }
 
@@ -128,51 +143,93 @@ pub(crate) struct Shown {
     pub(crate) report: JobReport,
 }
 
-/// The outcomes after this number, in the order in which they came; some of them.
+/// Which outcomes are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    /// Those behind this number.
+    pub(super) after: u64,
+    /// Only those that are not `ok`.
+    pub(super) failed: bool,
+    /// Only those of jobs that these are for.
+    pub(super) keys: Keys,
+}
+
+/// Some of these outcomes, in the order in which they came, and the number of the last
+/// that was looked at; nothing when there are no more.
 pub(super) fn page(
     connection: &Connection,
     path: &Path,
     room: &Arc<Spill>,
-    after: u64,
-    failed: bool,
-) -> Result<Vec<Shown>, Fault> {
-    let blobs = Blobs::of(&std::path::absolute(path)?);
-    let wanted = if failed { "o.verdict <> 'ok'" } else { "true" };
+    wanted: &Wanted,
+) -> Result<Option<(Vec<Shown>, u64)>, Fault> {
+    let blobs = Blobs::of(path);
+    let which = if wanted.failed {
+        "o.verdict <> 'ok'"
+    } else {
+        "true"
+    };
     let mut query = connection.prepare_cached(&format!(
         "select o.*, j.key, j.seq, j.line, j.item from outcome o join job j using (job) \
-         where n > ? and {wanted} order by n limit {PAGE}"
+         where n > ? and {which} order by n limit {PAGE}"
     ))?;
-    let mut rows = query.query([i64::try_from(after).unwrap_or(i64::MAX)])?;
-    let mut all = Vec::new();
+    let mut rows = query.query([i64::try_from(wanted.after).unwrap_or(i64::MAX)])?;
+    let (mut all, mut last, mut size) = (Vec::new(), None, 0);
     while let Some(row) = rows.next()? {
-        all.push(Shown {
-            n: row.get::<_, i64>("n")?.unsigned_abs(),
-            job: RecordedJob::read(row)?,
-            report: rows::report(row, &blobs, room)?,
-        });
+        let n = row.get::<_, i64>("n")?.unsigned_abs();
+        last = Some(n);
+        let job = RecordedJob::read(row)?;
+        if !job.is_for(wanted.keys) {
+            continue;
+        }
+        let (report, bytes) = rows::report(row, &blobs, room)?;
+        all.push(Shown { n, job, report });
+        size += bytes;
+        if size > PAGE_BYTES {
+            break;
+        }
     }
-    Ok(all)
+    Ok(last.map(|last| (all, last)))
 }
 
-/// Gives all outcomes, or those that are not `ok`, in the order in which they came.
+/// How many recorded jobs that these keys are for have failed.
+pub(super) fn count_failed(connection: &Connection, keys: Keys) -> Result<u64, Fault> {
+    let columns = RecordedJob::COLUMNS;
+    let mut query = connection.prepare(&format!(
+        "select {columns} from outcome o join job j using (job) where o.verdict <> 'ok'"
+    ))?;
+    let mut rows = query.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        count += u64::from(RecordedJob::read(row)?.is_for(keys));
+    }
+    Ok(count)
+}
+
+/// Gives all outcomes of jobs of this purpose, or those that are not `ok`, in the order
+/// in which they came.
 ///
 /// # Errors
 /// When the file cannot be read, or `show` says so.
 pub(crate) fn outcomes<E: From<RunFileError>>(
     path: &Path,
+    purpose: &Purpose,
     room: &Arc<Spill>,
     failed: bool,
     mut show: impl FnMut(Shown) -> Result<(), E>,
 ) -> Result<(), E> {
-    let connection = file::open_to_read(path).map_err(|e| e.of(path))?;
-    let mut after = 0;
+    let opened = file::open_to_read(path).map_err(|e| e.of(path))?;
+    let mut wanted = Wanted {
+        after: 0,
+        failed,
+        keys: Keys::of(purpose),
+    };
     loop {
-        let page = page(&connection, path, room, after, failed).map_err(|e| e.of(path))?;
-        let Some(last) = page.last() else {
+        let read = page(&opened.connection, &opened.path, room, &wanted);
+        let Some((shown, last)) = read.map_err(|e| e.of(path))? else {
             return Ok(());
         };
-        after = last.n;
-        page.into_iter().try_for_each(&mut show)?;
+        wanted.after = last;
+        shown.into_iter().try_for_each(&mut show)?;
     }
 }
 
@@ -200,8 +257,8 @@ pub(crate) struct State {
 /// When it cannot be read.
 pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
     let read = || -> Result<State, Fault> {
-        let mut connection = file::open_to_read(path)?;
-        let connection = connection.transaction()?;
+        let mut opened = file::open_to_read(path)?;
+        let connection = opened.connection.transaction()?;
         let (run_id, purpose, ended_us) = connection
             .query_row(
                 "select run_id, purpose, ended_us from run order by run desc limit 1",
@@ -226,7 +283,7 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
             began_us,
             ended_us,
             runs,
-            writer: Lock::holder(&std::path::absolute(path)?),
+            writer: Lock::holder(&opened.path),
             input_whole: number("select input_whole from state")? != 0,
             jobs: number("select count(*) from job")?,
             verdicts: verdicts.collect::<Result<_, _>>()?,

@@ -39,8 +39,10 @@ pub(super) enum Entry {
     /// A line that is no job.
     Refused(Box<(i64, JobReport, Notice)>),
     Attempt(AttemptRow),
-    /// These may be started from here on, once it is said that this is committed.
-    Starting(Vec<i64>, oneshot::Sender<()>),
+    /// It may be started from here on, once it is said that this is committed.
+    Starting(i64, oneshot::Sender<()>),
+    /// It was not, after all.
+    NotStarted(i64),
     /// The input has ended; the lines of these jobs are not in it any more.
     InputEnd(Vec<i64>),
     /// Nothing that follows counts.
@@ -50,9 +52,9 @@ pub(super) enum Entry {
 /// What was committed.
 #[derive(Debug)]
 pub(in crate::run) enum Committed {
-    /// Ends, in the order in which they came. The first that was recorded has this
-    /// number, and each that [`is_recorded`] one more than the one before.
-    Reports(u64, vec::IntoIter<JobReport>),
+    /// Ends, in the order in which they came, each with the number of its outcome, or 0
+    /// if it is none.
+    Reports(vec::IntoIter<(u64, JobReport)>),
     /// A line that is no job, as the outcome with this number.
     Refused(u64, Notice),
 }
@@ -69,11 +71,10 @@ pub(crate) struct Mode {
 
 /// Whether an end is a verdict that is kept. One that only says that the run was
 /// stopped is not: its job is run when the run goes on.
-pub(crate) fn is_recorded(mode: Mode, verdict: Verdict, attempts: u32) -> bool {
+fn is_recorded(mode: Mode, verdict: Verdict, attempts: u32) -> bool {
     match verdict {
-        Verdict::Lost | Verdict::Interrupted | Verdict::Cancelled => {
-            mode.at_most_once && attempts > 0
-        }
+        Verdict::Lost => false,
+        Verdict::Interrupted | Verdict::Cancelled => mode.at_most_once && attempts > 0,
         _ => true,
     }
 }
@@ -101,7 +102,6 @@ pub(crate) struct Recorder {
     sender: Sender,
     back: mpsc::UnboundedReceiver<Committed>,
     thread: Option<JoinHandle<Result<(), RunFileError>>>,
-    shown: Arc<AtomicU64>,
     pub(crate) mode: Mode,
 }
 
@@ -120,30 +120,21 @@ impl Recorder {
         let (sender, entries) = mpsc::channel(WAITING);
         // As much comes back as was sent.
         let (answer, back) = mpsc::unbounded_channel();
-        let told = Arc::clone(&shown);
         let builder = thread::Builder::new().name("run file".into());
         let thread = builder.spawn(move || {
             let name = writable.name.clone();
-            let shown = told;
             write(writable, run, mode, started, entries, &answer, &shown).map_err(|e| e.of(&name))
         })?;
         Ok(Recorder {
             sender: Sender(sender),
             back,
             thread: Some(thread),
-            shown,
             mode,
         })
     }
 
     pub(super) fn sender(&self) -> Sender {
         self.sender.clone()
-    }
-
-    /// Where the number of the last outcome belongs that was written to stdout with
-    /// all before it.
-    pub(crate) fn shown(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.shown)
     }
 
     /// Records ends; they come back.
@@ -214,13 +205,37 @@ impl Recorder {
 pub(crate) struct Starter(Sender);
 
 impl Starter {
-    /// Waits until these jobs may be started.
-    pub(crate) async fn starting(&self, jobs: Vec<i64>) {
+    /// Waits until this job may be started; that it was not, is said when what this
+    /// gives is dropped and not told otherwise.
+    pub(crate) async fn starting(&self, job: i64) -> Start<'_> {
+        // Before the wait, which may be given up.
+        let start = Start(Some((&self.0, job)));
         let (told, done) = oneshot::channel();
-        self.0.send(Entry::Starting(jobs, told)).await;
+        self.0.send(Entry::Starting(job, told)).await;
         // Without an answer nothing may be started, and the run has failed.
         if done.await.is_err() {
             std::future::pending::<()>().await;
+        }
+        start
+    }
+}
+
+/// A job that may be started.
+#[derive(Debug)]
+pub(crate) struct Start<'a>(Option<(&'a Sender, i64)>);
+
+impl Start<'_> {
+    /// It is.
+    pub(crate) fn started(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Start<'_> {
+    fn drop(&mut self) {
+        if let Some((Sender(sender), job)) = self.0.take() {
+            // When there is no room, it counts as one that may have been started.
+            sender.try_send(Entry::NotStarted(job)).ok();
         }
     }
 }
@@ -323,18 +338,19 @@ impl Pen<'_> {
         match entry {
             Entry::Jobs(rows) => rows.iter().try_for_each(|row| self.statements.job(row))?,
             Entry::Ended(ended) => {
-                let first = self.place.n as u64 + 1;
                 let mut reports = Vec::with_capacity(ended.len());
                 for (job, report) in ended {
+                    let mut n = 0;
                     if is_recorded(self.mode, report.verdict, report.attempts) {
                         self.outcome(job, &report)?;
+                        n = self.place.n.unsigned_abs();
                     } else if self.mode.at_most_once {
                         self.statements.not_started(job)?;
                     }
-                    reports.push(report);
+                    reports.push((n, report));
                 }
-                self.committed
-                    .push(Committed::Reports(first, reports.into_iter()));
+                let reports = reports.into_iter();
+                self.committed.push(Committed::Reports(reports));
             }
             Entry::Refused(refused) => {
                 let (job, report, notice) = *refused;
@@ -343,13 +359,11 @@ impl Pen<'_> {
                     .push(Committed::Refused(self.place.n as u64, notice));
             }
             Entry::Attempt(row) => self.statements.attempt(self.place.run, &row)?,
-            Entry::Starting(jobs, told) => {
-                let run = self.place.run;
-                for job in jobs {
-                    self.statements.starting(run, job)?;
-                }
+            Entry::Starting(job, told) => {
+                self.statements.starting(self.place.run, job)?;
                 self.told.push(told);
             }
+            Entry::NotStarted(job) => self.statements.not_started(job)?,
             Entry::InputEnd(gone) => {
                 gone.into_iter()
                     .try_for_each(|job| self.statements.forget(job))?;

@@ -10,13 +10,17 @@ use rusqlite::{Connection, Row, Statement, named_params};
 
 use super::blobs::{Blobs, Kept};
 use super::error::Fault;
-use super::key::Key;
+use super::key::{Key, Keys};
 use crate::pool::{Capture, JobReport, Payload, Spill};
 use crate::run::source::lines::{Content, Line};
 use crate::scheduler::Verdict;
 
 /// How much of what an earlier attempt wrote to stderr is kept: its end.
 const STDERR_TAIL: usize = 64 << 10;
+
+/// The end of the year 9999, since 1970 in microseconds: no later time can be written
+/// as text.
+pub(crate) const LAST_US: i64 = 253_402_300_799_000_000;
 
 /// A job, as it is recorded when its line was read.
 #[derive(Clone, Debug)]
@@ -38,6 +42,21 @@ pub(crate) struct AttemptRow {
     pub(crate) verdict: Verdict,
     pub(crate) error: Option<Box<TaskError>>,
     pub(crate) stderr: Arc<Capture>,
+}
+
+/// The end of what is pushed, if that is anything.
+#[derive(Default)]
+struct Tail(Option<Vec<u8>>);
+
+impl Tail {
+    fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+        let tail = self.0.get_or_insert_default();
+        tail.extend_from_slice(piece);
+        if tail.len() > STDERR_TAIL {
+            tail.drain(..tail.len() - STDERR_TAIL);
+        }
+        Ok(())
+    }
 }
 
 /// A verdict in four columns.
@@ -121,10 +140,12 @@ pub(super) struct Statements<'c> {
     job: Statement<'c>,
     outcome: Statement<'c>,
     replaced: Statement<'c>,
+    stderr_file: Statement<'c>,
     attempt: Statement<'c>,
     starting: Statement<'c>,
     not_started: Statement<'c>,
     forget: Statement<'c>,
+    forget_attempts: Statement<'c>,
     whole: Statement<'c>,
     shown: Statement<'c>,
 }
@@ -145,13 +166,15 @@ impl<'c> Statements<'c> {
             )?,
             replaced: connection.prepare(
                 "insert into attempt select job, run, attempts, verdict, exit, signal, errno, error, \
-                 stderr from outcome where job = ?",
+                 coalesce(stderr, ?2) from outcome where job = ?1",
             )?,
+            stderr_file: connection.prepare("select stderr_file from outcome where job = ?")?,
             attempt: connection
                 .prepare("insert into attempt values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             starting: connection.prepare("update job set started = ? where job = ?")?,
             not_started: connection.prepare("update job set started = null where job = ?")?,
             forget: connection.prepare("delete from job where job = ?")?,
+            forget_attempts: connection.prepare("delete from attempt where job = ?")?,
             whole: connection.prepare("update state set input_whole = 1")?,
             shown: connection.prepare("update state set shown = ?")?,
         })
@@ -190,7 +213,17 @@ impl<'c> Statements<'c> {
             again,
         } = place;
         if again {
-            self.replaced.execute([job])?;
+            let mut rows = self.stderr_file.query([job])?;
+            let name: Option<String> = match rows.next()? {
+                Some(row) => row.get(0)?,
+                None => None,
+            };
+            drop(rows);
+            let mut tail = Tail::default();
+            if let Some(name) = name {
+                blobs.read(&name, |piece| tail.push(piece))?;
+            }
+            self.replaced.execute((job, tail.0))?;
         }
         let verdict = Columns::from(report.verdict);
         let stdout = blobs.keep(&report.stdout)?;
@@ -231,15 +264,9 @@ impl<'c> Statements<'c> {
 
     pub(super) fn attempt(&mut self, run: i64, row: &AttemptRow) -> Result<(), Fault> {
         let verdict = Columns::from(row.verdict);
-        let mut tail = Vec::new();
-        row.stderr.for_each(|piece| {
-            tail.extend_from_slice(piece);
-            if tail.len() > STDERR_TAIL {
-                tail.drain(..tail.len() - STDERR_TAIL);
-            }
-            Ok(())
-        })?;
-        let stderr = Some(tail).filter(|tail| !tail.is_empty());
+        let mut tail = Tail::default();
+        row.stderr.for_each(|piece| tail.push(piece))?;
+        let stderr = tail.0;
         let error = json(row.error.as_deref())?;
         let Columns {
             word,
@@ -264,6 +291,7 @@ impl<'c> Statements<'c> {
 
     /// A job without an outcome whose line is gone.
     pub(super) fn forget(&mut self, job: i64) -> rusqlite::Result<()> {
+        self.forget_attempts.execute([job])?;
         self.forget.execute([job]).map(drop)
     }
 
@@ -298,6 +326,15 @@ pub(crate) struct RecordedJob {
 }
 
 impl RecordedJob {
+    /// Whether it was recorded for the purpose of these keys. What was too long was
+    /// not kept, and may be.
+    pub(super) fn is_for(&self, keys: Keys) -> bool {
+        match &self.line.content {
+            whole @ Content::Whole(_) => keys.key(whole) == self.key,
+            Content::TooLong { .. } => true,
+        }
+    }
+
     /// The columns that make one.
     pub(super) const COLUMNS: &str = "job, key, seq, line, item";
 
@@ -321,8 +358,13 @@ impl RecordedJob {
     }
 }
 
-/// An outcome as the report that it was made of; times count from 1970.
-pub(super) fn report(row: &Row<'_>, blobs: &Blobs, room: &Arc<Spill>) -> Result<JobReport, Fault> {
+/// An outcome as the report that it was made of, and how many bytes it printed and
+/// gave; times count from 1970.
+pub(super) fn report(
+    row: &Row<'_>,
+    blobs: &Blobs,
+    room: &Arc<Spill>,
+) -> Result<(JobReport, u64), Fault> {
     let capture = |inline, file| -> Result<Capture, Fault> {
         let mut capture = Capture::default();
         let bytes: Option<&[u8]> = row
@@ -349,14 +391,19 @@ pub(super) fn report(row: &Row<'_>, blobs: &Blobs, room: &Arc<Spill>) -> Result<
         Some(json) => Some(serde_json::from_str(&json).map_err(io::Error::from)?),
         None => None,
     };
-    Ok(JobReport {
+    let (stdout, stderr) = (
+        capture("stdout", "stdout_file")?,
+        capture("stderr", "stderr_file")?,
+    );
+    let size = value.len() + stdout.len() + stderr.len();
+    let report = JobReport {
         job: JobId(uint(job)),
         label: None,
         verdict: verdict(row)?.ok_or_else(|| io::Error::other("it holds an unknown verdict"))?,
         result: Payload::from(Bytes::from(value.to_vec()?)),
         error,
-        stdout: capture("stdout", "stdout_file")?,
-        stderr: capture("stderr", "stderr_file")?,
+        stdout,
+        stderr,
         usage: Usage {
             wall_us: number("wall_us")?,
             user_us: number("user_us")?,
@@ -364,8 +411,9 @@ pub(super) fn report(row: &Row<'_>, blobs: &Blobs, room: &Arc<Spill>) -> Result<
             max_rss_kib: number("max_rss_kib")?,
             leaked: u32::try_from(number("leaked")?).unwrap_or(u32::MAX),
         },
-        started: started.map(|us| Duration::from_micros(uint(us))),
+        started: started.map(|us| Duration::from_micros(uint(us.min(LAST_US)))),
         worker: row.get::<_, Option<u32>>("worker")?.map(WorkerId),
         attempts: row.get("attempts")?,
-    })
+    };
+    Ok((report, size))
 }

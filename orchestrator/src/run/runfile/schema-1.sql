@@ -21,7 +21,7 @@ create table state (
 insert into state values (1, 0, 0);
 
 create table job (
-    job integer primary key,         -- $ORCHESTRATOR_JOB_ID
+    job integer primary key autoincrement, -- $ORCHESTRATOR_JOB_ID: never used again
     key blob not null,
     seq integer not null,            -- its place in the input
     line integer not null,           -- the same, blank lines counted
@@ -55,6 +55,8 @@ create table attempt (               -- those before the last
     error text,
     stderr blob                      -- its last 64 KiB
 ) strict;
+
+create index attempt_job on attempt (job);
 
 create view verdict as
 select o.n, o.job, j.seq, j.line,

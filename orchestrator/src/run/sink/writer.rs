@@ -82,7 +82,8 @@ impl Writer {
             .spawn(move || {
                 let mark = |mark| {
                     if let Some(written) = &written {
-                        written.store(mark, Ordering::Relaxed);
+                        // Never back: what was shown before this run stays shown.
+                        written.fetch_max(mark, Ordering::Relaxed);
                     }
                 };
                 tell.send(write_entries(receiver, Pen::new(out, err), mark))
@@ -123,11 +124,12 @@ impl Writer {
         error
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, and leaves this mark then.
     ///
     /// # Errors
     /// When it was not, unless [`Writer::failed`] has said so already.
-    pub(crate) async fn finish(self) -> Result<(), WriteError> {
+    pub(crate) async fn finish(self, mark: u64) -> Result<(), WriteError> {
+        self.sender.send((Vec::new(), mark)).await.ok();
         drop(self.sender);
         match self.end {
             Some(end) => end.await.unwrap_or(Err(WriteError::Died)),
