@@ -266,6 +266,11 @@ fn stand_as_they_should(made: &[u8], puts: &[(usize, Put)]) {
                 in_word |= next != Some(b'\n');
                 at += 1;
             }
+            // The shell's own number, whatever follows.
+            (_, b'$') if next == Some(b'$') => {
+                in_word = true;
+                at += 1;
+            }
             (_, b'$') if next == Some(b'(') => {
                 states.push(State::Substitution);
                 in_word = false;
