@@ -82,7 +82,7 @@ pub use map::{Inputs, Map};
 pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;
 #[cfg(feature = "cli")]
-pub(crate) use os::unlinked_file;
+pub(crate) use os::{return_free_memory, unlinked_file};
 pub use own::{block_on, blocking, default_pool, default_threads, run};
 pub use printed::{Printed, PrintedPart};
 pub use reports::{ReportStream, Reports};

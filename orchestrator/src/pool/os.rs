@@ -107,6 +107,19 @@ pub(crate) fn limit_memory(pid: u32, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives memory that this process has freed back to the system, as far as the
+/// allocator knows how: a few hundred microseconds after a burst, and the next
+/// burst takes it again page by page. Nothing where the allocator is not glibc's.
+#[cfg(feature = "cli")]
+pub(crate) fn return_free_memory() {
+    #[cfg(target_env = "gnu")]
+    {
+        #[expect(unsafe_code, reason = "no crate offers it")]
+        // SAFETY: it takes no pointer, and may be called by any thread at any time.
+        let _whether_any = unsafe { libc::malloc_trim(0) };
+    }
+}
+
 /// Gives a range of a file back to the file system. Failure costs disk space
 /// until the file is closed and nothing else, so it is not reported.
 pub(crate) fn punch_hole(file: &File, start: u64, len: u64) {

@@ -19,6 +19,7 @@ use super::halt::{Halt, When};
 use super::output::{Behind, Output};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
+use super::rest::Rest;
 use super::runfile::{Committed, Recorder, RunFile, RunFileError};
 use super::sink::failed::Failed;
 use super::sink::render::Format;
@@ -303,6 +304,8 @@ enum Turn {
     Event(Option<Event>),
     /// Results are recorded, or cannot be recorded or written.
     Behind(Behind),
+    /// Nothing has happened for a while after much.
+    Rest,
 }
 
 /// Whether all of the input was taken.
@@ -325,6 +328,7 @@ async fn drive(
     // Verdicts that the pool has not been told were counted.
     let mut seen = 0;
     let (mut whole, mut unread) = (false, None);
+    let mut rest = Rest::default();
     while feeding.is_some() || noticing || desk.len() > 0 || output.is_recording() {
         let next = async {
             tokio::select! {
@@ -334,6 +338,7 @@ async fn drive(
                 notice = notices.recv(), if noticing => Turn::Notice(notice),
                 event = news.events.next(), if pool_lives => Turn::Event(event),
                 behind = output.behind() => Turn::Behind(behind),
+                () = rest.comes(), if desk.len() == 0 => Turn::Rest,
             }
         };
         // First of all: what is fed after the stop would be lost.
@@ -359,6 +364,7 @@ async fn drive(
                 }
             }
             Turn::Reports(reports) => {
+                rest.ended(reports.len());
                 if output.recorder.is_none() {
                     seen += reports.len();
                 }
@@ -385,6 +391,9 @@ async fn drive(
                 }
                 pool_lives = false;
             }
+            // The feeding half may have gone on meanwhile.
+            Turn::Rest if desk.len() > 0 => {}
+            Turn::Rest => rest.take(),
             Turn::Behind(Behind::WriteFailed(e)) => return Err(Failure::Write(e)),
             Turn::Behind(Behind::RecordFailed(e)) => return Err(Failure::RunFile(e)),
         }

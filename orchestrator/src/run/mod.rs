@@ -17,6 +17,7 @@ pub(crate) mod halt;
 pub(crate) mod output;
 pub(crate) mod reins;
 pub(crate) mod report;
+mod rest;
 pub(crate) mod runfile;
 pub(crate) mod sink;
 pub(crate) mod source;
