@@ -78,6 +78,11 @@ impl TestEnv {
         self.dir.path()
     }
 
+    /// Where programs of this environment keep what they remember.
+    pub fn state(&self) -> PathBuf {
+        self.path().join(".state")
+    }
+
     /// Writes a file into the directory.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
@@ -98,6 +103,7 @@ impl TestEnv {
             .arg(self.life.path())
             .arg(program)
             .env(life::VARIABLE, self.life.path())
+            .env("XDG_STATE_HOME", self.state())
             .current_dir(self.path())
             .env(name, value)
             .stdin(Stdio::null())

@@ -52,12 +52,14 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Go on with a run whose input was read to its end, from its run file
     Resume(ResumeArgs),
-    /// Run again what a run file says has failed
+    /// Run again what has failed or was not run
     Retry(RetryArgs),
     /// Show recorded results again
     Results(ResultsArgs),
     /// Say how far a recorded run has come
     Status(StatusArgs),
+    /// Say what a recorded run came to, what has failed, and why
+    Report(ReportArgs),
     /// List the tasks a worker offers, one per line
     Tasks(TasksArgs),
     /// Be a worker (normally started by `run`)
@@ -157,6 +159,11 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) on_interrupted: InterruptedArg,
 
+    /// Do not remember this run for `retry last` and `report last` (also:
+    /// ORCHESTRATOR_NO_RECORD=1)
+    #[arg(long)]
+    pub(crate) no_record: bool,
+
     /// Write the lines whose jobs do not succeed to this file, as they are
     #[arg(long, value_name = "FILE")]
     pub(crate) failed_to: Option<PathBuf>,
@@ -173,7 +180,7 @@ pub(crate) struct RunArgs {
 /// `orchestrator resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// The run file
+    /// The run file, or `last`: the run that began last, with a run file or without
     pub(crate) file: PathBuf,
 
     #[command(flatten)]
@@ -183,7 +190,7 @@ pub(crate) struct ResumeArgs {
 /// `orchestrator retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The run file
+    /// The run file, or `last`: the run that began last, with a run file or without
     pub(crate) file: PathBuf,
 
     /// Only jobs that have failed, not those without a result
@@ -209,7 +216,7 @@ pub(crate) struct Changes {
 /// `orchestrator results`.
 #[derive(Debug, Args)]
 pub(crate) struct ResultsArgs {
-    /// The run file
+    /// The run file, or `last`: the run that began last, with a run file or without
     pub(crate) file: PathBuf,
 
     /// Only of jobs that have failed
@@ -224,7 +231,14 @@ pub(crate) struct ResultsArgs {
 /// `orchestrator status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The run file
+    /// The run file, or `last`: the run that began last, with a run file or without
+    pub(crate) file: PathBuf,
+}
+
+/// `orchestrator report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The run file, or `last`: the run that began last, with a run file or without
     pub(crate) file: PathBuf,
 }
 

@@ -164,6 +164,36 @@ pub(super) fn no_directory(path: &Path, why: &io::Error) -> Message {
 }
 
 /// A run file cannot be used.
+/// The jobs of a light record, so many, are not all that there were.
+pub(super) fn cut(jobs: u64) -> String {
+    let jobs = text::counted(jobs, "job");
+    format!(
+        "warning: that run had not read its input to the end: what came after its first {jobs} \
+         is not recorded\n"
+    )
+}
+
+/// What jobs have done that are not run again may be seen nowhere.
+pub(super) fn failed_before(why: &str) -> String {
+    let why = text::escaped(why.as_bytes());
+    format!(
+        "warning: that run failed ({why}): results of jobs that succeeded may be missing, and are \
+         not recorded\n"
+    )
+}
+
+/// No run is recorded.
+pub(super) fn no_record(dir: Option<&Path>) -> Message {
+    match dir {
+        None => Message::new("no run is recorded: neither HOME nor XDG_STATE_HOME is set"),
+        Some(dir) => {
+            let dir = text::escaped(dir.as_os_str().as_encoded_bytes());
+            Message::new(format!("no run is recorded in {dir}"))
+                .tip("runs are recorded unless --no-record or ORCHESTRATOR_NO_RECORD is set")
+        }
+    }
+}
+
 pub(super) fn run_file(e: &RunFileError) -> Message {
     let name = e.name();
     let message = Message::new(e.to_string());

@@ -245,6 +245,7 @@ mod tests {
             path: Some("/usr/bin:/bin".into()),
             cwd: "/".into(),
             must_exist: true,
+            history: None,
         }
     }
 

@@ -14,15 +14,15 @@ use super::args::{Cli, Command, RunArgs, TasksArgs};
 use super::errors::{self, Message};
 use super::exit::Exit;
 use super::habits;
-use super::plan::{self, Plan};
+use super::plan::{self, Plan, Record as Wanted};
 use super::program::Lookup;
-use super::recorded;
 use super::signals::{self, Signals};
+use super::{recorded, report};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
-use crate::run::batch::{self, Failure, Outcome};
+use crate::run::batch::{self, Failure, Outcome, Record};
 use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
-use crate::run::runfile::{self, Request, RunFile};
+use crate::run::runfile::{self, History, LightRequest, Request};
 use crate::run::sink::writer::WriteError;
 use crate::run::source::work::Work;
 use crate::run::text;
@@ -55,7 +55,8 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => recorded::resume(args),
         Command::Retry(args) => recorded::retry(args),
         Command::Results(args) => recorded::results(args),
-        Command::Status(args) => recorded::status(args),
+        Command::Status(args) => recorded::status(&args),
+        Command::Report(args) => report::report(&args),
         Command::Tasks(args) => tasks(args),
         Command::Worker => Exit::OK,
     });
@@ -74,27 +75,22 @@ fn run(args: RunArgs) -> Exit {
 
 /// Runs a plan; these words say how it was asked for.
 pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
-    let file = match plan.record.take() {
-        None => None,
-        Some(request) => {
-            let request = Request {
-                arguments: words,
-                ..request
-            };
-            match runfile::open(&request) {
-                // Recorded jobs name files from there.
-                Ok(file) => match std::env::set_current_dir(&request.purpose.cwd) {
-                    Ok(()) => Some(file),
-                    Err(e) => return fail(&errors::no_directory(&request.purpose.cwd, &e)),
-                },
-                Err(e) => return fail(&errors::run_file(&e)),
-            }
-        }
+    let wanted = std::mem::replace(&mut plan.record, Wanted::Nothing);
+    let record = match open(wanted, words) {
+        Ok(record) => record,
+        Err(message) => return fail(&message),
     };
-    if let Some(file) = &file
-        && file.is_on_network()
-    {
-        say(&errors::on_network(file.path()));
+    if let Some(file) = record.file() {
+        if file.is_on_network() {
+            say(&errors::on_network(file.path()));
+        }
+        if let Some(jobs) = file.cut() {
+            say(&errors::cut(jobs));
+        }
+        // A run file has them.
+        if let Some(why) = file.failure_before().filter(|_| file.is_light()) {
+            say(&errors::failed_before(why));
+        }
     }
     let workers = plan.batch.pool.workers;
     match pool::allow_open_files(workers) {
@@ -105,7 +101,7 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             plan.batch.pool.workers = fit;
         }
     }
-    let reads_stdin = file.as_ref().is_none_or(|file| file.which().is_none());
+    let reads_stdin = record.file().is_none_or(|file| file.which().is_none());
     if reads_stdin && io::stdin().is_terminal() {
         let jobs = match plan.batch.work {
             Work::Commands => "commands",
@@ -115,25 +111,60 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
         ));
     }
-    let name = file
-        .as_ref()
-        .map(|file| text::escaped(file.name().as_os_str().as_encoded_bytes()));
+    let name = match &record {
+        Record::File(file) if !file.is_light() => {
+            Some(text::escaped(file.name().as_os_str().as_encoded_bytes()))
+        }
+        Record::File(_) | Record::Light(_) | Record::Nothing => None,
+    };
     let reins = Reins::new(plan.batch.keep_order);
+    if let (Record::File(file), Some(history)) = (&record, &plan.history)
+        && !file.is_light()
+    {
+        // Whether that works changes nothing for this run.
+        history.point(reins.clock.wall, file.path()).ok();
+    }
     let ended = match runtime() {
-        Ok(runtime) => runtime.block_on(attended(&plan, &reins, file)),
+        Ok(runtime) => runtime.block_on(attended(&plan, &reins, record)),
         Err(message) => return fail(&message),
     };
     match ended {
         Ok((outcome, signal)) => {
-            if let Some(next) = name.and_then(|name| next(&outcome, &name))
-                && !plan.quiet
-            {
+            let exit = conclude(&plan, &reins, &outcome, signal);
+            let next = match name {
+                _ if plan.quiet || outcome.failure.is_some() => None,
+                Some(name) => next(&outcome, &name),
+                None => next_of_last(&outcome.summary),
+            };
+            if let Some(next) = next {
                 say(&format!("{}{next}\n", prefix()));
             }
-            conclude(&plan, &reins, &outcome, signal)
+            exit
         }
         Err(e) => fail(&errors::cannot_start(&e)),
     }
+}
+
+/// Opens where the run is recorded; these words say how it was asked for.
+fn open(wanted: Wanted, words: Vec<Vec<u8>>) -> Result<Record, Message> {
+    let request = match wanted {
+        Wanted::Nothing => return Ok(Record::Nothing),
+        Wanted::Light(request) => {
+            return Ok(Record::Light(LightRequest {
+                arguments: words,
+                ..request
+            }));
+        }
+        Wanted::File(request) => Request {
+            arguments: words,
+            ..request
+        },
+    };
+    let file = runfile::open(&request).map_err(|e| errors::run_file(&e))?;
+    // Recorded jobs name files from there.
+    let cwd = &request.purpose.cwd;
+    std::env::set_current_dir(cwd).map_err(|e| errors::no_directory(cwd, &e))?;
+    Ok(Record::File(Box::new(file)))
 }
 
 /// Runs the batch and listens to signals beside it; also gives the signal that
@@ -141,11 +172,11 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
 async fn attended(
     plan: &Plan,
     reins: &Reins,
-    file: Option<RunFile>,
+    record: Record,
 ) -> io::Result<(Outcome, Option<Signal>)> {
     let mut signals = Signals::install(plan.batch.pool.grace, plan.quiet)?;
     let outcome = tokio::select! {
-        outcome = batch::run(&plan.batch, reins, file) => outcome,
+        outcome = batch::run(&plan.batch, reins, record) => outcome,
         never = signals.attend(reins) => match never {},
     };
     Ok((outcome, signals.stopped_by()))
@@ -154,9 +185,6 @@ async fn attended(
 /// What can be done next with a run file of this name, in a line.
 fn next(outcome: &Outcome, name: &str) -> Option<String> {
     let summary = &outcome.summary;
-    if outcome.failure.is_some() {
-        return None;
-    }
     if summary.interrupted > 0 && outcome.whole {
         return Some(format!("to go on: orchestrator resume {name}"));
     }
@@ -165,6 +193,18 @@ fn next(outcome: &Outcome, name: &str) -> Option<String> {
     }
     let failed = summary.all_failed() > 0;
     failed.then(|| format!("to run again what has failed: orchestrator retry --failed {name}"))
+}
+
+/// What can be done next with a light record, in a line.
+fn next_of_last(summary: &Summary) -> Option<String> {
+    let what = match (summary.failed, summary.interrupted + summary.lost) {
+        _ if !summary.remembered => return None,
+        (0, 0) => return None,
+        (_, 0) => "to run again what has failed",
+        (0, _) => "to run what was not done",
+        (_, _) => "to run what has failed or was not done",
+    };
+    Some(format!("{what}: orchestrator retry last"))
 }
 
 /// Tells what a run came to, and how to exit.
@@ -240,7 +280,21 @@ pub(super) fn lookup() -> Lookup {
         path: std::env::var_os("PATH"),
         cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         must_exist: true,
+        history: history(),
     }
+}
+
+/// The directory of records, if runs are to be remembered.
+fn history() -> Option<History> {
+    let no = std::env::var_os("ORCHESTRATOR_NO_RECORD");
+    let no = no.is_some_and(|value| !value.is_empty() && value != "0");
+    records().filter(|_| !no)
+}
+
+/// The directory of records.
+pub(super) fn records() -> Option<History> {
+    let path = |name| std::env::var_os(name).map(PathBuf::from);
+    History::of(path("XDG_STATE_HOME"), path("HOME"))
 }
 
 fn runtime() -> Result<Runtime, Message> {

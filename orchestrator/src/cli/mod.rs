@@ -13,6 +13,7 @@ mod main;
 mod plan;
 mod program;
 mod recorded;
+mod report;
 mod shell;
 mod signals;
 

@@ -13,7 +13,7 @@ use super::program::Lookup;
 use super::shell;
 use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
-use crate::run::runfile::{Access, Purpose, Request};
+use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
 use crate::run::sink::render::Format;
 use crate::run::source::jsonl::Shape;
 use crate::run::source::lines::Delimiter;
@@ -29,8 +29,23 @@ pub(crate) struct Plan {
     pub(crate) worker: WorkerName,
     /// Whether the summary is left out.
     pub(crate) quiet: bool,
-    /// The run file, if there is one.
-    pub(crate) record: Option<Request>,
+    /// Where it is recorded; how it was called, the caller adds.
+    pub(crate) record: Record,
+    /// Where it is remembered that it has a run file.
+    pub(crate) history: Option<History>,
+    /// What is done, for whoever looks for jobs that are recorded.
+    pub(crate) purpose: Purpose,
+}
+
+/// Where a run is to be recorded.
+#[derive(Clone, Debug)]
+pub(crate) enum Record {
+    /// Nowhere.
+    Nothing,
+    /// In the state directory, what does not succeed.
+    Light(LightRequest),
+    /// In a run file.
+    File(Request),
 }
 
 /// Checks what was asked for.
@@ -57,6 +72,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         resume,
         force,
         on_interrupted,
+        no_record,
         failed_to,
         quiet,
         words,
@@ -114,6 +130,28 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     } else {
         Delimiter::Newline
     };
+    let history = lookup.history.clone().filter(|_| !no_record);
+    let record = match (run_file, &history) {
+        (Some(path), _) => Record::File(Request {
+            path,
+            access: if resume {
+                Access::Resume
+            } else {
+                Access::Begin
+            },
+            force,
+            purpose: purpose.clone(),
+            arguments: Vec::new(),
+            at_most_once,
+            light: false,
+        }),
+        (None, Some(history)) => Record::Light(LightRequest {
+            history: history.clone(),
+            purpose: purpose.clone(),
+            arguments: Vec::new(),
+        }),
+        (None, None) => Record::Nothing,
+    };
     Ok(Plan {
         batch: Config {
             pool,
@@ -123,22 +161,14 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             format,
             keep_order: keep_order || format == Format::Value,
             halt,
+            keep_items: failed_to.is_some() || matches!(record, Record::Light(_)),
             failed_to,
         },
         worker,
         quiet,
-        record: run_file.map(|path| Request {
-            path,
-            access: if resume {
-                Access::Resume
-            } else {
-                Access::Begin
-            },
-            force,
-            purpose,
-            arguments: Vec::new(),
-            at_most_once,
-        }),
+        record,
+        history,
+        purpose,
     })
 }
 
@@ -277,6 +307,7 @@ mod tests {
             path: Some("/usr/bin:/bin".into()),
             cwd: "/".into(),
             must_exist: true,
+            history: None,
         }
     }
 

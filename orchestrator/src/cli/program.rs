@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::errors::Message;
 use super::habits;
+use crate::run::runfile::History;
 use crate::run::text;
 
 /// Where programs are looked for when `PATH` is not set.
@@ -29,6 +30,8 @@ pub(crate) struct Lookup {
     pub(crate) cwd: PathBuf,
     /// Whether it is to be started, and so must be there.
     pub(crate) must_exist: bool,
+    /// Where runs without a run file are remembered, if they are.
+    pub(crate) history: Option<History>,
 }
 
 impl Lookup {
@@ -198,6 +201,7 @@ mod tests {
             path: Some(std::env::join_paths([Path::new(""), &bin]).unwrap()),
             cwd: dir.path().to_owned(),
             must_exist: true,
+            history: None,
         };
         (dir, lookup)
     }

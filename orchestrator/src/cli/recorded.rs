@@ -1,9 +1,9 @@
-//! The commands that are about a run file: `resume`, `retry`, `results`, `status`.
+//! The commands that are about a recorded run: `resume`, `retry`, `results`, `status`.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Parser;
@@ -11,17 +11,45 @@ use clap::Parser;
 use super::args::{Changes, Cli, Command, ResultsArgs, ResumeArgs, RetryArgs, RunArgs, StatusArgs};
 use super::errors::{self, Message};
 use super::exit::Exit;
-use super::main::{fail, lookup, refuse, say, start};
-use super::plan::{self, Plan};
+use super::main::{fail, lookup, records, refuse, say, start};
+use super::plan::{self, Plan, Record};
 use super::program::Lookup;
 use crate::pool::{Capture, Spill};
 use crate::run::output;
-use crate::run::runfile::{self, Access, Configuration, RunFileError, State, Which};
+use crate::run::runfile::{self, Access, Configuration, History, RunFileError, State, Which};
 use crate::run::sink::render::{Page, Renderer};
 use crate::run::text;
 
 /// How much of the results is kept in memory while they are written, in bytes.
 const MEMORY: usize = 16 << 20;
+
+/// The word for the run that began last.
+const LAST: &str = "last";
+
+/// A recorded run, as it was named.
+pub(super) struct Named {
+    pub(super) path: PathBuf,
+    /// For messages: what was given.
+    pub(super) name: String,
+}
+
+impl Named {
+    /// # Errors
+    /// When it is the last run, and none is recorded.
+    pub(super) fn find(given: &Path) -> Result<Named, Message> {
+        let path = if given.as_os_str() == LAST {
+            let records = records();
+            let last = records.as_ref().and_then(History::last);
+            last.ok_or_else(|| errors::no_record(records.as_ref().map(History::dir)))?
+        } else {
+            given.to_owned()
+        };
+        Ok(Named {
+            path,
+            name: text::escaped(given.as_os_str().as_encoded_bytes()),
+        })
+    }
+}
 
 pub(super) fn resume(args: ResumeArgs) -> Exit {
     let which = Which {
@@ -41,14 +69,18 @@ pub(super) fn retry(args: RetryArgs) -> Exit {
 
 /// Runs jobs of a run file as it says they are run.
 fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
-    let recorded = match Recorded::read(file) {
+    let file = match Named::find(file) {
+        Ok(named) => named.path,
+        Err(message) => return fail(&message),
+    };
+    let recorded = match Recorded::read(&file) {
         Ok(recorded) => recorded,
         Err(exit) => return exit,
     };
     let mut args = recorded.args;
     args.workers = changes.workers.or(args.workers);
     args.quiet = changes.quiet;
-    args.run_file = Some(file.to_owned());
+    args.run_file = Some(file);
     let lookup = Lookup {
         cwd: recorded.configuration.cwd,
         ..lookup()
@@ -56,7 +88,7 @@ fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
     match plan::plan(args, &lookup) {
         Err(message) => refuse(&message),
         Ok(mut plan) => {
-            if let Some(record) = &mut plan.record {
+            if let Record::File(record) = &mut plan.record {
                 record.access = Access::Again(which);
             }
             start(plan, recorded.configuration.arguments)
@@ -65,13 +97,22 @@ fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
 }
 
 /// How a recorded run was called.
-struct Recorded {
+pub(super) struct Recorded {
     configuration: Configuration,
-    args: RunArgs,
+    pub(super) args: RunArgs,
 }
 
 impl Recorded {
-    fn read(file: &Path) -> Result<Recorded, Exit> {
+    /// Where to look for programs that are only named, not started: they may be gone.
+    pub(super) fn lookup_for_show(&self) -> Lookup {
+        Lookup {
+            cwd: self.configuration.cwd.clone(),
+            must_exist: false,
+            ..lookup()
+        }
+    }
+
+    pub(super) fn read(file: &Path) -> Result<Recorded, Exit> {
         let configuration = runfile::configuration(file).map_err(|e| failed(&e))?;
         let words = configuration.arguments.iter().cloned();
         let words = words.map(OsString::from_vec);
@@ -114,22 +155,21 @@ impl From<RunFileError> for NotShown {
 }
 
 pub(super) fn results(args: ResultsArgs) -> Exit {
-    let mut recorded = match Recorded::read(&args.file) {
+    let path = match Named::find(&args.file) {
+        Ok(named) => named.path,
+        Err(message) => return fail(&message),
+    };
+    let mut recorded = match Recorded::read(&path) {
         Ok(recorded) => recorded,
         Err(exit) => return exit,
     };
     recorded.args.format = args.format.or(recorded.args.format);
-    // Nothing is started: programs may be gone.
-    let lookup = Lookup {
-        cwd: recorded.configuration.cwd.clone(),
-        must_exist: false,
-        ..lookup()
-    };
+    let lookup = recorded.lookup_for_show();
     let plan = match plan::plan(recorded.args, &lookup) {
         Ok(plan) => plan,
         Err(message) => return refuse(&message),
     };
-    match show(&plan, &args) {
+    match show(&plan, &path, args.failed) {
         Ok(()) => Exit::OK,
         Err(NotShown::Written(e)) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
         Err(NotShown::RunFile(e)) => failed(&e),
@@ -144,7 +184,7 @@ pub(super) fn results(args: ResultsArgs) -> Exit {
     }
 }
 
-fn show(plan: &Plan, args: &ResultsArgs) -> Result<(), NotShown> {
+fn show(plan: &Plan, path: &Path, failed: bool) -> Result<(), NotShown> {
     let room = Spill::new(MEMORY);
     let mut renderer = Renderer {
         format: plan.batch.format,
@@ -157,11 +197,7 @@ fn show(plan: &Plan, args: &ResultsArgs) -> Result<(), NotShown> {
     let recipe = plan.batch.recipe();
     let mut page = renderer.page();
     let mut out = io::stdout().lock();
-    let purpose = plan.record.as_ref().map(|record| &record.purpose);
-    let Some(purpose) = purpose else {
-        return Ok(());
-    };
-    runfile::outcomes::<NotShown>(&args.file, purpose, &room, args.failed, |shown| {
+    runfile::outcomes::<NotShown>(path, &plan.purpose, &room, failed, |shown| {
         let told = output::again(&mut renderer, &mut page, &recipe, shown);
         let told = told.map_err(NotShown::Kept)?;
         if page.is_full() || !told.printed.is_empty() || !told.err.is_empty() {
@@ -189,8 +225,12 @@ fn write(out: &mut impl Write, capture: &Capture) -> Result<(), NotShown> {
         .map_err(NotShown::Written)
 }
 
-pub(super) fn status(args: StatusArgs) -> Exit {
-    let state = match runfile::state(&args.file) {
+pub(super) fn status(args: &StatusArgs) -> Exit {
+    let named = match Named::find(&args.file) {
+        Ok(named) => named,
+        Err(message) => return fail(&message),
+    };
+    let state = match runfile::state(&named.path) {
         Ok(state) => state,
         Err(e) => return failed(&e),
     };
@@ -207,7 +247,7 @@ pub(super) fn status(args: StatusArgs) -> Exit {
 }
 
 /// How far a run has come, in lines for a person that a script can read as well.
-fn lines(state: &State) -> String {
+pub(super) fn lines(state: &State) -> String {
     let count = |number: i64| text::count(number.unsigned_abs());
     let time = |us: i64| {
         let us = us.clamp(0, runfile::LAST_US).unsigned_abs();
@@ -217,10 +257,12 @@ fn lines(state: &State) -> String {
     let now = match (state.writer, state.ended_us) {
         (Some(Some(pid)), _) => format!("running (process {pid})"),
         (Some(None), _) => "running".to_owned(),
-        (None, Some(us)) => format!("ended {}", time(us)),
+        (None, Some(us)) => match &state.failure {
+            None => format!("ended {}", time(us)),
+            Some(why) => format!("failed {}: {}", time(us), text::escaped(why.as_bytes())),
+        },
         (None, None) => "ended without a word: killed, or the machine went down".to_owned(),
     };
-    let verdicts: i64 = state.verdicts.iter().map(|(_, number)| number).sum();
     let input = match state.input_whole {
         true => "read to its end",
         false => "not read to its end",
@@ -238,8 +280,8 @@ fn lines(state: &State) -> String {
         let verdict = text::escaped(verdict.as_bytes());
         lines += &format!("{verdict:<9} {}\n", count(*number));
     }
-    if state.jobs > verdicts {
-        lines += &format!("no result {}\n", count(state.jobs - verdicts));
+    if state.open() > 0 {
+        lines += &format!("no result {}\n", count(state.open()));
     }
     lines
 }
@@ -255,6 +297,7 @@ mod tests {
             purpose: "-- gzip {} in /a".into(),
             began_us: 1_000_000,
             ended_us: None,
+            failure: None,
             runs: 2,
             writer: Some(Some(7)),
             input_whole: false,

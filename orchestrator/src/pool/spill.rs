@@ -175,6 +175,32 @@ impl Capture {
         }
     }
 
+    /// Its last bytes, so many at most.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tail(&self, most: usize) -> io::Result<Vec<u8>> {
+        let mut tail = Vec::new();
+        if let Some(captured) = &self.0 {
+            let mut left = most;
+            let memory = &captured.memory[captured.memory.len().saturating_sub(left)..];
+            left -= memory.len();
+            let mut pieces = Vec::new();
+            for extent in captured.spilled.iter().rev() {
+                let len = extent.len.min(left as u64);
+                let mut piece = vec![0; len as usize];
+                let start = extent.start + extent.len - len;
+                captured.room.file()?.read_exact_at(&mut piece, start)?;
+                left -= piece.len();
+                pieces.push(piece);
+            }
+            pieces.iter().rev().for_each(|piece| tail.extend(piece));
+            tail.extend_from_slice(memory);
+        }
+        Ok(tail)
+    }
+
     /// All of it at once: for callers that know it to be small.
     ///
     /// # Errors
@@ -347,6 +373,22 @@ impl Drop for Captured {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_tail_is_the_end_wherever_it_is() {
+        let room = Spill::new(10);
+        let mut capture = Capture::default();
+        for piece in ["0123456", "789ab", "cde", "fghijklmnopq", "r"] {
+            capture.push(&room, piece.as_bytes()).unwrap();
+            let all = capture.to_vec().unwrap();
+            for most in [0, 1, 3, 9, 30] {
+                let tail = &all[all.len().saturating_sub(most)..];
+                assert_eq!(capture.tail(most).unwrap(), tail);
+            }
+        }
+        assert!(!capture.is_in_memory());
+    }
 
     #[test]
     fn small_output_stays_in_memory_and_gives_it_back() {

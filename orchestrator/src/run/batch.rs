@@ -20,7 +20,7 @@ use super::output::{Behind, Output};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
 use super::rest::Rest;
-use super::runfile::{Committed, Recorder, RunFile, RunFileError};
+use super::runfile::{Committed, Light, LightRequest, Recorder, RunFile, RunFileError};
 use super::sink::failed::Failed;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
@@ -63,6 +63,29 @@ pub(crate) struct Config {
     pub(crate) halt: Option<Halt>,
     /// Where lines are written whose jobs have failed.
     pub(crate) failed_to: Option<PathBuf>,
+    /// Whether lines are kept until their jobs have ended.
+    pub(crate) keep_items: bool,
+}
+
+/// Where a batch is recorded.
+#[derive(Debug)]
+pub(crate) enum Record {
+    /// Nowhere.
+    Nothing,
+    /// What does not succeed, for a look at it afterwards.
+    Light(LightRequest),
+    /// All of it, so that it can go on.
+    File(Box<RunFile>),
+}
+
+impl Record {
+    /// The run file, if there is one.
+    pub(crate) fn file(&self) -> Option<&RunFile> {
+        match self {
+            Record::File(file) => Some(file),
+            Record::Nothing | Record::Light(_) => None,
+        }
+    }
 }
 
 impl Config {
@@ -73,7 +96,7 @@ impl Config {
             delimiter: self.delimiter,
             max_line: self.max_line,
             grace: self.pool.grace,
-            keep_items: self.failed_to.is_some(),
+            keep_items: self.keep_items,
         }
     }
 }
@@ -119,10 +142,27 @@ pub(crate) enum Failure {
     Bug(&'static str),
 }
 
+impl Failure {
+    /// What has failed, as it is recorded.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Failure::UnknownTask { .. } => "the task is unknown",
+            Failure::Read(_) => "the input could not be read",
+            Failure::Write(_) => "results could not be written",
+            Failure::Spill(_) => "output of jobs could not be kept",
+            Failure::RunFile(_) => "the run file could not be written",
+            Failure::FailedTo(_) => "lines of failed jobs could not be written",
+            Failure::Resources(_) => "there were no threads or descriptors left",
+            Failure::Pool(_) | Failure::PoolEnded => "no worker could be kept alive",
+            Failure::Bug(_) => "an internal error",
+        }
+    }
+}
+
 /// Runs a batch from the first line to the last result, or as far as the reins
 /// let it. With a run file, all of it is recorded there; its jobs may come from
-/// there as well.
-pub(crate) async fn run(config: &Config, reins: &Reins, file: Option<RunFile>) -> Outcome {
+/// there as well. Without, what does not succeed is remembered, if that is wanted.
+pub(crate) async fn run(config: &Config, reins: &Reins, record: Record) -> Outcome {
     reins.summary.borrow_mut().workers = config.pool.workers;
     // This program has no children but workers, beside those that it was born
     // with.
@@ -132,12 +172,12 @@ pub(crate) async fn run(config: &Config, reins: &Reins, file: Option<RunFile>) -
         result_memory: RESULT_MEMORY,
         ..config.pool.clone()
     };
-    if let Some(file) = &file {
+    if let Some(file) = record.file() {
         // Workers' functions and commands see it.
         let id = (RUN_ID.into(), file.run_id().into());
         pool.launch.env.push(id);
     }
-    let ended = match Ends::open(config, file) {
+    let ended = match Ends::open(config, record) {
         // Before the workers: they can be fewer, these cannot.
         Err(e) => Err(e),
         Ok(ends) => match Pool::start_watched(pool) {
@@ -169,13 +209,14 @@ struct Ends {
     source: Source,
     writer: Writer,
     failed: Option<Failed>,
-    file: Option<RunFile>,
+    record: Record,
 }
 
 impl Ends {
-    fn open(config: &Config, file: Option<RunFile>) -> Result<Ends, Failure> {
+    fn open(config: &Config, record: Record) -> Result<Ends, Failure> {
         let recipe = config.recipe();
-        let source = match file.as_ref().and_then(|file| Some((file, file.which()?))) {
+        let file = record.file();
+        let source = match file.and_then(|file| Some((file, file.which()?))) {
             None => {
                 let count_first = config.halt.is_some_and(|halt| halt.needs_total());
                 Source::stdin(recipe, count_first)
@@ -189,13 +230,13 @@ impl Ends {
             None => None,
             Some(path) => Some(Failed::create(path, config.delimiter).map_err(Failure::FailedTo)?),
         };
-        let shown = file.as_ref().map(RunFile::shown);
+        let shown = file.map(RunFile::shown);
         let writer = Writer::start(shown).map_err(Failure::Resources)?;
         Ok(Ends {
             source,
             writer,
             failed,
-            file,
+            record,
         })
     }
 }
@@ -230,13 +271,18 @@ async fn run_in(
         source,
         writer,
         failed,
-        file,
+        record,
     } = ends;
     let mut output = Output::new(config, &pool, writer, reins);
     output.failed = failed;
-    let ledger = match file {
-        None => None,
-        Some(file) => match output.record(config, file).await {
+    let ledger = match record {
+        Record::Nothing => None,
+        Record::Light(request) => {
+            let (started, room) = (reins.clock.wall, Arc::clone(pool.spill()));
+            output.light = Some(Light::new(request, started, room));
+            None
+        }
+        Record::File(file) => match output.record(config, *file).await {
             Ok(ledger) => ledger,
             Err(failure) => {
                 pool.shutdown_now().await.ok();
@@ -255,8 +301,16 @@ async fn run_in(
     while let Some(reports) = news.reports.try_next_turn() {
         output.keep(&reins.desk, reports).await;
     }
-    let clean = ended.is_ok() && told.is_ok();
-    let (written, recorded) = output.finish(clean).await;
+    let light = output.light.take();
+    let failed = ended.as_ref().err().or(told.as_ref().err());
+    let (written, recorded) = output.finish(failed.map(Failure::word)).await;
+    if let Some(light) = light {
+        let summary = reins.summary.borrow().clone();
+        let whole = matches!(ended, Ok(true));
+        let failed = failed.or(written.as_ref().err()).map(Failure::word);
+        let remembered = light.finish(&summary, whole, failed).await;
+        reins.summary.borrow_mut().remembered = remembered;
+    }
     ended.and_then(|whole| told.and(written).and(recorded).map(|()| whole))
 }
 

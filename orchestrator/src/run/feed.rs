@@ -253,7 +253,7 @@ impl Feeder<'_> {
                     place: Vec::new(),
                     tip: Some("pass a file name instead of the data"),
                 };
-                Ok(Some((ticket, Box::new(refusal))))
+                Ok(Some(Box::new((ticket, refusal))))
             }
             Err(e) => Err(Failure::Pool(e)),
         }

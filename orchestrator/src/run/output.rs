@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use protocol::JobId;
 pub(super) use recorded::Behind;
-pub(crate) use recorded::again;
 use recorded::rejection;
+pub(crate) use recorded::{FailedJob, again, failed};
 
 use super::batch::{Config, Failure, GROUP};
 use super::feed::{Desk, Notice};
 use super::halt::{Counter, When};
 use super::reins::Reins;
-use super::runfile::Recorder;
+use super::runfile::{Light, Recorder};
 use super::sink::failed::Failed;
 use super::sink::grouped;
 use super::sink::ordered::Ordered;
@@ -46,6 +46,8 @@ pub(super) struct Output<'a> {
     halt: Option<Counter>,
     pub(super) failed: Option<Failed>,
     reins: &'a Reins,
+    /// What remembers the ends that are not good, when there is no recorder.
+    pub(super) light: Option<Light>,
     pub(super) recorder: Option<Recorder>,
     /// How many ends are with the recorder.
     recording: usize,
@@ -81,6 +83,7 @@ impl<'a> Output<'a> {
             halt: config.halt.map(Counter::new),
             failed: None,
             reins,
+            light: None,
             recorder: None,
             recording: 0,
             refusing: 0,
@@ -100,11 +103,17 @@ impl<'a> Output<'a> {
             self.reins.summary.borrow_mut().count(report.verdict);
             // The pool has failed; its error says it once for all of them.
             if report.verdict == Verdict::Lost {
+                self.remember(desk, &report);
                 lost = true;
                 continue;
             }
             self.count(report.verdict);
             let ticket = desk.take(report.job).ok_or(UNKNOWN)?;
+            if let Some(light) = &mut self.light
+                && report.verdict != Verdict::Ok
+            {
+                light.put(&ticket, &report);
+            }
             let n = self.announce(n);
             self.failed(report.verdict, &ticket)?;
             let render =
@@ -113,6 +122,9 @@ impl<'a> Output<'a> {
             self.release(desk).await?;
         }
         desk.look_again();
+        if let Some(light) = &mut self.light {
+            light.flush().await;
+        }
         self.flush().await?;
         if lost {
             Err(Failure::PoolEnded)
@@ -121,15 +133,27 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Counts these, which may be all that becomes of them.
-    pub(super) fn summarise(&self, reports: &[JobReport]) {
-        let mut summary = self.reins.summary.borrow_mut();
-        reports.iter().for_each(|r| summary.count(r.verdict));
+    /// Counts these, which is all that becomes of them.
+    pub(super) fn summarise(&mut self, desk: &Desk, reports: &[JobReport]) {
+        for report in reports {
+            self.reins.summary.borrow_mut().count(report.verdict);
+            self.remember(desk, report);
+        }
+    }
+
+    /// Remembers a job that is under way for ever, unless it was good.
+    fn remember(&mut self, desk: &Desk, report: &JobReport) {
+        if let Some(light) = &mut self.light
+            && report.verdict != Verdict::Ok
+        {
+            desk.look_up(report.job, |ticket| light.put(ticket, report));
+        }
     }
 
     pub(super) async fn notice(&mut self, desk: &Desk, notice: Notice) -> Result<(), Failure> {
-        if let (Some(recorder), Notice::Refused((ticket, refusal))) = (&self.recorder, &notice) {
+        if let (Some(recorder), Notice::Refused(refused)) = (&self.recorder, &notice) {
             self.refusing += 1;
+            let (ticket, refusal) = &**refused;
             let (job, report) = (ticket.row, rejection(ticket, refusal));
             recorder.refused(job, report, notice).await;
             return Ok(());
@@ -144,9 +168,14 @@ impl<'a> Output<'a> {
             Notice::Resumed(counts) => {
                 self.reins.summary.borrow_mut().resumed = Some(counts);
             }
-            Notice::Refused((ticket, refusal)) => {
+            Notice::Refused(refused) => {
+                let (ticket, refusal) = *refused;
                 let n = self.announce(n);
                 self.failed(Verdict::Rejected, &ticket)?;
+                if let Some(light) = &mut self.light {
+                    light.put(&ticket, &rejection(&ticket, &refusal));
+                    light.flush().await;
+                }
                 self.reins.summary.borrow_mut().refused();
                 self.count(Verdict::Rejected);
                 let render = |renderer: &mut Renderer, page: &mut _| {

@@ -29,7 +29,7 @@ pub(crate) struct Reins {
     stop: watch::Sender<Option<Stop>>,
     control: OnceCell<Control>,
     pub(super) desk: Desk,
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     /// What the batch has come to so far.
     pub(super) summary: RefCell<Summary>,
 }

@@ -92,6 +92,8 @@ pub(crate) struct Summary {
     pub(crate) failed_before: u64,
     /// Whether its jobs come from a run file.
     pub(crate) again: bool,
+    /// Whether what did not succeed is in a light record.
+    pub(crate) remembered: bool,
     /// How many workers there were.
     pub(crate) workers: usize,
     /// From start to end.
@@ -232,6 +234,7 @@ mod tests {
             resumed: None,
             failed_before: 0,
             again: false,
+            remembered: false,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),

@@ -47,6 +47,16 @@ pub(crate) fn escaped(value: &[u8]) -> String {
     out
 }
 
+/// As much of a value as fits on a line, harmless.
+pub(crate) fn clipped(value: &[u8]) -> String {
+    const MOST: usize = 200;
+    let shown = escaped(&value[..value.len().min(MOST * 4 + 4)]);
+    match shown.char_indices().nth(MOST) {
+        Some((cut, _)) => format!("{}…", &shown[..cut]),
+        None => shown,
+    }
+}
+
 /// The part of a line around a column (in bytes, from 1), and how many
 /// characters stand before that column.
 pub(crate) fn excerpt(line: &[u8], column: usize) -> (String, usize) {

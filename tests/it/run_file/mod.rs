@@ -1,6 +1,7 @@
 //! Run files: what is recorded, and how a run goes on.
 
 mod crashes;
+mod light;
 mod refusals;
 
 use std::collections::HashMap;

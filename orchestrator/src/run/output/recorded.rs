@@ -13,10 +13,15 @@ use crate::pool::{Capture, EventKind, JobReport, Payload};
 use crate::run::batch::{Config, Failure};
 use crate::run::feed::Desk;
 use crate::run::runfile::{AttemptRow, Committed, Ledger, RunFile, RunFileError, Shown, job_id};
+use crate::run::sink::grouped;
 use crate::run::sink::render::{Page, Renderer, Told};
 use crate::run::sink::writer::WriteError;
 use crate::run::source::work::{self, Recipe, Refusal, Ticket};
+use crate::run::text;
 use crate::scheduler::Verdict;
+
+/// How much of what a job wrote to stderr is told in words, in bytes.
+const STDERR_TAIL: usize = 4 << 10;
 
 /// What comes from behind the batch by itself.
 pub(in crate::run) enum Behind {
@@ -186,24 +191,24 @@ impl Output<'_> {
         if self.recorder.is_some() {
             self.ended(desk, reports).await.ok();
         } else {
-            self.summarise(reports.as_slice());
+            self.summarise(desk, reports.as_slice());
         }
     }
 
-    /// Writes what is left and closes the run file; `clean` when nothing has failed so
-    /// far.
+    /// Writes what is left and closes the run file; with what has failed so far.
     pub(in crate::run) async fn finish(
         mut self,
-        clean: bool,
+        failed: Option<&'static str>,
     ) -> (Result<(), Failure>, Result<(), Failure>) {
         // After a failure something may have been lost on its way to the writer.
-        let mark = if clean { self.mark() } else { 0 };
+        let mark = if failed.is_none() { self.mark() } else { 0 };
         let recorder = self.recorder.take();
         let written = self.writer.finish(mark).await.map_err(Failure::Write);
         let Some(recorder) = recorder else {
             return (written, Ok(()));
         };
-        let (rest, closed) = recorder.finish().await;
+        let failed = failed.or_else(|| Some(written.as_ref().err()?.word()));
+        let (rest, closed) = recorder.finish(failed).await;
         let mut summary = self.reins.summary.borrow_mut();
         for committed in rest {
             match committed {
@@ -249,7 +254,8 @@ pub(crate) fn again(
         Ok(Some((ticket, _))) => renderer.reported(&ticket, report, page),
         // A blank line was no job, and it is no job now.
         Ok(None) => Ok(Told::default()),
-        Err((ticket, mut refusal)) => {
+        Err(refused) => {
+            let (ticket, mut refusal) = *refused;
             // What the line was is known better by whoever has seen all of it.
             if let Some(error) = report.error {
                 refusal.what = error.message;
@@ -257,4 +263,31 @@ pub(crate) fn again(
             renderer.refused(&ticket, &refusal, page)
         }
     }
+}
+
+/// A recorded job that did not succeed, in words.
+#[derive(Debug)]
+pub(crate) struct FailedJob {
+    /// Which line it was, and what became of it.
+    pub(crate) what: String,
+    /// The end of what it wrote to stderr.
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// Says in words what became of a job that did not succeed; nothing when its line is
+/// no job of this recipe.
+pub(crate) fn failed(renderer: &Renderer, recipe: &Recipe, shown: &Shown) -> Option<FailedJob> {
+    let Shown { job, report, .. } = shown;
+    let error = report.error.as_deref();
+    let what = match work::prepare(recipe, job.seq, &job.line, Vec::new()) {
+        Ok(None) => return None,
+        Ok(Some((ticket, _))) => grouped::sentence(renderer, &ticket, report.verdict, error),
+        Err(refused) => match error {
+            Some(error) => text::escaped(error.message.as_bytes()),
+            None => refused.1.what,
+        },
+    };
+    // Without it the sentence is still true.
+    let stderr = report.stderr.tail(STDERR_TAIL).unwrap_or_default();
+    Some(FailedJob { what, stderr })
 }

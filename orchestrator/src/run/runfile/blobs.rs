@@ -66,6 +66,9 @@ impl Blobs {
     /// # Errors
     /// When they cannot be written.
     pub(super) fn keep_bytes(&self, bytes: &[u8]) -> io::Result<Kept> {
+        if bytes.is_empty() {
+            return Ok(Kept::Nothing);
+        }
         if bytes.len() as u64 > INLINE {
             return self.store(|take| take(bytes)).map(Kept::File);
         }

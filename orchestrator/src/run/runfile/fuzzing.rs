@@ -28,6 +28,7 @@ pub fn read_run_file(path: &Path) -> bool {
         },
         arguments: Vec::new(),
         at_most_once: false,
+        light: false,
     };
     configuration(path).ok();
     state(path).ok();

@@ -7,6 +7,8 @@
 //!   [`ledger`]: both, for the thread that reads the input.
 //! - [`recorder`]: the thread that writes; [`rows`]: jobs and ends as rows;
 //!   [`blobs`]: large results, in files beside.
+//! - [`light`]: the record of a run that has no run file; [`history`]: where those
+//!   are.
 //! - [`read`]: what was recorded, to be run or shown again.
 //!
 //! A job is recorded when its line is read and has its verdict when that is
@@ -19,9 +21,11 @@ mod error;
 mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod history;
 mod key;
 mod known;
 mod ledger;
+mod light;
 mod open;
 mod read;
 mod recorder;
@@ -29,9 +33,11 @@ mod rows;
 mod schema;
 
 pub(crate) use error::{Error, RunFileError};
+pub(crate) use history::History;
 pub(crate) use key::Purpose;
 pub(crate) use known::Counts;
 pub(crate) use ledger::{Ledger, environment, job_id};
+pub(crate) use light::{Light, LightRequest};
 pub(crate) use open::{Access, Request, RunFile, open};
 pub(crate) use read::{Configuration, Pages, Shown, State, Which, configuration, outcomes, state};
 pub(super) use recorder::Committed;

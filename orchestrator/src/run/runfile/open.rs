@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) arguments: Vec<Vec<u8>>,
     /// Whether a job that may have been started is never started again.
     pub(crate) at_most_once: bool,
+    /// Whether it is to be a light record, if it is new.
+    pub(crate) light: bool,
 }
 
 /// What may be there, and what is run.
@@ -59,6 +61,8 @@ pub(crate) struct RunFile {
     access: Access,
     resumed: bool,
     failed_before: u64,
+    cut: Option<u64>,
+    failure: Option<String>,
 }
 
 /// Opens a run file to record a run in it.
@@ -97,14 +101,29 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         }
         .into());
     }
-    if let Access::Again(Which { open: true, .. }) = access {
-        let whole: bool =
-            writable
-                .connection
-                .query_row("select input_whole from state", [], |r| r.get(0))?;
-        if !whole {
+    let light = match &before {
+        Some(_) => one(&writable.connection, "select light from state")? != 0,
+        None => request.light,
+    };
+    let mut cut = None;
+    if let Access::Again(Which { open: true, .. }) = access
+        && one(&writable.connection, "select input_whole from state")? == 0
+    {
+        // There is no input that could be given once more.
+        if !light {
             return Err(Error::InputNotWhole.into());
         }
+        let jobs = "select (select count(*) from job) + total(jobs) from unrecorded";
+        cut = Some(one(
+            &writable.connection,
+            &format!("select cast(({jobs}) as integer)"),
+        )?);
+    }
+    if light {
+        // It is there for convenience.
+        writable
+            .connection
+            .pragma_update(None, "synchronous", "off")?;
     }
     let keys = Keys::of(purpose);
     let run = before.as_ref().map_or(1, |before| before.run + 1);
@@ -112,7 +131,7 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         Some(before) => before.run_id.clone(),
         None => new_id()?,
     };
-    begin(&mut writable.connection, request, run, &run_id)?;
+    begin(&mut writable.connection, request, run, &run_id, light)?;
     let connection = &writable.connection;
     let known = match access {
         Access::Resume => Known::new(recorded(connection)?),
@@ -121,7 +140,11 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
     // Also of those that are gone.
     let last = "select coalesce(max(seq), 0) from sqlite_sequence where name = 'job'";
     let last = connection.query_row(last, [], |row| row.get(0))?;
-    let shown: i64 = connection.query_row("select shown from state", [], |r| r.get(0))?;
+    let shown = match light {
+        // What is there was shown by the run that it is of.
+        true => one(connection, "select coalesce(max(n), 0) from outcome")?,
+        false => one(connection, "select shown from state")?,
+    };
     // Those that are not run again, and that no line of the input will speak of.
     let failed_before = match access {
         Access::Again(Which { failed: false, .. }) => read::count_failed(connection, keys)?,
@@ -129,11 +152,14 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
     };
     Ok(RunFile {
         failed_before,
+        cut: cut.map(i64::unsigned_abs),
+        failure: before.as_ref().and_then(|before| before.failure.clone()),
         run,
         run_id,
         mode: Mode {
             at_most_once: request.at_most_once,
             again: matches!(access, Access::Again(which) if which.failed),
+            light,
         },
         keys,
         known,
@@ -165,6 +191,27 @@ impl RunFile {
     /// not depend on the input.
     pub(crate) fn failed_before(&self) -> u64 {
         self.failed_before
+    }
+
+    /// Whether only jobs are recorded that have not succeeded.
+    pub(crate) fn is_light(&self) -> bool {
+        self.mode.light
+    }
+
+    /// How many jobs are known, when the input was not read to its end and there
+    /// may have been more.
+    pub(crate) fn cut(&self) -> Option<u64> {
+        self.cut
+    }
+
+    /// Why the run before this one failed itself, if it did.
+    pub(crate) fn failure_before(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The file to write to and the number of the run, without more.
+    pub(super) fn into_writable(self) -> (file::Writable, i64) {
+        (self.writable, self.run)
     }
 
     /// Whether it lies on a file system on which only this process can use it.
@@ -225,7 +272,9 @@ impl RunFile {
     /// # Errors
     /// When there is no thread left for it.
     pub(crate) fn record(self, started: SystemTime) -> std::io::Result<(Recorder, Option<Ledger>)> {
-        let recorder = Recorder::start(self.writable, self.run, self.mode, started, self.shown)?;
+        let (writable, run) = (self.writable, self.run);
+        let open = move || Ok((writable, run));
+        let recorder = Recorder::start(open, self.mode, started, self.shown)?;
         let from_input = !matches!(self.access, Access::Again(_));
         let ledger = from_input.then(|| Ledger {
             keys: self.keys,
@@ -242,19 +291,22 @@ impl RunFile {
 /// The last run that has written here.
 struct LastRun {
     run: i64,
+    failure: Option<String>,
     run_id: String,
     purpose: String,
     fingerprint: Vec<u8>,
 }
 
 fn last_run(connection: &Connection) -> rusqlite::Result<Option<LastRun>> {
-    let query = "select run, run_id, purpose, fingerprint from run order by run desc limit 1";
+    let query =
+        "select run, run_id, purpose, fingerprint, failure from run order by run desc limit 1";
     let read = |row: &rusqlite::Row<'_>| {
         Ok(LastRun {
             run: row.get(0)?,
             run_id: row.get(1)?,
             purpose: row.get(2)?,
             fingerprint: row.get(3)?,
+            failure: row.get(4)?,
         })
     };
     connection.query_row(query, [], read).optional()
@@ -265,6 +317,7 @@ fn begin(
     request: &Request,
     run: i64,
     run_id: &str,
+    light: bool,
 ) -> Result<(), Fault> {
     let host = gethostname().unwrap_or_default();
     let mut arguments = Vec::new();
@@ -276,7 +329,7 @@ fn begin(
     let cwd = purpose.cwd.as_os_str().as_encoded_bytes();
     let transaction = connection.transaction()?;
     transaction.execute(
-        "insert into run values (?, ?, ?, null, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into run values (?, ?, ?, null, null, ?, ?, ?, ?, ?, ?, ?)",
         rusqlite::params![
             run,
             run_id,
@@ -292,7 +345,7 @@ fn begin(
     )?;
     if !matches!(request.access, Access::Again(_)) {
         // Of the input that comes now, nothing was read.
-        transaction.execute("update state set input_whole = 0", [])?;
+        transaction.execute("update state set input_whole = 0, light = ?", [light])?;
     }
     // These may have been started by a run that promised to start nothing twice.
     transaction.execute(
@@ -305,6 +358,11 @@ fn begin(
     )?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The one number that this asks for.
+fn one(connection: &Connection, query: &str) -> rusqlite::Result<i64> {
+    connection.query_row(query, [], |row| row.get(0))
 }
 
 /// What is done where, in words.

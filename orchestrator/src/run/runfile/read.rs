@@ -241,6 +241,8 @@ pub(crate) struct State {
     /// When it first began and last ended, since 1970 in microseconds.
     pub(crate) began_us: i64,
     pub(crate) ended_us: Option<i64>,
+    /// Why the last run itself failed, if it did.
+    pub(crate) failure: Option<String>,
     /// How often it was begun or went on.
     pub(crate) runs: i64,
     /// The process that writes to it, if one does; its number if that is known.
@@ -251,6 +253,14 @@ pub(crate) struct State {
     pub(crate) verdicts: Vec<(String, i64)>,
 }
 
+impl State {
+    /// How many jobs have no verdict.
+    pub(crate) fn open(&self) -> i64 {
+        let verdicts: i64 = self.verdicts.iter().map(|(_, number)| number).sum();
+        (self.jobs - verdicts).max(0)
+    }
+}
+
 /// What a run file says about its run, also while it goes on.
 ///
 /// # Errors
@@ -259,11 +269,11 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
     let read = || -> Result<State, Fault> {
         let mut opened = file::open_to_read(path)?;
         let connection = opened.connection.transaction()?;
-        let (run_id, purpose, ended_us) = connection
+        let (run_id, purpose, ended_us, failure) = connection
             .query_row(
-                "select run_id, purpose, ended_us from run order by run desc limit 1",
+                "select run_id, purpose, ended_us, failure from run order by run desc limit 1",
                 [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
             )
             .optional()?
             .ok_or(Error::Missing)?;
@@ -273,8 +283,10 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
             })?;
         let number = |query| connection.query_row(query, [], |row| row.get(0));
         let mut verdicts = connection.prepare(
-            "select verdict, count(*) from outcome group by verdict \
-             order by verdict <> 'ok', count(*) desc, verdict",
+            "select verdict, cast(total(jobs) as integer) as jobs from ( \
+               select verdict, count(*) as jobs from outcome group by verdict \
+               union all select verdict, jobs from unrecorded) \
+             group by verdict order by verdict <> 'ok', jobs desc, verdict",
         )?;
         let verdicts = verdicts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(State {
@@ -282,10 +294,13 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
             purpose,
             began_us,
             ended_us,
+            failure,
             runs,
             writer: Lock::holder(&opened.path),
             input_whole: number("select input_whole from state")? != 0,
-            jobs: number("select count(*) from job")?,
+            jobs: number(
+                "select (select count(*) from job) + cast(total(jobs) as integer) from unrecorded",
+            )?,
             verdicts: verdicts.collect::<Result<_, _>>()?,
         })
     };

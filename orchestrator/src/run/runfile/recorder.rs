@@ -45,8 +45,10 @@ pub(super) enum Entry {
     NotStarted(i64),
     /// The input has ended; the lines of these jobs are not in it any more.
     InputEnd(Vec<i64>),
-    /// Nothing that follows counts.
-    Close,
+    /// So many jobs have ended in this way that are not recorded.
+    Unrecorded(&'static str, u64),
+    /// Nothing that follows counts; why the run itself has failed, if it has.
+    Close(Option<&'static str>),
 }
 
 /// What was committed.
@@ -67,6 +69,9 @@ pub(crate) struct Mode {
     pub(crate) at_most_once: bool,
     /// The jobs of this run may have verdicts already.
     pub(crate) again: bool,
+    /// Of all that jobs give only the end of stderr is kept, and nothing waits for
+    /// the disk.
+    pub(crate) light: bool,
 }
 
 /// Whether an end is a verdict that is kept. One that only says that the run was
@@ -106,13 +111,12 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the thread.
+    /// Starts the thread, which opens the file, for the run of this number.
     ///
     /// # Errors
     /// When there is no thread left for it.
     pub(super) fn start(
-        writable: Writable,
-        run: i64,
+        open: impl FnOnce() -> Result<(Writable, i64), RunFileError> + Send + 'static,
         mode: Mode,
         started: SystemTime,
         shown: Arc<AtomicU64>,
@@ -122,6 +126,7 @@ impl Recorder {
         let (answer, back) = mpsc::unbounded_channel();
         let builder = thread::Builder::new().name("run file".into());
         let thread = builder.spawn(move || {
+            let (writable, run) = open()?;
             let name = writable.name.clone();
             write(writable, run, mode, started, entries, &answer, &shown).map_err(|e| e.of(&name))
         })?;
@@ -131,6 +136,11 @@ impl Recorder {
             thread: Some(thread),
             mode,
         })
+    }
+
+    /// Drops what has come back.
+    pub(super) fn forget(&mut self) {
+        while self.back.try_recv().is_ok() {}
     }
 
     pub(super) fn sender(&self) -> Sender {
@@ -173,13 +183,17 @@ impl Recorder {
         }
     }
 
-    /// Writes what it has and closes the file; gives what came of it.
+    /// Writes what it has, and why the run itself has failed, if it has, and closes the
+    /// file; gives what came of it.
     ///
     /// # Errors
     /// When the file cannot be written, unless `next` has said so.
-    pub(in crate::run) async fn finish(mut self) -> (Vec<Committed>, Result<(), RunFileError>) {
+    pub(in crate::run) async fn finish(
+        mut self,
+        failure: Option<&'static str>,
+    ) -> (Vec<Committed>, Result<(), RunFileError>) {
         // The thread that reads the input may have a sender for ever.
-        self.sender.send(Entry::Close).await;
+        self.sender.send(Entry::Close(failure)).await;
         let mut rest = Vec::new();
         while let Some(committed) = self.back.recv().await {
             rest.push(committed);
@@ -262,17 +276,19 @@ fn write(
             run,
             started,
             again: mode.again,
+            light: mode.light,
         },
         mode,
         committed: Vec::new(),
         told: Vec::new(),
         verdicts: 0,
+        failure: None,
         closed: false,
     };
     let mut last = now();
     let mut seen = shown.load(Ordering::Relaxed);
     while let Some(first) = entries.blocking_recv() {
-        if !matches!(first, Entry::Starting(..) | Entry::Close) {
+        if !matches!(first, Entry::Starting(..) | Entry::Close(_)) {
             thread::sleep(GATHER.saturating_sub(now() - last));
         }
         pen.statements.begin()?;
@@ -301,8 +317,8 @@ fn write(
     pen.statements.begin()?;
     pen.statements.shown(shown.load(Ordering::Relaxed))?;
     connection.execute(
-        "update run set ended_us = ? where run = ?",
-        (since_1970(calendar()), run),
+        "update run set ended_us = ?, failure = ? where run = ?",
+        (since_1970(calendar()), pen.failure, run),
     )?;
     pen.statements.commit()?;
     drop(pen);
@@ -330,6 +346,7 @@ struct Pen<'c> {
     committed: Vec<Committed>,
     told: Vec<oneshot::Sender<()>>,
     verdicts: usize,
+    failure: Option<&'static str>,
     closed: bool,
 }
 
@@ -369,7 +386,13 @@ impl Pen<'_> {
                     .try_for_each(|job| self.statements.forget(job))?;
                 self.statements.whole()?;
             }
-            Entry::Close => self.closed = true,
+            Entry::Unrecorded(verdict, jobs) => {
+                self.statements.unrecorded(self.place.run, verdict, jobs)?;
+            }
+            Entry::Close(failure) => {
+                self.failure = failure;
+                self.closed = true;
+            }
         }
         Ok(())
     }

@@ -18,6 +18,9 @@ use crate::scheduler::Verdict;
 /// How much of what an earlier attempt wrote to stderr is kept: its end.
 const STDERR_TAIL: usize = 64 << 10;
 
+/// The same for what a job's last attempt wrote, in a light record.
+pub(super) const LIGHT_TAIL: usize = 4 << 10;
+
 /// The end of the year 9999, since 1970 in microseconds: no later time can be written
 /// as text.
 pub(crate) const LAST_US: i64 = 253_402_300_799_000_000;
@@ -146,6 +149,7 @@ pub(super) struct Statements<'c> {
     not_started: Statement<'c>,
     forget: Statement<'c>,
     forget_attempts: Statement<'c>,
+    unrecorded: Statement<'c>,
     whole: Statement<'c>,
     shown: Statement<'c>,
 }
@@ -175,6 +179,7 @@ impl<'c> Statements<'c> {
             not_started: connection.prepare("update job set started = null where job = ?")?,
             forget: connection.prepare("delete from job where job = ?")?,
             forget_attempts: connection.prepare("delete from attempt where job = ?")?,
+            unrecorded: connection.prepare("insert into unrecorded values (?, ?, ?)")?,
             whole: connection.prepare("update state set input_whole = 1")?,
             shown: connection.prepare("update state set shown = ?")?,
         })
@@ -211,6 +216,7 @@ impl<'c> Statements<'c> {
             run,
             started,
             again,
+            light,
         } = place;
         if again {
             let mut rows = self.stderr_file.query([job])?;
@@ -226,11 +232,16 @@ impl<'c> Statements<'c> {
             self.replaced.execute((job, tail.0))?;
         }
         let verdict = Columns::from(report.verdict);
-        let stdout = blobs.keep(&report.stdout)?;
-        let stderr = blobs.keep(&report.stderr)?;
-        let value = match report.result.bytes()? {
-            none if none.is_empty() => Kept::Nothing,
-            bytes => blobs.keep_bytes(&bytes)?,
+        let (stdout, stderr, value) = if light {
+            let tail = report.stderr.tail(LIGHT_TAIL)?;
+            (Kept::Nothing, blobs.keep_bytes(&tail)?, Kept::Nothing)
+        } else {
+            let value = report.result.bytes()?;
+            (
+                blobs.keep(&report.stdout)?,
+                blobs.keep(&report.stderr)?,
+                blobs.keep_bytes(&value)?,
+            )
         };
         // All zero when there was nobody left to measure it.
         let usage = Some(report.usage).filter(|usage| *usage != Usage::default());
@@ -264,9 +275,9 @@ impl<'c> Statements<'c> {
 
     pub(super) fn attempt(&mut self, run: i64, row: &AttemptRow) -> Result<(), Fault> {
         let verdict = Columns::from(row.verdict);
-        let mut tail = Tail::default();
-        row.stderr.for_each(|piece| tail.push(piece))?;
-        let stderr = tail.0;
+        let stderr = (!row.stderr.is_empty())
+            .then(|| row.stderr.tail(STDERR_TAIL))
+            .transpose()?;
         let error = json(row.error.as_deref())?;
         let Columns {
             word,
@@ -295,6 +306,16 @@ impl<'c> Statements<'c> {
         self.forget.execute([job]).map(drop)
     }
 
+    /// So many jobs of this run have ended in this way that have no row.
+    pub(super) fn unrecorded(
+        &mut self,
+        run: i64,
+        verdict: &str,
+        jobs: u64,
+    ) -> rusqlite::Result<()> {
+        self.unrecorded.execute((run, verdict, int(jobs))).map(drop)
+    }
+
     pub(super) fn whole(&mut self) -> rusqlite::Result<()> {
         self.whole.execute([]).map(drop)
     }
@@ -314,6 +335,8 @@ pub(super) struct OutcomePlace {
     pub(super) started: SystemTime,
     /// Whether the job may have an outcome already.
     pub(super) again: bool,
+    /// Whether of all that it gave only the end of stderr is kept.
+    pub(super) light: bool,
 }
 
 /// A job as it was recorded.

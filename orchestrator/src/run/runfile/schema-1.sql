@@ -4,6 +4,7 @@ create table run (
     run_id text not null,            -- the same for all of them
     began_us integer not null,       -- since 1970, in microseconds
     ended_us integer,                -- absent while it runs, and after a crash
+    failure text,                    -- why the run itself failed, if it did
     version text not null,
     host text not null,
     pid integer not null,
@@ -16,9 +17,16 @@ create table run (
 create table state (
     one integer primary key check (one = 1),
     input_whole integer not null,    -- whether the input was read to its end
-    shown integer not null           -- outcomes up to this `n` were written to stdout
+    shown integer not null,          -- outcomes up to this `n` were written to stdout
+    light integer not null           -- whether only jobs that did not succeed are here
 ) strict;
-insert into state values (1, 0, 0);
+insert into state values (1, 0, 0, 0);
+
+create table unrecorded (            -- jobs that are not here, counted
+    run integer not null references run,
+    verdict text not null,
+    jobs integer not null
+) strict;
 
 create table job (
     job integer primary key autoincrement, -- $ORCHESTRATOR_JOB_ID: never used again

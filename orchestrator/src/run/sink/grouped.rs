@@ -90,7 +90,7 @@ pub(super) fn complaint(
 }
 
 /// Which line of the input has ended how.
-fn sentence(
+pub(in crate::run) fn sentence(
     renderer: &Renderer,
     ticket: &Ticket,
     verdict: Verdict,

@@ -169,11 +169,14 @@ impl Recipe {
                 id: ticket.id.map(String::from),
                 input,
             })),
-            Err((ticket, refusal)) => Err(Refused {
-                id: ticket.id.map(String::from),
-                what: refusal.what,
-                place: refusal.place,
-            }),
+            Err(refused) => {
+                let (ticket, refusal) = *refused;
+                Err(Refused {
+                    id: ticket.id.map(String::from),
+                    what: refusal.what,
+                    place: refusal.place,
+                })
+            }
         }
     }
 }

@@ -62,6 +62,17 @@ pub(crate) enum Made {
     Warning(String),
 }
 
+impl Made {
+    /// What is remembered of the line, if it is one.
+    fn ticket(&mut self) -> Option<&mut Ticket> {
+        match self {
+            Made::Job(ticket, _) => Some(ticket),
+            Made::Refused(refused) => Some(&mut refused.0),
+            Made::Warning(_) => None,
+        }
+    }
+}
+
 /// Standard input, of which nothing was read yet.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -255,9 +266,9 @@ impl Maker {
             return;
         };
         let env = runfile::environment(entry.job, entry.key);
-        let made = self.made_of(self.seq, line, env);
-        if let Some(ledger) = &mut self.ledger
-            && let Some(Made::Job(ticket, _) | Made::Refused((ticket, _))) = &made
+        let mut made = self.made_of(self.seq, line, env);
+        if let (Some(ledger), Some(made)) = (&mut self.ledger, &mut made)
+            && let Some(ticket) = made.ticket()
         {
             ledger.enter(entry, line, ticket);
         }
@@ -278,7 +289,7 @@ impl Maker {
     /// The next to be sent, and its number in the run file.
     fn push(&mut self, mut made: Made, row: i64) {
         self.turn += 1;
-        if let Made::Job(ticket, _) | Made::Refused((ticket, _)) = &mut made {
+        if let Some(ticket) = made.ticket() {
             ticket.turn = self.turn;
             ticket.row = row;
         }
@@ -356,7 +367,7 @@ mod tests {
             assert!(!group.is_empty() && group.len() <= GROUP);
             numbers.extend(group.into_iter().map(|made| match made {
                 Made::Job(ticket, _) => (ticket.seq, ticket.line, true),
-                Made::Refused((ticket, _)) => (ticket.seq, ticket.line, false),
+                Made::Refused(refused) => (refused.0.seq, refused.0.line, false),
                 Made::Warning(text) => panic!("{text}"),
             }));
         }

@@ -67,7 +67,7 @@ pub(crate) struct Ticket {
     /// The line that it comes from, from 1; blank lines count here only.
     pub(crate) line: u64,
     /// What the line says, if that is to be written down when the job has failed.
-    pub(crate) item: Option<Box<Bytes>>,
+    pub(crate) item: Option<Bytes>,
     /// The id that the input gave it, as JSON text.
     pub(crate) id: Option<Box<str>>,
     /// Size of its input in bytes.
@@ -116,7 +116,7 @@ pub(super) fn warning(recipe: &Recipe, line: &Line) -> Option<String> {
 }
 
 /// A line that is no job, and the ticket under which to say so.
-pub(crate) type Refused = (Ticket, Box<Refusal>);
+pub(crate) type Refused = Box<(Ticket, Refusal)>;
 
 /// What the lines of a run have in common.
 #[derive(Clone, Debug)]
@@ -170,7 +170,7 @@ pub(crate) fn prepare(
         turn: seq,
         row: 0,
         item: match &line.content {
-            Content::Whole(bytes) if keep_items => Some(Box::new(bytes.clone())),
+            Content::Whole(bytes) if keep_items => Some(kept(work, bytes)),
             _ => None,
         },
         line: line.number,
@@ -222,7 +222,17 @@ pub(crate) fn prepare(
             }
             Ok(Some((ticket, input)))
         }
-        Err(refusal) => Err((ticket, Box::new(refusal))),
+        Err(refusal) => Err(Box::new((ticket, refusal))),
+    }
+}
+
+/// A line that is kept until its job has ended.
+fn kept(work: &Work, line: &Bytes) -> Bytes {
+    match work {
+        // Its input is a part of it, and keeps what was read with it anyway.
+        Work::Task { .. } => line.clone(),
+        // A slow command is not to keep all of that.
+        _ => Bytes::copy_from_slice(line),
     }
 }
 
@@ -406,7 +416,7 @@ mod tests {
         Work::Task { name: "fib", shape }
     }
 
-    fn refused(work: &Work, line: &Line) -> Box<Refusal> {
+    fn refused(work: &Work, line: &Line) -> Refusal {
         prepare(&recipe(work), 1, line, Vec::new()).unwrap_err().1
     }
 

@@ -47,6 +47,8 @@ pub(crate) fn run(dir: &Path, input: &str, argv: &[&str]) -> Option<(Vec<Profile
         .args(argv)
         // Where somebody's own options would be found.
         .env_remove("VALGRIND_OPTS")
+        // Runs are remembered there.
+        .env("XDG_STATE_HOME", dir.join("state"))
         .stdin(File::open(file("stdin")).expect("the input"))
         .stdout(File::create(file("stdout")).expect("a file"))
         .stderr(File::create(file("stderr")).expect("a file"))

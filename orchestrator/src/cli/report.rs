@@ -1,0 +1,139 @@
+//! `orchestrator report`: what a recorded run came to, for a person.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use super::args::ReportArgs;
+use super::errors::{self, Message};
+use super::exit::Exit;
+use super::main::{fail, refuse};
+use super::plan;
+use super::recorded::{self, Named, Recorded};
+use crate::pool::Spill;
+use crate::run::output::{self, FailedJob};
+use crate::run::runfile::{self, RunFileError, State};
+use crate::run::sink::render::Renderer;
+use crate::run::text;
+
+/// How many failures are shown.
+const SHOWN: usize = 10;
+
+/// How many lines of what each wrote to stderr.
+const STDERR_LINES: usize = 3;
+
+/// How much of what was recorded is kept in memory, in bytes.
+const MEMORY: usize = 16 << 20;
+
+pub(super) fn report(args: &ReportArgs) -> Exit {
+    let named = match Named::find(&args.file) {
+        Ok(named) => named,
+        Err(message) => return fail(&message),
+    };
+    let state = match runfile::state(&named.path) {
+        Ok(state) => state,
+        Err(e) => return fail(&errors::run_file(&e)),
+    };
+    let failures = match failures(&named.path) {
+        Ok(failures) => failures,
+        Err(NotRead::Exit(exit)) => return exit,
+        Err(NotRead::RunFile(e)) => return fail(&errors::run_file(&e)),
+        Err(NotRead::Enough) => Vec::new(),
+    };
+    let said = said(&state, &failures, &named.name);
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(said.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => Exit::OK,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+        Err(e) => fail(&Message::new(format!(
+            "the report could not be written: {}",
+            text::reason(&e)
+        ))),
+    }
+}
+
+/// Why failures are not read, or no more of them.
+enum NotRead {
+    RunFile(RunFileError),
+    Exit(Exit),
+    Enough,
+}
+
+impl From<RunFileError> for NotRead {
+    fn from(e: RunFileError) -> NotRead {
+        NotRead::RunFile(e)
+    }
+}
+
+/// The first jobs that did not succeed.
+fn failures(path: &Path) -> Result<Vec<FailedJob>, NotRead> {
+    let recorded = Recorded::read(path).map_err(NotRead::Exit)?;
+    let lookup = recorded.lookup_for_show();
+    let plan = plan::plan(recorded.args, &lookup);
+    let plan = plan.map_err(|message| NotRead::Exit(refuse(&message)))?;
+    let room = Spill::new(MEMORY);
+    let renderer = Renderer {
+        format: plan.batch.format,
+        task: plan.batch.work.task(),
+        delimiter: plan.batch.delimiter,
+        started: UNIX_EPOCH,
+        room: room.clone(),
+        tip_given: true,
+    };
+    let recipe = plan.batch.recipe();
+    let mut all = Vec::new();
+    let read = runfile::outcomes::<NotRead>(path, &plan.purpose, &room, true, |shown| {
+        all.extend(output::failed(&renderer, &recipe, &shown));
+        if all.len() < SHOWN {
+            Ok(())
+        } else {
+            Err(NotRead::Enough)
+        }
+    });
+    match read {
+        Ok(()) | Err(NotRead::Enough) => Ok(all),
+        Err(e) => Err(e),
+    }
+}
+
+fn said(state: &State, failures: &[FailedJob], name: &str) -> String {
+    let mut said = recorded::lines(state);
+    let bad = |(verdict, _): &&(String, i64)| verdict != "ok";
+    let failed: i64 = state.verdicts.iter().filter(bad).map(|(_, n)| n).sum();
+    let failed = failed.unsigned_abs();
+    if !failures.is_empty() {
+        said.push('\n');
+        if failures.len() as u64 == failed {
+            said += &format!("{} did not succeed:\n", text::counted(failed, "job"));
+        } else {
+            let (shown, all) = (text::count(failures.len() as u64), text::count(failed));
+            said += &format!("The first {shown} of {all} jobs that did not succeed:\n");
+        }
+    }
+    for failure in failures {
+        said += &format!("  {}\n", failure.what);
+        let stderr = failure
+            .stderr
+            .strip_suffix(b"\n")
+            .unwrap_or(&failure.stderr);
+        if stderr.is_empty() {
+            continue;
+        }
+        let lines: Vec<&[u8]> = stderr.split(|&byte| byte == b'\n').collect();
+        for line in &lines[lines.len().saturating_sub(STDERR_LINES)..] {
+            said += &format!("    | {}\n", text::clipped(line));
+        }
+    }
+    if state.open() > 0 || failed > 0 {
+        said.push('\n');
+        if failed > 0 {
+            said +=
+                &format!("all of them:   orchestrator results {name} --failed --format jsonl\n");
+        }
+        said += &format!("once more:     orchestrator retry {name}\n");
+    }
+    said
+}

@@ -1,0 +1,252 @@
+//! The light record of a run without a run file: how it was called, how many jobs
+//! there were, and those that did not succeed, so that they can be looked at and run
+//! again after a run that nobody prepared.
+//!
+//! It is a run file in the state directory for which nothing waits: a run that is
+//! killed may leave none, or half of one. It is made with the first job that fails,
+//! or at the end. When it cannot be made or written, the run goes on without.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::timeout;
+
+use super::error::RunFileError;
+use super::history::History;
+use super::key::{Key, Keys, Purpose};
+use super::open::{Access, Request, open};
+use super::recorder::{Entry, Mode, Recorder};
+use super::rows::{JobRow, LIGHT_TAIL};
+use crate::pool::{Capture, JobReport, Payload, Spill};
+use crate::run::report::Summary;
+use crate::run::source::lines::Content;
+use crate::run::source::work::Ticket;
+use crate::scheduler::Verdict;
+
+/// How large a record becomes, about, in bytes.
+const MOST: u64 = 64 << 20;
+
+/// What a row takes beside what is in it, about.
+const ROW: u64 = 400;
+
+/// How long the end of a run may wait for its record to be written: the directory
+/// may be somewhere on the network.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a run is called that has no run file.
+#[derive(Clone, Debug)]
+pub(crate) struct LightRequest {
+    pub(crate) history: History,
+    pub(crate) purpose: Purpose,
+    /// The words behind `run`.
+    pub(crate) arguments: Vec<Vec<u8>>,
+}
+
+/// A light record, which may not be there yet.
+#[derive(Debug)]
+pub(crate) struct Light {
+    request: LightRequest,
+    started: SystemTime,
+    keys: Keys,
+    room: Arc<Spill>,
+    /// How much more may be written.
+    left: u64,
+    /// The number of the last job.
+    last: i64,
+    jobs: Vec<JobRow>,
+    ended: Vec<(i64, JobReport)>,
+    /// Jobs that did not succeed and for which there was no room.
+    unrecorded: BTreeMap<&'static str, u64>,
+    recorder: Option<Recorder>,
+}
+
+impl Light {
+    /// For a run that has just begun; the room is for what its jobs print.
+    pub(crate) fn new(request: LightRequest, started: SystemTime, room: Arc<Spill>) -> Light {
+        Light {
+            keys: Keys::of(&request.purpose),
+            request,
+            started,
+            room,
+            left: MOST,
+            last: 0,
+            jobs: Vec::new(),
+            ended: Vec::new(),
+            unrecorded: BTreeMap::new(),
+            recorder: None,
+        }
+    }
+
+    /// A job has come to an end that was not good, or to none.
+    pub(crate) fn put(&mut self, ticket: &Ticket, report: &JobReport) {
+        let item = ticket.item.clone();
+        // What cannot be read back is not there.
+        let stderr = report.stderr.tail(LIGHT_TAIL).unwrap_or_default();
+        let error = report.error.as_ref().map_or(0, |e| e.message.len());
+        let size = item.as_ref().map_or(0, |item| item.len()) + stderr.len() + error;
+        let size = size as u64 + ROW;
+        if size > self.left {
+            *self.unrecorded.entry(report.verdict.word()).or_default() += 1;
+            return;
+        }
+        self.left -= size;
+        self.last += 1;
+        self.jobs.push(JobRow {
+            job: self.last,
+            key: match &item {
+                Some(item) => self.keys.key(&Content::Whole(item.clone())),
+                // Which long line it was is not known any more.
+                None => Key([0; 16]),
+            },
+            seq: ticket.seq,
+            line: ticket.line,
+            id: ticket.id.clone(),
+            item,
+        });
+        let report = JobReport {
+            job: report.job,
+            label: None,
+            verdict: report.verdict,
+            result: Payload::default(),
+            error: report.error.clone(),
+            stdout: Capture::default(),
+            stderr: Capture::of(&self.room, &stderr).unwrap_or_default(),
+            usage: report.usage,
+            started: report.started,
+            worker: report.worker,
+            attempts: report.attempts,
+        };
+        self.ended.push((self.last, report));
+    }
+
+    /// Hands what was put to the thread that writes.
+    pub(in crate::run) async fn flush(&mut self) {
+        if self.jobs.is_empty() {
+            return;
+        }
+        let (jobs, ended) = (
+            std::mem::take(&mut self.jobs),
+            std::mem::take(&mut self.ended),
+        );
+        let Some(recorder) = self.recorder() else {
+            return;
+        };
+        // Nobody waits for what comes back.
+        recorder.forget();
+        recorder.sender().send(Entry::Jobs(jobs)).await;
+        recorder.ended(ended).await;
+    }
+
+    /// The run has ended so, or failed; gives whether that is recorded.
+    pub(in crate::run) async fn finish(
+        mut self,
+        summary: &Summary,
+        whole: bool,
+        failure: Option<&'static str>,
+    ) -> bool {
+        if summary.jobs() == 0 {
+            return false;
+        }
+        self.flush().await;
+        let mut counts = std::mem::take(&mut self.unrecorded);
+        if summary.succeeded > 0 {
+            counts.insert(Verdict::Ok.word(), summary.succeeded);
+        }
+        let Some(recorder) = self.recorder() else {
+            return false;
+        };
+        let sender = recorder.sender();
+        let last = async {
+            for (verdict, jobs) in counts {
+                sender.send(Entry::Unrecorded(verdict, jobs)).await;
+            }
+            if whole {
+                sender.send(Entry::InputEnd(Vec::new())).await;
+            }
+            match self.recorder.take() {
+                Some(recorder) => recorder.finish(failure).await.1.is_ok(),
+                None => false,
+            }
+        };
+        timeout(PATIENCE, last).await.unwrap_or(false)
+    }
+
+    /// Starts the thread that writes, if it was not; nothing when there is none left.
+    fn recorder(&mut self) -> Option<&mut Recorder> {
+        if self.recorder.is_none() {
+            let (request, started) = (self.request.clone(), self.started);
+            let begin = move || make(&request, started);
+            let mode = Mode {
+                light: true,
+                ..Mode::default()
+            };
+            let shown = Arc::new(AtomicU64::new(0));
+            self.recorder = Recorder::start(begin, mode, started, shown).ok();
+        }
+        self.recorder.as_mut()
+    }
+}
+
+/// Makes the file.
+fn make(
+    request: &LightRequest,
+    started: SystemTime,
+) -> Result<(super::file::Writable, i64), RunFileError> {
+    let path = request.history.path(started);
+    let prepared = request.history.prepare();
+    prepared.map_err(|e| super::Error::from(e).of(&path))?;
+    let file = open(&Request {
+        path,
+        access: Access::Begin,
+        force: false,
+        purpose: request.purpose.clone(),
+        arguments: request.arguments.clone(),
+        at_most_once: false,
+        light: true,
+    })?;
+    Ok(file.into_writable())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::run::sink::render::Format;
+    use crate::run::sink::render::tests::{renderer, report, ticket};
+
+    #[test]
+    fn what_is_kept_has_a_limit_beyond_which_jobs_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let request = LightRequest {
+            history: History::of(Some(dir.path().into()), None).unwrap(),
+            purpose: Purpose {
+                words: Vec::new(),
+                cwd: "/".into(),
+            },
+            arguments: Vec::new(),
+        };
+        let renderer = renderer(Format::Text, None);
+        let room = Arc::clone(&renderer.room);
+        let mut light = Light::new(request, SystemTime::UNIX_EPOCH, room);
+        light.left = 2 * (ROW + 100 + LIGHT_TAIL as u64);
+        let ticket = Ticket {
+            item: Some(Bytes::from(vec![b'x'; 100])),
+            ..ticket(&[b"x"])
+        };
+        let stderr = [b"a".repeat(10_000), b"end".to_vec()].concat();
+        for _ in 0..5 {
+            let report = report(&renderer, Verdict::Failed(1), b"out", &stderr);
+            light.put(&ticket, &report);
+        }
+        assert_eq!((light.jobs.len(), light.ended.len()), (2, 2));
+        assert_eq!(light.unrecorded, BTreeMap::from([("failed", 3)]));
+        let kept = &light.ended[1].1;
+        assert!(kept.stdout.is_empty());
+        let kept = kept.stderr.to_vec().unwrap();
+        assert_eq!(kept.len(), LIGHT_TAIL);
+        assert!(kept.ends_with(b"aend"));
+    }
+}

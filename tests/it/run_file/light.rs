@@ -1,0 +1,235 @@
+//! Runs without a run file: what is remembered of them.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+
+/// Writes its argument down, and fails for those that begin with `bad` until there is
+/// a file `mended`.
+const JOB: [&str; 5] = [
+    "sh",
+    "-c",
+    "echo \"$1\" >> ran; echo \"out $1\"; \
+     case $1 in bad*) echo \"no $1\" >&2; test -e mended;; esac",
+    "sh",
+    "{}",
+];
+
+fn plain(env: &TestEnv, options: &[&str], stdin: &str) -> Done {
+    run(env, &[options, &["--"], &JOB].concat(), stdin)
+}
+
+/// All that is in the directory of records.
+fn records(env: &TestEnv) -> Vec<PathBuf> {
+    let Ok(found) = fs::read_dir(env.state().join("orchestrator/runs")) else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = found.map(|entry| entry.unwrap().path()).collect();
+    all.retain(|path| path.extension().is_some_and(|end| end == "db"));
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn what_failed_in_a_run_that_nobody_prepared_is_told_and_run_again() {
+    let env = TestEnv::new();
+    let first = plain(&env, &[], "a\nbad 1\nb\n\nbad 2\nbad\\x\n");
+    assert_eq!(first.code(), 1);
+    assert!(
+        first
+            .stderr
+            .contains("to run again what has failed: orchestrator retry last\n"),
+        "{}",
+        first.stderr
+    );
+
+    let report = orchestrator(&env, &["report", "last"]);
+    assert_eq!(report.code(), 0, "{}", report.stderr);
+    let said = report.stdout();
+    for line in [
+        "\njobs      6\nok        3\nfailed    3\n",
+        "\n3 jobs did not succeed:\n",
+        "\n    | no bad 2\n",
+        "retry last\n",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert_eq!(said.matches("line 5: command failed").count(), 1, "{said}");
+
+    // Still broken, then mended, then nothing is left.
+    let again = orchestrator(&env, &["retry", "last"]);
+    assert_eq!(again.code(), 1);
+    assert_eq!(
+        sorted(again.stdout()),
+        ["out bad 1", "out bad 2", "out bad\\x"]
+    );
+    env.file("mended", "");
+    let mended = orchestrator(&env, &["retry", "last"]);
+    assert_eq!(mended.code(), 0, "{}", mended.stderr);
+    assert_eq!(
+        sorted(mended.stdout()),
+        ["out bad 1", "out bad 2", "out bad\\x"]
+    );
+    let nothing = orchestrator(&env, &["retry", "last"]);
+    assert_eq!((nothing.code(), nothing.stdout()), (0, ""));
+    assert!(nothing.stderr.contains("nothing was left to do"));
+    let counts = ran(&env);
+    assert_eq!((counts["a"], counts["b"], counts["bad 1"]), (1, 1, 3));
+    let status = orchestrator(&env, &["status", "last"]);
+    assert!(status.stdout().contains("\njobs      6\nok        6\n"));
+}
+
+#[test]
+fn a_run_in_which_all_is_well_is_remembered_as_well() {
+    let env = TestEnv::new();
+    let done = plain(&env, &[], "a\nb\n");
+    assert!(!done.stderr.contains("retry"), "{}", done.stderr);
+    let report = orchestrator(&env, &["report", "last"]);
+    assert!(report.stdout().ends_with("\njobs      2\nok        2\n"));
+    // An empty one would only hide it.
+    plain(&env, &[], "");
+    assert_eq!(records(&env).len(), 1);
+}
+
+#[test]
+fn who_does_not_want_to_be_remembered_is_not() {
+    let env = TestEnv::new();
+    assert!(
+        !plain(&env, &["--no-record"], "bad\n")
+            .stderr
+            .contains("retry")
+    );
+    let mut command = command(&env, &[&["--"][..], &JOB].concat());
+    command.env("ORCHESTRATOR_NO_RECORD", "1");
+    assert!(!env.run(command, "bad\n").stderr.contains("retry"));
+    assert!(!env.state().exists());
+    for command in ["retry", "report", "status", "results", "resume"] {
+        let none = orchestrator(&env, &[command, "last"]);
+        assert_eq!(none.code(), 125);
+        assert!(
+            none.stderr.starts_with("error: no run is recorded in "),
+            "{}",
+            none.stderr
+        );
+    }
+}
+
+#[test]
+fn what_a_stopped_run_has_not_done_is_run_and_the_rest_is_said_to_be_missing() {
+    let env = TestEnv::new();
+    let input: String = (0..500).map(|n| format!("bad {n}\n")).collect();
+    let stopped = plain(&env, &["-j2", "--halt", "now,fail=3"], &input);
+    assert_eq!(stopped.code(), 1);
+    assert!(
+        stopped
+            .stderr
+            .contains("what has failed or was not done: orchestrator retry last"),
+        "{}",
+        stopped.stderr
+    );
+    env.file("mended", "");
+    let status = orchestrator(&env, &["status", "last"]);
+    let jobs = status
+        .stdout()
+        .lines()
+        .find_map(|line| line.strip_prefix("jobs      "));
+    let jobs: usize = jobs.expect("jobs").parse().expect("a number");
+    let again = orchestrator(&env, &["retry", "last", "-j2"]);
+    let warning = format!(
+        "warning: that run had not read its input to the end: what came after its first {jobs} jobs \
+         is not recorded\n"
+    );
+    if jobs < 500 {
+        assert!(again.stderr.starts_with(&warning), "{}", again.stderr);
+    }
+    // The halt is part of how it was called; nothing fails now.
+    assert_eq!(again.code(), 0, "{}", again.stderr);
+    assert_eq!(again.stdout().lines().count(), jobs);
+}
+
+#[test]
+fn f129_records_are_private_whatever_the_umask() {
+    let env = TestEnv::new();
+    env.file("lines", "bad\n");
+    let script = "umask 000; exec \"$0\" run -- false {} < lines";
+    let mut shell = env.command("sh");
+    shell.args(["-c", script, ORCHESTRATOR]);
+    assert_eq!(env.run(shell, "").code(), 1);
+    let [record] = &records(&env)[..] else {
+        panic!("{:?}", records(&env))
+    };
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(record), 0o600);
+    assert_eq!(mode(record.parent().unwrap()), 0o700);
+}
+
+#[test]
+fn the_last_twenty_runs_are_kept() {
+    let env = TestEnv::new();
+    for n in 0..23 {
+        let done = run(&env, &["-q", "--", "false", "{}"], format!("{n}\n"));
+        assert_eq!(done.code(), 1);
+    }
+    assert_eq!(records(&env).len(), 20);
+    let last = orchestrator(&env, &["results", "last", "--format", "jsonl"]);
+    assert_eq!(objects(last.stdout())[0]["argv"][1], "22");
+}
+
+#[test]
+fn a_run_that_cannot_be_remembered_is_no_worse_for_it() {
+    let env = TestEnv::new();
+    env.file(".state", "not a directory");
+    let done = plain(&env, &[], "a\nbad\n");
+    assert_eq!(
+        (done.code(), sorted(done.stdout())),
+        (1, vec!["out a", "out bad"])
+    );
+    assert!(!done.stderr.contains("retry last"), "{}", done.stderr);
+    assert!(!done.stderr.contains("warning"), "{}", done.stderr);
+    fs::remove_file(env.state()).unwrap();
+    fs::create_dir(env.state()).unwrap();
+    // Of no effect for root, who is who runs this in a container.
+    fs::set_permissions(env.state(), Permissions::from_mode(0o500)).unwrap();
+    assert_eq!(plain(&env, &[], "a\nbad\n").code(), 1);
+}
+
+#[test]
+fn a_run_with_a_run_file_is_the_last_one_too() {
+    let env = TestEnv::new();
+    plain(&env, &[], "bad\n");
+    recorded(&env, &[], "bad\nc\n");
+    let results = orchestrator(&env, &["results", "last", "--failed"]);
+    assert_eq!(results.stdout(), "out bad\n");
+    let status = orchestrator(&env, &["status", "last"]);
+    let of_file = orchestrator(&env, &["status", "r"]);
+    assert_eq!(status.stdout(), of_file.stdout());
+    fs::remove_file(env.path().join("r")).unwrap();
+    let gone = orchestrator(&env, &["status", "last"]);
+    assert_eq!(gone.code(), 125);
+    assert!(
+        gone.stderr.contains("there is no such file"),
+        "{}",
+        gone.stderr
+    );
+}
+
+#[test]
+fn jobs_of_a_task_and_lines_that_are_none_are_remembered() {
+    let env = TestEnv::new();
+    let all = ["--worker", WORKER, "--task", "fib", "--input", "jsonl"];
+    let input = "{\"id\": \"x\", \"args\": 4}\n{\"id\": 7, \"args\": \"many\"}\nno object\n";
+    let first = run(&env, &all, input);
+    assert_eq!(first.code(), 1, "{}", first.stderr);
+    let again = orchestrator(&env, &["retry", "last"]);
+    assert_eq!(again.code(), 1, "{}", again.stderr);
+    let mut entries = objects(again.stdout());
+    entries.sort_by_key(|entry| entry["seq"].as_u64());
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    assert_eq!(
+        (entries[0]["id"].as_u64(), entries[0]["seq"].as_u64()),
+        (Some(7), Some(2))
+    );
+    assert_eq!(entries[1]["seq"], 3);
+}
