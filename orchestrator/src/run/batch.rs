@@ -295,6 +295,12 @@ async fn run_in(
     let (sender, reports) = Reports::channel();
     let mut news = News { events, reports };
     let driven = drive(config, reins, source, &pool, sender, &mut news, &mut output).await;
+    if reins.summary.borrow().jobs() > 0
+        && let Some(light) = &mut output.light
+    {
+        // While workers end.
+        light.begin();
+    }
     let ended = end_pool(pool, driven).await;
     // What workers printed last, and the verdicts that are not counted yet.
     let told = output.events(&mut news.events).await;

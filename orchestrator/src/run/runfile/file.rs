@@ -208,12 +208,27 @@ fn check_header(file: &File) -> Result<(), Fault> {
     }
 }
 
-/// Opens a run file to write to it; with `make` also one that is not there yet. On a
-/// file system of the network nobody else can read it then, if `exclusive`.
+/// How a run file is opened to write to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Opening {
+    /// Whether it is made when it is not there.
+    pub(super) make: bool,
+    /// Whether nobody else can read it on a file system of the network.
+    pub(super) exclusive: bool,
+    /// Whether nothing waits for the disk.
+    pub(super) light: bool,
+}
+
+/// Opens a run file to write to it.
 ///
 /// # Errors
 /// See [`Error`]. Nothing was changed then.
-pub(super) fn open_to_write(name: &Path, make: bool, exclusive: bool) -> Result<Writable, Fault> {
+pub(super) fn open_to_write(name: &Path, opening: Opening) -> Result<Writable, Fault> {
+    let Opening {
+        make,
+        exclusive,
+        light,
+    } = opening;
     let path = place(name)?;
     // Before anything is made beside it.
     match open(&path, false) {
@@ -229,6 +244,8 @@ pub(super) fn open_to_write(name: &Path, make: bool, exclusive: bool) -> Result<
     let network = is_network(fstatfs(&file).map_err(io::Error::from)?.filesystem_type());
     let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::check(&connection)?;
+    let synchronous = if light { "off" } else { "full" };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     // Only now: it would be a change.
     if network {
         // The log's index is memory that only processes of one machine share.
@@ -240,7 +257,6 @@ pub(super) fn open_to_write(name: &Path, make: bool, exclusive: bool) -> Result<
         pragma(&connection, "journal_mode", "wal")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
     }
-    connection.pragma_update(None, "synchronous", "full")?;
     if found.len() > 0 {
         let said: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
         if said != "ok" {
@@ -327,6 +343,12 @@ fn is_network(kind: FsType) -> bool {
 mod tests {
     use super::*;
 
+    const MAKE: Opening = Opening {
+        make: true,
+        exclusive: true,
+        light: false,
+    };
+
     #[test]
     fn f118_file_systems_of_the_network_are_told_from_local_ones() {
         use nix::sys::statfs;
@@ -368,7 +390,7 @@ mod tests {
             ("fifo", "a FIFO"),
             (".", "a directory"),
         ] {
-            let error = *open_to_write(&at(name), true, true).unwrap_err();
+            let error = *open_to_write(&at(name), MAKE).unwrap_err();
             assert!(
                 matches!(error, Error::Kind(k) if k == kind),
                 "{name}: {error}"
@@ -377,7 +399,7 @@ mod tests {
         let error = *open(Path::new("/dev/null"), true).unwrap_err();
         assert!(matches!(error, Error::Kind("a device")));
         assert!(matches!(
-            *open_to_write(&at("none"), false, true).unwrap_err(),
+            *open_to_write(&at("none"), Opening::default()).unwrap_err(),
             Error::Missing
         ));
     }
@@ -393,28 +415,28 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(
-            *open_to_write(&path, true, true).unwrap_err(),
+            *open_to_write(&path, MAKE).unwrap_err(),
             Error::Foreign
         ));
         fs::remove_file(&path).unwrap();
         let theirs = Connection::open(&path).unwrap();
         theirs.execute_batch("create table t (x)").unwrap();
         assert!(matches!(
-            *open_to_write(&path, true, true).unwrap_err(),
+            *open_to_write(&path, MAKE).unwrap_err(),
             Error::Foreign
         ));
         theirs
             .execute_batch("drop table t; pragma application_id = 1")
             .unwrap();
         assert!(matches!(
-            *open_to_write(&path, true, true).unwrap_err(),
+            *open_to_write(&path, MAKE).unwrap_err(),
             Error::Foreign
         ));
         theirs
             .execute_batch("pragma application_id = 0x6f726366; pragma user_version = 99")
             .unwrap();
         assert!(matches!(
-            *open_to_write(&path, true, true).unwrap_err(),
+            *open_to_write(&path, MAKE).unwrap_err(),
             Error::Newer(99)
         ));
         let mode: String = theirs
@@ -427,12 +449,12 @@ mod tests {
     fn f109_a_damaged_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
-        drop(open_to_write(&path, true, true).unwrap());
+        drop(open_to_write(&path, MAKE).unwrap());
         let mut bytes = fs::read(&path).unwrap();
         let page = 4096;
         bytes[page..page + 512].fill(0xa5);
         fs::write(&path, bytes).unwrap();
-        let error = *open_to_write(&path, true, true).unwrap_err();
+        let error = *open_to_write(&path, MAKE).unwrap_err();
         assert!(matches!(error, Error::Damaged(_)), "{error}");
     }
 
@@ -440,7 +462,7 @@ mod tests {
     fn f129_nobody_else_can_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run");
-        let writable = open_to_write(&path, true, true).unwrap();
+        let writable = open_to_write(&path, MAKE).unwrap();
         assert!(writable.identity.is_at(&path));
         writable
             .connection

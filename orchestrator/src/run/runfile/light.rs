@@ -139,6 +139,11 @@ impl Light {
         recorder.ended(ended).await;
     }
 
+    /// The end of the run is near: begins with what takes a moment.
+    pub(in crate::run) fn begin(&mut self) {
+        self.recorder();
+    }
+
     /// The run has ended so, or failed; gives whether that is recorded.
     pub(in crate::run) async fn finish(
         mut self,

@@ -81,10 +81,14 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         purpose,
         ..
     } = request;
-    let make = !matches!(access, Access::Again(_));
-    // Where jobs come from the file, it is read beside.
-    let exclusive = !matches!(access, Access::Again(_));
-    let mut writable = file::open_to_write(path, make, exclusive)?;
+    let again = matches!(access, Access::Again(_));
+    let opening = file::Opening {
+        make: !again,
+        // Where jobs come from the file, it is read beside.
+        exclusive: !again,
+        light: request.light,
+    };
+    let mut writable = file::open_to_write(path, opening)?;
     let before = last_run(&writable.connection)?;
     match (&before, access) {
         (Some(_), Access::Begin) => return Err(Error::Exists.into()),

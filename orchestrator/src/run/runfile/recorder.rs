@@ -288,7 +288,8 @@ fn write(
     let mut last = now();
     let mut seen = shown.load(Ordering::Relaxed);
     while let Some(first) = entries.blocking_recv() {
-        if !matches!(first, Entry::Starting(..) | Entry::Close(_)) {
+        // A light commit waits for nothing that others could share.
+        if !mode.light && !matches!(first, Entry::Starting(..) | Entry::Close(_)) {
             thread::sleep(GATHER.saturating_sub(now() - last));
         }
         pen.statements.begin()?;
