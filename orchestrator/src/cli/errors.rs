@@ -10,10 +10,11 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::exit::Exit;
+use super::main::records;
 use super::program;
 use crate::pool::PoolError;
 use crate::run::batch::Failure;
-use crate::run::runfile::{Error, RunFileError};
+use crate::run::runfile::{Error, Gaps, RunFileError};
 use crate::run::sink::writer::WriteError;
 use crate::run::text;
 
@@ -164,22 +165,37 @@ pub(super) fn no_directory(path: &Path, why: &io::Error) -> Message {
 }
 
 /// A run file cannot be used.
-/// The jobs of a light record, so many, are not all that there were.
-pub(super) fn cut(jobs: u64) -> String {
-    let jobs = text::counted(jobs, "job");
-    format!(
-        "warning: that run had not read its input to the end: what came after its first {jobs} \
-         is not recorded\n"
-    )
-}
-
-/// What jobs have done that are not run again may be seen nowhere.
-pub(super) fn failed_before(why: &str) -> String {
-    let why = text::escaped(why.as_bytes());
-    format!(
-        "warning: that run failed ({why}): results of jobs that succeeded may be missing, and are \
-         not recorded\n"
-    )
+/// What is missing in a light record whose jobs are run.
+pub(super) fn gaps(gaps: &Gaps) -> String {
+    let mut said = String::new();
+    let mut warn = |what: String| said += &format!("warning: {what}\n");
+    if gaps.killed {
+        warn(
+            "that run was killed: what had failed until then is recorded, and not what was done"
+                .into(),
+        );
+    }
+    if let Some(jobs) = gaps.cut {
+        let jobs = text::counted(jobs, "job");
+        warn(format!(
+            "that run ended before its input was known to be read to the end: what came after \
+             its first {jobs}, if anything, is not recorded"
+        ));
+    }
+    if gaps.dropped > 0 {
+        let jobs = text::counted(gaps.dropped, "job");
+        warn(format!(
+            "{jobs} that did not succeed are not recorded, for which the record had no room: give \
+             their lines to a new run"
+        ));
+    }
+    if let Some(why) = &gaps.failure {
+        let why = text::escaped(why.as_bytes());
+        warn(format!(
+            "that run failed ({why}): results of jobs that succeeded may not have been written"
+        ));
+    }
+    said
 }
 
 /// No run is recorded.
@@ -212,6 +228,10 @@ pub(super) fn run_file(e: &RunFileError) -> Message {
             .tip(format!(
                 "to run only what has failed: orchestrator retry --failed {name}"
             )),
+        Error::Light => message.tip(format!("to run them again: orchestrator retry {name}")),
+        Error::Full if is_record(e) => {
+            message.tip(format!("make room, then orchestrator retry {name}"))
+        }
         Error::Full => message
             .fact("what is recorded is safe; jobs that were running were ended")
             .tip(format!(
@@ -220,6 +240,11 @@ pub(super) fn run_file(e: &RunFileError) -> Message {
         Error::Locked(_) => message.tip(format!("see how far it is: orchestrator status {name}")),
         _ => message,
     }
+}
+
+/// Whether it is about a light record.
+fn is_record(e: &RunFileError) -> bool {
+    records().is_some_and(|records| e.path().starts_with(records.dir()))
 }
 
 fn spill(why: &str) -> Message {

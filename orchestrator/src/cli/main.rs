@@ -22,7 +22,7 @@ use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
 use crate::run::batch::{self, Failure, Outcome, Record};
 use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
-use crate::run::runfile::{self, History, LightRequest, Request};
+use crate::run::runfile::{self, History, LightRequest, Remembered, Request};
 use crate::run::sink::writer::WriteError;
 use crate::run::source::work::Work;
 use crate::run::text;
@@ -84,12 +84,8 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         if file.is_on_network() {
             say(&errors::on_network(file.path()));
         }
-        if let Some(jobs) = file.cut() {
-            say(&errors::cut(jobs));
-        }
-        // A run file has them.
-        if let Some(why) = file.failure_before().filter(|_| file.is_light()) {
-            say(&errors::failed_before(why));
+        if let Some(gaps) = file.gaps() {
+            say(&errors::gaps(gaps));
         }
     }
     let workers = plan.batch.pool.workers;
@@ -121,8 +117,11 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
     if let (Record::File(file), Some(history)) = (&record, &plan.history)
         && !file.is_light()
     {
-        // Whether that works changes nothing for this run.
-        history.point(reins.clock.wall, file.path()).ok();
+        let (history, began) = (history.clone(), reins.clock.wall);
+        let path = file.path().to_owned();
+        // Whether that works, and when, changes nothing for this run.
+        let point = move || history.point(began, &path);
+        std::thread::Builder::new().spawn(point).ok();
     }
     let ended = match runtime() {
         Ok(runtime) => runtime.block_on(attended(&plan, &reins, record)),
@@ -134,7 +133,7 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             let next = match name {
                 _ if plan.quiet || outcome.failure.is_some() => None,
                 Some(name) => next(&outcome, &name),
-                None => next_of_last(&outcome.summary),
+                None => next_of_last(&outcome.summary, plan.history.as_ref()),
             };
             if let Some(next) = next {
                 say(&format!("{}{next}\n", prefix()));
@@ -160,9 +159,12 @@ fn open(wanted: Wanted, words: Vec<Vec<u8>>) -> Result<Record, Message> {
             ..request
         },
     };
+    let cwd = &request.purpose.cwd;
+    if !cwd.is_absolute() {
+        return Err(errors::no_directory(cwd, &io::ErrorKind::NotFound.into()));
+    }
     let file = runfile::open(&request).map_err(|e| errors::run_file(&e))?;
     // Recorded jobs name files from there.
-    let cwd = &request.purpose.cwd;
     std::env::set_current_dir(cwd).map_err(|e| errors::no_directory(cwd, &e))?;
     Ok(Record::File(Box::new(file)))
 }
@@ -196,15 +198,28 @@ fn next(outcome: &Outcome, name: &str) -> Option<String> {
 }
 
 /// What can be done next with a light record, in a line.
-fn next_of_last(summary: &Summary) -> Option<String> {
+fn next_of_last(summary: &Summary, history: Option<&History>) -> Option<String> {
+    let Remembered { path, dropped } = summary.remembered.as_ref()?;
     let what = match (summary.failed, summary.interrupted + summary.lost) {
-        _ if !summary.remembered => return None,
         (0, 0) => return None,
         (_, 0) => "to run again what has failed",
         (0, _) => "to run what was not done",
         (_, _) => "to run what has failed or was not done",
     };
-    Some(format!("{what}: orchestrator retry last"))
+    let but = match dropped {
+        0 => String::new(),
+        _ => format!(
+            ", but for {} that the record had no room for",
+            text::counted(*dropped, "job")
+        ),
+    };
+    // Another run may have begun meanwhile.
+    let is_last = history.is_some_and(|history| history.last().as_ref() == Some(path));
+    let name = match is_last {
+        true => "last".to_owned(),
+        false => text::escaped(path.as_os_str().as_encoded_bytes()),
+    };
+    Some(format!("{what}{but}: orchestrator retry {name}"))
 }
 
 /// Tells what a run came to, and how to exit.
@@ -276,11 +291,13 @@ async fn offered(launch: Launch) -> Result<Vec<String>, PoolError> {
 }
 
 pub(super) fn lookup() -> Lookup {
+    let cwd = std::env::current_dir().ok();
     Lookup {
         path: std::env::var_os("PATH"),
-        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
         must_exist: true,
-        history: history(),
+        // Without a place nobody knows what its lines mean.
+        history: history().filter(|_| cwd.is_some()),
+        cwd: cwd.unwrap_or_else(|| PathBuf::from(".")),
     }
 }
 

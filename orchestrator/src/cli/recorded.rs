@@ -69,14 +69,22 @@ pub(super) fn retry(args: RetryArgs) -> Exit {
 
 /// Runs jobs of a run file as it says they are run.
 fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
-    let file = match Named::find(file) {
-        Ok(named) => named.path,
+    let named = match Named::find(file) {
+        Ok(named) => named,
         Err(message) => return fail(&message),
     };
+    let file = named.path;
     let recorded = match Recorded::read(&file) {
         Ok(recorded) => recorded,
         Err(exit) => return exit,
     };
+    if named.name == LAST && !changes.quiet {
+        let Configuration {
+            began_us, purpose, ..
+        } = &recorded.configuration;
+        let purpose = text::escaped(purpose.as_bytes());
+        say(&format!("last run, of {}: {purpose}\n", time(*began_us)));
+    }
     let mut args = recorded.args;
     args.workers = changes.workers.or(args.workers);
     args.quiet = changes.quiet;
@@ -169,7 +177,14 @@ pub(super) fn results(args: ResultsArgs) -> Exit {
         Ok(plan) => plan,
         Err(message) => return refuse(&message),
     };
-    match show(&plan, &path, args.failed) {
+    let light = recorded.configuration.light;
+    if light {
+        say(
+            "note: of this run, only jobs that did not succeed are recorded, without their stdout; \
+             with --run-file all is\n",
+        );
+    }
+    match show(&plan, &path, args.failed || light) {
         Ok(()) => Exit::OK,
         Err(NotShown::Written(e)) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
         Err(NotShown::RunFile(e)) => failed(&e),
@@ -246,14 +261,15 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
     }
 }
 
+/// A recorded point in time.
+fn time(us: i64) -> impl std::fmt::Display {
+    let us = us.clamp(0, runfile::LAST_US).unsigned_abs();
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_micros(us))
+}
+
 /// How far a run has come, in lines for a person that a script can read as well.
 pub(super) fn lines(state: &State) -> String {
     let count = |number: i64| text::count(number.unsigned_abs());
-    let time = |us: i64| {
-        let us = us.clamp(0, runfile::LAST_US).unsigned_abs();
-        let at = UNIX_EPOCH + Duration::from_micros(us);
-        humantime::format_rfc3339_seconds(at)
-    };
     let now = match (state.writer, state.ended_us) {
         (Some(Some(pid)), _) => format!("running (process {pid})"),
         (Some(None), _) => "running".to_owned(),
@@ -269,11 +285,16 @@ pub(super) fn lines(state: &State) -> String {
     };
     let mut lines = format!(
         "run       {}\ndoes      {}\nbegan     {}\nstate     {now}\nruns      {}\ninput     {input}\n\
-         jobs      {}\n",
+         {}{}\n",
         text::escaped(state.run_id.as_bytes()),
         text::escaped(state.purpose.as_bytes()),
         time(state.began_us),
         count(state.runs),
+        // Those that were done are counted at the end.
+        match state.light && state.ended_us.is_none() {
+            true => "recorded  ",
+            false => "jobs      ",
+        },
         count(state.jobs),
     );
     for (verdict, number) in &state.verdicts {
@@ -301,6 +322,8 @@ mod tests {
             runs: 2,
             writer: Some(Some(7)),
             input_whole: false,
+            light: false,
+            dropped: 0,
             jobs: 2_000,
             verdicts: vec![("ok".into(), 1_500), ("failed".into(), 3)],
         };

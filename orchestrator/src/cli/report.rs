@@ -127,6 +127,10 @@ fn said(state: &State, failures: &[FailedJob], name: &str) -> String {
             said += &format!("    | {}\n", text::clipped(line));
         }
     }
+    if state.dropped > 0 {
+        let jobs = text::counted(state.dropped.unsigned_abs(), "job");
+        said += &format!("\n{jobs} of these are only counted: the record had no room for more\n");
+    }
     if state.open() > 0 || failed > 0 {
         said.push('\n');
         if failed > 0 {

@@ -96,24 +96,35 @@ impl<'a> Output<'a> {
     async fn reports(
         &mut self,
         desk: &Desk,
-        reports: impl Iterator<Item = (u64, JobReport)>,
+        mut reports: impl Iterator<Item = (u64, JobReport)>,
+    ) -> Result<(), Failure> {
+        let shown = self.show(desk, &mut reports).await;
+        if shown.is_err() {
+            // Nobody is shown these any more.
+            reports.for_each(|(_, report)| self.remember(desk, &report));
+        }
+        if let Some(light) = &mut self.light {
+            light.flush();
+        }
+        shown
+    }
+
+    async fn show(
+        &mut self,
+        desk: &Desk,
+        reports: &mut impl Iterator<Item = (u64, JobReport)>,
     ) -> Result<(), Failure> {
         let mut lost = false;
         for (n, report) in reports {
             self.reins.summary.borrow_mut().count(report.verdict);
+            self.remember(desk, &report);
             // The pool has failed; its error says it once for all of them.
             if report.verdict == Verdict::Lost {
-                self.remember(desk, &report);
                 lost = true;
                 continue;
             }
             self.count(report.verdict);
             let ticket = desk.take(report.job).ok_or(UNKNOWN)?;
-            if let Some(light) = &mut self.light
-                && report.verdict != Verdict::Ok
-            {
-                light.put(&ticket, &report);
-            }
             let n = self.announce(n);
             self.failed(report.verdict, &ticket)?;
             let render =
@@ -122,9 +133,6 @@ impl<'a> Output<'a> {
             self.release(desk).await?;
         }
         desk.look_again();
-        if let Some(light) = &mut self.light {
-            light.flush().await;
-        }
         self.flush().await?;
         if lost {
             Err(Failure::PoolEnded)
@@ -141,7 +149,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Remembers a job that is under way for ever, unless it was good.
+    /// Remembers a job whose ticket is still there, unless it was good.
     fn remember(&mut self, desk: &Desk, report: &JobReport) {
         if let Some(light) = &mut self.light
             && report.verdict != Verdict::Ok
@@ -174,7 +182,6 @@ impl<'a> Output<'a> {
                 self.failed(Verdict::Rejected, &ticket)?;
                 if let Some(light) = &mut self.light {
                     light.put(&ticket, &rejection(&ticket, &refusal));
-                    light.flush().await;
                 }
                 self.reins.summary.borrow_mut().refused();
                 self.count(Verdict::Rejected);

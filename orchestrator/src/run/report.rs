@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-use super::runfile::Counts;
+use super::runfile::{Counts, Remembered};
 use super::text;
 use crate::scheduler::Verdict;
 
@@ -92,8 +92,8 @@ pub(crate) struct Summary {
     pub(crate) failed_before: u64,
     /// Whether its jobs come from a run file.
     pub(crate) again: bool,
-    /// Whether what did not succeed is in a light record.
-    pub(crate) remembered: bool,
+    /// The light record of what did not succeed.
+    pub(crate) remembered: Option<Remembered>,
     /// How many workers there were.
     pub(crate) workers: usize,
     /// From start to end.
@@ -234,7 +234,7 @@ mod tests {
             resumed: None,
             failed_before: 0,
             again: false,
-            remembered: false,
+            remembered: None,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),

@@ -17,6 +17,11 @@ pub(crate) struct RunFileError {
 }
 
 impl RunFileError {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The file, for a message.
     pub(crate) fn name(&self) -> String {
         text::escaped(self.path.as_os_str().as_encoded_bytes())
@@ -68,6 +73,9 @@ pub(crate) enum Error {
     /// It is about something else: what it was, what it is now.
     #[error("it is of another run")]
     OtherPurpose { recorded: String, wanted: String },
+    /// What has succeeded is not in it.
+    #[error("it is a light record, which holds only jobs that did not succeed")]
+    Light,
     /// Nobody knows all of its jobs.
     #[error("its input was not read to the end")]
     InputNotWhole,

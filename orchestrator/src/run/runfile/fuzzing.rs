@@ -38,7 +38,7 @@ pub fn read_run_file(path: &Path) -> bool {
         open: true,
         failed: true,
     };
-    if let Ok(mut pages) = Pages::open(path, all, Keys::of(&purpose)) {
+    if let Ok(mut pages) = Pages::open(path, all, Keys::of(&purpose), true) {
         while pages.next().is_ok_and(|jobs| !jobs.is_empty()) {}
     }
     let Ok(file) = open(&request(Access::Resume)) else {

@@ -3,6 +3,8 @@
 //!
 //! Names begin with the time at which the run began, so that they sort by it.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -11,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::file::Lock;
+use super::read::configuration;
 
 /// How many runs are kept.
 const KEPT: usize = 20;
 
 /// What names end in.
-const SUFFIX: &str = ".db";
+const SUFFIX: &[u8] = b".db";
 
 /// The directory of records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,29 +50,41 @@ impl History {
     pub(crate) fn path(&self, began: SystemTime) -> PathBuf {
         let time = humantime::format_rfc3339_micros(began).to_string();
         let time = time.replace(['-', ':'], "");
-        let name = format!("{time}-{}{SUFFIX}", std::process::id());
+        let name = format!("{time}-{}.db", std::process::id());
         self.dir.join(name)
     }
 
-    /// Makes room for one more: makes the directory, and deletes the oldest of those
-    /// that nobody writes to.
+    /// Makes the directory, if need be.
     ///
     /// # Errors
-    /// When the directory cannot be made or read.
+    /// When that is not possible.
     pub(crate) fn prepare(&self) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
-            .create(&self.dir)?;
-        let mut all = self.list()?;
+            .create(&self.dir)
+    }
+
+    /// Deletes all but the last of those that nobody writes to, and what a failure has
+    /// left. Those that were written last are kept, whenever their runs began.
+    pub(crate) fn trim(&self) {
+        let Ok(all) = self.list() else {
+            return;
+        };
+        let mut all: Vec<_> = all
+            .into_iter()
+            .map(|path| {
+                let found = fs::symlink_metadata(&path);
+                (found.and_then(|found| found.modified()).ok(), path)
+            })
+            .collect();
         all.sort_unstable();
-        let surplus = (all.len() + 1).saturating_sub(KEPT);
-        for old in &all[..surplus] {
+        let surplus = all.len().saturating_sub(KEPT);
+        for (_, old) in &all[..surplus] {
             if Lock::holder(old).is_none() {
-                self.delete(old)?;
+                self.delete(old);
             }
         }
-        Ok(())
     }
 
     /// Remembers a run that has a file of its own, which is there once.
@@ -83,32 +98,42 @@ impl History {
                 fs::remove_file(old)?;
             }
         }
-        std::os::unix::fs::symlink(run_file, self.path(began))
+        std::os::unix::fs::symlink(run_file, self.path(began))?;
+        self.trim();
+        Ok(())
     }
 
-    /// The run file of the run that began last, if there is one.
+    /// The run file of the run that began last, if there is one that can be read.
     pub(crate) fn last(&self) -> Option<PathBuf> {
-        let last = self.list().ok()?.into_iter().max()?;
-        // A link is a run file elsewhere.
-        Some(fs::read_link(&last).unwrap_or(last))
+        let mut all = self.list().ok()?;
+        all.sort_unstable();
+        all.into_iter().rev().find_map(|path| {
+            // A link is a run file elsewhere; that it is gone is worth knowing.
+            let link = fs::read_link(&path).ok();
+            link.or_else(|| configuration(&path).is_ok().then_some(path))
+        })
     }
 
+    /// All records: also those of which only a part is there.
     fn list(&self) -> io::Result<Vec<PathBuf>> {
-        let mut all = Vec::new();
+        let mut all = BTreeSet::new();
         for entry in fs::read_dir(&self.dir)? {
             let name = entry?.file_name();
-            if name.as_bytes().ends_with(SUFFIX.as_bytes()) {
-                all.push(self.dir.join(name));
+            if let Some(end) = memchr::memmem::find(name.as_bytes(), SUFFIX) {
+                let stem = &name.as_bytes()[..end + SUFFIX.len()];
+                all.insert(self.dir.join(OsStr::from_bytes(stem)));
             }
         }
-        Ok(all)
+        Ok(all.into_iter().collect())
     }
 
     /// Deletes a record and what SQLite and its run have put beside it.
-    fn delete(&self, record: &Path) -> io::Result<()> {
+    pub(crate) fn delete(&self, record: &Path) {
         let name = record.file_name().unwrap_or_default().as_bytes();
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
+        let Ok(found) = fs::read_dir(&self.dir) else {
+            return;
+        };
+        for entry in found.flatten() {
             if !entry.file_name().as_bytes().starts_with(name) {
                 continue;
             }
@@ -118,7 +143,6 @@ impl History {
                 _ => fs::remove_file(entry.path()).ok(),
             };
         }
-        Ok(())
     }
 }
 
@@ -126,6 +150,7 @@ impl History {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
+    use super::super::file::beside;
     use super::*;
 
     fn history(dir: &Path) -> History {
@@ -155,22 +180,49 @@ mod tests {
         assert_eq!(of(None, None), None);
     }
 
+    /// A record, with what is beside it, that was written so many seconds after the
+    /// beginning of time.
+    fn put(history: &History, n: u64) -> PathBuf {
+        history.prepare().unwrap();
+        let path = history.path(at(n));
+        for path in [path.clone(), beside(&path, "-lock")] {
+            let file = fs::File::create(path).unwrap();
+            file.set_modified(at(n)).unwrap();
+        }
+        history.trim();
+        path
+    }
+
     #[test]
     fn the_last_twenty_are_kept_with_all_that_is_beside_them() {
         let dir = tempfile::tempdir().unwrap();
         let history = history(dir.path());
         assert_eq!(history.last(), None);
-        for n in 0..30 {
-            history.prepare().unwrap();
-            let path = history.path(at(n * 1_000_000));
-            fs::write(&path, "").unwrap();
-            fs::write(super::super::file::beside(&path, "-lock"), "").unwrap();
+        let orphan = beside(&history.path(at(0)), "-lock");
+        history.prepare().unwrap();
+        fs::write(&orphan, "").unwrap();
+        for n in 1..=30 {
+            put(&history, n);
         }
-        assert_eq!(history.last(), Some(history.path(at(29_000_000))));
         let names = fs::read_dir(history.dir()).unwrap();
         assert_eq!(names.count(), 2 * KEPT);
-        assert!(history.path(at(10_000_000)).exists());
-        assert!(!history.path(at(9_000_000)).exists());
+        assert!(history.path(at(11)).exists());
+        assert!(!history.path(at(10)).exists() && !orphan.exists());
+        // They are empty.
+        assert_eq!(history.last(), None);
+    }
+
+    #[test]
+    fn a_long_run_is_as_young_as_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let history = history(dir.path());
+        for n in 2..=30 {
+            put(&history, n);
+        }
+        let long = history.path(at(1));
+        fs::write(&long, "").unwrap();
+        history.trim();
+        assert!(long.exists());
     }
 
     #[test]
@@ -179,31 +231,29 @@ mod tests {
         let history = history(dir.path());
         let file = dir.path().join("run.db");
         history.point(at(5), &file).unwrap();
+        history.point(at(6), &file).unwrap();
         assert_eq!(history.last(), Some(file.clone()));
+        assert_eq!(history.list().unwrap(), [history.path(at(6))]);
         // The link is deleted and not the file.
         fs::write(&file, "").unwrap();
-        for n in 6..40 {
-            history.prepare().unwrap();
-            fs::write(history.path(at(n)), "").unwrap();
-        }
-        assert!(file.exists() && !history.path(at(5)).exists());
+        history.delete(&history.path(at(6)));
+        assert!(file.exists() && history.list().unwrap().is_empty());
     }
 
     #[test]
     fn one_that_is_written_to_is_not_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let history = history(dir.path());
-        history.prepare().unwrap();
-        let first = history.path(at(1));
-        fs::write(&first, "").unwrap();
+        let first = put(&history, 1);
         let lock = Lock::take(&first).unwrap();
-        for n in 2..40 {
-            history.prepare().unwrap();
-            fs::write(history.path(at(n)), "").unwrap();
+        let found = fs::File::open(&first).unwrap();
+        found.set_modified(at(1)).unwrap();
+        for n in 2..=40 {
+            put(&history, n);
         }
         assert!(first.exists());
         drop(lock);
-        history.prepare().unwrap();
+        history.trim();
         assert!(!first.exists());
     }
 }

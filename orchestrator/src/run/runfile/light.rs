@@ -7,6 +7,7 @@
 //! or at the end. When it cannot be made or written, the run goes on without.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
@@ -33,7 +34,7 @@ const ROW: u64 = 400;
 
 /// How long the end of a run may wait for its record to be written: the directory
 /// may be somewhere on the network.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a run is called that has no run file.
 #[derive(Clone, Debug)]
@@ -42,6 +43,15 @@ pub(crate) struct LightRequest {
     pub(crate) purpose: Purpose,
     /// The words behind `run`.
     pub(crate) arguments: Vec<Vec<u8>>,
+}
+
+/// A light record that is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// How many jobs that did not succeed are only counted there.
+    pub(crate) dropped: u64,
 }
 
 /// A light record, which may not be there yet.
@@ -55,8 +65,8 @@ pub(crate) struct Light {
     left: u64,
     /// The number of the last job.
     last: i64,
-    jobs: Vec<JobRow>,
-    ended: Vec<(i64, JobReport)>,
+    /// What was not handed over yet; bounded by what may be written.
+    rows: Vec<(JobRow, JobReport)>,
     /// Jobs that did not succeed and for which there was no room.
     unrecorded: BTreeMap<&'static str, u64>,
     recorder: Option<Recorder>,
@@ -72,8 +82,7 @@ impl Light {
             room,
             left: MOST,
             last: 0,
-            jobs: Vec::new(),
-            ended: Vec::new(),
+            rows: Vec::new(),
             unrecorded: BTreeMap::new(),
             recorder: None,
         }
@@ -93,7 +102,7 @@ impl Light {
         }
         self.left -= size;
         self.last += 1;
-        self.jobs.push(JobRow {
+        let row = JobRow {
             job: self.last,
             key: match &item {
                 Some(item) => self.keys.key(&Content::Whole(item.clone())),
@@ -104,7 +113,7 @@ impl Light {
             line: ticket.line,
             id: ticket.id.clone(),
             item,
-        });
+        };
         let report = JobReport {
             job: report.job,
             label: None,
@@ -118,64 +127,65 @@ impl Light {
             worker: report.worker,
             attempts: report.attempts,
         };
-        self.ended.push((self.last, report));
+        self.rows.push((row, report));
     }
 
-    /// Hands what was put to the thread that writes.
-    pub(in crate::run) async fn flush(&mut self) {
-        if self.jobs.is_empty() {
+    /// Hands what was put to the thread that writes, if that is not behind: the run
+    /// never waits for it.
+    pub(in crate::run) fn flush(&mut self) {
+        if self.rows.is_empty() || self.recorder().is_none() {
             return;
         }
-        let (jobs, ended) = (
-            std::mem::take(&mut self.jobs),
-            std::mem::take(&mut self.ended),
-        );
-        let Some(recorder) = self.recorder() else {
-            return;
-        };
-        // Nobody waits for what comes back.
-        recorder.forget();
-        recorder.sender().send(Entry::Jobs(jobs)).await;
-        recorder.ended(ended).await;
+        let rows = Entry::Light(std::mem::take(&mut self.rows));
+        if let Some(recorder) = &mut self.recorder
+            && let Some(Entry::Light(rows)) = recorder.try_send(rows)
+        {
+            self.rows = rows;
+        }
     }
 
     /// The end of the run is near: begins with what takes a moment.
     pub(in crate::run) fn begin(&mut self) {
+        self.flush();
         self.recorder();
     }
 
-    /// The run has ended so, or failed; gives whether that is recorded.
+    /// The run has ended so, or failed; what came of its record, if it has one.
     pub(in crate::run) async fn finish(
         mut self,
         summary: &Summary,
         whole: bool,
         failure: Option<&'static str>,
-    ) -> bool {
+    ) -> Option<Remembered> {
         if summary.jobs() == 0 {
-            return false;
+            return None;
         }
-        self.flush().await;
+        let dropped = self.unrecorded.values().sum();
         let mut counts = std::mem::take(&mut self.unrecorded);
         if summary.succeeded > 0 {
             counts.insert(Verdict::Ok.word(), summary.succeeded);
         }
-        let Some(recorder) = self.recorder() else {
-            return false;
-        };
+        self.recorder()?;
+        let recorder = self.recorder.take()?;
         let sender = recorder.sender();
+        let rows = std::mem::take(&mut self.rows);
         let last = async {
+            if !rows.is_empty() {
+                sender.send(Entry::Light(rows)).await;
+            }
             for (verdict, jobs) in counts {
                 sender.send(Entry::Unrecorded(verdict, jobs)).await;
             }
             if whole {
                 sender.send(Entry::InputEnd(Vec::new())).await;
             }
-            match self.recorder.take() {
-                Some(recorder) => recorder.finish(failure).await.1.is_ok(),
-                None => false,
-            }
+            recorder.finish(failure).await.1
         };
-        timeout(PATIENCE, last).await.unwrap_or(false)
+        let written = timeout(PATIENCE, last).await.ok()?;
+        written.ok().map(|()| Remembered {
+            path: self.request.history.path(self.started),
+            dropped,
+        })
     }
 
     /// Starts the thread that writes, if it was not; nothing when there is none left.
@@ -194,24 +204,35 @@ impl Light {
     }
 }
 
-/// Makes the file.
+/// Makes the file, and room for it.
 fn make(
     request: &LightRequest,
     started: SystemTime,
 ) -> Result<(super::file::Writable, i64), RunFileError> {
-    let path = request.history.path(started);
-    let prepared = request.history.prepare();
+    let history = &request.history;
+    let path = history.path(started);
+    let prepared = history.prepare();
     prepared.map_err(|e| super::Error::from(e).of(&path))?;
     let file = open(&Request {
-        path,
+        path: path.clone(),
         access: Access::Begin,
         force: false,
         purpose: request.purpose.clone(),
         arguments: request.arguments.clone(),
         at_most_once: false,
         light: true,
-    })?;
-    Ok(file.into_writable())
+    });
+    match file {
+        Ok(file) => {
+            history.trim();
+            Ok(file.into_writable())
+        }
+        Err(e) => {
+            // Half of one would only be in the way.
+            history.delete(&path);
+            Err(e)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -246,9 +267,9 @@ mod tests {
             let report = report(&renderer, Verdict::Failed(1), b"out", &stderr);
             light.put(&ticket, &report);
         }
-        assert_eq!((light.jobs.len(), light.ended.len()), (2, 2));
+        assert_eq!(light.rows.len(), 2);
         assert_eq!(light.unrecorded, BTreeMap::from([("failed", 3)]));
-        let kept = &light.ended[1].1;
+        let kept = &light.rows[1].1;
         assert!(kept.stdout.is_empty());
         let kept = kept.stderr.to_vec().unwrap();
         assert_eq!(kept.len(), LIGHT_TAIL);

@@ -61,8 +61,7 @@ pub(crate) struct RunFile {
     access: Access,
     resumed: bool,
     failed_before: u64,
-    cut: Option<u64>,
-    failure: Option<String>,
+    gaps: Option<Gaps>,
 }
 
 /// Opens a run file to record a run in it.
@@ -90,44 +89,25 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
     };
     let mut writable = file::open_to_write(path, opening)?;
     let before = last_run(&writable.connection)?;
-    match (&before, access) {
-        (Some(_), Access::Begin) => return Err(Error::Exists.into()),
-        (None, Access::Again(_)) => return Err(Error::Missing.into()),
-        _ => {}
-    }
-    if let Some(before) = &before
-        && before.fingerprint != purpose.fingerprint()
-        && !request.force
-    {
-        return Err(Error::OtherPurpose {
-            recorded: before.purpose.clone(),
-            wanted: shown_with_place(purpose),
-        }
-        .into());
-    }
     let light = match &before {
         Some(_) => one(&writable.connection, "select light from state")? != 0,
         None => request.light,
     };
-    let mut cut = None;
-    if let Access::Again(Which { open: true, .. }) = access
-        && one(&writable.connection, "select input_whole from state")? == 0
-    {
-        // There is no input that could be given once more.
-        if !light {
-            return Err(Error::InputNotWhole.into());
-        }
-        let jobs = "select (select count(*) from job) + total(jobs) from unrecorded";
-        cut = Some(one(
-            &writable.connection,
-            &format!("select cast(({jobs}) as integer)"),
-        )?);
-    }
+    let whole = one(&writable.connection, "select input_whole from state")? != 0;
+    check(request, before.as_ref(), light, whole)?;
+    let gaps = match &before {
+        Some(before) if light => Some(gaps(&writable.connection, before, whole)?),
+        _ => None,
+    };
     if light {
         // It is there for convenience.
-        writable
-            .connection
-            .pragma_update(None, "synchronous", "off")?;
+        let connection = &writable.connection;
+        connection.pragma_update(None, "synchronous", "off")?;
+        if again {
+            // Jobs are recorded in the order in which they have failed.
+            let index = "create index if not exists job_seq on job (seq, job)";
+            connection.execute(index, [])?;
+        }
     }
     let keys = Keys::of(purpose);
     let run = before.as_ref().map_or(1, |before| before.run + 1);
@@ -154,10 +134,10 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         Access::Again(Which { failed: false, .. }) => read::count_failed(connection, keys)?,
         _ => 0,
     };
+    let dropped = gaps.as_ref().map_or(0, |gaps| gaps.dropped);
     Ok(RunFile {
-        failed_before,
-        cut: cut.map(i64::unsigned_abs),
-        failure: before.as_ref().and_then(|before| before.failure.clone()),
+        failed_before: failed_before + dropped,
+        gaps,
         run,
         run_id,
         mode: Mode {
@@ -172,6 +152,68 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         access: *access,
         resumed: before.is_some(),
         writable,
+    })
+}
+
+/// Whether what is there is what was asked for.
+fn check(
+    request: &Request,
+    before: Option<&LastRun>,
+    light: bool,
+    whole: bool,
+) -> Result<(), Fault> {
+    let access = request.access;
+    let Some(before) = before else {
+        return match access {
+            Access::Again(_) => Err(Error::Missing.into()),
+            Access::Begin | Access::Resume => Ok(()),
+        };
+    };
+    match access {
+        Access::Begin => return Err(Error::Exists.into()),
+        // What has succeeded would be run again.
+        Access::Resume if light => return Err(Error::Light.into()),
+        Access::Resume | Access::Again(_) => {}
+    }
+    if before.fingerprint != request.purpose.fingerprint() && !request.force {
+        return Err(Error::OtherPurpose {
+            recorded: before.purpose.clone(),
+            wanted: shown_with_place(&request.purpose),
+        }
+        .into());
+    }
+    // Of a light record there is no input that could be given once more.
+    if matches!(access, Access::Again(which) if which.open) && !whole && !light {
+        return Err(Error::InputNotWhole.into());
+    }
+    Ok(())
+}
+
+/// What is missing in a light record.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gaps {
+    /// How many jobs did not succeed and are only counted, for want of room.
+    pub(crate) dropped: u64,
+    /// How many jobs there were, when there may have been more in the input.
+    pub(crate) cut: Option<u64>,
+    /// The last run has not come to its own end: what it has done is not known.
+    pub(crate) killed: bool,
+    /// Why the last run itself failed, if it did.
+    pub(crate) failure: Option<String>,
+}
+
+fn gaps(connection: &Connection, before: &LastRun, whole: bool) -> rusqlite::Result<Gaps> {
+    let dropped = "select cast(total(jobs) as integer) from unrecorded where verdict <> 'ok'";
+    let jobs = "select (select count(*) from job) + cast(total(jobs) as integer) from unrecorded";
+    let killed = before.ended_us.is_none();
+    Ok(Gaps {
+        dropped: one(connection, dropped)?.unsigned_abs(),
+        cut: match whole || killed {
+            true => None,
+            false => Some(one(connection, jobs)?.unsigned_abs()),
+        },
+        killed,
+        failure: before.failure.clone(),
     })
 }
 
@@ -202,15 +244,9 @@ impl RunFile {
         self.mode.light
     }
 
-    /// How many jobs are known, when the input was not read to its end and there
-    /// may have been more.
-    pub(crate) fn cut(&self) -> Option<u64> {
-        self.cut
-    }
-
-    /// Why the run before this one failed itself, if it did.
-    pub(crate) fn failure_before(&self) -> Option<&str> {
-        self.failure.as_deref()
+    /// What is missing in a light record.
+    pub(crate) fn gaps(&self) -> Option<&Gaps> {
+        self.gaps.as_ref()
     }
 
     /// The file to write to and the number of the run, without more.
@@ -228,7 +264,7 @@ impl RunFile {
     /// # Errors
     /// When they cannot be read.
     pub(crate) fn pages(&self, which: Which) -> Result<Pages, RunFileError> {
-        Pages::open(self.path(), which, self.keys)
+        Pages::open(self.path(), which, self.keys, self.is_light())
     }
 
     /// Whether jobs come from here and not from standard input, and which.
@@ -295,6 +331,7 @@ impl RunFile {
 /// The last run that has written here.
 struct LastRun {
     run: i64,
+    ended_us: Option<i64>,
     failure: Option<String>,
     run_id: String,
     purpose: String,
@@ -302,8 +339,7 @@ struct LastRun {
 }
 
 fn last_run(connection: &Connection) -> rusqlite::Result<Option<LastRun>> {
-    let query =
-        "select run, run_id, purpose, fingerprint, failure from run order by run desc limit 1";
+    let query = "select run, run_id, purpose, fingerprint, failure, ended_us from run order by run desc limit 1";
     let read = |row: &rusqlite::Row<'_>| {
         Ok(LastRun {
             run: row.get(0)?,
@@ -311,6 +347,7 @@ fn last_run(connection: &Connection) -> rusqlite::Result<Option<LastRun>> {
             purpose: row.get(2)?,
             fingerprint: row.get(3)?,
             failure: row.get(4)?,
+            ended_us: row.get(5)?,
         })
     };
     connection.query_row(query, [], read).optional()

@@ -35,6 +35,12 @@ pub(crate) struct Configuration {
     pub(crate) arguments: Vec<Vec<u8>>,
     /// Where it was started.
     pub(crate) cwd: PathBuf,
+    /// When it first began, since 1970 in microseconds.
+    pub(crate) began_us: i64,
+    /// What is done, in words.
+    pub(crate) purpose: String,
+    /// Whether only jobs are recorded that did not succeed.
+    pub(crate) light: bool,
 }
 
 /// How the last run with this file was called.
@@ -44,16 +50,28 @@ pub(crate) struct Configuration {
 pub(crate) fn configuration(path: &Path) -> Result<Configuration, RunFileError> {
     let read = || -> Result<_, Fault> {
         let connection = file::open_to_read(path)?.connection;
-        let query = "select arguments, cwd from run order by run desc limit 1";
-        let found: Option<(Vec<u8>, Vec<u8>)> = connection
-            .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        let query = "select arguments, cwd, purpose, (select min(began_us) from run), light \
+             from run, state order by run desc limit 1";
+        let found: Option<(Vec<u8>, Vec<u8>, _, _, _)> = connection
+            .query_row(query, [], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                ))
+            })
             .optional()?;
-        let (arguments, cwd) = found.ok_or(Error::Missing)?;
+        let (arguments, cwd, purpose, began_us, light) = found.ok_or(Error::Missing)?;
         let words = arguments.split_inclusive(|&byte| byte == 0);
         let words = words.map(|word| word.strip_suffix(&[0]).unwrap_or(word).to_vec());
         Ok(Configuration {
             arguments: words.collect(),
             cwd: std::ffi::OsString::from_vec(cwd).into(),
+            began_us,
+            purpose,
+            light,
         })
     };
     read().map_err(|e| e.of(path))
@@ -65,17 +83,25 @@ pub(crate) struct Pages {
     path: PathBuf,
     query: String,
     keys: Keys,
-    after: i64,
+    /// The place in the input and the number of the last job.
+    after: (i64, i64),
     end: i64,
 }
 
 impl Pages {
     /// Those of these jobs that are there now and that these keys are for: with
-    /// another command, a job is another one.
+    /// another command, a job is another one. With `by_seq` in the order of the input;
+    /// else in that in which they were recorded, which is the same but in a light
+    /// record.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) fn open(path: &Path, which: Which, keys: Keys) -> Result<Pages, RunFileError> {
+    pub(crate) fn open(
+        path: &Path,
+        which: Which,
+        keys: Keys,
+        by_seq: bool,
+    ) -> Result<Pages, RunFileError> {
         let open = || -> Result<_, Fault> {
             let connection = file::open_to_read(path)?.connection;
             let last = "select coalesce(max(job), 0) from job";
@@ -96,16 +122,22 @@ impl Pages {
             Which { .. } => "false",
         };
         let columns = RecordedJob::COLUMNS;
+        let order = if by_seq {
+            "(seq, job) > (?1, ?2) and job <= ?3 and {wanted} order by seq, job"
+        } else {
+            "?1 is not null and job > ?2 and job <= ?3 and {wanted} order by job"
+        };
+        let order = order.replace("{wanted}", wanted);
         let query = format!(
             "select {columns} from job j left join outcome o using (job) \
-             where job > ? and job <= ? and {wanted} order by job limit {PAGE}"
+             where {order} limit {PAGE}"
         );
         Ok(Pages {
             connection,
             path: path.to_owned(),
             query,
             keys,
-            after: 0,
+            after: (0, 0),
             end,
         })
     }
@@ -115,9 +147,9 @@ impl Pages {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn next(&mut self) -> Result<Vec<RecordedJob>, RunFileError> {
-        let read = |after| -> Result<Vec<RecordedJob>, Fault> {
+        let read = |(seq, job)| -> Result<Vec<RecordedJob>, Fault> {
             let mut query = self.connection.prepare_cached(&self.query)?;
-            let rows = query.query_map([after, self.end], RecordedJob::read)?;
+            let rows = query.query_map([seq, job, self.end], RecordedJob::read)?;
             Ok(rows.collect::<Result<_, _>>()?)
         };
         loop {
@@ -125,7 +157,7 @@ impl Pages {
             let Some(last) = jobs.last() else {
                 return Ok(jobs);
             };
-            self.after = last.job;
+            self.after = (i64::try_from(last.seq).unwrap_or(i64::MAX), last.job);
             jobs.retain(|job| job.is_for(self.keys));
             if !jobs.is_empty() {
                 return Ok(jobs);
@@ -248,6 +280,10 @@ pub(crate) struct State {
     /// The process that writes to it, if one does; its number if that is known.
     pub(crate) writer: Option<Option<i32>>,
     pub(crate) input_whole: bool,
+    /// Whether only jobs are recorded that did not succeed.
+    pub(crate) light: bool,
+    /// How many jobs that did not succeed are only counted.
+    pub(crate) dropped: i64,
     pub(crate) jobs: i64,
     /// Words for verdicts, and how many jobs have each, `ok` first.
     pub(crate) verdicts: Vec<(String, i64)>,
@@ -298,6 +334,10 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
             runs,
             writer: Lock::holder(&opened.path),
             input_whole: number("select input_whole from state")? != 0,
+            light: number("select light from state")? != 0,
+            dropped: number(
+                "select cast(total(jobs) as integer) from unrecorded where verdict <> 'ok'",
+            )?,
             jobs: number(
                 "select (select count(*) from job) + cast(total(jobs) as integer) from unrecorded",
             )?,

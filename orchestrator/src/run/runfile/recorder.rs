@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use std::vec;
 
+use nix::sys::signal::{SigSet, Signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::blobs::Blobs;
@@ -36,6 +37,8 @@ pub(super) enum Entry {
     Jobs(Vec<JobRow>),
     /// Ends, with the numbers of their jobs.
     Ended(Vec<(i64, JobReport)>),
+    /// Jobs of a light record, each with its end.
+    Light(Vec<(JobRow, JobReport)>),
     /// A line that is no job.
     Refused(Box<(i64, JobReport, Notice)>),
     Attempt(AttemptRow),
@@ -126,6 +129,9 @@ impl Recorder {
         let (answer, back) = mpsc::unbounded_channel();
         let builder = thread::Builder::new().name("run file".into());
         let thread = builder.spawn(move || {
+            // A write beyond the limit of a file's size is an error like others, and
+            // not the end of the program. No process is started here.
+            SigSet::from(Signal::SIGXFSZ).thread_block().ok();
             let (writable, run) = open()?;
             let name = writable.name.clone();
             write(writable, run, mode, started, entries, &answer, &shown).map_err(|e| e.of(&name))
@@ -138,9 +144,13 @@ impl Recorder {
         })
     }
 
-    /// Drops what has come back.
-    pub(super) fn forget(&mut self) {
-        while self.back.try_recv().is_ok() {}
+    /// Hands an entry over if there is room for it, or gives it back. When the thread
+    /// has failed, it is lost.
+    pub(super) fn try_send(&self, entry: Entry) -> Option<Entry> {
+        match self.sender.0.try_send(entry) {
+            Err(mpsc::error::TrySendError::Full(entry)) => Some(entry),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+        }
     }
 
     pub(super) fn sender(&self) -> Sender {
@@ -275,7 +285,7 @@ fn write(
             job: 0,
             run,
             started,
-            again: mode.again,
+            again: mode.again && !mode.light,
             light: mode.light,
         },
         mode,
@@ -370,12 +380,22 @@ impl Pen<'_> {
                 let reports = reports.into_iter();
                 self.committed.push(Committed::Reports(reports));
             }
+            Entry::Light(rows) => {
+                for (row, report) in rows {
+                    self.statements.job(&row)?;
+                    if is_recorded(self.mode, report.verdict, report.attempts) {
+                        self.outcome(row.job, &report)?;
+                    }
+                }
+            }
             Entry::Refused(refused) => {
                 let (job, report, notice) = *refused;
                 self.outcome(job, &report)?;
                 self.committed
                     .push(Committed::Refused(self.place.n as u64, notice));
             }
+            // Of those only the last is kept.
+            Entry::Attempt(_) if self.mode.light => {}
             Entry::Attempt(row) => self.statements.attempt(self.place.run, &row)?,
             Entry::Starting(job, told) => {
                 self.statements.starting(self.place.run, job)?;
