@@ -140,14 +140,15 @@ mod scheduler;
 pub use pool::{
     AsCompleted, Awaitable, Capture, Command, CommandOutput, Control, Event, EventKind,
     EventStream, Executor, Gather, GatherAll, Inputs, IntoAwaitable, Job, JobError, JobFuture,
-    JobHandle, JobReport, Launch, Map, Mixed, Payload, Pool, PoolBuilder, PoolConfig, PoolError,
-    Printed, PrintedPart, RawHandle, RawJob, ReportStream, Reports, ReturnWhen, RunningCommand,
-    RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig, ThreadsPerJob, TrySubmitError,
-    as_completed, block_on, blocking, default_pool, default_threads, future, gather, gather_all,
-    run, wait,
+    JobHandle, JobReport, Launch, Map, Mixed, Omitted, Payload, Pool, PoolBuilder, PoolConfig,
+    PoolError, Printed, PrintedPart, RawHandle, RawJob, ReportStream, Reports, ReturnWhen,
+    RunningCommand, RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig, ThreadsPerJob,
+    TrySubmitError, as_completed, block_on, blocking, default_pool, default_threads, future,
+    gather, gather_all, run, wait,
 };
 pub use protocol::{
-    CommandSpec, Encoding, JobId, Program, Stream, Task, TaskError, TaskErrorKind, Usage, WorkerId,
+    CommandSpec, Encoding, JobId, Limits, OutputLimit, Program, Stream, Task, TaskError,
+    TaskErrorKind, Usage, WorkerId,
 };
 pub use scheduler::Verdict;
 pub use worker::{Cancelled, JobContext, Registry, WorkerContext, init};

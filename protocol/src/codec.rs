@@ -310,6 +310,7 @@ mod kind {
     pub(super) const PONG: u8 = 0x89;
     pub(super) const WORKER_ACK: u8 = 0x8A;
     pub(super) const WORKER_BYE: u8 = 0x8B;
+    pub(super) const OMITTED: u8 = 0x8C;
 }
 
 impl Message for ToWorker {
@@ -433,6 +434,7 @@ impl Message for FromWorker {
             FromWorker::Credit { .. } => kind::INPUT_CREDIT,
             FromWorker::Recalled(_) => kind::RECALLED,
             FromWorker::Progress { .. } => kind::PROGRESS,
+            FromWorker::Omitted { .. } => kind::OMITTED,
             FromWorker::Pong(_) => kind::PONG,
             FromWorker::Ack(_) => kind::WORKER_ACK,
             FromWorker::Bye => kind::WORKER_BYE,
@@ -466,6 +468,12 @@ impl Message for FromWorker {
                 done,
                 total,
             } => put(out, &(job, attempt, done, total)),
+            FromWorker::Omitted {
+                job,
+                attempt,
+                stream,
+                bytes,
+            } => put(out, &(job, attempt, stream, bytes)),
             FromWorker::Pong(n) | FromWorker::Ack(n) => put(out, n),
             FromWorker::Bye => {}
         }
@@ -480,6 +488,7 @@ impl Message for FromWorker {
             | FromWorker::Credit { .. }
             | FromWorker::Recalled(_)
             | FromWorker::Progress { .. }
+            | FromWorker::Omitted { .. }
             | FromWorker::Pong(_)
             | FromWorker::Ack(_)
             | FromWorker::Bye => {}
@@ -529,6 +538,15 @@ impl Message for FromWorker {
                     attempt,
                     done,
                     total,
+                })
+            }
+            kind::OMITTED => {
+                let (job, attempt, stream, bytes) = frame.only("omitted")?;
+                Ok(FromWorker::Omitted {
+                    job,
+                    attempt,
+                    stream,
+                    bytes,
                 })
             }
             kind::PONG => Ok(FromWorker::Pong(frame.only("pong")?)),

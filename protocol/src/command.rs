@@ -36,6 +36,9 @@ pub struct CommandSpec {
     pub time_limit_ms: Option<u64>,
     /// How long a command that was asked to stop may take, in milliseconds.
     pub grace_ms: u64,
+    /// What it may use; in JSON it may be left out.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl CommandSpec {
@@ -52,8 +55,34 @@ impl CommandSpec {
             stdin: None,
             time_limit_ms: None,
             grace_ms: Self::DEFAULT_GRACE_MS,
+            limits: Limits::default(),
         }
     }
+}
+
+/// What a command may use of the machine; what is absent is not limited beyond
+/// what holds for its worker. No limit is ever raised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// CPU time of each of its processes in seconds, which is how the kernel
+    /// counts it (`RLIMIT_CPU`): then SIGXCPU, and SIGKILL a second later.
+    pub cpu_s: Option<u64>,
+    /// How many open descriptors each of its processes may have
+    /// (`RLIMIT_NOFILE`).
+    pub open_files: Option<u64>,
+    /// How much of what it writes is passed on.
+    pub output: Option<OutputLimit>,
+}
+
+/// How much of what a command writes is passed on, of each of its two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputLimit {
+    /// Bytes of a stream that are kept: its head, and its tail.
+    pub bytes: u64,
+    /// Whether a command that writes more is ended as by a time limit.
+    #[serde(default)]
+    pub kill: bool,
 }
 
 /// The program of a [`CommandSpec`].

@@ -20,7 +20,7 @@ mod raw;
 pub mod task;
 
 pub use codec::{Codec, Encoded, FrameError, MAX_CHUNK, MAX_FRAME, Parts};
-pub use command::{CommandSpec, EnvChange, Program};
+pub use command::{CommandSpec, EnvChange, Limits, OutputLimit, Program};
 pub use greeting::{Greeting, GreetingScan, MAX_PREAMBLE};
 pub use ids::{Attempt, JobId, WorkerId};
 pub use message::{
@@ -31,4 +31,4 @@ pub use task::{Encoding, PayloadError, Task, TaskError, TaskErrorKind};
 
 /// Version of the wire format. A worker and an orchestrator whose versions
 /// differ refuse each other at the greeting, before any frame is exchanged.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;

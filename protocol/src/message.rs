@@ -136,6 +136,17 @@ pub enum FromWorker {
         /// Units in all; 0 when unknown.
         total: u64,
     },
+    /// So much of what a job wrote is not passed on, because of its limit.
+    Omitted {
+        /// Which job.
+        job: JobId,
+        /// Which try.
+        attempt: Attempt,
+        /// Where it was written.
+        stream: Stream,
+        /// How many bytes of it.
+        bytes: u64,
+    },
     /// Answer to `Ping`.
     Pong(u64),
     /// Remote links only: this many `RunMany` frames have arrived. Never
@@ -252,6 +263,8 @@ pub enum Outcome {
     Rejected,
     /// Ended because of `Cancel`.
     Cancelled,
+    /// It wrote more than it may, see [`crate::OutputLimit`].
+    OutputLimit,
 }
 
 /// What a try at a job used. Times are in microseconds.

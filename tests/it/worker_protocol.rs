@@ -7,4 +7,5 @@ mod client;
 mod commands;
 mod functions;
 mod held;
+mod limits;
 mod links;

@@ -243,13 +243,14 @@ impl Worker {
 
     fn answer_to(&mut self, (job, attempt): (JobId, Attempt)) -> Answer {
         let number = self.random.edge() as i32;
-        let outcome = match self.random.below(12) {
+        let outcome = match self.random.below(13) {
             0 => Outcome::Failed(number),
             1 => Outcome::Signaled(number),
             2 => Outcome::TimedOut,
             3 => Outcome::SpawnError(number),
             4 => Outcome::Rejected,
             5 => Outcome::Cancelled,
+            6 => Outcome::OutputLimit,
             _ => Outcome::Ok,
         };
         let usage = Usage {
@@ -314,7 +315,7 @@ impl Worker {
     /// A well-formed message that has no place here.
     fn say_anything(&mut self) {
         let (job, attempt) = self.any_pair();
-        let message = match self.random.below(8) {
+        let message = match self.random.below(9) {
             0 => FromWorker::Started { job, attempt },
             1 => FromWorker::Credit {
                 job,
@@ -331,6 +332,12 @@ impl Worker {
             4 => FromWorker::Ack(self.random.edge()),
             5 => FromWorker::DoneMany(Vec::new()),
             6 => FromWorker::Recalled(Vec::new()),
+            7 => FromWorker::Omitted {
+                job,
+                attempt,
+                stream: Stream::Stdout,
+                bytes: self.random.edge(),
+            },
             _ => return self.ready(),
         };
         say(&message);

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 #[cfg(test)]
 pub(crate) use page::HELD;
 pub(crate) use page::{Held, StatusPage};
-pub(crate) use spawn::{CStrings, Program, Spawner, handled_signals};
+pub(crate) use spawn::{CStrings, Limit, Program, Spawner, handled_signals};
 
 /// Where descriptors go that jobs should not come across by counting from 0.
 const HIGH: RawFd = 100;

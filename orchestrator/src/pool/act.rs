@@ -343,8 +343,8 @@ impl Driver {
             }
             reply => reply,
         };
-        let printed = entry.traces.map(|t| (t.stdout, t.stderr));
-        let (stdout, stderr) = printed.unwrap_or_default();
+        let printed = entry.traces.map(|t| (t.stdout, t.stderr, t.omitted));
+        let (stdout, stderr, omitted) = printed.unwrap_or_default();
         let wall = Duration::from_micros(usage.wall_us);
         let mut report = JobReport {
             job,
@@ -354,6 +354,7 @@ impl Driver {
             error,
             stdout,
             stderr,
+            omitted,
             usage,
             started: match entry.sent {
                 Some(_) if usage.wall_us > 0 => Some(self.now.saturating_sub(wall)),

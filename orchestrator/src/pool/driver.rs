@@ -23,7 +23,7 @@ use super::delivery::Route;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::front::FOREVER;
-use super::job::{Errand, JobReport, RawJob, Wishes};
+use super::job::{Errand, JobReport, Omitted, RawJob, Wishes};
 use super::news::{News, NewsSender, Order};
 use super::printing::Printing;
 use super::reports::Reports;
@@ -126,6 +126,8 @@ pub(super) struct Traces {
     /// The parts of a large result that have come.
     pub(super) result: Parts,
     pub(super) error: Option<TaskError>,
+    /// What of its output was not passed on.
+    pub(super) omitted: Omitted,
     /// Whether its worker had been stopped by somebody when its time was up.
     pub(super) was_stopped: bool,
     /// Whether its worker died because it got no memory.

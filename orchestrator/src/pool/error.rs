@@ -179,6 +179,10 @@ pub enum JobError {
     /// Its time was up; the text says which.
     #[error("job timed out {0}")]
     Timeout(String),
+    /// The command wrote more than it may, see
+    /// [`Command::output_limit_kill`](super::Command::output_limit_kill).
+    #[error("command wrote too much: {0}")]
+    OutputLimit(String),
     /// It was cancelled, by its handle or with the whole pool.
     #[error("job was cancelled")]
     Cancelled,
@@ -255,6 +259,7 @@ impl JobError {
             (Verdict::Quarantined, error) => JobError::Quarantined(detail(error)),
             (Verdict::Unkillable, error) => JobError::Unkillable(detail(error)),
             (Verdict::Timeout, error) => JobError::Timeout(detail(error)),
+            (Verdict::OutputLimit, error) => JobError::OutputLimit(detail(error)),
             (Verdict::Cancelled, _) => JobError::Cancelled,
             (Verdict::Interrupted, _) => JobError::Interrupted,
             // The reason is the pool's, not the job's.

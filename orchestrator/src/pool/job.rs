@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use protocol::command::Command;
 use protocol::{
-    CommandSpec, Encoded, Encoding, JobId, PayloadError, Task, TaskError, Usage, WorkerId,
+    CommandSpec, Encoded, Encoding, JobId, PayloadError, Stream, Task, TaskError, Usage, WorkerId,
 };
 use worker::JobContext;
 
@@ -235,6 +235,8 @@ pub struct JobReport {
     /// What its last attempt wrote to stderr, likewise (for a function: nothing, it shares its
     /// worker's, see [`super::EventKind::WorkerPrinted`]).
     pub stderr: Capture,
+    /// What its last attempt wrote beyond its limit, and is not there.
+    pub omitted: Omitted,
     /// What the last attempt used; zero when its worker died.
     pub usage: Usage,
     /// When the last attempt began, counted from the start of the pool.
@@ -243,4 +245,25 @@ pub struct JobReport {
     pub worker: Option<WorkerId>,
     /// How many attempts were made.
     pub attempts: u32,
+}
+
+/// How many bytes of what a command wrote were left out because of its limit, see
+/// [`Command::output_limit`](super::Command::output_limit).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// Of stdout.
+    pub stdout: u64,
+    /// Of stderr.
+    pub stderr: u64,
+}
+
+impl Omitted {
+    /// A worker says it once for each stream, but it may be anybody's program.
+    pub(super) fn add(&mut self, stream: Stream, bytes: u64) {
+        let sum = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        *sum = sum.saturating_add(bytes);
+    }
 }

@@ -127,6 +127,18 @@ impl Driver {
                     self.emit_of_job(|| EventKind::JobProgress { job, done, total });
                 }
             }
+            FromWorker::Omitted {
+                job,
+                attempt,
+                stream,
+                bytes,
+            } => {
+                if self.scheduler.expects(worker, job, attempt)
+                    && let Some(entry) = self.jobs.get_mut(&job)
+                {
+                    entry.traces().omitted.add(stream, bytes);
+                }
+            }
             // The worker's actor deals with these.
             FromWorker::Ready(_)
             | FromWorker::Credit { .. }

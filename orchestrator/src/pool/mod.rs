@@ -77,7 +77,7 @@ pub use executor::Executor;
 pub use front::Pool;
 pub use gather::{Gather, GatherAll, gather, gather_all};
 pub use handle::{JobHandle, RawHandle};
-pub use job::{JobReport, RawJob};
+pub use job::{JobReport, Omitted, RawJob};
 pub use map::{Inputs, Map};
 pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;

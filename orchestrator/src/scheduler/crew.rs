@@ -193,7 +193,9 @@ impl Scheduler {
         let failed = match outcome {
             Outcome::Ok => false,
             Outcome::Failed(_) | Outcome::Signaled(_) | Outcome::SpawnError(_) => true,
-            Outcome::TimedOut | Outcome::Rejected | Outcome::Cancelled => return,
+            Outcome::TimedOut | Outcome::Rejected | Outcome::Cancelled | Outcome::OutputLimit => {
+                return;
+            }
         };
         let pool_before = self.tally;
         if failed {

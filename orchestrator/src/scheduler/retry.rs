@@ -57,6 +57,7 @@ fn retries(job: &Job, verdict: Verdict) -> Option<u32> {
         | Verdict::Quarantined
         | Verdict::Unkillable
         | Verdict::Rejected
+        | Verdict::OutputLimit
         | Verdict::Cancelled
         | Verdict::Interrupted
         | Verdict::Lost => None,
@@ -140,6 +141,7 @@ mod tests {
             Verdict::SpawnError(Errno::ENOENT as i32),
             Verdict::SpawnError(Errno::EACCES as i32),
             Verdict::Rejected,
+            Verdict::OutputLimit,
             Verdict::Cancelled,
             Verdict::Interrupted,
             Verdict::Quarantined,

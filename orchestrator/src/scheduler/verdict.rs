@@ -30,6 +30,8 @@ pub enum Verdict {
     SpawnError(i32),
     /// No worker offers the task, or the input cannot be decoded.
     Rejected,
+    /// The command wrote more than it may, and that was to end it.
+    OutputLimit,
     /// It was cancelled.
     Cancelled,
     /// The run was stopped before it had ended, or before it began.
@@ -53,6 +55,7 @@ impl Verdict {
             Verdict::Unkillable => "unkillable",
             Verdict::SpawnError(_) => "spawn_error",
             Verdict::Rejected => "rejected",
+            Verdict::OutputLimit => "output_limit",
             Verdict::Cancelled => "cancelled",
             Verdict::Interrupted => "interrupted",
             Verdict::Lost => "lost",
@@ -70,6 +73,7 @@ impl From<Outcome> for Verdict {
             Outcome::SpawnError(errno) => Verdict::SpawnError(errno),
             Outcome::Rejected => Verdict::Rejected,
             Outcome::Cancelled => Verdict::Cancelled,
+            Outcome::OutputLimit => Verdict::OutputLimit,
         }
     }
 }
@@ -91,6 +95,7 @@ impl fmt::Display for Verdict {
                 write!(f, "could not be started: {why}")
             }
             Verdict::Rejected => f.write_str("was rejected"),
+            Verdict::OutputLimit => f.write_str("wrote too much"),
             Verdict::Cancelled => f.write_str("was cancelled"),
             Verdict::Interrupted => f.write_str("was interrupted"),
             Verdict::Lost => f.write_str("was lost: the pool ended first"),
@@ -121,6 +126,7 @@ mod tests {
                 "could not be started: Permission denied",
             ),
             (Verdict::Rejected, "was rejected"),
+            (Verdict::OutputLimit, "wrote too much"),
             (Verdict::Cancelled, "was cancelled"),
             (Verdict::Interrupted, "was interrupted"),
             (Verdict::Lost, "was lost: the pool ended first"),

@@ -5,7 +5,10 @@ use serde_bytes::ByteBuf;
 
 use super::*;
 use crate::message::{DoneHeader, Hello, JobHeader, LinkKind, Outcome, Usage};
-use crate::{CommandSpec, Encoding, EnvChange, Program, TaskError, TaskErrorKind, WorkerId};
+use crate::{
+    CommandSpec, Encoding, EnvChange, Limits, OutputLimit, Program, TaskError, TaskErrorKind,
+    WorkerId,
+};
 
 const JOB: JobId = JobId(0x0102);
 const TRY: Attempt = Attempt(3);
@@ -223,6 +226,15 @@ fn golden_bytes_from_worker() {
         "b10f8a00 08000000 00000000 0600000000000000 0a",
     );
     check(FromWorker::Bye, "b10f8b00 00000000 00000000 0a");
+    check(
+        FromWorker::Omitted {
+            job: JOB,
+            attempt: TRY,
+            stream: Stream::Stderr,
+            bytes: 9,
+        },
+        "b10f8c00 18000000 00000000 0201000000000000 03000000 01000000 0900000000000000 0a",
+    );
 }
 
 #[test]
@@ -235,6 +247,7 @@ fn golden_bytes_of_every_outcome() {
         (Outcome::SpawnError(2), "0400000002000000"),
         (Outcome::Rejected, "05000000"),
         (Outcome::Cancelled, "06000000"),
+        (Outcome::OutputLimit, "07000000"),
     ];
     for (outcome, bytes) in golden {
         let mut out = BytesMut::new();
@@ -275,6 +288,15 @@ fn golden_bytes_of_bincode_payloads() {
         value: None,
     });
     spec.time_limit_ms = Some(7);
+    let mut limited = CommandSpec::new(Program::Argv(vec![]));
+    limited.limits = Limits {
+        cpu_s: Some(2),
+        open_files: Some(16),
+        output: Some(OutputLimit {
+            bytes: 100,
+            kill: true,
+        }),
+    };
     let shell = Program::Shell {
         text: ByteBuf::from(*b"x"),
         args: vec![],
@@ -289,7 +311,12 @@ fn golden_bytes_of_bincode_payloads() {
             Encoding::Bincode.encode(&spec),
             "00000000 0100000000000000 0200000000000000 6c73 00
              0100000000000000 0100000000000000 41 00 00
-             01 0700000000000000 8813000000000000",
+             01 0700000000000000 8813000000000000 00 00 00",
+        ),
+        (
+            Encoding::Bincode.encode(&limited),
+            "00000000 0000000000000000 00 0000000000000000 00 00 8813000000000000
+             01 0200000000000000 01 1000000000000000 01 6400000000000000 01",
         ),
         (
             Encoding::Bincode.encode(&shell),

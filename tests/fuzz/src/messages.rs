@@ -7,8 +7,8 @@ use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use protocol::codec::{Message, TRAILER, encode, encode_answer, encode_head, encode_jobs};
 use protocol::{
     Answer, Assignment, Attempt, Codec, CommandSpec, DoneHeader, Encoding, FromWorker, Hello,
-    JobHeader, JobId, LinkKind, Outcome, Parts, Program, Ready, Stream, TaskError, ToWorker, Usage,
-    WorkerId,
+    JobHeader, JobId, LinkKind, Outcome, OutputLimit, Parts, Program, Ready, Stream, TaskError,
+    ToWorker, Usage, WorkerId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -196,7 +196,7 @@ fn to_worker(u: &mut Unstructured<'_>) -> Result<ToWorker> {
 }
 
 fn from_worker(u: &mut Unstructured<'_>) -> Result<FromWorker> {
-    Ok(match u.int_in_range(0..=10)? {
+    Ok(match u.int_in_range(0..=11)? {
         0 => FromWorker::Ready(Ready {
             build: u.arbitrary()?,
             pid: u.arbitrary()?,
@@ -244,6 +244,15 @@ fn from_worker(u: &mut Unstructured<'_>) -> Result<FromWorker> {
         }
         8 => FromWorker::Pong(u.arbitrary()?),
         9 => FromWorker::Ack(u.arbitrary()?),
+        10 => {
+            let (job, attempt) = key(u)?;
+            FromWorker::Omitted {
+                job,
+                attempt,
+                stream: *u.choose(&[Stream::Stdout, Stream::Stderr])?,
+                bytes: u.arbitrary()?,
+            }
+        }
         _ => FromWorker::Bye,
     })
 }
@@ -276,6 +285,11 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
     });
     spec.time_limit_ms = u.arbitrary()?;
     spec.grace_ms = u.arbitrary()?;
+    spec.limits.cpu_s = u.arbitrary()?;
+    spec.limits.open_files = u.arbitrary()?;
+    if let Some((bytes, kill)) = u.arbitrary()? {
+        spec.limits.output = Some(OutputLimit { bytes, kill });
+    }
     spec.stdin = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     let input = Encoding::Bincode.encode(&spec).expect("it has bincode");
     assert_eq!(Encoding::Bincode.decode(&input).as_ref(), Ok(&spec));
@@ -284,14 +298,15 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
 
 fn answer(u: &mut Unstructured<'_>) -> Result<Answer> {
     let (job, attempt) = key(u)?;
-    let outcome = match u.int_in_range(0..=6)? {
+    let outcome = match u.int_in_range(0..=7)? {
         0 => Outcome::Ok,
         1 => Outcome::Failed(u.arbitrary()?),
         2 => Outcome::Signaled(u.arbitrary()?),
         3 => Outcome::TimedOut,
         4 => Outcome::SpawnError(u.arbitrary()?),
         5 => Outcome::Rejected,
-        _ => Outcome::Cancelled,
+        6 => Outcome::Cancelled,
+        _ => Outcome::OutputLimit,
     };
     let usage = Usage {
         wall_us: u.arbitrary()?,

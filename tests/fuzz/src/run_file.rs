@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 /// Columns that hold what is read.
-const COLUMNS: [(&str, &str); 30] = [
+const COLUMNS: [(&str, &str); 32] = [
     ("run", "run"),
     ("run", "run_id"),
     ("run", "began_us"),
@@ -40,6 +40,8 @@ const COLUMNS: [(&str, &str); 30] = [
     ("outcome", "value"),
     ("outcome", "stderr_file"),
     ("outcome", "value_file"),
+    ("outcome", "stdout_omitted"),
+    ("outcome", "stderr_omitted"),
 ];
 
 /// An even first byte: the rest is the file. An odd one: the rest says what stands in

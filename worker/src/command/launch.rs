@@ -176,6 +176,10 @@ impl Launcher {
                 stderr_there.as_fd(),
             ],
             signals: &self.signals,
+            limits: [
+                spec.limits.cpu_s.map(os::Limit::cpu),
+                spec.limits.open_files.map(os::Limit::open_files),
+            ],
         })?;
         Ok(Launched {
             leader,

@@ -2,8 +2,9 @@
 //!
 //! `launch` turns a specification into a process or says precisely why that is
 //! impossible; `running` attends to the process until it and everything that
-//! it started are gone.
+//! it started are gone; `output` passes on what it prints, as far as `cut` says.
 
+mod cut;
 mod launch;
 mod output;
 mod running;

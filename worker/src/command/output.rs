@@ -7,6 +7,7 @@ use bytes::Bytes;
 use nix::poll::PollFlags;
 use protocol::{FromWorker, Stream};
 
+use super::cut::{Cut, Rest};
 use crate::link::{Link, READ_SIZE};
 use crate::os;
 use crate::state::Key;
@@ -44,13 +45,14 @@ impl AsFd for Source {
     }
 }
 
-/// Passes on a pipe's content, if it is ready, and lets go of the pipe at its
-/// end. Gives how much it was.
+/// Passes on a pipe's content, if it is ready, as far as its limit allows, and
+/// lets go of the pipe at its end. Gives how much it was.
 pub(super) fn pump(
     source: &mut Option<Source>,
     ready: PollFlags,
+    limit: Option<&mut Cut>,
     link: &Link,
-    (job, attempt): Key,
+    key: Key,
     buffer: &mut Vec<u8>,
 ) -> usize {
     let Some(open) = source.as_mut().filter(|_| !ready.is_empty()) else {
@@ -64,20 +66,46 @@ pub(super) fn pump(
     buffer.resize(READ_SIZE, 0);
     match open.read(buffer) {
         Ok(n @ 1..) => {
-            let mut state = link.state();
-            state.outbox.send(&FromWorker::Output {
-                job,
-                attempt,
-                stream: open.stream,
-                data: Bytes::copy_from_slice(&buffer[..n]),
-            });
-            if state.outbox.is_full() {
-                link.flush(&mut state);
-            }
+            let data = match limit {
+                None => Bytes::copy_from_slice(&buffer[..n]),
+                Some(cut) => cut.push(&buffer[..n]).into(),
+            };
+            send(link, key, open.stream, data);
             return n;
         }
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Ok(_) | Err(_) => *source = None,
     }
     0
+}
+
+/// A stream with a limit is over: passes on its tail, and says what was left out.
+pub(super) fn finish(cut: Cut, stream: Stream, link: &Link, key: Key) {
+    let Rest { bytes, omitted } = cut.finish();
+    send(link, key, stream, bytes.into());
+    if omitted > 0 {
+        let (job, attempt) = key;
+        link.state().outbox.send(&FromWorker::Omitted {
+            job,
+            attempt,
+            stream,
+            bytes: omitted,
+        });
+    }
+}
+
+fn send(link: &Link, (job, attempt): Key, stream: Stream, data: Bytes) {
+    if data.is_empty() {
+        return;
+    }
+    let mut state = link.state();
+    state.outbox.send(&FromWorker::Output {
+        job,
+        attempt,
+        stream,
+        data,
+    });
+    if state.outbox.is_full() {
+        link.flush(&mut state);
+    }
 }

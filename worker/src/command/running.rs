@@ -15,10 +15,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpgid};
-use protocol::{CommandSpec, FromWorker, JobHeader, Outcome, Stream, TaskError};
+use protocol::{CommandSpec, FromWorker, JobHeader, Limits, Outcome, Stream, TaskError};
 
+use super::cut::Cut;
 use super::launch::{Launched, Refusal};
-use super::output::{Source, pump};
+use super::output::{self, Source, pump};
 use crate::clock::{self, Moment};
 use crate::link::{Link, PATIENCE, READ_SIZE};
 use crate::os::{self, Exit, Used};
@@ -60,6 +61,8 @@ pub(crate) struct Report {
 enum Why {
     Cancelled,
     TimeLimit,
+    /// It has written more than it may.
+    OutputLimit,
     /// The connection has ended.
     End,
 }
@@ -74,6 +77,9 @@ struct Running<'a> {
     stdin: Option<(PipeWriter, &'a [u8])>,
     stdout: Option<Source>,
     stderr: Option<Source>,
+    limits: Limits,
+    /// How much of stdout and stderr is passed on, if that is limited.
+    cuts: Option<Box<[Cut; 2]>>,
     buffer: &'a mut Vec<u8>,
     /// How much the command has printed.
     printed: usize,
@@ -150,6 +156,11 @@ pub(crate) fn attend(
             .zip(spec.stdin.as_ref().map(|data| &data[..])),
         stdout: Some(Source::new(launched.stdout, Stream::Stdout)),
         stderr: Some(Source::new(launched.stderr, Stream::Stderr)),
+        limits: spec.limits,
+        cuts: spec.limits.output.map(|limit| {
+            let cut = || Cut::new(limit.bytes);
+            Box::new([cut(), cut()])
+        }),
         buffer: &mut habits.buffer,
         printed: 0,
         announce_at: Some(start + ANNOUNCE_AFTER),
@@ -362,6 +373,9 @@ impl Running<'_> {
         if self.limit_applies() && self.limit_at.is_some_and(|at| at <= now) {
             self.stop(Why::TimeLimit, now);
         }
+        if self.writes_too_much() {
+            self.stop(Why::OutputLimit, now);
+        }
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = None;
             self.signal(Signal::SIGKILL);
@@ -371,6 +385,13 @@ impl Running<'_> {
         if state.outbox.is_full() || waiting.is_some_and(|since| now - since >= OUTPUT_PATIENCE) {
             self.link.flush(&mut state);
         }
+    }
+
+    /// Whether it has written so much that it is to end.
+    fn writes_too_much(&self) -> bool {
+        let kills = self.limits.output.is_some_and(|limit| limit.kill);
+        let mut cuts = self.cuts.iter().flat_map(|cuts| cuts.iter());
+        kills && cuts.any(Cut::is_exceeded)
     }
 
     /// A command that is paused, or being stopped, has no time limit.
@@ -398,8 +419,12 @@ impl Running<'_> {
     /// Passes on what the command has written, a pipe's content at a time.
     fn pump(&mut self, stdout: PollFlags, stderr: PollFlags) -> usize {
         let (link, key, buffer) = (self.link, self.key, &mut *self.buffer);
-        let pumped = pump(&mut self.stdout, stdout, link, key, buffer)
-            + pump(&mut self.stderr, stderr, link, key, buffer);
+        let [out, err] = match self.cuts.as_deref_mut() {
+            Some([out, err]) => [Some(out), Some(err)],
+            None => [None, None],
+        };
+        let pumped = pump(&mut self.stdout, stdout, out, link, key, buffer)
+            + pump(&mut self.stderr, stderr, err, link, key, buffer);
         self.printed += pumped;
         pumped
     }
@@ -435,7 +460,13 @@ impl Running<'_> {
                 n => last_words += n,
             }
         }
-        let (outcome, error) = self.outcome(end.map(|(exit, _)| exit));
+        let (outcome, error) = self.outcome(end);
+        if let Some(cuts) = self.cuts.take() {
+            let streams = [Stream::Stdout, Stream::Stderr];
+            for (cut, stream) in cuts.into_iter().zip(streams) {
+                output::finish(cut, stream, self.link, self.key);
+            }
+        }
         let report = Report {
             outcome,
             error,
@@ -446,18 +477,50 @@ impl Running<'_> {
         (report, self.printed)
     }
 
-    fn outcome(&self, exit: Option<Exit>) -> (Outcome, Option<TaskError>) {
-        let outcome = match (self.stopping, exit) {
-            (Some(Why::TimeLimit), _) => Outcome::TimedOut,
-            (Some(Why::Cancelled | Why::End), _) => Outcome::Cancelled,
-            (None, Some(Exit::Code(0))) => Outcome::Ok,
-            (None, Some(Exit::Code(code))) => Outcome::Failed(code),
-            (None, Some(Exit::Signal(signal))) => Outcome::Signaled(signal),
+    fn outcome(&self, end: Option<(Exit, Used)>) -> (Outcome, Option<TaskError>) {
+        let (outcome, text) = match (self.stopping, end) {
+            (Some(Why::TimeLimit), _) => (Outcome::TimedOut, None),
+            (Some(Why::Cancelled | Why::End), _) => (Outcome::Cancelled, None),
+            (Some(Why::OutputLimit), _) => (Outcome::OutputLimit, Some(self.excess())),
+            // It was over before that was seen.
+            (None, _) if self.writes_too_much() => (Outcome::OutputLimit, Some(self.excess())),
+            (None, Some((Exit::Code(0), _))) => (Outcome::Ok, None),
+            (None, Some((Exit::Code(code), _))) => (Outcome::Failed(code), None),
+            (None, Some((Exit::Signal(signal), used))) => {
+                (Outcome::Signaled(signal), self.cpu_time_is_up(signal, used))
+            }
             (None, None) => {
                 let text = "the command's exit status was taken by other code of this worker";
-                return (Outcome::Failed(1), Some(TaskError::new(text)));
+                (Outcome::Failed(1), Some(text.to_owned()))
             }
         };
-        (outcome, None)
+        (outcome, text.map(TaskError::new))
+    }
+
+    /// Which limit its output has exceeded, in words.
+    fn excess(&self) -> String {
+        let [out, err] = match self.cuts.as_deref() {
+            Some([out, err]) => [out.is_exceeded(), err.is_exceeded()],
+            None => [false, false],
+        };
+        let stream = match (out, err) {
+            (true, true) => "stdout and stderr",
+            (false, true) => "stderr",
+            _ => "stdout",
+        };
+        let bytes = self.limits.output.map_or(0, |limit| limit.bytes);
+        format!("more than {bytes} bytes on {stream}")
+    }
+
+    /// The reason in words, if a signal ended it because of its CPU time: the first
+    /// one that the kernel sends for that, or SIGKILL when it has gone on.
+    fn cpu_time_is_up(&self, signal: i32, used: Used) -> Option<String> {
+        let limit = self.limits.cpu_s?;
+        let is_up = match signal {
+            libc::SIGXCPU => true,
+            libc::SIGKILL => (used.user_us + used.system_us) / 1_000_000 >= limit,
+            _ => false,
+        };
+        is_up.then(|| format!("it has used up its CPU time of {limit}s"))
     }
 }

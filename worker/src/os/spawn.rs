@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::unistd::Pid;
 
@@ -40,6 +41,43 @@ pub(crate) struct Program<'a> {
     pub(crate) stdio: [BorrowedFd<'a>; 3],
     /// Signals that have another effect here than by default.
     pub(crate) signals: &'a [c_int],
+    /// Limits of its own; most have none.
+    pub(crate) limits: [Option<Limit>; 2],
+}
+
+/// A limit of a process: where it is told, and where the kernel has had enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    resource: Resource,
+    soft: u64,
+    hard: u64,
+}
+
+impl Limit {
+    /// So many seconds of CPU time, with one more for those who handle SIGXCPU.
+    pub(crate) fn cpu(seconds: u64) -> Limit {
+        Limit {
+            resource: Resource::RLIMIT_CPU,
+            soft: seconds,
+            hard: seconds.saturating_add(1),
+        }
+    }
+
+    /// So many open descriptors.
+    pub(crate) fn open_files(number: u64) -> Limit {
+        Limit {
+            resource: Resource::RLIMIT_NOFILE,
+            soft: number,
+            hard: number,
+        }
+    }
+
+    /// Sets it for this process. What is allowed already at most stays so.
+    fn set(self) -> Result<(), Errno> {
+        let (_, hard) = getrlimit(self.resource)?;
+        let hard = hard.min(self.hard);
+        setrlimit(self.resource, hard.min(self.soft), hard)
+    }
 }
 
 /// Signals that have a handler here. SIGPIPE is always among them: Rust ignores
@@ -139,7 +177,7 @@ fn become_program(program: &Program<'_>) -> Errno {
     // SAFETY: zero is a valid sigaction and means the default effect. All
     // pointers are to live locals, or to strings and lists of them that end as
     // C wants them and that `program` borrows. Only this process's own
-    // handlers, mask and descriptors are changed.
+    // handlers, mask, descriptors and limits are changed.
     unsafe {
         let action: libc::sigaction = std::mem::zeroed();
         for &signal in program.signals {
@@ -155,6 +193,12 @@ fn become_program(program: &Program<'_>) -> Errno {
         }
         if program.cwd.is_some_and(|cwd| libc::chdir(cwd.as_ptr()) < 0) {
             return Errno::last();
+        }
+        // The last that may need a descriptor is done.
+        for limit in program.limits.iter().flatten() {
+            if let Err(error) = limit.set() {
+                return error;
+            }
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

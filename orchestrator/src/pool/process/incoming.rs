@@ -180,6 +180,7 @@ impl Process {
             }),
             FromWorker::Started { .. }
             | FromWorker::Output { .. }
+            | FromWorker::Omitted { .. }
             | FromWorker::Progress { .. } => {}
         }
         Ok(Sorted::Message(message))
@@ -282,6 +283,7 @@ fn name(message: &FromWorker) -> &'static str {
         FromWorker::Credit { .. } => "credit",
         FromWorker::Recalled(_) => "recalled",
         FromWorker::Progress { .. } => "progress",
+        FromWorker::Omitted { .. } => "omitted",
         FromWorker::Pong(_) => "pong",
         FromWorker::Ack(_) => "ack",
         FromWorker::Bye => "bye",

@@ -9,7 +9,7 @@ use std::vec;
 use protocol::{TaskError, Usage};
 
 use super::{Output, UNKNOWN};
-use crate::pool::{Capture, EventKind, JobReport, Payload};
+use crate::pool::{Capture, EventKind, JobReport, Omitted, Payload};
 use crate::run::batch::{Config, Failure};
 use crate::run::feed::Desk;
 use crate::run::runfile::{AttemptRow, Committed, Ledger, RunFile, RunFileError, Shown, job_id};
@@ -232,6 +232,7 @@ pub(super) fn rejection(ticket: &Ticket, refusal: &Refusal) -> JobReport {
         error: Some(Box::new(TaskError::new(&refusal.what))),
         stdout: Capture::default(),
         stderr: Capture::default(),
+        omitted: Omitted::default(),
         usage: Usage::default(),
         started: None,
         worker: None,

@@ -122,6 +122,7 @@ impl Light {
             error: report.error.clone(),
             stdout: Capture::default(),
             stderr: Capture::of(&self.room, &stderr).unwrap_or_default(),
+            omitted: report.omitted,
             usage: report.usage,
             started: report.started,
             worker: report.worker,

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, Statement, named_params};
 use super::blobs::{Blobs, Kept};
 use super::error::Fault;
 use super::key::{Key, Keys};
-use crate::pool::{Capture, JobReport, Payload, Spill};
+use crate::pool::{Capture, JobReport, Omitted, Payload, Spill};
 use crate::run::source::lines::{Content, Line};
 use crate::scheduler::Verdict;
 
@@ -107,6 +107,7 @@ fn verdict(row: &Row<'_>) -> rusqlite::Result<Option<Verdict>> {
         Verdict::Unkillable,
         Verdict::SpawnError(errno),
         Verdict::Rejected,
+        Verdict::OutputLimit,
         Verdict::Cancelled,
         Verdict::Interrupted,
         Verdict::Lost,
@@ -165,8 +166,8 @@ impl<'c> Statements<'c> {
             outcome: connection.prepare(
                 "insert or replace into outcome values (:n, :job, :run, :verdict, :exit, :signal, \
                  :errno, :error, :attempts, :worker, :started_us, :wall_us, :user_us, :system_us, \
-                 :max_rss_kib, :leaked, :stdout, :stderr, :value, :stdout_file, :stderr_file, \
-                 :value_file)",
+                 :max_rss_kib, :leaked, :stdout_omitted, :stderr_omitted, :stdout, :stderr, :value, \
+                 :stdout_file, :stderr_file, :value_file)",
             )?,
             replaced: connection.prepare(
                 "insert into attempt select job, run, attempts, verdict, exit, signal, errno, error, \
@@ -263,6 +264,8 @@ impl<'c> Statements<'c> {
             ":system_us": usage.map(|u| int(u.system_us)),
             ":max_rss_kib": usage.map(|u| int(u.max_rss_kib)),
             ":leaked": usage.map(|u| u.leaked),
+            ":stdout_omitted": int(report.omitted.stdout),
+            ":stderr_omitted": int(report.omitted.stderr),
             ":stdout": stdout.columns().0,
             ":stderr": stderr.columns().0,
             ":value": value.columns().0,
@@ -427,6 +430,10 @@ pub(super) fn report(
         error,
         stdout,
         stderr,
+        omitted: Omitted {
+            stdout: number("stdout_omitted")?,
+            stderr: number("stderr_omitted")?,
+        },
         usage: Usage {
             wall_us: number("wall_us")?,
             user_us: number("user_us")?,

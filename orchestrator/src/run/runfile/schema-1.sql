@@ -49,6 +49,7 @@ create table outcome (
     worker integer,
     started_us integer,              -- the last attempt, since 1970
     wall_us integer, user_us integer, system_us integer, max_rss_kib integer, leaked integer,
+    stdout_omitted integer, stderr_omitted integer, -- bytes left out because of a limit
     stdout blob, stderr blob, value blob,
     -- Larger ones: names in the directory beside the run file.
     stdout_file text, stderr_file text, value_file text
@@ -73,5 +74,6 @@ select o.n, o.job, j.seq, j.line,
        o.attempts, o.worker, o.run,
        strftime('%Y-%m-%dT%H:%M:%fZ', o.started_us / 1e6, 'unixepoch') as started,
        o.wall_us / 1e6 as duration, (o.user_us + o.system_us) / 1e6 as cpu, o.max_rss_kib, o.leaked,
+       o.stdout_omitted, o.stderr_omitted,
        o.stdout, o.stderr, o.value, o.stdout_file, o.stderr_file, o.value_file
 from outcome o join job j using (job);

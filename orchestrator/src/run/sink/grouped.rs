@@ -124,7 +124,11 @@ pub(in crate::run) fn sentence(
 pub(super) fn predicate(verdict: Verdict, error: Option<&TaskError>) -> String {
     let said = error.map(|e| text::escaped(e.to_string().as_bytes()));
     match (verdict, said) {
-        (Verdict::Signaled(signal), None) => format!("was ended by {}", text::signal(signal)),
+        (Verdict::Signaled(signal), said) => {
+            let reason = said.map(|said| format!(": {said}"));
+            let signal = text::signal(signal);
+            format!("was ended by {signal}{}", reason.unwrap_or_default())
+        }
         (Verdict::SpawnError(errno), None) => {
             format!("could not be started: {}", text::errno(errno))
         }
@@ -209,6 +213,11 @@ mod tests {
         assert_eq!(
             predicate(Verdict::Failed(1), Some(&error)),
             "failed: its worker was killed by SIGKILL"
+        );
+        let error = TaskError::new("it has used up its CPU time of 2s");
+        assert_eq!(
+            predicate(Verdict::Signaled(24), Some(&error)),
+            "was ended by SIGXCPU: it has used up its CPU time of 2s"
         );
     }
 }

@@ -14,7 +14,7 @@ use protocol::Usage;
 use super::grouped::{complaint, with_line};
 use super::render::{Page, Renderer, Told};
 use super::result::{value, write_head};
-use crate::pool::{Capture, JobReport};
+use crate::pool::{Capture, JobReport, Omitted};
 use crate::run::source::work::{self, Ticket};
 use crate::run::text;
 use crate::scheduler::Verdict;
@@ -32,6 +32,13 @@ pub(super) fn render(
     write_capture(out, &report.stdout)?;
     out.write_all(b",\"stderr\":")?;
     write_capture(out, &report.stderr)?;
+    if report.omitted != Omitted::default() {
+        let Omitted { stdout, stderr } = report.omitted;
+        write!(
+            out,
+            ",\"omitted\":{{\"stdout\":{stdout},\"stderr\":{stderr}}}"
+        )?;
+    }
     write_usage(out, renderer, &report)?;
     if renderer.task.is_some() || report.verdict != Verdict::Ok {
         match value(&report) {
@@ -228,6 +235,7 @@ mod tests {
 
     use bytes::Bytes;
     use proptest::prelude::*;
+    use protocol::TaskError;
     use serde_json::{Value, json};
 
     use super::super::render::Format;
@@ -295,6 +303,21 @@ mod tests {
             (&Value::Null, &Value::Null)
         );
         assert_eq!(err, "error: line 4: command was ended by SIGKILL: `x`\n");
+    }
+
+    #[test]
+    fn what_was_left_out_is_counted_where_something_was() {
+        let renderer = renderer(Format::Jsonl, None);
+        let mut report = report(&renderer, Verdict::OutputLimit, b"a", b"");
+        report.omitted.stderr = 7;
+        report.error = Some(Box::new(TaskError::new("more than 1 bytes on stderr")));
+        let (out, err) = shown(&renderer, &ticket(&[b"x"]), report);
+        let object = object(&out);
+        assert_eq!(object["omitted"], json!({"stdout": 0, "stderr": 7}));
+        assert_eq!(object["verdict"], "output_limit");
+        let said = "wrote too much: more than 1 bytes on stderr";
+        assert_eq!(object["error"], said);
+        assert_eq!(err, format!("error: line 4: command {said}: `x`\n"));
     }
 
     #[test]

@@ -225,7 +225,7 @@ pub(crate) mod tests {
     use serde_bytes::ByteBuf;
 
     use super::*;
-    use crate::pool::RawJob;
+    use crate::pool::{Omitted, RawJob};
     use crate::scheduler::Verdict;
 
     pub(crate) fn renderer(format: Format, task: Option<&'static str>) -> Renderer {
@@ -268,6 +268,7 @@ pub(crate) mod tests {
             error: None,
             stdout: Capture::of(&renderer.room, out).unwrap(),
             stderr: Capture::of(&renderer.room, err).unwrap(),
+            omitted: Omitted::default(),
             usage: Usage {
                 wall_us: 1_500_000,
                 user_us: 250_000,

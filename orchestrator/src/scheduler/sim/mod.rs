@@ -322,9 +322,11 @@ impl World {
             Verdict::Cancelled => self.stopped || self.cancelled.contains(&job),
             Verdict::Interrupted => told,
             Verdict::Lost => self.broken || self.late.contains(&job),
-            Verdict::Signaled(_) | Verdict::SpawnError(_) | Verdict::Rejected | Verdict::Oom => {
-                false
-            }
+            Verdict::Signaled(_)
+            | Verdict::SpawnError(_)
+            | Verdict::Rejected
+            | Verdict::OutputLimit
+            | Verdict::Oom => false,
         };
         assert!(expected, "job {job}: {verdict:?}");
     }
