@@ -4,6 +4,7 @@
 
 mod architecture;
 mod command_api;
+mod command_limits;
 mod dependencies;
 mod dynamics;
 mod environment;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::OutputLimit;
 
 use crate::pool::usable_cpus;
 use crate::run::halt::Halt;
@@ -130,6 +131,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory_limit: Option<u64>,
 
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
     /// Stop early: now|soon,fail|success|done=N[%], e.g. now,fail=1
     #[arg(long, value_name = "WHEN,WHY")]
     pub(crate) halt: Option<Halt>,
@@ -175,6 +179,24 @@ pub(crate) struct RunArgs {
     /// The command to run for each line, without a shell
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) words: Vec<OsString>,
+}
+
+/// What a command may use.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    /// End each process of a command that uses more CPU time, e.g. 90s, 5m, in whole
+    /// seconds
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) cpu_limit: Option<Duration>,
+
+    /// How many open files each process of a command may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) open_files: Option<u64>,
+
+    /// Keep so much of a command's stdout and stderr each, head and tail, e.g. 64K, 10M;
+    /// with `,kill` end a command that writes more
+    #[arg(long, value_name = "SIZE[,kill]", value_parser = output_limit)]
+    pub(crate) output_limit: Option<OutputLimit>,
 }
 
 /// `orchestrator resume`.
@@ -342,6 +364,17 @@ fn size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A size, and what becomes of a command that writes more.
+fn output_limit(text: &str) -> Result<OutputLimit, String> {
+    let (bytes, kill) = match text.split_once(',') {
+        None => (text, false),
+        Some((bytes, "kill")) => (bytes, true),
+        Some(_) => return Err("behind the comma there can only be `kill`".into()),
+    };
+    let bytes = size(bytes)?;
+    Ok(OutputLimit { bytes, kill })
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -453,5 +486,17 @@ pub(crate) mod tests {
             assert!(size(bad).is_err(), "{bad}");
         }
         assert_eq!(run(&["true"]).unwrap().max_line, 1 << 20);
+    }
+
+    #[test]
+    fn a_limit_of_output_may_kill() {
+        let limit = |bytes, kill| Ok(OutputLimit { bytes, kill });
+        assert_eq!(output_limit("64K"), limit(64 << 10, false));
+        assert_eq!(output_limit("1,kill"), limit(1, true));
+        for bad in ["", "0", "1,", "1,keep", ",kill", "1,kill,kill"] {
+            assert!(output_limit(bad).is_err(), "{bad}");
+        }
+        assert!(run(&["--open-files", "0", "true"]).is_err());
+        assert!(run(&["--cpu-limit", "0", "true"]).is_err());
     }
 }

@@ -6,7 +6,9 @@ use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use super::args::{FormatArg, InputArg, InterruptedArg, RunArgs, WorkerArgs};
+use protocol::Limits;
+
+use super::args::{FormatArg, InputArg, InterruptedArg, LimitArgs, RunArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
@@ -67,6 +69,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         retries,
         grace,
         memory_limit,
+        limits,
         halt,
         run_file,
         resume,
@@ -96,6 +99,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
         None => work(task, input, &words, lookup)?,
     };
+    let limits = limits_of(&work, limits)?;
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")
             .tip("objects end with a line feed: leave out -0"));
@@ -158,6 +162,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             work,
             delimiter,
             max_line,
+            limits,
             format,
             keep_order: keep_order || format == Format::Value,
             halt,
@@ -205,6 +210,50 @@ fn purpose(
         words.iter().for_each(|word| add(OsStr::from_bytes(word)));
     }
     all
+}
+
+/// What each command may use.
+///
+/// # Errors
+/// When there are no commands: what these limits hold for is a process that is
+/// started for the job.
+fn limits_of(work: &Work, args: LimitArgs) -> Result<Limits, Message> {
+    let LimitArgs {
+        cpu_limit,
+        open_files,
+        output_limit,
+    } = args;
+    let given = [
+        (
+            cpu_limit.is_some(),
+            "--cpu-limit",
+            "to end a call of the task that takes too long: --timeout",
+        ),
+        (
+            open_files.is_some(),
+            "--open-files",
+            "the worker has the limit that the shell gives it: ulimit -n",
+        ),
+        (
+            output_limit.is_some(),
+            "--output-limit",
+            "what the task prints, and its result, are as long as its function makes them",
+        ),
+    ];
+    let refused = given.iter().find(|(given, ..)| *given);
+    if let (Work::Task { .. }, Some((_, option, tip))) = (work, refused) {
+        let what = format!("{option} is for commands: a task has no process of its own");
+        return Err(Message::new(what).tip(*tip));
+    }
+    Ok(Limits {
+        // The kernel counts whole seconds.
+        cpu_s: cpu_limit.map(|time| {
+            time.as_secs()
+                .saturating_add((time.subsec_nanos() > 0).into())
+        }),
+        open_files,
+        output: output_limit,
+    })
 }
 
 fn work(
@@ -369,6 +418,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_the_commands() {
+        let words = ["--cpu-limit", "1.5", "--open-files", "64", "--output-limit"];
+        for words in [
+            &[&words[..], &["9", "sh"]].concat(),
+            &[&words[..], &["9", "-c", "true"]].concat(),
+            &[&words[..], &["9"]].concat(),
+        ] {
+            let limits = planned(words).batch.limits;
+            assert_eq!((limits.cpu_s, limits.open_files), (Some(2), Some(64)));
+            assert_eq!(limits.output.map(|output| output.bytes), Some(9));
+        }
+        assert_eq!(planned(&["sh"]).batch.limits, Limits::default());
+    }
+
+    #[test]
     fn what_makes_no_sense_says_what_would() {
         for (words, what, tips) in [
             (
@@ -426,6 +490,21 @@ mod tests {
             (
                 &["-0", "--input", "jsonl", "--task", "t"],
                 "-0 and --input jsonl",
+                1,
+            ),
+            (
+                &["--task", "t", "--cpu-limit", "5"],
+                "--cpu-limit is for commands: a task has no process of its own",
+                1,
+            ),
+            (
+                &["--task", "t", "--open-files", "5"],
+                "--open-files is for commands",
+                1,
+            ),
+            (
+                &["--task", "t", "--output-limit", "5,kill"],
+                "--output-limit is for commands",
                 1,
             ),
             (

@@ -13,11 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use protocol::command::{Command as CommandTask, EnvChange};
-use protocol::{CommandSpec, JobId, Program, Usage};
+use protocol::{CommandSpec, JobId, OutputLimit, Program, Usage};
 use tokio::sync::mpsc;
 
 use super::typed::Options;
-use super::{JobError, Pool, PoolError, Printed, PrintedPart, RawHandle};
+use super::{JobError, Omitted, Pool, PoolError, Printed, PrintedPart, RawHandle};
 use crate::scheduler::Verdict;
 
 /// How many pieces of a stream may wait for its reader.
@@ -135,6 +135,40 @@ impl<'a> Command<'a> {
         self
     }
 
+    /// How much CPU time each of its processes may use, rounded up to whole
+    /// seconds; that of the worker when not set. Then the kernel ends it with
+    /// SIGXCPU, and SIGKILL a second later.
+    pub fn cpu_limit(mut self, time: Duration) -> Self {
+        let seconds = time
+            .as_secs()
+            .saturating_add((time.subsec_nanos() > 0).into());
+        self.spec.limits.cpu_s = Some(seconds.max(1));
+        self
+    }
+
+    /// How many descriptors each of its processes may have open; as many as the
+    /// worker when not set. With less than some ten, few programs start.
+    pub fn open_files(mut self, number: u64) -> Self {
+        self.spec.limits.open_files = Some(number);
+        self
+    }
+
+    /// How much of what it writes is passed on, of stdout and stderr each: the
+    /// head, and the tail, which is at most 64 KiB and comes when the command has
+    /// ended. A line between them says how much was left out, and so does
+    /// [`CommandOutput::omitted`]. Everything when not set.
+    pub fn output_limit(mut self, bytes: u64) -> Self {
+        self.spec.limits.output = Some(OutputLimit { bytes, kill: false });
+        self
+    }
+
+    /// The same, and a command that writes more is ended as by a timeout: with
+    /// [`JobError::OutputLimit`].
+    pub fn output_limit_kill(mut self, bytes: u64) -> Self {
+        self.spec.limits.output = Some(OutputLimit { bytes, kill: true });
+        self
+    }
+
     /// How many attempts may follow the first when it fails, is ended by a
     /// signal, times out or crashes its worker; the pool's
     /// [`retries`](super::PoolConfig::retries) when not set.
@@ -206,6 +240,7 @@ impl<'a> Command<'a> {
             Verdict::Ok => Ok(CommandOutput {
                 stdout: stdout.into(),
                 stderr: stderr.into(),
+                omitted: report.omitted,
                 usage: report.usage,
             }),
             _ => Err(JobError::new(report, over)),
@@ -229,6 +264,8 @@ pub struct CommandOutput {
     pub stdout: Bytes,
     /// What it wrote to stderr, likewise.
     pub stderr: Bytes,
+    /// What it wrote beyond its [`output_limit`](Command::output_limit).
+    pub omitted: Omitted,
     /// What it used.
     pub usage: Usage,
 }

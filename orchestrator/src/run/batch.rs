@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::vec;
 
+use protocol::Limits;
 use tokio::sync::mpsc;
 
 use super::feed::{Notice, feed};
@@ -55,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) delimiter: Delimiter,
     /// Longest line in bytes; a longer one is refused.
     pub(crate) max_line: u64,
+    /// What each command may use.
+    pub(crate) limits: Limits,
     /// What a job's end looks like.
     pub(crate) format: Format,
     /// Whether entries come in the order of the input.
@@ -96,6 +99,7 @@ impl Config {
             delimiter: self.delimiter,
             max_line: self.max_line,
             grace: self.pool.grace,
+            limits: self.limits,
             keep_items: self.keep_items,
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use protocol::Limits;
 
 use super::jsonl::Shape;
 use super::lines::{self, Content, Delimiter, Splitter};
@@ -110,6 +111,7 @@ impl Recipe {
             delimiter: Delimiter::Newline,
             max_line: lines::DEFAULT_MAX_LINE,
             grace: Duration::ZERO,
+            limits: Limits::default(),
             keep_items: false,
         })
     }

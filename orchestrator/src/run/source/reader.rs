@@ -332,6 +332,7 @@ mod tests {
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::ZERO,
+            limits: protocol::Limits::default(),
             keep_items: false,
         };
         Maker::new(recipe, sender, None)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::Command;
-use protocol::{CommandSpec, Encoding, EnvChange, Program, Task};
+use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, Task};
 use serde_bytes::ByteBuf;
 
 use super::jsonl::{self, BadJson, Shape};
@@ -129,6 +129,8 @@ pub(crate) struct Recipe {
     pub(crate) max_line: u64,
     /// How long a command that was asked to end may take.
     pub(crate) grace: Duration,
+    /// What a command may use.
+    pub(crate) limits: Limits,
     /// Whether lines are wanted when their jobs have failed.
     pub(crate) keep_items: bool,
 }
@@ -163,6 +165,7 @@ pub(crate) fn prepare(
         delimiter,
         max_line: limit,
         grace,
+        limits,
         keep_items,
     } = *recipe;
     let mut ticket = Ticket {
@@ -186,20 +189,20 @@ pub(crate) fn prepare(
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
             let program = || Program::Argv(strings(template.fill(bytes, seq)));
-            command(bytes, &place, (grace, env), program).map(Some)
+            command(bytes, &place, (grace, limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
             let program = || Program::Shell {
                 text: ByteBuf::from(shell.text()),
                 args: strings(shell.fill(bytes, seq)),
             };
-            command(bytes, &place, (grace, env), program).map(Some)
+            command(bytes, &place, (grace, limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Commands) => {
             if is_blank(work, line) {
                 return Ok(None);
             }
-            command_line(bytes, &place, (grace, env)).map(Some)
+            command_line(bytes, &place, (grace, limits, env)).map(Some)
         }
         (Content::Whole(bytes), Work::Task { shape, .. }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
@@ -248,10 +251,14 @@ impl fmt::Display for Place {
     }
 }
 
+/// What the commands of all lines have in common: their grace, limits, and
+/// environment.
+type Common = (Duration, Limits, Vec<EnvChange>);
+
 fn command(
     line: &[u8],
     place: &Place,
-    (grace, env): (Duration, Vec<EnvChange>),
+    (grace, limits, env): Common,
     program: impl FnOnce() -> Program,
 ) -> Result<Bytes, Refusal> {
     if memchr::memchr(0, line).is_some() {
@@ -264,6 +271,7 @@ fn command(
     let spec = CommandSpec {
         env,
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        limits,
         ..CommandSpec::new(program())
     };
     Encoding::Bincode.encode(&spec).map_err(|e| Refusal {
@@ -275,11 +283,7 @@ fn command(
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(
-    line: &[u8],
-    place: &Place,
-    common: (Duration, Vec<EnvChange>),
-) -> Result<Bytes, Refusal> {
+fn command_line(line: &[u8], place: &Place, common: Common) -> Result<Bytes, Refusal> {
     // One item may hold several lines.
     let mut lines = line.split(|&byte| byte == b'\n');
     let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
@@ -408,6 +412,10 @@ mod tests {
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::from_millis(1_500),
+            limits: Limits {
+                cpu_s: Some(7),
+                ..Limits::default()
+            },
             keep_items: false,
         }
     }
@@ -430,7 +438,7 @@ mod tests {
         assert_eq!((ticket.seq, ticket.line, &ticket.id), (2, 3, &None));
         assert_eq!(work.kind(), ("command", Encoding::Bincode));
         let spec: CommandSpec = Encoding::Bincode.decode(&input).unwrap();
-        assert_eq!(spec.grace_ms, 1_500);
+        assert_eq!((spec.grace_ms, spec.limits.cpu_s), (1_500, Some(7)));
         let argv = argv(&ticket.command);
         assert_eq!(
             argv,
