@@ -428,10 +428,15 @@ fn keep(results: &Arc<Spill>, traces: Option<&mut Traces>, last: Bytes) -> io::R
     }
 }
 
-/// To the scheduler, a worker that got no memory has crashed like any other.
+/// To the scheduler, a worker that got no memory has crashed like any other, and a
+/// command was ended by a signal.
 fn judged(entry: &Entry, verdict: Verdict) -> Verdict {
     match verdict {
-        Verdict::Crashed if entry.traces.as_ref().is_some_and(|t| t.out_of_memory) => Verdict::Oom,
+        Verdict::Crashed | Verdict::Signaled(_)
+            if entry.traces.as_ref().is_some_and(|t| t.out_of_memory) =>
+        {
+            Verdict::Oom
+        }
         verdict => verdict,
     }
 }
@@ -450,6 +455,9 @@ fn reason(
     let payload = answer.map(|(_, payload)| payload);
     let error = match verdict {
         Verdict::Ok => None,
+        Verdict::Oom if answer.is_some() => Some(TaskError::new(
+            "it was killed by the kernel's out-of-memory killer",
+        )),
         Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Unkillable => {
             Some(TaskError::new(format!("its worker {how}")))
         }

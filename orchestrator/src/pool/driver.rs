@@ -25,6 +25,7 @@ use super::event::{EventKind, EventSender};
 use super::front::FOREVER;
 use super::job::{Errand, JobReport, Omitted, RawJob, Wishes};
 use super::news::{News, NewsSender, Order};
+use super::oom::OomKills;
 use super::printing::Printing;
 use super::reports::Reports;
 use super::spill::{Capture, Payload, Spill};
@@ -130,7 +131,7 @@ pub(super) struct Traces {
     pub(super) omitted: Omitted,
     /// Whether its worker had been stopped by somebody when its time was up.
     pub(super) was_stopped: bool,
-    /// Whether its worker died because it got no memory.
+    /// Whether it, or its worker, died because it got no memory.
     pub(super) out_of_memory: bool,
 }
 
@@ -251,6 +252,8 @@ pub(super) struct Driver {
     pub(super) how: String,
     /// Whether it died because it got no memory.
     pub(super) out_of_memory: bool,
+    /// What the kernel has killed for want of memory.
+    pub(super) oom_kills: OomKills,
     /// Whether no more jobs are taken, while those that there are run on.
     pub(super) winding_down: bool,
     pub(super) ended: bool,
@@ -304,6 +307,10 @@ impl Driver {
         let mut printing = Printing::default();
         let route = printing.route(&shared.config.printed);
         Driver {
+            oom_kills: match shared.crew {
+                Crew::Processes => OomKills::from_now(),
+                Crew::Threads(_) => OomKills::nowhere(),
+            },
             results: Spill::new(shared.config.result_memory),
             config: shared.config,
             crew: shared.crew,

@@ -166,7 +166,8 @@ pub enum JobError {
     /// by SIGSEGV".
     #[error("job crashed: {0}")]
     Crashed(String),
-    /// Its worker died because it got no memory, under a limit of
+    /// The kernel has killed it, or its worker, for want of memory; or its worker
+    /// has ended itself under a limit of
     /// [`PoolConfig::memory_per_worker`](super::PoolConfig::memory_per_worker).
     #[error("job ran out of memory: {0}")]
     OutOfMemory(String),

@@ -18,6 +18,9 @@ use super::news::{Ending, News, Order, StartFailure};
 use super::os;
 use crate::scheduler::{Blame, Input};
 
+/// The status of a shell whose last program has died of SIGKILL.
+const KILLED: i32 = 128 + libc::SIGKILL;
+
 impl Driver {
     pub(super) fn learn(&mut self, worker: WorkerId, news: News) {
         match news {
@@ -166,9 +169,20 @@ impl Driver {
         }
         let mut rss = 0;
         if self.scheduler.expects(worker, job, attempt)
-            && let Some(entry) = self.jobs.get(&job)
+            && let Some(entry) = self.jobs.get_mut(&job)
         {
             self.deaths.job_done();
+            match outcome {
+                // One that its limit has ended says so.
+                Outcome::Signaled(libc::SIGKILL) if answer.payload.is_empty() => {
+                    entry.traces().out_of_memory = self.oom_kills.explain_death(self.now);
+                }
+                // A shell speaks of a program of its own; that is no other's death.
+                Outcome::Failed(KILLED) => {
+                    self.oom_kills.explain_death(self.now);
+                }
+                _ => {}
+            }
             self.answers.push_back((job, usage, answer.payload));
             // What a command used says nothing about its worker.
             if let Some(limit) = self.config.max_rss_per_worker
@@ -232,7 +246,11 @@ impl Driver {
         }
     }
 
-    fn bury(&mut self, worker: WorkerId, ending: Ending) {
+    fn bury(&mut self, worker: WorkerId, mut ending: Ending) {
+        if ending.killed && self.oom_kills.explain_death(self.now) {
+            ending.how = "was killed by the kernel's out-of-memory killer".into();
+            ending.out_of_memory = true;
+        }
         // One that was abandoned is nobody's business any more.
         let Some(hired) = self.workers.remove(&worker) else {
             return;
@@ -277,6 +295,7 @@ impl Driver {
                 blame: Blame::Oldest,
                 how: format!("was lost: {e}"),
                 out_of_memory: false,
+                killed: false,
                 stderr: String::new(),
                 start: None,
             };

@@ -8,7 +8,8 @@
 //!   is asked of all jobs together; `stats`: the pool in numbers.
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
-//!   `act`: what it does; `deaths`: why it gives up; `clock`: its times.
+//!   `act`: what it does; `deaths`: why it gives up; `clock`: its times; `oom`: what the
+//!   kernel has killed.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
 //!   say to each other, `launch` starts it in its `surroundings`, `pipes` and `outgoing` lead to it,
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
@@ -42,6 +43,7 @@ mod learn;
 mod lines;
 mod map;
 mod news;
+mod oom;
 mod orphans;
 mod os;
 mod outgoing;

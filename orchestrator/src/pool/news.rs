@@ -64,6 +64,8 @@ pub(super) struct Ending {
     /// Whether it aborted behind words that say that it got no memory, and has a
     /// limit.
     pub(super) out_of_memory: bool,
+    /// Whether it died of a SIGKILL that nobody here has sent.
+    pub(super) killed: bool,
     /// The end of what it wrote to stderr.
     pub(super) stderr: String,
     /// Why it never was ready.

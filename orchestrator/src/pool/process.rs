@@ -76,6 +76,7 @@ pub(super) fn hire(
                     blame: Blame::Nobody,
                     how: format!("could not be started: {e}"),
                     out_of_memory: false,
+                    killed: false,
                     stderr: String::new(),
                     start: Some(StartFailure::Spawn(e)),
                 }
@@ -509,6 +510,7 @@ impl Process {
                 None => describe(status),
             },
             out_of_memory: limit.is_some(),
+            killed: signal == Some(libc::SIGKILL) && !self.told_to_end,
             stderr: self.printed.tail(),
             start,
         };

@@ -91,6 +91,7 @@ pub(super) fn hire(
                 stderr: String::new(),
                 start: Some(StartFailure::Spawn(e)),
                 out_of_memory: false,
+                killed: false,
             },
         };
         // The driver may have panicked; then nobody wants to know.
@@ -280,6 +281,7 @@ impl Thread {
             stderr: std::mem::take(&mut self.failure),
             start: (!self.ready).then_some(StartFailure::Died),
             out_of_memory: false,
+            killed: false,
         }
     }
 

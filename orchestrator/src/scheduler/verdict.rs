@@ -19,8 +19,8 @@ pub enum Verdict {
     Timeout,
     /// Its worker died while running it.
     Crashed,
-    /// Its worker died while running it, because it needed more memory than its
-    /// limit.
+    /// The command, or the worker that ran the function, died for want of memory:
+    /// the kernel has killed it, or it has ended itself at its limit.
     Oom,
     /// So many workers have died while running it that it is not tried again.
     Quarantined,

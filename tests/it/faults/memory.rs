@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use orchestrator_tests::{TestEnv, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ORCHESTRATOR, WORKER, not_tested, objects};
 
@@ -78,12 +78,37 @@ fn f044_a_command_that_the_kernel_kills_for_its_memory_harms_no_other() {
     assert_eq!(jobs.len(), 100);
     for (n, job) in (1..).zip(jobs) {
         if n == 50 {
-            let seen = (&job["verdict"], &job["signal_name"]);
-            assert_eq!(seen, (&json!("signaled"), &json!("SIGKILL")), "{job}");
+            assert_eq!(job["verdict"], "oom", "{job}");
+            let error = "ran out of memory: it was killed by the kernel's out-of-memory killer";
+            assert_eq!(job["error"], json!(error));
+            assert!(done.stderr.contains(error), "{}", done.stderr);
         } else {
             assert_eq!(job["stdout"], json!(format!("{n}\n")));
         }
     }
+    env.no_process_left();
+}
+
+#[test]
+fn f044_a_kill_of_somebody_elses_is_not_taken_for_want_of_memory() {
+    let Some(group) = Group::new() else {
+        return not_tested("f044", "there is no memory cgroup to write to");
+    };
+    let env = TestEnv::new();
+    let text = "case $1 in tail) tail /dev/zero; exit $?;; oom) exec tail /dev/zero;; \
+                kill) kill -9 $$;; worker) kill -9 $PPID; sleep 60;; esac";
+    let args = ["-j1", "-qk", "--format", "jsonl", "--", "sh", "-c", text];
+    let args = [&args[..], &["sh", "{}"]].concat();
+    // Each kill of the kernel's explains one death: also one of a program of which
+    // only the shell's status tells.
+    let lines = "kill\nworker\noom\nkill\nworker\ntail\nkill\noom\noom\n";
+    let done = env.run(group.command(&env, &args), lines);
+    let told = |job: &Value| job["verdict"].as_str().unwrap().to_owned();
+    let verdicts: Vec<_> = objects(done.stdout()).iter().map(told).collect();
+    let expected = [
+        "signaled", "crashed", "oom", "signaled", "crashed", "failed", "signaled", "oom", "oom",
+    ];
+    assert_eq!(verdicts, expected, "{}", done.stderr);
     env.no_process_left();
 }
 
@@ -102,7 +127,8 @@ fn f045_a_worker_that_the_kernel_kills_for_its_memory_costs_one_job() {
         let ok = n != 50;
         assert_eq!(job["ok"], json!(ok), "{n}: {job}");
         if !ok {
-            let error = "crashed: its worker was killed by SIGKILL";
+            let error = "ran out of memory: its worker was killed by the kernel's \
+                         out-of-memory killer";
             assert_eq!(job["error"], json!(error));
         }
     }
