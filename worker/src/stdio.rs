@@ -7,7 +7,7 @@
 //! The worker gets a session of its own, so that no job can reach a terminal,
 //! and becomes child subreaper, so that no descendant gets away from it. Neither
 //! it nor its jobs leave core dumps, which could fill a disk, unless a job asks
-//! for them.
+//! for them. When memory is short, the kernel is to take them first.
 
 use std::fs::File;
 use std::io;
@@ -40,6 +40,21 @@ fn no_core_dumps() {
     }
 }
 
+/// When the machine runs short of memory, a job can be run again, while with the
+/// orchestrator all of them are lost: the kernel kills this process and its
+/// commands, which inherit it, rather than that one. Raising it is everybody's
+/// right. Done once per worker: for each command it would be a file to be written.
+fn go_before_the_orchestrator() {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    const MORE: i32 = 500;
+    const MOST: i32 = 1000;
+    let before = std::fs::read_to_string(FILE).unwrap_or_default();
+    if let Ok(before) = before.trim().parse::<i32>() {
+        let raised = before.saturating_add(MORE).min(MOST);
+        std::fs::write(FILE, raised.to_string()).ok();
+    }
+}
+
 /// Takes the descriptors and puts the process in order.
 pub(crate) fn take_over() -> io::Result<Stdio> {
     let input = os::move_high(io::stdin().as_fd())?;
@@ -59,6 +74,7 @@ pub(crate) fn take_over() -> io::Result<Stdio> {
     nix::sys::prctl::set_child_subreaper(true)?;
     os::close_on_exec_all();
     no_core_dumps();
+    go_before_the_orchestrator();
     Ok(Stdio {
         input,
         output,

@@ -134,3 +134,17 @@ fn f045_a_worker_that_the_kernel_kills_for_its_memory_costs_one_job() {
     }
     env.no_process_left();
 }
+
+#[test]
+fn f045_f099_the_kernel_is_told_to_take_jobs_before_the_orchestrator() {
+    let adjustment = |text: &str| text.trim().parse::<i32>().unwrap();
+    let ours = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let expected = (adjustment(&ours) + 500).min(1000);
+    let env = TestEnv::new();
+    let mut command = env.command(ORCHESTRATOR);
+    let text = "cat /proc/{}/oom_score_adj; cat /proc/$PPID/oom_score_adj";
+    command.args(["run", "-q", "-c", text]);
+    let done = env.run(command, "self\n");
+    let told: Vec<_> = done.stdout().lines().map(adjustment).collect();
+    assert_eq!(told, [expected; 2], "{}", done.stderr);
+}
