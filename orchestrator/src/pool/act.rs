@@ -21,7 +21,7 @@ use super::job::{Closure, JobReport};
 use super::news::Order;
 use super::spill::{Payload, Spill};
 use super::{process, thread, turn};
-use crate::scheduler::{Action, Input, Verdict};
+use crate::scheduler::{Action, Input, Size, Verdict};
 
 impl Driver {
     /// Does what the scheduler has decided.
@@ -129,6 +129,7 @@ impl Driver {
             actor: self.actors.spawn(actor),
             pid: 0,
             tasks: None,
+            files: None,
             timed_out: false,
             asked_to_end: false,
             violation: None,
@@ -267,7 +268,7 @@ impl Driver {
             attempt,
             outcome: Outcome::Rejected,
             took: Duration::ZERO,
-            rss: 0,
+            size: Size::default(),
         });
     }
 

@@ -148,6 +148,13 @@ impl PoolBuilder {
         self
     }
 
+    /// From how many open descriptors on, beside those that it begins with, a
+    /// worker is replaced.
+    pub fn max_files_per_worker(mut self, files: u64) -> Self {
+        self.config.max_files_per_worker = Some(files);
+        self
+    }
+
     /// How much memory a worker may have, in bytes.
     pub fn memory_per_worker(mut self, bytes: u64) -> Self {
         self.config.memory_per_worker = Some(bytes);

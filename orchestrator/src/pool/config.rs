@@ -81,6 +81,13 @@ pub struct PoolConfig {
     /// what a worker takes when it has just started replaces it after each job.
     /// Commands do not count: they are processes of their own.
     pub max_rss_per_worker: Option<u64>,
+    /// How many more descriptors than when it was ready a worker may have open
+    /// after a function, before it is replaced in the same way: for tasks that do
+    /// not close what they open. Default: any. Looked at when an answer comes, when
+    /// the worker may have begun its next job: what that has open counts as well,
+    /// so that some ten are not too many. Commands do not count, which have
+    /// descriptors of their own. Costs a system call for each answer.
+    pub max_files_per_worker: Option<u64>,
     /// After how long without a job a worker is ended; another one is started
     /// when jobs need it. Default: never. Too short lets jobs wait for workers
     /// to start, too long keeps their memory for nothing.
@@ -170,6 +177,7 @@ impl PoolConfig {
             black_hole: 5,
             max_jobs_per_worker: None,
             max_rss_per_worker: None,
+            max_files_per_worker: None,
             idle_timeout: None,
             start_timeout: Duration::from_secs(10),
             start_attempts: 3,

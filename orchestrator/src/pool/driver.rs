@@ -168,6 +168,8 @@ pub(super) struct Hired {
     pub(super) pid: u32,
     /// Its tasks, once it is ready.
     pub(super) tasks: Option<Tasks>,
+    /// How many descriptors it had open when it was ready, if somebody counts.
+    pub(super) files: Option<u64>,
     /// Whether it was killed before it was ready.
     pub(super) timed_out: bool,
     /// Whether its end was wanted.
@@ -604,6 +606,7 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
         lockstep: config.lockstep,
         max_jobs_per_worker: config.max_jobs_per_worker,
         max_rss_per_worker: config.max_rss_per_worker,
+        max_files_per_worker: config.max_files_per_worker,
         idle_timeout: config.idle_timeout,
     }
 }

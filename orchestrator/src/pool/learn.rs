@@ -11,12 +11,12 @@ use protocol::{
 };
 use tokio::task::{Id, JoinError};
 
-use super::driver::{Driver, Entry, State, Tasks};
+use super::driver::{Driver, Entry, Hired, State, Tasks};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::news::{Ending, News, Order, StartFailure};
 use super::os;
-use crate::scheduler::{Blame, Input};
+use crate::scheduler::{Blame, Input, Size};
 
 /// The status of a shell whose last program has died of SIGKILL.
 const KILLED: i32 = 128 + libc::SIGKILL;
@@ -42,6 +42,9 @@ impl Driver {
                 }
                 if let Some(hired) = self.workers.get_mut(&worker) {
                     hired.tasks = Some(Tasks::new(ready.tasks));
+                    if self.config.max_files_per_worker.is_some() {
+                        hired.files = os::open_files(hired.pid);
+                    }
                     if self.winding_down {
                         hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
                     }
@@ -159,7 +162,9 @@ impl Driver {
             usage,
         } = answer.header;
         let took = Duration::from_micros(usage.wall_us);
-        if outcome == Outcome::Ok && self.config.max_rss_per_worker.is_none() {
+        let config = &self.config;
+        let weighs = config.max_rss_per_worker.is_some() || config.max_files_per_worker.is_some();
+        if outcome == Outcome::Ok && !weighs {
             let now = self.counted_now();
             if self.scheduler.done_well(now, worker, (job, attempt), took) {
                 self.deaths.job_done();
@@ -167,7 +172,7 @@ impl Driver {
             }
             return;
         }
-        let mut rss = 0;
+        let mut size = Size::default();
         if self.scheduler.expects(worker, job, attempt)
             && let Some(entry) = self.jobs.get_mut(&job)
         {
@@ -185,10 +190,8 @@ impl Driver {
             }
             self.answers.push_back((job, usage, answer.payload));
             // What a command used says nothing about its worker.
-            if let Some(limit) = self.config.max_rss_per_worker
-                && entry.errand.task != Command::NAME
-            {
-                rss = self.weigh(worker, usage.max_rss_kib, limit);
+            if weighs && entry.errand.task != Command::NAME {
+                size = self.weigh(worker, usage.max_rss_kib);
             }
         }
         self.tell(Input::Done {
@@ -197,22 +200,21 @@ impl Driver {
             attempt,
             outcome,
             took,
-            rss,
+            size,
         });
     }
 
-    /// How large a worker has been, in bytes, by what it says. A process
-    /// inherits that figure from the one that started it, so when it may be
-    /// this one's, the kernel is asked.
-    fn weigh(&self, worker: WorkerId, said_kib: u64, limit: u64) -> u64 {
-        let said = said_kib.saturating_mul(1024);
+    /// How large a worker is, as far as somebody wants to know.
+    fn weigh(&self, worker: WorkerId, said_kib: u64) -> Size {
         let Some(hired) = self.workers.get(&worker) else {
-            return said;
+            return Size::default();
         };
-        if said <= limit || said_kib > os::own_peak_kib() {
-            return said;
+        let rss = self.config.max_rss_per_worker;
+        let more = |before: u64| Some(os::open_files(hired.pid)?.saturating_sub(before));
+        Size {
+            rss: rss.map_or(0, |limit| rss_of(hired, said_kib, limit)),
+            files: hired.files.and_then(more).unwrap_or_default(),
         }
-        os::peak_kib(hired.pid).map_or(said, |kib| kib.saturating_mul(1024))
     }
 
     fn output(&mut self, job: JobId, stream: Stream, data: &[u8]) {
@@ -302,4 +304,15 @@ impl Driver {
             self.bury(worker, ending);
         }
     }
+}
+
+/// How large a worker has been, in bytes, by what it says. A process inherits that
+/// figure from the one that started it, so when it may be this one's, the kernel is
+/// asked.
+fn rss_of(hired: &Hired, said_kib: u64, limit: u64) -> u64 {
+    let said = said_kib.saturating_mul(1024);
+    if said <= limit || said_kib > os::own_peak_kib() {
+        return said;
+    }
+    os::peak_kib(hired.pid).map_or(said, |kib| kib.saturating_mul(1024))
 }

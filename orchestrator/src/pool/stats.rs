@@ -34,8 +34,9 @@ pub struct Stats {
     /// kills for a job's sake, and starts that failed.
     pub workers_died: u64,
     /// Workers that were told to go, in good order, because of
-    /// [`PoolConfig::max_jobs_per_worker`](super::PoolConfig::max_jobs_per_worker) or
-    /// [`PoolConfig::max_rss_per_worker`](super::PoolConfig::max_rss_per_worker).
+    /// [`PoolConfig::max_jobs_per_worker`](super::PoolConfig::max_jobs_per_worker),
+    /// [`PoolConfig::max_rss_per_worker`](super::PoolConfig::max_rss_per_worker) or
+    /// [`PoolConfig::max_files_per_worker`](super::PoolConfig::max_files_per_worker).
     pub workers_recycled: u64,
 }
 

@@ -9,7 +9,7 @@ use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
 use super::id_map::IdMap;
-use super::input::{Action, Input, SchedulerConfig, Terms};
+use super::input::{Action, Input, SchedulerConfig, Size, Terms};
 use super::job::{Ending, Job, Jobs, Place};
 use super::queue::Queue;
 use super::retry::{self, Next};
@@ -133,7 +133,7 @@ impl Scheduler {
             attempt,
             outcome: Outcome::Ok,
             took,
-            rss: 0,
+            size: Size { rss: 0, files: 0 },
         } = input
         {
             self.done_well(now, worker, (job, attempt), took);
@@ -156,10 +156,10 @@ impl Scheduler {
                 attempt,
                 outcome,
                 took,
-                rss,
+                size,
             } => {
                 self.on_done(worker, (job, attempt), outcome, took);
-                self.weigh(worker, rss);
+                self.weigh(worker, size);
             }
             Input::Recalled { worker, jobs } => self.on_recalled(worker, jobs),
             Input::Violation { worker } => self.kill(worker),

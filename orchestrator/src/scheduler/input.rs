@@ -28,6 +28,7 @@ pub(crate) struct SchedulerConfig {
     pub(crate) lockstep: bool,
     pub(crate) max_jobs_per_worker: Option<u64>,
     pub(crate) max_rss_per_worker: Option<u64>,
+    pub(crate) max_files_per_worker: Option<u64>,
     pub(crate) idle_timeout: Option<Duration>,
 }
 
@@ -42,6 +43,15 @@ pub(crate) struct Terms {
     pub(crate) retry_backoff: Option<Duration>,
     /// Higher goes first.
     pub(crate) priority: i32,
+}
+
+/// How large a worker has become; 0 for what is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    /// How much memory it has taken at most so far, in bytes.
+    pub(crate) rss: u64,
+    /// How many descriptors it has open beside those that it began with.
+    pub(crate) files: u64,
 }
 
 /// Something that happened.
@@ -66,9 +76,8 @@ pub(crate) enum Input {
         attempt: Attempt,
         outcome: Outcome,
         took: Duration,
-        /// How much memory its worker has taken so far, in bytes; 0 when
-        /// that is not known.
-        rss: u64,
+        /// How large its worker is now.
+        size: Size,
     },
     /// A worker gave these jobs back.
     Recalled {

@@ -33,6 +33,6 @@ mod worker;
 
 pub(crate) use self::core::Scheduler;
 pub(crate) use self::id_map::IdMap;
-pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig, Terms};
+pub(crate) use self::input::{Action, Blame, Input, SchedulerConfig, Size, Terms};
 pub(crate) use self::turnover::Census;
 pub use self::verdict::Verdict;

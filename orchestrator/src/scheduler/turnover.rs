@@ -8,7 +8,7 @@
 use protocol::WorkerId;
 
 use super::core::{Phase, Scheduler};
-use super::input::Action;
+use super::input::{Action, Size};
 use super::timer::Timer;
 use super::worker::{Class, Door, Life, Worker};
 
@@ -17,7 +17,7 @@ use super::worker::{Class, Door, Life, Worker};
 pub(super) enum Leaving {
     /// So many of its jobs in a row have failed, and nobody else's.
     BlackHole(u32),
-    /// It has done as many jobs as it may, or has grown too large.
+    /// It has done as many jobs as it may, or has grown too large in one way.
     Worn,
     /// The pool is to have fewer workers.
     Surplus,
@@ -162,9 +162,11 @@ impl Scheduler {
         }
     }
 
-    /// A worker says that it has taken so much memory, in bytes.
-    pub(super) fn weigh(&mut self, id: WorkerId, rss: u64) {
-        let too_much = self.config.max_rss_per_worker.is_some_and(|max| rss > max);
+    /// A worker is so large.
+    pub(super) fn weigh(&mut self, id: WorkerId, size: Size) {
+        let exceeds = |size: u64, max: Option<u64>| max.is_some_and(|max| size > max);
+        let too_much = exceeds(size.rss, self.config.max_rss_per_worker)
+            || exceeds(size.files, self.config.max_files_per_worker);
         if too_much && self.workers.get(&id).is_some_and(Worker::stays) {
             self.recycle(id);
         }

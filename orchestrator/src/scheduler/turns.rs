@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::core::Scheduler;
-use super::input::{Action, Blame, Input, SchedulerConfig, Terms};
+use super::input::{Action, Blame, Input, SchedulerConfig, Size, Terms};
 use super::sim::config;
 use super::verdict::Verdict;
 
@@ -23,7 +23,7 @@ struct Desk {
     /// How long jobs take, as their workers say.
     took: Duration,
     /// How large they are by then.
-    rss: u64,
+    size: Size,
 }
 
 impl Desk {
@@ -40,7 +40,7 @@ impl Desk {
             now: Duration::ZERO,
             wanted: Vec::new(),
             took: 10 * MS,
-            rss: 0,
+            size: Size::default(),
         };
         desk.poll();
         desk
@@ -80,7 +80,7 @@ impl Desk {
             attempt: Attempt(attempt),
             outcome,
             took: self.took,
-            rss: self.rss,
+            size: self.size,
         });
     }
 

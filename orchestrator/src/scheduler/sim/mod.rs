@@ -17,7 +17,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::core::Scheduler;
-use super::input::{Action, Blame, Input, SchedulerConfig, Terms};
+use super::input::{Action, Blame, Input, SchedulerConfig, Size, Terms};
 use super::verdict::Verdict;
 use faults::Faults;
 
@@ -45,6 +45,7 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         lockstep: false,
         max_jobs_per_worker: None,
         max_rss_per_worker: None,
+        max_files_per_worker: None,
         idle_timeout: None,
     }
 }
@@ -510,13 +511,14 @@ impl World {
     fn done(&mut self, worker: WorkerId, job: JobId, attempt: Attempt, outcome: Outcome) {
         let took = self.plans[&job].takes;
         let rss = 1 + u64::from(self.random.percent(self.faults.swell));
+        let size = Size { rss, files: 0 };
         self.later(Input::Done {
             worker,
             job,
             attempt,
             outcome,
             took,
-            rss,
+            size,
         });
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::config;
-use crate::scheduler::{Action, Input, Scheduler, Terms};
+use crate::scheduler::{Action, Input, Scheduler, Size, Terms};
 
 /// How long each job takes: long enough for its worker to say so, so that jobs
 /// behind it may be given to others.
@@ -76,7 +76,7 @@ impl World {
             attempt,
             outcome: Outcome::Ok,
             took: LENGTH,
-            rss: 0,
+            size: Size::default(),
         });
         self.act();
         if let Some(&(job, attempt)) = self.held[at].front() {

@@ -102,10 +102,10 @@ fn a_worker_that_grew_too_large_is_recycled_and_one_that_did_not_is_kept() {
         max_rss_per_worker: Some(1000),
         ..config(1)
     });
-    desk.rss = 1000;
+    desk.size.rss = 1000;
     desk.run(1, Outcome::Ok);
     assert!(!desk.drains(1));
-    desk.rss = 1001;
+    desk.size.rss = 1001;
     for job in 2..=4 {
         desk.submit(job);
     }
@@ -116,6 +116,20 @@ fn a_worker_that_grew_too_large_is_recycled_and_one_that_did_not_is_kept() {
     desk.ready(2);
     assert_eq!(desk.worker_of(4), Some(2));
     assert_eq!(desk.recycled(), 1);
+}
+
+#[test]
+fn f024_a_worker_that_has_lost_descriptors_is_recycled() {
+    let mut desk = Desk::under(SchedulerConfig {
+        max_files_per_worker: Some(10),
+        ..config(1)
+    });
+    (desk.size.rss, desk.size.files) = (u64::MAX, 10);
+    desk.run(1, Outcome::Ok);
+    assert!(!desk.drains(1));
+    desk.size.files = 11;
+    desk.run(2, Outcome::Ok);
+    assert!(desk.drains(1) && desk.spawns() == 1, "{:?}", desk.wanted);
 }
 
 #[test]
