@@ -134,6 +134,9 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
+    #[command(flatten)]
+    pub(crate) wear: WearArgs,
+
     /// Stop early: now|soon,fail|success|done=N[%], e.g. now,fail=1
     #[arg(long, value_name = "WHEN,WHY")]
     pub(crate) halt: Option<Halt>,
@@ -197,6 +200,22 @@ pub(crate) struct LimitArgs {
     /// with `,kill` end a command that writes more
     #[arg(long, value_name = "SIZE[,kill]", value_parser = output_limit)]
     pub(crate) output_limit: Option<OutputLimit>,
+}
+
+/// After what a worker is replaced.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WearArgs {
+    /// Replace a worker after N jobs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_jobs_per_worker: Option<u64>,
+
+    /// Replace a worker whose tasks have made it larger, e.g. 500M
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_rss_per_worker: Option<u64>,
+
+    /// Replace a worker whose tasks have left more than N files open
+    #[arg(long, value_name = "N")]
+    pub(crate) max_files_per_worker: Option<u64>,
 }
 
 /// `orchestrator resume`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use protocol::Limits;
 
-use super::args::{FormatArg, InputArg, InterruptedArg, LimitArgs, RunArgs, WorkerArgs};
+use super::args::{FormatArg, InputArg, InterruptedArg, LimitArgs, RunArgs, WearArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
@@ -70,6 +70,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         grace,
         memory_limit,
         limits,
+        wear,
         halt,
         run_file,
         resume,
@@ -126,6 +127,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         pool.max_pending = pool.workers;
     }
     pool.memory_per_worker = memory_limit;
+    replace_after(&mut pool, &work, wear)?;
     pool.timeout = timeout;
     pool.retries = retries.unwrap_or(pool.retries);
     pool.grace = grace.unwrap_or(pool.grace);
@@ -254,6 +256,32 @@ fn limits_of(work: &Work, args: LimitArgs) -> Result<Limits, Message> {
         open_files,
         output: output_limit,
     })
+}
+
+/// After what workers are replaced.
+///
+/// # Errors
+/// When that cannot come to be: a command leaves nothing in its worker.
+fn replace_after(pool: &mut PoolConfig, work: &Work, args: WearArgs) -> Result<(), Message> {
+    let WearArgs {
+        max_jobs_per_worker,
+        max_rss_per_worker,
+        max_files_per_worker,
+    } = args;
+    let refuse = |option: &str, tip: &str| {
+        let what = format!("{option} is for tasks: a command is a process of its own");
+        Err(Message::new(what).tip(format!("to limit each process of a command: {tip}")))
+    };
+    if work.task().is_none() && max_rss_per_worker.is_some() {
+        return refuse("--max-rss-per-worker", "--memory-limit");
+    }
+    if work.task().is_none() && max_files_per_worker.is_some() {
+        return refuse("--max-files-per-worker", "--open-files");
+    }
+    pool.max_jobs_per_worker = max_jobs_per_worker;
+    pool.max_rss_per_worker = max_rss_per_worker;
+    pool.max_files_per_worker = max_files_per_worker;
+    Ok(())
 }
 
 fn work(
@@ -490,6 +518,16 @@ mod tests {
             (
                 &["-0", "--input", "jsonl", "--task", "t"],
                 "-0 and --input jsonl",
+                1,
+            ),
+            (
+                &["--max-rss-per-worker", "5M", "true"],
+                "--max-rss-per-worker is for tasks: a command is a process of its own",
+                1,
+            ),
+            (
+                &["--max-files-per-worker", "5"],
+                "--max-files-per-worker is for tasks",
                 1,
             ),
             (

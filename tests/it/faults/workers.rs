@@ -250,6 +250,52 @@ fn f024_a_worker_that_loses_descriptors_does_not_outlive_its_count_of_jobs() {
 }
 
 #[test]
+fn f024_a_worker_that_loses_descriptors_is_replaced_before_they_are_too_many() {
+    block_on(async {
+        let mut config = config(1);
+        config.max_files_per_worker = Some(50);
+        let pool = Pool::start(config).unwrap();
+        let first = pool.run(Pid, ()).await.unwrap();
+        // The first command takes one of the worker's, for all of them.
+        pool.command(["true"]).await.unwrap();
+        let fresh = pool.run(LeakFds, 0).await.unwrap();
+        assert_eq!(pool.run(LeakFds, 30).await.unwrap(), fresh + 30);
+        assert_eq!(pool.run(Pid, ()).await.unwrap(), first);
+        assert_eq!(pool.run(LeakFds, 30).await.unwrap(), fresh + 60);
+        assert_ne!(pool.run(Pid, ()).await.unwrap(), first);
+        assert!(pool.run(LeakFds, 0).await.unwrap() <= fresh);
+        let stats = pool.stats().await;
+        assert_eq!((stats.workers_recycled, stats.workers_died), (1, 0));
+        pool.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn f023_f024_a_run_replaces_workers_as_it_is_told() {
+    let env = TestEnv::new();
+    let worker = [
+        "-q", "-j1", "--format", "jsonl", "--worker", WORKER, "--task",
+    ];
+    // With each job, 100 descriptors or 100 MiB more than a worker may have.
+    for (task, limit, input) in [
+        ("leak_fds", ["--max-files-per-worker", "20"], "100\n"),
+        ("swell", ["--max-rss-per-worker", "64M"], "100000000\n"),
+        ("pid", ["--max-jobs-per-worker", "1"], "null\n"),
+    ] {
+        let words = [&worker[..], &[task], &limit].concat();
+        let done = run(&env, &words, input.repeat(4));
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        let workers = objects(done.stdout());
+        let workers: Vec<_> = workers.iter().map(|job| job["worker"].clone()).collect();
+        let mut different = workers.clone();
+        different.dedup();
+        // The second job is mostly begun when the first one's answer comes.
+        let least = if task == "pid" { 4 } else { 2 };
+        assert!(different.len() >= least, "{task}: {workers:?}");
+    }
+}
+
+#[test]
 fn f100_a_program_that_panics_leaves_no_process() {
     let env = TestEnv::new();
     let mut program = env.command(env!("CARGO_BIN_EXE_host"));
