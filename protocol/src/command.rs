@@ -61,7 +61,7 @@ impl CommandSpec {
 }
 
 /// What a command may use of the machine; what is absent is not limited beyond
-/// what holds for its worker. No limit is ever raised.
+/// what holds for its worker. No hard limit is ever raised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
