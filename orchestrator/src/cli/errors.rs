@@ -171,7 +171,8 @@ pub(super) fn gaps(gaps: &Gaps) -> String {
     let mut warn = |what: String| said += &format!("warning: {what}\n");
     if gaps.killed {
         warn(
-            "that run was killed: what had failed until then is recorded, and not what was done"
+            "that run was killed, or its record could not be written: what had failed until then \
+             is recorded, and not what was done"
                 .into(),
         );
     }

@@ -334,7 +334,7 @@ fn of_a_killed_run_it_is_said_that_its_record_is_half() {
     );
     let again = orchestrator(&env, &["retry", "last"]);
     assert!(
-        again.stderr.contains("warning: that run was killed: "),
+        again.stderr.contains("warning: that run was killed, "),
         "{}",
         again.stderr
     );
