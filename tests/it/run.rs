@@ -289,8 +289,11 @@ fn lines_of_failed_jobs_can_be_piped_in_again() {
     ];
     let done = run(&env, &words, "a\0bad 1\n\0b\0kill 2");
     assert_eq!(done.code(), 1);
-    let failed = std::fs::read(env.path().join("failed")).unwrap();
-    assert_eq!(failed, b"bad 1\n\0kill 2\0");
+    let failed = std::fs::read_to_string(env.path().join("failed")).unwrap();
+    // Each at once when its job has failed, and these two run side by side.
+    let mut failed: Vec<&str> = failed.split_terminator('\0').collect();
+    failed.sort_unstable();
+    assert_eq!(failed, ["bad 1\n", "kill 2"]);
     // A second run empties the file.
     run(&env, &words, "a\0");
     assert_eq!(std::fs::read(env.path().join("failed")).unwrap(), b"");
