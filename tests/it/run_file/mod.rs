@@ -303,6 +303,9 @@ fn a_run_goes_on_without_its_input() {
     eventually("the input was read", || {
         query(&env, "select input_whole from state") == ["1"]
     });
+    eventually("the first is recorded", || {
+        query(&env, "select count(*) from outcome") == ["1"]
+    });
     let status = orchestrator(&env, &["status", "r"]);
     for line in [
         "running (process ",
