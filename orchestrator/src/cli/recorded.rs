@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Parser;
@@ -199,16 +200,21 @@ pub(super) fn results(args: ResultsArgs) -> Exit {
     }
 }
 
-fn show(plan: &Plan, path: &Path, failed: bool) -> Result<(), NotShown> {
-    let room = Spill::new(MEMORY);
-    let mut renderer = Renderer {
+/// Renders what was recorded, whose times count from 1970.
+pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
+    Renderer {
         format: plan.batch.format,
         task: plan.batch.work.task(),
         delimiter: plan.batch.delimiter,
         started: UNIX_EPOCH,
-        room: room.clone(),
+        room: Arc::clone(room),
         tip_given: true,
-    };
+    }
+}
+
+fn show(plan: &Plan, path: &Path, failed: bool) -> Result<(), NotShown> {
+    let room = Spill::new(MEMORY);
+    let mut renderer = renderer(plan, &room);
     let recipe = plan.batch.recipe();
     let mut page = renderer.page();
     let mut out = io::stdout().lock();

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use super::args::ReportArgs;
 use super::errors::{self, Message};
@@ -13,7 +12,6 @@ use super::recorded::{self, Named, Recorded};
 use crate::pool::Spill;
 use crate::run::output::{self, FailedJob};
 use crate::run::runfile::{self, RunFileError, State};
-use crate::run::sink::render::Renderer;
 use crate::run::text;
 
 /// How many failures are shown.
@@ -75,14 +73,7 @@ fn failures(path: &Path) -> Result<Vec<FailedJob>, NotRead> {
     let plan = plan::plan(recorded.args, &lookup);
     let plan = plan.map_err(|message| NotRead::Exit(refuse(&message)))?;
     let room = Spill::new(MEMORY);
-    let renderer = Renderer {
-        format: plan.batch.format,
-        task: plan.batch.work.task(),
-        delimiter: plan.batch.delimiter,
-        started: UNIX_EPOCH,
-        room: room.clone(),
-        tip_given: true,
-    };
+    let renderer = recorded::renderer(&plan, &room);
     let recipe = plan.batch.recipe();
     let mut all = Vec::new();
     let read = runfile::outcomes::<NotRead>(path, &plan.purpose, &room, true, |shown| {
