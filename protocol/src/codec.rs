@@ -298,6 +298,8 @@ mod kind {
     pub(super) const ACK: u8 = 0x0D;
     pub(super) const BYE: u8 = 0x0E;
     pub(super) const WIND_DOWN: u8 = 0x0F;
+    pub(super) const RUN_MANY_WITH: u8 = 0x10;
+    pub(super) const RESIZE: u8 = 0x11;
 
     pub(super) const READY: u8 = 0x81;
     pub(super) const STARTED: u8 = 0x82;
@@ -320,6 +322,7 @@ impl Message for ToWorker {
             ToWorker::Init(_) => kind::INIT,
             ToWorker::Blob { .. } => kind::BLOB,
             ToWorker::RunMany(_) => kind::RUN_MANY,
+            ToWorker::RunManyWith(..) => kind::RUN_MANY_WITH,
             ToWorker::InputChunk { .. } => kind::INPUT_CHUNK,
             ToWorker::Credit { .. } => kind::CREDIT,
             ToWorker::Cancel { .. } => kind::CANCEL,
@@ -328,6 +331,7 @@ impl Message for ToWorker {
             ToWorker::Resume => kind::RESUME,
             ToWorker::Drain => kind::DRAIN,
             ToWorker::WindDown => kind::WIND_DOWN,
+            ToWorker::Resize(_) => kind::RESIZE,
             ToWorker::Ping(_) => kind::PING,
             ToWorker::Ack(_) => kind::ACK,
             ToWorker::Bye => kind::BYE,
@@ -347,6 +351,11 @@ impl Message for ToWorker {
             ToWorker::RunMany(jobs) => {
                 put_many(out, jobs, Assignment::parts);
             }
+            ToWorker::RunManyWith(options, jobs) => {
+                put(out, options);
+                put_many(out, jobs, Assignment::parts);
+            }
+            ToWorker::Resize(slots) => put(out, slots),
             ToWorker::InputChunk { job, attempt, .. } | ToWorker::Cancel { job, attempt } => {
                 put(out, &(job, attempt));
             }
@@ -365,7 +374,9 @@ impl Message for ToWorker {
             ToWorker::Init(data)
             | ToWorker::Blob { data, .. }
             | ToWorker::InputChunk { data, .. } => visit(data),
-            ToWorker::RunMany(jobs) => jobs.iter().for_each(|a| visit(&a.input)),
+            ToWorker::RunMany(jobs) | ToWorker::RunManyWith(_, jobs) => {
+                jobs.iter().for_each(|a| visit(&a.input));
+            }
             ToWorker::Hello(_)
             | ToWorker::Credit { .. }
             | ToWorker::Cancel { .. }
@@ -374,6 +385,7 @@ impl Message for ToWorker {
             | ToWorker::Resume
             | ToWorker::Drain
             | ToWorker::WindDown
+            | ToWorker::Resize(_)
             | ToWorker::Ping(_)
             | ToWorker::Ack(_)
             | ToWorker::Bye => {}
@@ -381,7 +393,7 @@ impl Message for ToWorker {
     }
 
     fn decode(kind: u8, control: &[u8], payload: Bytes) -> Result<ToWorker, FrameError> {
-        let frame = Frame { control, payload };
+        let mut frame = Frame { control, payload };
         match kind {
             kind::HELLO => Ok(ToWorker::Hello(frame.only("hello")?)),
             kind::INIT => frame.only_payload("init").map(ToWorker::Init),
@@ -394,6 +406,13 @@ impl Message for ToWorker {
                 frame.many("run_many", Assignment::joined, &mut jobs)?;
                 Ok(ToWorker::RunMany(jobs))
             }
+            kind::RUN_MANY_WITH => {
+                let options = frame.head("run_many_with")?;
+                let mut jobs = Vec::new();
+                frame.many("run_many_with", Assignment::joined, &mut jobs)?;
+                Ok(ToWorker::RunManyWith(options, jobs))
+            }
+            kind::RESIZE => Ok(ToWorker::Resize(frame.only("resize")?)),
             kind::INPUT_CHUNK => {
                 let ((job, attempt), data) = frame.both("input_chunk")?;
                 Ok(ToWorker::InputChunk { job, attempt, data })
@@ -573,6 +592,14 @@ impl Frame<'_> {
 
     fn both<T: DeserializeOwned>(self, name: &'static str) -> Result<(T, Bytes), FrameError> {
         Ok((take(name, self.control)?, self.payload))
+    }
+
+    /// What the control part begins with; the rest is left.
+    fn head<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<T, FrameError> {
+        options()
+            .with_limit(self.control.len() as u64)
+            .deserialize_from(&mut self.control)
+            .map_err(|e| FrameError::Malformed(name, e.to_string()))
     }
 
     fn only_payload(self, name: &'static str) -> Result<Bytes, FrameError> {

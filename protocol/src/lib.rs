@@ -2,6 +2,7 @@
 //! out. No I/O and no clock; `docs/protocol.md` is the normative text.
 //!
 //! Map of the crate:
+//! - [`agent`]: what only a worker with workers of its own is told and says.
 //! - [`ids`]: `JobId`, `Attempt`, `WorkerId`.
 //! - [`message`]: the two vocabularies, [`ToWorker`] and [`FromWorker`].
 //! - [`codec`]: buffer to message and back; the only place that knows bincode.
@@ -11,6 +12,7 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 pub mod codec;
 pub mod command;
 pub mod greeting;
@@ -19,6 +21,7 @@ pub mod message;
 mod raw;
 pub mod task;
 
+pub use agent::{Death, JobOptions};
 pub use codec::{Codec, Encoded, FrameError, MAX_CHUNK, MAX_FRAME, Parts};
 pub use command::{CommandSpec, EnvChange, Limits, OutputLimit, Program};
 pub use greeting::{Greeting, GreetingScan, MAX_PREAMBLE};
@@ -31,4 +34,4 @@ pub use task::{Encoding, PayloadError, Task, TaskError, TaskErrorKind};
 
 /// Version of the wire format. A worker and an orchestrator whose versions
 /// differ refuse each other at the greeting, before any frame is exchanged.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;

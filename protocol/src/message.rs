@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attempt, Encoding, JobId, WorkerId};
+use crate::{Attempt, Encoding, JobId, JobOptions, WorkerId};
 
 /// How many chunks of one input or one result may be under way without having
 /// been credited by the receiver. Bounds what a receiver must hold.
@@ -31,6 +31,8 @@ pub enum ToWorker {
     },
     /// Jobs to be run in this order.
     RunMany(Vec<Assignment>),
+    /// The same, with wishes that an agent can fulfil; for agents only.
+    RunManyWith(JobOptions, Vec<Assignment>),
     /// The next part of an input whose `JobHeader` announced more than came
     /// with it.
     InputChunk {
@@ -70,6 +72,8 @@ pub enum ToWorker {
     /// some of them may still come here. A job that would never end by itself
     /// should.
     WindDown,
+    /// Have so many workers, at least 1; for agents only.
+    Resize(u32),
     /// Asks for `Pong` with the same number.
     Ping(u64),
     /// Remote links only: this many `DoneMany` frames have arrived. Never
@@ -228,7 +232,8 @@ pub struct Answer {
     /// What is known about the end.
     pub header: DoneHeader,
     /// The result, or the last part of it when chunks came before; for an
-    /// outcome other than `Ok` a bincode [`crate::TaskError`], or nothing.
+    /// outcome other than `Ok` a bincode [`crate::TaskError`], or nothing. From an
+    /// agent, for `TimedOut` and what only agents say, a bincode [`crate::Death`].
     pub payload: Bytes,
 }
 
@@ -265,6 +270,38 @@ pub enum Outcome {
     Cancelled,
     /// It wrote more than it may, see [`crate::OutputLimit`].
     OutputLimit,
+    /// Its worker died while running it. This and all below is said by agents only.
+    Crashed,
+    /// Its worker, or its command, died for want of memory.
+    Oom,
+    /// So many workers died of it that it is not tried again.
+    Quarantined,
+    /// Its worker was killed and does not end.
+    Unkillable,
+    /// The agent's pool ended before the job did.
+    Lost,
+}
+
+impl Outcome {
+    /// Whether only a worker that has workers of its own can know this.
+    #[must_use]
+    pub fn is_of_agents(self) -> bool {
+        match self {
+            Outcome::Crashed
+            | Outcome::Oom
+            | Outcome::Quarantined
+            | Outcome::Unkillable
+            | Outcome::Lost => true,
+            Outcome::Ok
+            | Outcome::Failed(_)
+            | Outcome::Signaled(_)
+            | Outcome::TimedOut
+            | Outcome::SpawnError(_)
+            | Outcome::Rejected
+            | Outcome::Cancelled
+            | Outcome::OutputLimit => false,
+        }
+    }
 }
 
 /// What a try at a job used. Times are in microseconds.

@@ -243,7 +243,7 @@ impl Worker {
 
     fn answer_to(&mut self, (job, attempt): (JobId, Attempt)) -> Answer {
         let number = self.random.edge() as i32;
-        let outcome = match self.random.below(13) {
+        let outcome = match self.random.below(14) {
             0 => Outcome::Failed(number),
             1 => Outcome::Signaled(number),
             2 => Outcome::TimedOut,
@@ -251,6 +251,8 @@ impl Worker {
             4 => Outcome::Rejected,
             5 => Outcome::Cancelled,
             6 => Outcome::OutputLimit,
+            // Not for it to say.
+            7 if self.random.once_in(20) => Outcome::Crashed,
             _ => Outcome::Ok,
         };
         let usage = Usage {

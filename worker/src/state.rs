@@ -160,6 +160,9 @@ impl State {
             }
             ToWorker::Blob { hash, data, more } => self.store(hash, data, more),
             ToWorker::RunMany(jobs) => self.enqueue(jobs)?,
+            ToWorker::RunManyWith(..) | ToWorker::Resize(_) => {
+                return Err("only an agent is told that".into());
+            }
             ToWorker::InputChunk { job, attempt, data } => self.append((job, attempt), data)?,
             ToWorker::Credit {
                 job,

@@ -212,6 +212,8 @@ impl Thread {
             | ToWorker::Init(_)
             | ToWorker::Blob { .. }
             | ToWorker::RunMany(_)
+            | ToWorker::RunManyWith(..)
+            | ToWorker::Resize(_)
             | ToWorker::InputChunk { .. }
             | ToWorker::Credit { .. }
             | ToWorker::Ping(_)

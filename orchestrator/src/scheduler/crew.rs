@@ -193,9 +193,16 @@ impl Scheduler {
         let failed = match outcome {
             Outcome::Ok => false,
             Outcome::Failed(_) | Outcome::Signaled(_) | Outcome::SpawnError(_) => true,
-            Outcome::TimedOut | Outcome::Rejected | Outcome::Cancelled | Outcome::OutputLimit => {
-                return;
-            }
+            // What only agents say is about a worker of theirs.
+            Outcome::TimedOut
+            | Outcome::Rejected
+            | Outcome::Cancelled
+            | Outcome::OutputLimit
+            | Outcome::Crashed
+            | Outcome::Oom
+            | Outcome::Quarantined
+            | Outcome::Unkillable
+            | Outcome::Lost => return,
         };
         let pool_before = self.tally;
         if failed {

@@ -74,6 +74,11 @@ impl From<Outcome> for Verdict {
             Outcome::Rejected => Verdict::Rejected,
             Outcome::Cancelled => Verdict::Cancelled,
             Outcome::OutputLimit => Verdict::OutputLimit,
+            Outcome::Crashed => Verdict::Crashed,
+            Outcome::Oom => Verdict::Oom,
+            Outcome::Quarantined => Verdict::Quarantined,
+            Outcome::Unkillable => Verdict::Unkillable,
+            Outcome::Lost => Verdict::Lost,
         }
     }
 }

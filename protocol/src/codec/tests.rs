@@ -6,8 +6,8 @@ use serde_bytes::ByteBuf;
 use super::*;
 use crate::message::{DoneHeader, Hello, JobHeader, LinkKind, Outcome, Usage};
 use crate::{
-    CommandSpec, Encoding, EnvChange, Limits, OutputLimit, Program, TaskError, TaskErrorKind,
-    WorkerId,
+    CommandSpec, Death, Encoding, EnvChange, JobOptions, Limits, OutputLimit, Program, TaskError,
+    TaskErrorKind, WorkerId,
 };
 
 const JOB: JobId = JobId(0x0102);
@@ -86,6 +86,25 @@ fn golden_bytes_to_worker() {
          0201000000000000 03000000 07000000 01000000 0900000000000000 01000000
          343231 0a",
     );
+    let options = JobOptions {
+        time_limit_ms: Some(0x5dc),
+        grace_ms: 0x64,
+        retries: 2,
+        memory_limit: None,
+        priority: -1,
+    };
+    let job = Assignment {
+        header,
+        input: b(b"42"),
+    };
+    check(
+        ToWorker::RunManyWith(options, vec![job]),
+        "b10f1000 42000000 02000000
+         01 dc05000000000000 6400000000000000 02000000 00 ffffffff 0100000000000000
+         0201000000000000 03000000 07000000 01000000 0200000000000000 02000000
+         3432 0a",
+    );
+    check(ToWorker::Resize(3), "b10f1100 04000000 00000000 03000000 0a");
     check(
         ToWorker::InputChunk {
             job: JOB,
@@ -248,6 +267,11 @@ fn golden_bytes_of_every_outcome() {
         (Outcome::Rejected, "05000000"),
         (Outcome::Cancelled, "06000000"),
         (Outcome::OutputLimit, "07000000"),
+        (Outcome::Crashed, "08000000"),
+        (Outcome::Oom, "09000000"),
+        (Outcome::Quarantined, "0a000000"),
+        (Outcome::Unkillable, "0b000000"),
+        (Outcome::Lost, "0c000000"),
     ];
     for (outcome, bytes) in golden {
         let mut out = BytesMut::new();
@@ -301,7 +325,18 @@ fn golden_bytes_of_bincode_payloads() {
         text: ByteBuf::from(*b"x"),
         args: vec![],
     };
+    let death = Death {
+        message: "no".into(),
+        exit_code: None,
+        signal: Some(11),
+        attempts: 2,
+        stderr: ByteBuf::from(*b"x"),
+    };
     let golden = [
+        (
+            Encoding::Bincode.encode(&death),
+            "0200000000000000 6e6f 00 01 0b000000 02000000 0100000000000000 78",
+        ),
         (
             Encoding::Bincode.encode(&error),
             "0200000000000000 6e6f 01 0300000000000000 613a31

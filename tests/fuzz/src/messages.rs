@@ -6,9 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use protocol::codec::{Message, TRAILER, encode, encode_answer, encode_head, encode_jobs};
 use protocol::{
-    Answer, Assignment, Attempt, Codec, CommandSpec, DoneHeader, Encoding, FromWorker, Hello,
-    JobHeader, JobId, LinkKind, Outcome, OutputLimit, Parts, Program, Ready, Stream, TaskError,
-    ToWorker, Usage, WorkerId,
+    Answer, Assignment, Attempt, Codec, CommandSpec, Death, DoneHeader, Encoding, FromWorker, Hello,
+    JobHeader, JobId, JobOptions, LinkKind, Outcome, OutputLimit, Parts, Program, Ready, Stream,
+    TaskError, ToWorker, Usage, WorkerId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,7 @@ pub fn messages(data: &[u8]) {
         [1, seed, payload @ ..] => {
             as_payload::<CommandSpec>(payload, *seed);
             as_payload::<TaskError>(payload, *seed);
+            as_payload::<Death>(payload, *seed);
             as_payload::<(ByteBuf, String, u16, ByteBuf)>(payload, *seed);
             as_payload::<Vec<Option<u64>>>(payload, *seed);
             as_payload::<String>(payload, *seed);
@@ -151,7 +152,7 @@ fn many<'a, T>(
 }
 
 fn to_worker(u: &mut Unstructured<'_>) -> Result<ToWorker> {
-    Ok(match u.int_in_range(0..=14)? {
+    Ok(match u.int_in_range(0..=16)? {
         0 => ToWorker::Hello(Hello {
             build: u.arbitrary()?,
             worker: WorkerId(u.arbitrary()?),
@@ -191,6 +192,17 @@ fn to_worker(u: &mut Unstructured<'_>) -> Result<ToWorker> {
         11 => ToWorker::WindDown,
         12 => ToWorker::Ping(u.arbitrary()?),
         13 => ToWorker::Ack(u.arbitrary()?),
+        14 => ToWorker::Resize(u.arbitrary()?),
+        15 => {
+            let options = JobOptions {
+                time_limit_ms: u.arbitrary()?,
+                grace_ms: u.arbitrary()?,
+                retries: u.arbitrary()?,
+                memory_limit: u.arbitrary()?,
+                priority: u.arbitrary()?,
+            };
+            ToWorker::RunManyWith(options, many(u, assignment)?)
+        }
         _ => ToWorker::Bye,
     })
 }
@@ -298,7 +310,7 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
 
 fn answer(u: &mut Unstructured<'_>) -> Result<Answer> {
     let (job, attempt) = key(u)?;
-    let outcome = match u.int_in_range(0..=7)? {
+    let outcome = match u.int_in_range(0..=12)? {
         0 => Outcome::Ok,
         1 => Outcome::Failed(u.arbitrary()?),
         2 => Outcome::Signaled(u.arbitrary()?),
@@ -306,7 +318,12 @@ fn answer(u: &mut Unstructured<'_>) -> Result<Answer> {
         4 => Outcome::SpawnError(u.arbitrary()?),
         5 => Outcome::Rejected,
         6 => Outcome::Cancelled,
-        _ => Outcome::OutputLimit,
+        7 => Outcome::OutputLimit,
+        8 => Outcome::Crashed,
+        9 => Outcome::Oom,
+        10 => Outcome::Quarantined,
+        11 => Outcome::Unkillable,
+        _ => Outcome::Lost,
     };
     let usage = Usage {
         wall_us: u.arbitrary()?,

@@ -151,6 +151,11 @@ impl Process {
             FromWorker::Recalled(jobs) => jobs.len(),
             _ => 0,
         });
+        if let FromWorker::DoneMany(answers) = &message
+            && answers.iter().any(|a| a.header.outcome.is_of_agents())
+        {
+            return Err("gave an answer that only an agent gives".into());
+        }
         match message {
             FromWorker::Ready(_) => return Err("said ready twice".into()),
             FromWorker::Credit {
