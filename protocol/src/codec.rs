@@ -30,7 +30,8 @@ pub use encoded::Encoded;
 pub(crate) use encoded::encode as encode_owned;
 use lists::put_many;
 pub use lists::{
-    ANSWER_OVERHEAD, ASSIGNMENT_OVERHEAD, encode_answer, encode_jobs, room_for, take_answers,
+    ANSWER_OVERHEAD, ASSIGNMENT_OVERHEAD, encode_answer, encode_answers, encode_jobs, room_for,
+    take_answers,
 };
 pub use parts::Parts;
 pub(crate) use parts::decode as decode_parts;

@@ -14,13 +14,13 @@ use tokio::sync::mpsc;
 
 use super::PoolConfig;
 use super::delivery::Delivery;
-use super::driver::{Crew, Driver, Ended, Entry, Hired, Reply, Traces};
+use super::driver::{Crew, Driver, Ended, Entry, Hired, Note, Reply, Traces};
 use super::error::PoolError;
 use super::event::EventKind;
-use super::job::{Closure, JobReport};
+use super::job::{Closure, JobReport, WorkerDeath};
 use super::news::Order;
 use super::spill::{Payload, Spill};
-use super::{process, thread, turn};
+use super::{os, process, thread, turn};
 use crate::scheduler::{Action, Input, Size, Verdict};
 
 impl Driver {
@@ -73,6 +73,8 @@ impl Driver {
                     verdict,
                     pause,
                 } => self.retry(job, attempts, verdict, pause),
+                Action::Weigh { worker, job } => self.look_at_size(worker, job),
+                Action::Kept { job } => self.note(Note::Kept(job)),
                 Action::Broken => {
                     let why = self.failure.take().or(self.deaths.last());
                     let why = why.unwrap_or(PoolError::Closed);
@@ -98,6 +100,21 @@ impl Driver {
         if self.unchecked >= self.scheduler.unfinished() {
             self.unchecked = 0;
             self.scheduler.check();
+        }
+    }
+
+    /// A job may have made its worker larger than it may.
+    fn look_at_size(&mut self, worker: WorkerId, job: JobId) {
+        let pid = self.workers.get(&worker).map_or(0, |hired| hired.pid);
+        let Some(entry) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        let limit = entry.wishes.as_ref().and_then(|w| w.memory_limit);
+        if let (Some(limit), Some(size)) = (limit, os::resident(pid))
+            && size > limit
+        {
+            entry.traces().outgrown = Some(size);
+            self.tell(Input::Outgrown { job });
         }
     }
 
@@ -309,7 +326,9 @@ impl Driver {
         };
         let answer = answer(&mut self.answers, job);
         let mut error = None;
+        let mut death = None;
         if verdict != Verdict::Ok {
+            death = self.death_of(verdict, worker);
             if self.out_of_memory {
                 entry.traces().out_of_memory = true;
             }
@@ -353,6 +372,7 @@ impl Driver {
             verdict,
             result,
             error,
+            death,
             stdout,
             stderr,
             omitted,
@@ -380,6 +400,17 @@ impl Driver {
         }
     }
 
+    /// How the worker died, if that is how a job has ended.
+    fn death_of(&self, verdict: Verdict, worker: Option<WorkerId>) -> Option<Arc<WorkerDeath>> {
+        match verdict {
+            Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Timeout => {
+                let (dead, death) = self.dead.as_ref()?;
+                (worker == Some(*dead)).then(|| Arc::clone(death))
+            }
+            _ => None,
+        }
+    }
+
     /// Tells of what has ended in this turn, and of the room that it leaves.
     fn announce(&mut self) {
         if let Some(events) = &mut self.events {
@@ -391,6 +422,7 @@ impl Driver {
         for (lane, ends) in self.ends.drain() {
             lane.0.send(ends).ok();
         }
+        self.send_notes();
         match std::mem::take(&mut self.freed) {
             0 => {}
             freed => self.room.add_permits(freed),
@@ -452,10 +484,18 @@ fn reason(
     how: &str,
 ) -> Option<Box<TaskError>> {
     let said = entry.traces.as_mut().and_then(|t| t.error.take());
+    let outgrown = entry.traces.as_ref().and_then(|t| t.outgrown);
     let was_stopped = entry.traces.as_ref().is_some_and(|t| t.was_stopped);
     let payload = answer.map(|(_, payload)| payload);
     let error = match verdict {
         Verdict::Ok => None,
+        Verdict::Oom if outgrown.is_some() => {
+            let limit = entry.wishes.as_ref().and_then(|w| w.memory_limit);
+            let (size, limit) = (outgrown.unwrap_or_default(), limit.unwrap_or_default());
+            Some(TaskError::new(format!(
+                "its worker had {size} bytes of memory, more than its limit of {limit}"
+            )))
+        }
         Verdict::Oom if answer.is_some() => Some(TaskError::new(
             "it was killed by the kernel's out-of-memory killer",
         )),

@@ -14,7 +14,7 @@ use super::driver::{Command, Entry, Reply};
 use super::front::Handles;
 use super::job::Errand;
 #[cfg(feature = "cli")]
-use super::{PoolError, Reports};
+use super::{PoolError, RawJob, Reports};
 
 /// Jobs that are handed over together: when this is dropped, however that comes.
 pub(crate) struct Batch<'a> {
@@ -83,7 +83,24 @@ impl<'a> Batch<'a> {
         id
     }
 
-    /// The same with an input that is encoded already.
+    /// The same with any wishes, and an input of any size.
+    #[cfg(feature = "cli")]
+    pub(crate) fn add_raw(&mut self, job: RawJob, reports: &Reports) -> JobId {
+        let id = self.shared.next_id();
+        let reply = Reply::Shared(reports.clone());
+        self.entries.push(Entry::new(id, job, reply));
+        id
+    }
+
+    /// Takes room for so many jobs if there is any.
+    #[cfg(feature = "cli")]
+    pub(crate) fn take_room(&mut self, jobs: usize) {
+        if let Some(room) = self.shared.room_for(jobs) {
+            self.grant(room);
+        }
+    }
+
+    /// The same as `add` with an input that is encoded already.
     ///
     /// # Errors
     /// When it is too large.

@@ -109,7 +109,7 @@ impl Clock {
 
 /// This moment, for what is measured and not decided.
 #[expect(clippy::disallowed_methods, reason = "the one home of monotonic time")]
-pub(super) fn instant() -> Instant {
+pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 

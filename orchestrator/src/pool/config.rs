@@ -92,6 +92,10 @@ pub struct PoolConfig {
     /// when jobs need it. Default: never. Too short lets jobs wait for workers
     /// to start, too long keeps their memory for nothing.
     pub idle_timeout: Option<Duration>,
+    /// How many workers are started at once, at least one; the others are when there
+    /// are jobs for them. And how many are kept however long they have no job, see
+    /// `idle_timeout`. Default: all are started at once, none is kept.
+    pub min_workers: Option<usize>,
     /// How long a started worker may take until it is ready. Default: 10 s. Too
     /// short fails workers that load a large model, too long hides a hang.
     pub start_timeout: Duration,
@@ -179,6 +183,7 @@ impl PoolConfig {
             max_rss_per_worker: None,
             max_files_per_worker: None,
             idle_timeout: None,
+            min_workers: None,
             start_timeout: Duration::from_secs(10),
             start_attempts: 3,
             restart_limit: 5,

@@ -105,6 +105,25 @@ impl Control {
         tokio::time::timeout(PAUSE_PATIENCE, heard).await.ok();
     }
 
+    /// The same without waiting until they have been told.
+    #[cfg(feature = "cli")]
+    pub(crate) fn stand_still(&self) {
+        self.send(Command::Pause(mpsc::channel(1).0));
+    }
+
+    /// Ends all jobs and workers as [`Pool::shutdown_now`](super::Pool::shutdown_now), and
+    /// waits for nothing.
+    #[cfg(feature = "cli")]
+    pub(crate) fn stop(&self) {
+        self.send(Command::Stop);
+    }
+
+    /// Takes no more jobs, as [`Pool::shutdown`](super::Pool::shutdown), and waits for nothing.
+    #[cfg(feature = "cli")]
+    pub(crate) fn drain(&self) {
+        self.send(Command::Drain);
+    }
+
     /// Undoes [`Control::pause`].
     pub fn resume(&self) {
         self.send(Command::Resume);

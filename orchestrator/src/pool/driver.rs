@@ -23,7 +23,7 @@ use super::delivery::Route;
 use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::front::FOREVER;
-use super::job::{Errand, JobReport, Omitted, RawJob, Wishes};
+use super::job::{Errand, JobReport, Omitted, RawJob, Wishes, WorkerDeath};
 use super::news::{News, NewsSender, Order};
 use super::oom::OomKills;
 use super::printing::Printing;
@@ -43,6 +43,18 @@ pub(super) enum Command {
     /// Jobs that were made together.
     SubmitMany(Vec<Entry>),
     Cancel(JobId),
+    /// These are wanted back, unless they have started: then that is noted.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "agents ask for it"))]
+    GiveBack(Vec<JobId>),
+    /// Where notes go.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "agents ask for it"))]
+    Notes(mpsc::UnboundedSender<Vec<Note>>),
+    /// A piece of data for every worker, before all jobs that come later.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "agents ask for it"))]
+    Blob(ToWorker),
+    /// Tell the workers that all jobs are about to have come.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "agents ask for it"))]
+    WindDown,
     /// What runs?
     Status(oneshot::Sender<Status>),
     /// How much has there been?
@@ -64,6 +76,18 @@ pub(super) enum Command {
     Stop,
     /// Kill everything, and end.
     Kill,
+}
+
+/// What can be known about a job that has not ended, for those who do not want all
+/// events. As few as those are, but for what workers say too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// It was wanted back, and has started, or is about to.
+    Kept(JobId),
+    /// It has been running for more than a few milliseconds.
+    Started(JobId),
+    /// How far it says that it has come.
+    Progress { job: JobId, done: u64, total: u64 },
 }
 
 /// Where a job's report goes.
@@ -133,6 +157,8 @@ pub(super) struct Traces {
     pub(super) was_stopped: bool,
     /// Whether it, or its worker, died because it got no memory.
     pub(super) out_of_memory: bool,
+    /// How large it had made its worker, in bytes, when that was too much.
+    pub(super) outgrown: Option<u64>,
 }
 
 impl Entry {
@@ -254,6 +280,14 @@ pub(super) struct Driver {
     pub(super) how: String,
     /// Whether it died because it got no memory.
     pub(super) out_of_memory: bool,
+    /// Who that was, and how it ended.
+    pub(super) dead: Option<(WorkerId, Arc<WorkerDeath>)>,
+    /// Data that every worker gets, in frames.
+    pub(super) blobs: Vec<ToWorker>,
+    /// Of this turn, if anybody wants to know.
+    notes: Vec<Note>,
+    /// Who wants to.
+    noted: Option<mpsc::UnboundedSender<Vec<Note>>>,
     /// What the kernel has killed for want of memory.
     pub(super) oom_kills: OomKills,
     /// Whether no more jobs are taken, while those that there are run on.
@@ -341,6 +375,10 @@ impl Driver {
             deaths: Deaths::default(),
             how: String::new(),
             out_of_memory: false,
+            dead: None,
+            blobs: Vec::new(),
+            notes: Vec::new(),
+            noted: None,
             winding_down: false,
             ended: false,
             #[cfg(debug_assertions)]
@@ -434,6 +472,15 @@ impl Driver {
                 }
             }
             Command::Cancel(job) => self.tell(Input::Cancel { job }),
+            Command::GiveBack(jobs) => self.tell(Input::GiveBack { jobs }),
+            Command::Notes(way) => self.noted = Some(way),
+            Command::Blob(frame) => {
+                for hired in self.workers.values().filter(|w| w.tasks.is_some()) {
+                    hired.orders.send(Order::Say(frame.clone())).ok();
+                }
+                self.blobs.push(frame);
+            }
+            Command::WindDown => self.wind_down(),
             // Whoever asked may have gone.
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Stats(reply) => drop(reply.send(self.stats())),
@@ -460,6 +507,8 @@ impl Driver {
             retries: self.config.retries,
             retry_backoff: None,
             priority: 0,
+            grace: None,
+            weighed: false,
         };
         if let Some(wishes) = &entry.wishes {
             terms = Terms {
@@ -471,6 +520,8 @@ impl Driver {
                 },
                 retry_backoff: wishes.retry_backoff.map(|t| t.min(FOREVER)),
                 priority: wishes.priority,
+                grace: wishes.grace.map(|t| t.min(FOREVER)),
+                weighed: wishes.memory_limit.is_some(),
             };
         }
         self.counted.submitted += 1;
@@ -563,6 +614,21 @@ impl Driver {
         }
     }
 
+    /// Notes something about a job that goes on, if anybody wants to know.
+    pub(super) fn note(&mut self, note: Note) {
+        if self.noted.is_some() {
+            self.notes.push(note);
+        }
+    }
+
+    /// Sends the notes of this turn.
+    pub(super) fn send_notes(&mut self) {
+        if let Some(noted) = self.noted.as_ref().filter(|_| !self.notes.is_empty()) {
+            // Whoever wanted to know may be gone.
+            noted.send(std::mem::take(&mut self.notes)).ok();
+        }
+    }
+
     /// Tells of something that every job causes, if anybody wants to know.
     pub(super) fn emit_of_job(&mut self, kind: impl FnOnce() -> EventKind) {
         if let Some(events) = self.events.as_mut().filter(|events| events.has_all()) {
@@ -608,5 +674,6 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
         max_rss_per_worker: config.max_rss_per_worker,
         max_files_per_worker: config.max_files_per_worker,
         idle_timeout: config.idle_timeout,
+        min_workers: config.min_workers,
     }
 }

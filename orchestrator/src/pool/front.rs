@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream};
+#[cfg(feature = "cli")]
+use protocol::ToWorker;
 use protocol::{JobId, MAX_FRAME, Task};
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
@@ -15,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, onesho
 #[cfg(feature = "cli")]
 use super::batch::Batch;
 use super::control::wrong_size;
+#[cfg(feature = "cli")]
+use super::driver::Note;
 use super::driver::{Command, Crew, Driver, Entry, Reply, Shared, State};
 use super::event::{self, EventSender, EventStream, Scope};
 use super::map::{Inputs, Map};
@@ -347,6 +351,50 @@ impl Pool {
     #[cfg(feature = "cli")]
     pub(crate) fn batch(&self) -> Batch<'_> {
         Batch::new(&self.shared)
+    }
+
+    /// Asks for the end of a job, see [`RawHandle::cancel`].
+    #[cfg(feature = "cli")]
+    pub(crate) fn cancel(&self, job: JobId) {
+        self.shared.commands.send(Command::Cancel(job)).ok();
+    }
+
+    /// Wants these jobs back if they have not started: then they end as
+    /// `Interrupted`. Of those that have, a note tells, or their reports do.
+    #[cfg(feature = "cli")]
+    pub(crate) fn give_back(&self, jobs: Vec<JobId>) {
+        self.shared.commands.send(Command::GiveBack(jobs)).ok();
+    }
+
+    /// Notes about jobs that have not ended, from now on.
+    #[cfg(feature = "cli")]
+    pub(crate) fn notes(&self) -> mpsc::UnboundedReceiver<Vec<Note>> {
+        let (way, notes) = mpsc::unbounded_channel();
+        self.shared.commands.send(Command::Notes(way)).ok();
+        notes
+    }
+
+    /// A frame of data for every worker, also for those that are started later,
+    /// before any job that is handed over later.
+    #[cfg(feature = "cli")]
+    pub(crate) fn blob(&self, frame: ToWorker) {
+        self.shared.commands.send(Command::Blob(frame)).ok();
+    }
+
+    /// Tells the workers that all jobs are about to have come.
+    #[cfg(feature = "cli")]
+    pub(crate) fn wind_down(&self) {
+        self.shared.commands.send(Command::WindDown).ok();
+    }
+
+    /// Waits until it has ended, and gives the reason if it was broken. Cancel-safe.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn ended(&self) -> Result<(), PoolError> {
+        let mut end = self.end.clone();
+        match end.wait_for(Option::is_some).await {
+            Ok(end) => end.clone().unwrap_or(Ok(())),
+            Err(_) => Err(PoolError::Closed),
+        }
     }
 
     /// Takes no more jobs, runs those that were accepted, ends the workers and

@@ -44,6 +44,15 @@ pub struct RawJob {
     /// already, about [`ahead`](super::PoolConfig::ahead) of work, stays before
     /// it; and a lower priority waits for as long as higher ones come.
     pub priority: i32,
+    /// How long an attempt that was told to end may take, for its time or because it
+    /// was cancelled, before its worker is killed; the pool's
+    /// [`grace`](super::PoolConfig::grace) and
+    /// [`answer_timeout`](super::PoolConfig::answer_timeout) when absent. Zero: at once.
+    pub grace: Option<Duration>,
+    /// How much memory its worker may have, resident, in bytes. It is looked at some
+    /// fifty times a second while the job runs; one that has more is killed, and the
+    /// job's verdict is `Oom`. Default: any.
+    pub memory_limit: Option<u64>,
     /// What a person calls the job: comes back in [`JobReport::label`] and
     /// [`RunningJob::label`](super::RunningJob::label), and means nothing to
     /// the pool. Default: none.
@@ -101,6 +110,8 @@ impl RawJob {
             printed: None,
             retry_backoff: None,
             priority: 0,
+            grace: None,
+            memory_limit: None,
             label: None,
             call: None,
         }
@@ -158,6 +169,8 @@ pub(super) struct Wishes {
     pub(super) printed: Option<Printed>,
     pub(super) retry_backoff: Option<Duration>,
     pub(super) priority: i32,
+    pub(super) grace: Option<Duration>,
+    pub(super) memory_limit: Option<u64>,
     pub(super) label: Option<Arc<str>>,
     pub(super) call: Option<Closure>,
 }
@@ -188,6 +201,8 @@ impl RawJob {
             printed,
             retry_backoff,
             priority,
+            grace,
+            memory_limit,
             label,
             call,
         } = self;
@@ -196,6 +211,8 @@ impl RawJob {
             && printed.is_none()
             && retry_backoff.is_none()
             && priority == 0
+            && grace.is_none()
+            && memory_limit.is_none()
             && label.is_none()
             && call.is_none();
         let errand = Errand {
@@ -209,6 +226,8 @@ impl RawJob {
             printed,
             retry_backoff,
             priority,
+            grace,
+            memory_limit,
             label,
             call,
         };
@@ -229,6 +248,8 @@ pub struct JobReport {
     pub result: Payload,
     /// Why it did not end well, when there is more to say than the verdict.
     pub error: Option<Box<TaskError>>,
+    /// How its worker died, if the last attempt ended with that.
+    pub death: Option<Arc<WorkerDeath>>,
     /// What its last attempt wrote to stdout, if that was to be kept
     /// ([`Printed::Capture`]).
     pub stdout: Capture,
@@ -245,6 +266,17 @@ pub struct JobReport {
     pub worker: Option<WorkerId>,
     /// How many attempts were made.
     pub attempts: u32,
+}
+
+/// How a worker process died.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerDeath {
+    /// Its status, if it ended by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The last lines that it wrote to stderr.
+    pub stderr: String,
 }
 
 /// How many bytes of what a command wrote were left out because of its limit, see

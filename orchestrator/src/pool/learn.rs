@@ -11,9 +11,10 @@ use protocol::{
 };
 use tokio::task::{Id, JoinError};
 
-use super::driver::{Driver, Entry, Hired, State, Tasks};
+use super::driver::{Driver, Entry, Hired, Note, State, Tasks};
 use super::error::PoolError;
 use super::event::EventKind;
+use super::job::WorkerDeath;
 use super::news::{Ending, News, Order, StartFailure};
 use super::os;
 use crate::scheduler::{Blame, Input, Size};
@@ -44,6 +45,9 @@ impl Driver {
                     hired.tasks = Some(Tasks::new(ready.tasks));
                     if self.config.max_files_per_worker.is_some() {
                         hired.files = os::open_files(hired.pid);
+                    }
+                    for frame in &self.blobs {
+                        hired.orders.send(Order::Say(frame.clone())).ok();
                     }
                     if self.winding_down {
                         hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
@@ -93,6 +97,9 @@ impl Driver {
                     job,
                     attempt,
                 };
+                if self.scheduler.expects(worker, job, attempt) {
+                    self.note(Note::Started(job));
+                }
                 self.tell(input);
                 self.emit_of_job(|| EventKind::JobStarted { job, attempt });
             }
@@ -130,6 +137,7 @@ impl Driver {
                 total,
             } => {
                 if self.scheduler.expects(worker, job, attempt) {
+                    self.note(Note::Progress { job, done, total });
                     self.emit_of_job(|| EventKind::JobProgress { job, done, total });
                 }
             }
@@ -258,7 +266,10 @@ impl Driver {
             return;
         };
         // One that was asked to do its jobs and end had better do them first.
-        let unexpected = !hired.asked_to_end || self.scheduler.holds_jobs(worker);
+        // One that has said goodbye has given them back.
+        let asked = hired.asked_to_end && !self.scheduler.holds_jobs(worker);
+        let in_order = ending.bye && ending.status.0 == Some(0);
+        let unexpected = !asked && !in_order;
         self.counted.workers_died += u64::from(unexpected);
         let how = hired.violation.unwrap_or_else(|| ending.how.clone());
         self.emit(EventKind::WorkerEnded {
@@ -276,10 +287,21 @@ impl Driver {
             self.tell(Input::Gone { worker, blame });
         }
         // The verdicts that follow from this death name its cause.
+        let (exit_code, signal) = ending.status;
+        let stderr = ending.stderr;
+        self.dead = Some((
+            worker,
+            Arc::new(WorkerDeath {
+                exit_code,
+                signal,
+                stderr,
+            }),
+        ));
         self.how = how;
         self.out_of_memory = ending.out_of_memory;
         self.act();
         self.how.clear();
+        self.dead = None;
         self.out_of_memory = false;
     }
 
@@ -296,6 +318,8 @@ impl Driver {
             let ending = Ending {
                 blame: Blame::Oldest,
                 how: format!("was lost: {e}"),
+                status: (None, None),
+                bye: false,
                 out_of_memory: false,
                 killed: false,
                 stderr: String::new(),

@@ -70,22 +70,28 @@ pub use awaitable::{Awaitable, IntoAwaitable, Mixed, future};
 #[cfg(feature = "cli")]
 pub(crate) use batch::Batch;
 pub use builder::PoolBuilder;
+#[cfg(feature = "cli")]
+pub(crate) use clock::instant;
 pub use command::{Command, CommandOutput, RunningCommand};
 pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
 pub use control::{Control, RunningJob, Status};
+#[cfg(feature = "cli")]
+pub(crate) use driver::Note;
 pub use error::{JobError, PoolError, TrySubmitError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use executor::Executor;
 pub use front::Pool;
 pub use gather::{Gather, GatherAll, gather, gather_all};
 pub use handle::{JobHandle, RawHandle};
-pub use job::{JobReport, Omitted, RawJob};
+pub use job::{JobReport, Omitted, RawJob, WorkerDeath};
 pub use map::{Inputs, Map};
 pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;
 #[cfg(feature = "cli")]
 pub(crate) use os::{return_free_memory, unlinked_file};
 pub use own::{block_on, blocking, default_pool, default_threads, run};
+#[cfg(feature = "cli")]
+pub(crate) use pace::Pace;
 pub use printed::{Printed, PrintedPart};
 pub use reports::{ReportStream, Reports};
 pub use spill::{Capture, Payload, Spill};

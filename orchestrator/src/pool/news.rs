@@ -66,6 +66,10 @@ pub(super) struct Ending {
     pub(super) out_of_memory: bool,
     /// Whether it died of a SIGKILL that nobody here has sent.
     pub(super) killed: bool,
+    /// Its status, and the signal that ended it.
+    pub(super) status: (Option<i32>, Option<i32>),
+    /// Whether it said goodbye.
+    pub(super) bye: bool,
     /// The end of what it wrote to stderr.
     pub(super) stderr: String,
     /// Why it never was ready.

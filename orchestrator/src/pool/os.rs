@@ -48,11 +48,18 @@ pub(super) fn own_peak_kib() -> u64 {
 
 /// The same for another process, without what it has inherited.
 pub(super) fn peak_kib(pid: u32) -> Option<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// How much memory a process has now, resident, in bytes.
+pub(super) fn resident(pid: u32) -> Option<u64> {
+    status_kib(pid, "VmRSS:").map(|kib| kib.saturating_mul(1024))
+}
+
+fn status_kib(pid: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    peak.trim().strip_suffix("kB")?.trim().parse().ok()
+    let size = status.lines().find_map(|line| line.strip_prefix(name))?;
+    size.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// How many descriptors a process has open.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const BRISK: Duration = Duration::from_micros(100);
 
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     several_cpus: bool,
     /// When something was last sent that has not been answered.
     asked: Option<Instant>,
@@ -25,7 +25,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(several_cpus: bool) -> Pace {
+    pub(crate) fn new(several_cpus: bool) -> Pace {
         Pace {
             several_cpus,
             asked: None,
@@ -35,22 +35,22 @@ impl Pace {
     }
 
     /// Something was sent.
-    pub(super) fn asked(&mut self, now: Instant) {
+    pub(crate) fn asked(&mut self, now: Instant) {
         self.asked = Some(now);
     }
 
     /// So many jobs are about to be sent.
-    pub(super) fn more_jobs(&mut self, jobs: usize) {
+    pub(crate) fn more_jobs(&mut self, jobs: usize) {
         self.jobs += jobs;
     }
 
     /// The worker has said of so many jobs that it does not have them any more.
-    pub(super) fn fewer_jobs(&mut self, jobs: usize) {
+    pub(crate) fn fewer_jobs(&mut self, jobs: usize) {
         self.jobs = self.jobs.saturating_sub(jobs);
     }
 
     /// Something came then, and was looked at.
-    pub(super) fn answered(&mut self, then: Instant) {
+    pub(crate) fn answered(&mut self, then: Instant) {
         if let Some(asked) = self.asked.take() {
             let quick = then.saturating_duration_since(asked) < BRISK;
             self.brisk = self.several_cpus && quick && self.jobs == 0;
@@ -59,7 +59,7 @@ impl Pace {
 
     /// Whether to look once more before sleeping. Reads the clock only when
     /// that is the question.
-    pub(super) fn stays_awake(&mut self, now: impl FnOnce() -> Instant) -> bool {
+    pub(crate) fn stays_awake(&mut self, now: impl FnOnce() -> Instant) -> bool {
         match self.asked {
             Some(asked) if self.brisk => {
                 self.brisk = now() - asked < BRISK;

@@ -75,6 +75,8 @@ pub(super) fn hire(
                 Ending {
                     blame: Blame::Nobody,
                     how: format!("could not be started: {e}"),
+                    status: (None, None),
+                    bye: false,
                     out_of_memory: false,
                     killed: false,
                     stderr: String::new(),
@@ -511,6 +513,8 @@ impl Process {
             },
             out_of_memory: limit.is_some(),
             killed: signal == Some(libc::SIGKILL) && !self.told_to_end,
+            status: (status.as_ref().ok().and_then(ExitStatus::code), signal),
+            bye: self.bye,
             stderr: self.printed.tail(),
             start,
         };

@@ -201,6 +201,38 @@ impl Capture {
         Ok(tail)
     }
 
+    /// So many of its bytes from there on, which must be there.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn piece(&self, start: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut piece = Vec::with_capacity(len);
+        let Some(captured) = &self.0 else {
+            return Ok(piece);
+        };
+        let end = start + len as u64;
+        let mut before = 0;
+        for extent in &captured.spilled {
+            let (from, to) = (start.max(before), end.min(before + extent.len));
+            if from < to {
+                let at = piece.len();
+                piece.resize(at + (to - from) as usize, 0);
+                let place = extent.start + (from - before);
+                captured
+                    .room
+                    .file()?
+                    .read_exact_at(&mut piece[at..], place)?;
+            }
+            before += extent.len;
+        }
+        if end > before {
+            let from = (start.max(before) - before) as usize;
+            piece.extend_from_slice(&captured.memory[from..(end - before) as usize]);
+        }
+        Ok(piece)
+    }
+
     /// All of it at once: for callers that know it to be small.
     ///
     /// # Errors
@@ -313,6 +345,31 @@ impl Payload {
             Kept::Small(bytes) => Ok(bytes.clone()),
             Kept::Counted(parts, _) => Ok(parts.joined()),
             Kept::Spilled(capture) => capture.to_vec().map(Bytes::from),
+        }
+    }
+
+    /// How many there are.
+    #[cfg(feature = "cli")]
+    pub(crate) fn len(&self) -> u64 {
+        match &self.0 {
+            Kept::Small(bytes) => bytes.len() as u64,
+            Kept::Counted(parts, _) => parts.len() as u64,
+            Kept::Spilled(capture) => capture.len(),
+        }
+    }
+
+    /// So many of the bytes from there on, which must be there; without a copy when
+    /// they lie in one piece in memory.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    #[cfg(feature = "cli")]
+    pub(crate) fn piece(&self, start: u64, len: usize) -> io::Result<Bytes> {
+        let (start_here, end_here) = (start as usize, start as usize + len);
+        match &self.0 {
+            Kept::Small(bytes) => Ok(bytes.slice(start_here..end_here)),
+            Kept::Counted(parts, _) => Ok(parts.piece(start_here, len)),
+            Kept::Spilled(capture) => capture.piece(start, len).map(Bytes::from),
         }
     }
 

@@ -88,6 +88,8 @@ pub(super) fn hire(
             Err(e) => Ending {
                 blame: Blame::Nobody,
                 how: format!("could not be started: {e}"),
+                status: (None, None),
+                bye: false,
                 stderr: String::new(),
                 start: Some(StartFailure::Spawn(e)),
                 out_of_memory: false,
@@ -280,6 +282,8 @@ impl Thread {
                 _ => "is a thread that does not end, and was left behind".into(),
             },
             blame,
+            status: (None, None),
+            bye: false,
             stderr: std::mem::take(&mut self.failure),
             start: (!self.ready).then_some(StartFailure::Died),
             out_of_memory: false,

@@ -151,7 +151,7 @@ impl Scheduler {
                 }
                 Timer::Respawn(seat) => assert_eq!(self.seats[seat].worker, None, "{timer:?}"),
                 Timer::Starved => assert_eq!(self.ready, 0, "{timer:?}"),
-                Timer::Limit(job) => {
+                Timer::Limit(job) | Timer::Weigh(job) => {
                     let job = &self.jobs[&job];
                     assert!(job.ending.is_none() && job.since.is_some(), "{timer:?}");
                 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
+use super::hand_out::BETWEEN_LOOKS;
 use super::id_map::IdMap;
 use super::input::{Action, Input, SchedulerConfig, Size, Terms};
 use super::job::{Ending, Job, Jobs, Place};
@@ -31,6 +32,10 @@ pub(super) enum Phase {
 }
 
 pub(super) type Workers = IdMap<WorkerId, Worker>;
+
+/// A job that is to be killed at once may have ended already: its answer has this
+/// long to come, or the worker would be killed that runs the next one.
+const LAST_ANSWER: Duration = Duration::from_millis(5);
 
 /// See the module documentation for the verbs.
 #[derive(Debug)]
@@ -118,9 +123,11 @@ impl Scheduler {
             unseen: 0,
             tally: Tally::default(),
         };
-        for seat in 0..scheduler.seats.len() {
-            scheduler.spawn(seat);
-        }
+        let workers = scheduler.seats.len();
+        let few = scheduler.config.min_workers.map(|few| few.max(1));
+        let few = few.unwrap_or(workers).min(workers);
+        scheduler.asleep = (few..workers).collect();
+        (0..few).for_each(|seat| scheduler.spawn(seat));
         scheduler
     }
 
@@ -144,6 +151,8 @@ impl Scheduler {
         match input {
             Input::Submit { job, terms } => self.on_submit(job, terms),
             Input::Cancel { job } => self.end_job(job, Ending::Cancelled),
+            Input::GiveBack { jobs } => self.give_back(jobs),
+            Input::Outgrown { job } => self.outgrown(job),
             Input::Ready { worker, slots } => self.on_ready(worker, slots),
             Input::Started {
                 worker,
@@ -296,8 +305,29 @@ impl Scheduler {
 
     /// Its worker is killed if it does not say in time that this job has ended.
     pub(super) fn await_end(&mut self, id: JobId) {
-        let patience = self.config.grace + self.config.answer_timeout;
+        let own = self.jobs.get(&id).and_then(|job| job.terms.grace);
+        let patience = match own {
+            Some(grace) => grace.max(LAST_ANSWER),
+            None => self.config.grace + self.config.answer_timeout,
+        };
         self.timers.set(Timer::Cancel(id), self.now + patience);
+    }
+
+    /// A job has made its worker too large: there is no time to ask it.
+    fn outgrown(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        let Place::Sent(worker) = job.place else {
+            return;
+        };
+        if job.ending.is_none() && job.since.is_some() {
+            self.stop_clock(id);
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.ending = Some(Ending::Outgrown);
+            }
+            self.kill_excused(worker);
+        }
     }
 
     fn on_started(&mut self, id: WorkerId, job: JobId, attempt: Attempt) {
@@ -329,6 +359,7 @@ impl Scheduler {
             return false;
         };
         worker.streak.failures = 0;
+        worker.useful = true;
         worker.left = worker.left.saturating_sub(1);
         let seat = worker.seat;
         self.seats[seat].thrive();
@@ -383,6 +414,7 @@ impl Scheduler {
         let Some(worker) = self.released(id, (job, attempt), took) else {
             return;
         };
+        worker.useful = true;
         let seat = worker.seat;
         self.seats[seat].thrive();
         self.deaths = 0;
@@ -418,6 +450,7 @@ impl Scheduler {
         }
         let honest = asked && back.len() == named;
         self.take_back(back);
+        self.keep_the_rest(id);
         self.turn_over(id);
         if !honest {
             self.kill(id);
@@ -437,6 +470,12 @@ impl Scheduler {
                     }
                 }
                 Timer::Limit(job) => self.end_job(job, Ending::TimedOut),
+                Timer::Weigh(job) => {
+                    if let Some(Place::Sent(worker)) = self.jobs.get(&job).map(|j| j.place) {
+                        self.timers.set(Timer::Weigh(job), self.now + BETWEEN_LOOKS);
+                        self.actions.push_back(Action::Weigh { worker, job });
+                    }
+                }
                 Timer::Cancel(job) => {
                     if let Some(Place::Sent(worker)) = self.jobs.get(&job).map(|j| j.place) {
                         self.kill_excused(worker);
@@ -470,12 +509,12 @@ impl Scheduler {
             let Some(job) = self.jobs.get_mut(&id) else {
                 continue;
             };
-            if job.ending == Some(Ending::TimedOut) {
-                self.attempt_over(id, Verdict::Timeout, None);
+            if let Some(ending @ (Ending::TimedOut | Ending::Outgrown)) = job.ending {
+                self.attempt_over(id, ending.verdict(), None);
                 continue;
             }
             job.tries = job.tries.saturating_sub(1);
-            if job.ending.is_some() || job.withdrawn {
+            if job.ending.is_some() || job.withdrawn || job.recalled {
                 let verdict = job.last.unwrap_or(Verdict::Interrupted);
                 let verdict = job.judged(verdict);
                 self.conclude(id, verdict, None);
@@ -509,6 +548,9 @@ impl Scheduler {
                 if job.ending.take().is_some() {
                     self.timers.stop(Timer::Cancel(id));
                 }
+                if std::mem::take(&mut job.recalled) {
+                    self.actions.push_back(Action::Kept { job: id });
+                }
                 job.place = Place::Waiting;
                 job.since = None;
                 job.last = Some(verdict);
@@ -526,10 +568,19 @@ impl Scheduler {
     /// The time of a job's attempt does not count any more.
     pub(super) fn stop_clock(&mut self, id: JobId) {
         if let Some(job) = self.jobs.get(&id)
-            && job.terms.timeout.is_some()
             && job.since.is_some()
         {
+            let terms = job.terms;
+            self.stop_timers(id, terms);
+        }
+    }
+
+    fn stop_timers(&mut self, id: JobId, terms: Terms) {
+        if terms.timeout.is_some() {
             self.timers.stop(Timer::Limit(id));
+        }
+        if terms.weighed {
+            self.timers.stop(Timer::Weigh(id));
         }
     }
 
@@ -538,8 +589,8 @@ impl Scheduler {
         let Some(job) = self.jobs.remove(&id) else {
             return;
         };
-        if job.terms.timeout.is_some() && job.since.is_some() {
-            self.timers.stop(Timer::Limit(id));
+        if job.since.is_some() {
+            self.stop_timers(id, job.terms);
         }
         if job.ending.is_some() {
             self.timers.stop(Timer::Cancel(id));

@@ -7,6 +7,7 @@ use protocol::{JobId, Outcome, WorkerId};
 use super::Verdict;
 use super::core::{Phase, Scheduler};
 use super::input::{Action, Blame};
+use super::seat::Seat;
 use super::timer::Timer;
 use super::turnover::Leaving;
 use super::worker::{Door, Life, Worker};
@@ -85,7 +86,9 @@ impl Scheduler {
             self.attempt_over(job, Verdict::Crashed, Some(id));
         }
         let lived = worker.ready_at.map(|since| self.now - since);
-        let excused = charged.is_some() || worker.excused;
+        // One that has done its part may go when it likes: that is how some give
+        // memory back, and several of them may do so at the same time.
+        let excused = charged.is_some() || worker.excused || worker.useful;
         // A job's crash says nothing about the next worker, nor does the end
         // of one that was fine for long.
         if excused || lived.is_some_and(|lived| lived >= self.config.restart_window) {
@@ -169,8 +172,11 @@ impl Scheduler {
         let hope = |w: &Worker| w.life == Life::Starting && !self.seats[w.seat].has_lost();
         let none_lives = self.ready == 0 && !self.workers.values().any(hope);
         let none_lives = none_lives && self.deaths >= self.config.start_attempts;
-        let mut open = self.seats.iter().filter(|seat| !seat.closed);
-        if none_lives || open.all(|seat| seat.is_failing(limit)) {
+        let awake =
+            |&(number, seat): &(usize, &Seat)| !seat.closed && !self.asleep.contains(&number);
+        let mut awake = self.seats.iter().enumerate().filter(awake).peekable();
+        let any = awake.peek().is_some();
+        if none_lives || any && awake.all(|(_, seat)| seat.is_failing(limit)) {
             self.break_down();
         }
     }

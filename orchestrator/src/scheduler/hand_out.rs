@@ -1,5 +1,7 @@
 //! Who gets which job, and what happens when its turn has come.
 
+use std::time::Duration;
+
 use protocol::{JobId, WorkerId};
 
 use super::core::Scheduler;
@@ -7,6 +9,9 @@ use super::input::Action;
 use super::job::Place;
 use super::timer::Timer;
 use super::worker::{Class, Door, Rank};
+
+/// How long a job may have made its worker too large until somebody notices.
+pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 impl Scheduler {
     /// Sends queued jobs to workers with room, then, when none is queued and a
@@ -124,10 +129,15 @@ impl Scheduler {
             return;
         }
         job.since = Some(self.now);
-        match (job.ending, job.terms.timeout) {
-            (Some(_), _) => self.await_end(id),
-            (None, Some(timeout)) => self.timers.set(Timer::Limit(id), self.now + timeout),
-            (None, None) => {}
+        if job.ending.is_some() {
+            return self.await_end(id);
+        }
+        let terms = job.terms;
+        if let Some(timeout) = terms.timeout {
+            self.timers.set(Timer::Limit(id), self.now + timeout);
+        }
+        if terms.weighed {
+            self.timers.set(Timer::Weigh(id), self.now + BETWEEN_LOOKS);
         }
     }
 

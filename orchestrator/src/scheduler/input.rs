@@ -30,6 +30,7 @@ pub(crate) struct SchedulerConfig {
     pub(crate) max_rss_per_worker: Option<u64>,
     pub(crate) max_files_per_worker: Option<u64>,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) min_workers: Option<usize>,
 }
 
 /// On what terms a job runs.
@@ -43,6 +44,11 @@ pub(crate) struct Terms {
     pub(crate) retry_backoff: Option<Duration>,
     /// Higher goes first.
     pub(crate) priority: i32,
+    /// How long it may take to end when it was told to, before its worker is killed,
+    /// when that is not the pool's business.
+    pub(crate) grace: Option<Duration>,
+    /// Whether its worker is looked at while it runs, how large that is.
+    pub(crate) weighed: bool,
 }
 
 /// How large a worker has become; 0 for what is not known.
@@ -61,6 +67,10 @@ pub(crate) enum Input {
     Submit { job: JobId, terms: Terms },
     /// Someone wants this job to end. Unknown jobs have already ended.
     Cancel { job: JobId },
+    /// Someone wants these jobs back if they have not started.
+    GiveBack { jobs: Vec<JobId> },
+    /// A job has made its worker larger than it may.
+    Outgrown { job: JobId },
     /// A worker takes jobs.
     Ready { worker: WorkerId, slots: u32 },
     /// A job has been running for a while.
@@ -182,6 +192,10 @@ pub(crate) enum Action {
         worker: Option<WorkerId>,
         attempts: u32,
     },
+    /// Look how large this worker is, for the sake of the job that it runs.
+    Weigh { worker: WorkerId, job: JobId },
+    /// A job that was wanted back has started, or is about to.
+    Kept { job: JobId },
     /// No worker can be kept alive; all jobs get their verdict `Lost`.
     Broken,
     /// All jobs have their verdict and all workers are gone, for good.

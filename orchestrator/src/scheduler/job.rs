@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub(super) ending: Option<Ending>,
     /// Whether it is not to be started again when it comes back.
     pub(super) withdrawn: bool,
+    /// Whether somebody wants it back, and its worker was asked.
+    pub(super) recalled: bool,
     /// How its last attempt ended.
     pub(super) last: Option<Verdict>,
 }
@@ -43,6 +45,7 @@ impl Job {
             since: None,
             ending: None,
             withdrawn: false,
+            recalled: false,
             last: None,
         }
     }
@@ -86,14 +89,17 @@ pub(super) enum Ending {
     Cancelled,
     TimedOut,
     Interrupted,
+    /// Its worker became too large.
+    Outgrown,
 }
 
 impl Ending {
-    fn verdict(self) -> Verdict {
+    pub(super) fn verdict(self) -> Verdict {
         match self {
             Ending::Cancelled => Verdict::Cancelled,
             Ending::TimedOut => Verdict::Timeout,
             Ending::Interrupted => Verdict::Interrupted,
+            Ending::Outgrown => Verdict::Oom,
         }
     }
 }

@@ -18,6 +18,7 @@ mod id_map;
 mod input;
 mod job;
 mod queue;
+mod recall;
 mod resize;
 mod retry;
 mod seat;

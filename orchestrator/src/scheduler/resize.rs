@@ -35,7 +35,7 @@ impl Scheduler {
         self.seats[seat].closed = false;
         // One that is just dying is replaced when it is gone.
         if self.seats[seat].worker.is_none() {
-            self.fill(seat);
+            self.occupy(seat);
         }
     }
 

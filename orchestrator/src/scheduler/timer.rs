@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Starved,
     /// A job's attempt has taken as long as it may.
     Limit(JobId),
+    /// It is to be seen then how large a job has made its worker.
+    Weigh(JobId),
     /// A job that was told to end has not ended by then.
     Cancel(JobId),
     /// A job's next attempt is due.

@@ -119,6 +119,29 @@ impl Scheduler {
         }
     }
 
+    /// How many seats have a worker, or will have one soon.
+    pub(super) fn awake(&self) -> usize {
+        let open = self.seats.iter().filter(|seat| !seat.closed).count();
+        open.saturating_sub(self.asleep.len())
+    }
+
+    /// Whether so few workers are there, or about to be, that none is to go for want
+    /// of jobs.
+    fn is_smallest(&self) -> bool {
+        self.awake() <= self.config.min_workers.unwrap_or(0)
+    }
+
+    /// A seat was opened: a worker is started for it, or first when there are jobs for
+    /// more than a few.
+    pub(super) fn occupy(&mut self, seat: usize) {
+        self.asleep.insert(seat);
+        let few = self.config.min_workers.map(|few| few.max(1));
+        if few.is_none_or(|few| self.awake() < few) {
+            self.asleep.remove(&seat);
+            self.fill(seat);
+        }
+    }
+
     /// A worker that has given its seat up has no jobs any more.
     pub(super) fn make_way(&mut self, seat: usize, id: WorkerId) {
         let seat = &mut self.seats[seat];
@@ -209,6 +232,8 @@ impl Scheduler {
         };
         if since + timeout > self.now {
             self.timers.set(Timer::Idle(id), since + timeout);
+        } else if self.is_smallest() {
+            self.timers.set(Timer::Idle(id), self.now + timeout);
         } else {
             self.leave(id, Leaving::Unneeded);
         }

@@ -3,6 +3,7 @@
 
 mod together;
 mod turnover;
+mod wanted;
 
 use std::time::Duration;
 

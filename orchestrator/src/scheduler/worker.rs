@@ -37,6 +37,8 @@ pub(super) struct Worker {
     /// Whether its end will be our doing, and says nothing about the next one.
     pub(super) excused: bool,
     pub(super) killed: bool,
+    /// Whether it has done a job.
+    pub(super) useful: bool,
     /// Whether it was killed for the sake of one job, so that its death is no
     /// other job's crash.
     pub(super) sacrificed: bool,
@@ -130,6 +132,7 @@ impl Worker {
             idle_since: Duration::ZERO,
             excused: false,
             killed: false,
+            useful: false,
             sacrificed: false,
             streak: Streak::default(),
             rank: None,

@@ -32,11 +32,23 @@ pub const fn room_for(count: usize, overhead: usize) -> usize {
 /// # Errors
 /// As [`encode`](super::encode).
 pub fn encode_answer(answer: &Answer, buffer: &mut BytesMut) -> Result<(), FrameError> {
+    encode_answers(std::slice::from_ref(answer), buffer)
+}
+
+/// The same with all of these.
+///
+/// # Errors
+/// As [`encode`](super::encode).
+pub fn encode_answers(answers: &[Answer], buffer: &mut BytesMut) -> Result<(), FrameError> {
     frame(
         kind::DONE_MANY,
         buffer,
-        |buffer| put_many(buffer, std::slice::from_ref(answer), Answer::parts),
-        |buffer| buffer.extend_from_slice(&answer.payload),
+        |buffer| put_many(buffer, answers, Answer::parts),
+        |buffer| {
+            answers
+                .iter()
+                .for_each(|answer| buffer.extend_from_slice(&answer.payload));
+        },
     )
 }
 

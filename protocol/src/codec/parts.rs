@@ -86,6 +86,21 @@ impl Parts {
         [&self.first, &self.rest]
     }
 
+    /// So many of them from there on, which must be there; without a copy if they came
+    /// in one part.
+    #[must_use]
+    pub fn piece(&self, start: usize, len: usize) -> Bytes {
+        let (end, head) = (start + len, self.first.len());
+        if end <= head {
+            return self.first.slice(start..end);
+        }
+        let rest = &self.rest[start.max(head) - head..end - head];
+        match head.checked_sub(start) {
+            None | Some(0) => Bytes::copy_from_slice(rest),
+            Some(_) => [&self.first[start..], rest].concat().into(),
+        }
+    }
+
     /// All bytes in one piece, without a copy if they came so.
     #[must_use]
     pub fn joined(&self) -> Bytes {

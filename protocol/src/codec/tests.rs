@@ -104,7 +104,10 @@ fn golden_bytes_to_worker() {
          0201000000000000 03000000 07000000 01000000 0200000000000000 02000000
          3432 0a",
     );
-    check(ToWorker::Resize(3), "b10f1100 04000000 00000000 03000000 0a");
+    check(
+        ToWorker::Resize(3),
+        "b10f1100 04000000 00000000 03000000 0a",
+    );
     check(
         ToWorker::InputChunk {
             job: JOB,

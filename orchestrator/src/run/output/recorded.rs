@@ -230,6 +230,7 @@ pub(super) fn rejection(ticket: &Ticket, refusal: &Refusal) -> JobReport {
         verdict: Verdict::Rejected,
         result: Payload::default(),
         error: Some(Box::new(TaskError::new(&refusal.what))),
+        death: None,
         stdout: Capture::default(),
         stderr: Capture::default(),
         omitted: Omitted::default(),

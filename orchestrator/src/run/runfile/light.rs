@@ -120,6 +120,7 @@ impl Light {
             verdict: report.verdict,
             result: Payload::default(),
             error: report.error.clone(),
+            death: None,
             stdout: Capture::default(),
             stderr: Capture::of(&self.room, &stderr).unwrap_or_default(),
             omitted: report.omitted,

@@ -428,6 +428,7 @@ pub(super) fn report(
         verdict: verdict(row)?.ok_or_else(|| io::Error::other("it holds an unknown verdict"))?,
         result: Payload::from(Bytes::from(value.to_vec()?)),
         error,
+        death: None,
         stdout,
         stderr,
         omitted: Omitted {

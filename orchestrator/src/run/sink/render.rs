@@ -266,6 +266,7 @@ pub(crate) mod tests {
             verdict,
             result: Bytes::new().into(),
             error: None,
+            death: None,
             stdout: Capture::of(&renderer.room, out).unwrap(),
             stderr: Capture::of(&renderer.room, err).unwrap(),
             omitted: Omitted::default(),

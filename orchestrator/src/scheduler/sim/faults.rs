@@ -110,6 +110,7 @@ impl World {
                 } else {
                     0
                 },
+                ..Terms::default()
             },
             poison: random.percent(faults.poison_jobs),
             deaf: random.percent(faults.deaf_jobs),

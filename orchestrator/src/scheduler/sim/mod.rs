@@ -47,6 +47,7 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         max_rss_per_worker: None,
         max_files_per_worker: None,
         idle_timeout: None,
+        min_workers: None,
     }
 }
 
@@ -298,6 +299,8 @@ impl World {
                 assert!(attempts <= most, "job {job} was tried {attempts} times");
                 self.judge(job, verdict);
             }
+            // Nobody asks for either here; turns show them.
+            Action::Weigh { .. } | Action::Kept { .. } => {}
             Action::Broken => self.broken = true,
             Action::Ended => {
                 assert!(self.workers.is_empty(), "ended before its workers");
