@@ -128,6 +128,8 @@
 #![warn(missing_docs)]
 
 #[cfg(feature = "cli")]
+mod agent;
+#[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -143,8 +145,8 @@ pub use pool::{
     JobHandle, JobReport, Launch, Map, Mixed, Omitted, Payload, Pool, PoolBuilder, PoolConfig,
     PoolError, Printed, PrintedPart, RawHandle, RawJob, ReportStream, Reports, ReturnWhen,
     RunningCommand, RunningJob, Stats, Status, ThreadPool, ThreadPoolConfig, ThreadsPerJob,
-    TrySubmitError, as_completed, block_on, blocking, default_pool, default_threads, future,
-    gather, gather_all, run, wait,
+    TrySubmitError, WorkerDeath, as_completed, block_on, blocking, default_pool, default_threads,
+    future, gather, gather_all, run, wait,
 };
 pub use protocol::{
     CommandSpec, Encoding, JobId, Limits, OutputLimit, Program, Stream, Task, TaskError,

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod client;
+pub(crate) mod client;
 mod commands;
 mod functions;
 mod held;

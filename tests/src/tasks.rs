@@ -74,6 +74,8 @@ tasks! {
     Pid: "pid", () => u32;
     /// Takes so many bytes of memory for a moment; the process id of its worker.
     Swell: "swell", u64 => u32;
+    /// Takes so many bytes of memory for so many milliseconds.
+    Hoard: "hoard", (u64, u64) => ();
     /// Raises this signal until its worker dies of it.
     Die: "die", String => ();
     /// Calls itself without end.

@@ -65,6 +65,9 @@ pub(crate) enum Command {
     Tasks(TasksArgs),
     /// Be a worker (normally started by `run`)
     Worker,
+    /// Be a pool that speaks the worker protocol on stdin and stdout (normally started
+    /// by programs; see docs/protocol.md)
+    Agent(AgentArgs),
 }
 
 /// `orchestrator run`.
@@ -303,6 +306,29 @@ pub(crate) struct WorkerArgs {
 /// `orchestrator tasks`.
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
+}
+
+/// `orchestrator agent`.
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// How many worker processes [default: the CPUs this process may use]
+    #[arg(short = 'j', long, value_name = "N", value_parser = workers)]
+    pub(crate) workers: Option<NonZero<usize>>,
+
+    /// Start so many workers at first, at least one, and the others when there are jobs for
+    /// them; keep so many however long they have none [default: start all, keep none]
+    #[arg(long, value_name = "N")]
+    pub(crate) min_workers: Option<usize>,
+
+    /// End workers that have had no job for so long, e.g. 90s, 5m [default: never]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) idle_after: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) wear: WearArgs,
+
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
 }

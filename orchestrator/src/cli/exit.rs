@@ -21,6 +21,8 @@ impl Exit {
     pub(crate) const JOBS_FAILED: Exit = Exit::Status(1);
     /// What was asked for makes no sense.
     pub(crate) const USAGE: Exit = Exit::Status(2);
+    /// Who started this agent has broken the protocol.
+    pub(crate) const PROTOCOL: Exit = Exit::Status(76);
     /// The run itself failed.
     pub(crate) const RUN_FAILED: Exit = Exit::Status(125);
     /// Nobody reads the results any more.

@@ -10,6 +10,7 @@ use clap::Parser;
 use nix::sys::signal::Signal;
 use tokio::runtime::{Builder, Runtime};
 
+use super::agent;
 use super::args::{Cli, Command, RunArgs, TasksArgs};
 use super::errors::{self, Message};
 use super::exit::Exit;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => recorded::status(&args),
         Command::Report(args) => report::report(&args),
         Command::Tasks(args) => tasks(args),
+        Command::Agent(args) => agent::agent(args),
         Command::Worker => Exit::OK,
     });
     exit.unwrap_or(Exit::RUN_FAILED).code()
@@ -314,7 +316,7 @@ pub(super) fn records() -> Option<History> {
     History::of(path("XDG_STATE_HOME"), path("HOME"))
 }
 
-fn runtime() -> Result<Runtime, Message> {
+pub(super) fn runtime() -> Result<Runtime, Message> {
     Builder::new_current_thread()
         .enable_all()
         .build()

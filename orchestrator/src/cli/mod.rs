@@ -2,9 +2,10 @@
 //!
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
-//! What a run file is asked for is in `recorded`. What users of other tools would write is answered by `habits`, and signals are
+//! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
 //! heard by `signals`.
 
+mod agent;
 mod args;
 mod errors;
 mod exit;

@@ -21,30 +21,32 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-pub(super) const MAX_PAYLOAD: u64 = 16 << 20;
+pub(crate) const MAX_PAYLOAD: u64 = 16 << 20;
 
-pub(super) struct Client {
-    pub(super) child: Child,
+pub(crate) struct Client {
+    pub(crate) child: Child,
     stdin: Option<ChildStdin>,
     messages: Receiver<FromWorker>,
     reader: Option<JoinHandle<()>>,
     /// Messages that were passed over while waiting for another one.
     skipped: VecDeque<FromWorker>,
-    pub(super) ready: Ready,
+    pub(crate) ready: Ready,
 }
 
 impl Client {
     /// A worker that has said that it is ready.
-    pub(super) fn start() -> Client {
+    pub(crate) fn start() -> Client {
         Client::with(LinkKind::Local, None)
     }
 
-    pub(super) fn with(link: LinkKind, init: Option<&[u8]>) -> Client {
-        let mut client = Client::without_hello();
-        client.send(introduction(link, init.is_some()));
-        if let Some(init) = init {
-            client.send(ToWorker::Init(Bytes::copy_from_slice(init)));
-        }
+    pub(crate) fn with(link: LinkKind, init: Option<&[u8]>) -> Client {
+        Client::without_hello().met(link, init)
+    }
+
+    /// The same worker when it is ready.
+    pub(crate) fn met(self, link: LinkKind, init: Option<&[u8]>) -> Client {
+        let mut client = self;
+        client.introduce_to(link, init);
         match client.next() {
             FromWorker::Ready(ready) => client.ready = ready,
             other => panic!("expected ready, got {other:?}"),
@@ -52,15 +54,35 @@ impl Client {
         client
     }
 
+    /// Says hello, and what follows.
+    pub(crate) fn introduce(&mut self, init: Option<&[u8]>) {
+        self.introduce_to(LinkKind::Local, init);
+    }
+
+    fn introduce_to(&mut self, link: LinkKind, init: Option<&[u8]>) {
+        self.send(introduction(link, init.is_some()));
+        if let Some(init) = init {
+            self.send(ToWorker::Init(Bytes::copy_from_slice(init)));
+        }
+    }
+
+    /// Says hello, and that something follows.
+    pub(crate) fn introduce_only(&mut self, init: bool) {
+        self.send(introduction(LinkKind::Local, init));
+    }
+
     /// A worker that has said its greeting.
-    pub(super) fn without_hello() -> Client {
+    pub(crate) fn without_hello() -> Client {
         #[expect(clippy::disallowed_methods, reason = "a test starts its own worker")]
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_test-worker"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Client::of(&mut std::process::Command::new(env!(
+            "CARGO_BIN_EXE_test-worker"
+        )))
+    }
+
+    /// Whatever worker this is, once it is started.
+    pub(crate) fn of(command: &mut std::process::Command) -> Client {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
         let stdin = child.stdin.take();
         let mut stdout = child.stdout.take().unwrap();
         let (sender, messages) = channel();
@@ -103,7 +125,7 @@ impl Client {
         }
     }
 
-    pub(super) fn send(&mut self, message: ToWorker) {
+    pub(crate) fn send(&mut self, message: ToWorker) {
         let mut buffer = BytesMut::new();
         Codec::<FromWorker, ToWorker>::new()
             .encode(message, &mut buffer)
@@ -111,17 +133,17 @@ impl Client {
         self.send_bytes(&buffer);
     }
 
-    pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
     /// The orchestrator is gone, as far as the worker can tell.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.stdin = None;
     }
 
     /// The next message.
-    pub(super) fn next(&mut self) -> FromWorker {
+    pub(crate) fn next(&mut self) -> FromWorker {
         if let Some(message) = self.skipped.pop_front() {
             return message;
         }
@@ -142,7 +164,7 @@ impl Client {
     }
 
     /// The next message for which this gives a value; others are kept.
-    pub(super) fn find<T>(&mut self, mut wanted: impl FnMut(&FromWorker) -> Option<T>) -> T {
+    pub(crate) fn find<T>(&mut self, mut wanted: impl FnMut(&FromWorker) -> Option<T>) -> T {
         for at in 0..self.skipped.len() {
             if let Some(found) = wanted(&self.skipped[at]) {
                 self.skipped.remove(at);
@@ -158,7 +180,7 @@ impl Client {
         }
     }
 
-    pub(super) fn started(&mut self, job: u64) {
+    pub(crate) fn started(&mut self, job: u64) {
         self.find(|m| match m {
             FromWorker::Started { job: j, .. } if j.0 == job => Some(()),
             _ => None,
@@ -166,12 +188,12 @@ impl Client {
     }
 
     /// Index of a task.
-    pub(super) fn task(&self, name: &str) -> u32 {
+    pub(crate) fn task(&self, name: &str) -> u32 {
         let place = self.ready.tasks.iter().position(|task| task == name);
         place.unwrap_or_else(|| panic!("no task {name}")) as u32
     }
 
-    pub(super) fn assignment<T: Serialize + ?Sized>(
+    pub(crate) fn assignment<T: Serialize + ?Sized>(
         &self,
         job: u64,
         task: &str,
@@ -180,7 +202,7 @@ impl Client {
         self.encoded(job, task, Encoding::Bincode, input)
     }
 
-    pub(super) fn encoded<T: Serialize + ?Sized>(
+    pub(crate) fn encoded<T: Serialize + ?Sized>(
         &self,
         job: u64,
         task: &str,
@@ -200,19 +222,19 @@ impl Client {
         }
     }
 
-    pub(super) fn run<T: Serialize + ?Sized>(&mut self, job: u64, task: &str, input: &T) {
+    pub(crate) fn run<T: Serialize + ?Sized>(&mut self, job: u64, task: &str, input: &T) {
         let assignment = self.assignment(job, task, input);
         self.send(ToWorker::RunMany(vec![assignment]));
     }
 
     /// Runs one job and gives its answer.
-    pub(super) fn ask<T: Serialize + ?Sized>(&mut self, task: &str, input: &T) -> Answer {
+    pub(crate) fn ask<T: Serialize + ?Sized>(&mut self, task: &str, input: &T) -> Answer {
         self.run(999, task, input);
         self.answer(999)
     }
 
     /// The answer to a job. What came before it stays to be looked at.
-    pub(super) fn answer(&mut self, job: u64) -> Answer {
+    pub(crate) fn answer(&mut self, job: u64) -> Answer {
         let mut answers = self.find(|m| match m {
             FromWorker::DoneMany(answers) if answers.iter().any(|a| a.header.job.0 == job) => {
                 Some(answers.clone())
@@ -227,7 +249,7 @@ impl Client {
         answer
     }
 
-    pub(super) fn cancel(&mut self, job: u64) {
+    pub(crate) fn cancel(&mut self, job: u64) {
         self.send(ToWorker::Cancel {
             job: JobId(job),
             attempt: Attempt::FIRST,
@@ -235,13 +257,13 @@ impl Client {
     }
 
     /// Runs a command and gives its answer and its output.
-    pub(super) fn command(&mut self, spec: &CommandSpec) -> Ran {
+    pub(crate) fn command(&mut self, spec: &CommandSpec) -> Ran {
         self.run(77, "command", spec);
         self.ran(77)
     }
 
     /// Waits for a command's answer and gives all that came before it.
-    pub(super) fn ran(&mut self, job: u64) -> Ran {
+    pub(crate) fn ran(&mut self, job: u64) -> Ran {
         let answer = self.answer(job);
         let mut ran = Ran {
             answer,
@@ -266,7 +288,7 @@ impl Client {
     }
 
     /// Waits for the first output of a job on stdout.
-    pub(super) fn output(&mut self, job: u64) -> Vec<u8> {
+    pub(crate) fn output(&mut self, job: u64) -> Vec<u8> {
         self.find(|m| match m {
             FromWorker::Output { job: j, data, .. } if j.0 == job => Some(data.to_vec()),
             _ => None,
@@ -274,7 +296,7 @@ impl Client {
     }
 
     /// Waits for the worker's end.
-    pub(super) fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the worker ends", || {
             status = self.child.try_wait().unwrap();
@@ -284,14 +306,14 @@ impl Client {
     }
 
     /// All messages that came before the worker's end.
-    pub(super) fn rest(&mut self) -> Vec<FromWorker> {
+    pub(crate) fn rest(&mut self) -> Vec<FromWorker> {
         self.reader.take().unwrap().join().unwrap();
         let mut messages: Vec<_> = std::mem::take(&mut self.skipped).into();
         messages.extend(self.messages.try_iter());
         messages
     }
 
-    pub(super) fn stderr(&mut self) -> String {
+    pub(crate) fn stderr(&mut self) -> String {
         let mut text = String::new();
         let stderr: Option<ChildStderr> = self.child.stderr.take();
         stderr.unwrap().read_to_string(&mut text).unwrap();
@@ -309,20 +331,20 @@ impl Drop for Client {
 
 /// A command that has ended.
 #[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) answer: Answer,
-    pub(super) stdout: Vec<u8>,
-    pub(super) stderr: Vec<u8>,
+pub(crate) struct Ran {
+    pub(crate) answer: Answer,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
 }
 
 impl Ran {
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.answer.header.outcome
     }
 }
 
 /// Without init data.
-pub(super) fn hello(link: LinkKind) -> ToWorker {
+pub(crate) fn hello(link: LinkKind) -> ToWorker {
     introduction(link, false)
 }
 
@@ -336,32 +358,32 @@ fn introduction(link: LinkKind, init: bool) -> ToWorker {
     })
 }
 
-pub(super) fn value<T: DeserializeOwned>(answer: &Answer) -> T {
+pub(crate) fn value<T: DeserializeOwned>(answer: &Answer) -> T {
     assert_eq!(answer.header.outcome, Outcome::Ok, "{:?}", error(answer));
     Encoding::Bincode.decode(&answer.payload).unwrap()
 }
 
 /// The error that an answer carries.
-pub(super) fn error(answer: &Answer) -> TaskError {
+pub(crate) fn error(answer: &Answer) -> TaskError {
     Encoding::Bincode
         .decode(&answer.payload)
         .unwrap_or_default()
 }
 
-pub(super) fn sh(text: &str) -> CommandSpec {
+pub(crate) fn sh(text: &str) -> CommandSpec {
     CommandSpec::new(Program::Shell {
         text: ByteBuf::from(text),
         args: Vec::new(),
     })
 }
 
-pub(super) fn argv<A: AsRef<[u8]>>(argv: &[A]) -> CommandSpec {
+pub(crate) fn argv<A: AsRef<[u8]>>(argv: &[A]) -> CommandSpec {
     let argv = argv.iter().map(|a| ByteBuf::from(a.as_ref())).collect();
     CommandSpec::new(Program::Argv(argv))
 }
 
 /// Waits until something is so.
-pub(super) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let start = now();
     while !check() {
         assert!(start.elapsed() < PATIENCE, "never: {what}");
@@ -370,6 +392,6 @@ pub(super) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests measure time themselves")]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -83,6 +83,11 @@ fn main() -> ExitCode {
             std::hint::black_box(vec![1u8; bytes as usize]);
             std::process::id()
         })
+        .task(Hoard, |(bytes, ms): (u64, u64)| {
+            let hoard = std::hint::black_box(vec![1u8; bytes as usize]);
+            sleep(Duration::from_millis(ms));
+            drop(hoard);
+        })
         .task(Die, |signal: String| die(&signal))
         .task(Overflow, overflow)
         .task(CloseFds, |(first, last): (i32, i32)| {

@@ -1,0 +1,624 @@
+//! The loop of the agent: frames in, jobs to the pool; reports out, frames again.
+//! Whatever a turn has for the client is written at its end, at one go.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{
+    Answer, Assignment, Attempt, DoneHeader, FromWorker, Hello, JobId, JobOptions, LinkKind,
+    MAX_CHUNK, Outcome, Ready, Stream, ToWorker, Usage,
+};
+use tokio::sync::mpsc;
+
+use super::ending;
+use super::link::{Inlet, Link};
+use super::outbox::Outbox;
+use super::pairs::{Effect, Pair, Pairs, Whole};
+use crate::Verdict;
+use crate::pool::{
+    Batch, Control, JobReport, Note, Pace, Pool, PoolConfig, PoolError, Printed, PrintedPart,
+    RawJob, ReportStream, Reports, instant, usable_cpus,
+};
+
+/// How many pieces of output may wait until they are made frames.
+const PRINTED: usize = 64;
+/// How long workers have to clean up when the link has ended, before they are killed.
+const CLEAN_UP: Duration = Duration::from_millis(300);
+/// How long they may take to be dead then.
+const BURY: Duration = Duration::from_secs(2);
+/// Who has printed what nobody knows to be anybody's.
+const NO_JOB: Pair = (JobId::NONE, Attempt(0));
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// As it was told, or because nobody is there any more.
+    Good,
+    /// The client broke the protocol.
+    Violation(String),
+    /// No worker can be kept alive.
+    Pool(PoolError),
+}
+
+/// Serves whoever is at the other end of the link, until that ends it or somebody
+/// wants this process to end; `complain` is told what the client is not.
+pub(crate) async fn serve(
+    config: PoolConfig,
+    mut link: Link,
+    terminate: impl Future<Output = ()>,
+    complain: impl Fn(&str),
+) -> End {
+    let mut terminate = pin!(terminate);
+    let met = tokio::select! {
+        met = meet(&mut link) => met,
+        () = &mut terminate => Err(End::Good),
+    };
+    let (hello, init) = match met {
+        Ok(met) => met,
+        Err(end) => return end,
+    };
+    let (sender, printed) = mpsc::channel(PRINTED);
+    let (reports, mut ended) = Reports::channel();
+    let slots = u32::try_from(config.workers).unwrap_or(u32::MAX);
+    let pool = Pool::start(PoolConfig {
+        init,
+        max_payload: hello.max_payload,
+        // The client decides how many there are.
+        max_pending: usize::MAX,
+        printed: Printed::Chunks(sender),
+        ..config
+    });
+    let pool = match pool {
+        Ok(pool) => pool,
+        Err(e) => return End::Pool(e),
+    };
+    let mut notes = pool.notes();
+    let mut agent = Agent {
+        control: pool.control(),
+        pool: &pool,
+        reports,
+        printed,
+        outbox: Outbox::default(),
+        pairs: Pairs::default(),
+        effects: Vec::new(),
+        answers: Vec::new(),
+        tasks: None,
+        slots,
+        link_kind: hello.link,
+        job_frames: 0,
+        pace: Pace::new(usable_cpus() > 1),
+        leaving: None,
+        drained: false,
+        said_goodbye: false,
+        complain: &complain,
+    };
+    let broken = agent
+        .run(&mut link, &mut ended, &mut notes, terminate)
+        .await;
+    let Agent { control, .. } = agent;
+    match broken {
+        Stop::Over(end) => end,
+        Stop::AtOnce(end) => {
+            control.stop();
+            if tokio::time::timeout(CLEAN_UP, pool.ended()).await.is_err() {
+                control.kill();
+                tokio::time::timeout(BURY, pool.ended()).await.ok();
+            }
+            end
+        }
+    }
+}
+
+/// Introductions, and data for the workers' start.
+async fn meet(link: &mut Link) -> Result<(Hello, Option<Bytes>), End> {
+    // Nobody there is as good as an end.
+    link.greet().await.map_err(|_| End::Good)?;
+    let hello = match first(link).await? {
+        ToWorker::Hello(hello) => hello,
+        _ => return Err(violation("the first message is not hello")),
+    };
+    if !hello.init {
+        return Ok((hello, None));
+    }
+    match first(link).await? {
+        ToWorker::Init(data) => Ok((hello, Some(data))),
+        ToWorker::Bye => Err(End::Good),
+        _ => Err(violation("init does not follow hello, as announced")),
+    }
+}
+
+async fn first(link: &mut Link) -> Result<ToWorker, End> {
+    loop {
+        match link.input.next() {
+            Ok(Some(message)) => return Ok(message),
+            Ok(None) => {}
+            Err(e) => return Err(End::Violation(e.to_string())),
+        }
+        if let Ok(0) | Err(_) = link.input.read().await {
+            return Err(End::Good);
+        }
+    }
+}
+
+fn violation(what: &str) -> End {
+    End::Violation(what.into())
+}
+
+/// Why the loop has ended.
+enum Stop {
+    /// All is done.
+    Over(End),
+    /// What runs is not wanted any more.
+    AtOnce(End),
+}
+
+/// What a turn of the loop is about.
+enum Turn {
+    Reports(std::vec::IntoIter<JobReport>),
+    Printed(PrintedPart),
+    Notes(Vec<Note>),
+    Tasks(Result<Arc<[String]>, PoolError>),
+    Read(io::Result<usize>),
+    Writable(io::Result<()>),
+    Ended(Result<(), PoolError>),
+    Terminate,
+    /// Nothing yet, and it is worth being awake for.
+    Awake,
+}
+
+struct Agent<'a, C> {
+    pool: &'a Pool,
+    control: Control,
+    reports: Reports,
+    printed: mpsc::Receiver<PrintedPart>,
+    outbox: Outbox,
+    pairs: Pairs,
+    /// Of one message; empty between two.
+    effects: Vec<Effect>,
+    /// Of one turn; empty between two.
+    answers: Vec<Answer>,
+    /// What the workers offer, once one is ready.
+    tasks: Option<Vec<&'static str>>,
+    slots: u32,
+    link_kind: LinkKind,
+    /// Frames with jobs so far, for acknowledgements.
+    job_frames: u64,
+    /// How quickly the client asks again.
+    pace: Pace,
+    /// Who wants it to end when all is done.
+    leaving: Option<Leaving>,
+    /// Whether the pool was told so.
+    drained: bool,
+    /// Whether the last frame was said, or none is to be.
+    said_goodbye: bool,
+    complain: &'a C,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// The client has said that nothing more comes.
+    Drained,
+    /// Somebody else: what the client still sends was not started, as behind any
+    /// worker's goodbye.
+    Terminated,
+}
+
+impl<C: Fn(&str)> Agent<'_, C> {
+    async fn run(
+        &mut self,
+        link: &mut Link,
+        ended: &mut ReportStream,
+        notes: &mut mpsc::UnboundedReceiver<Vec<Note>>,
+        mut terminate: impl Future<Output = ()> + Unpin,
+    ) -> Stop {
+        let Link { input, output } = link;
+        let pool = self.pool;
+        let mut tasks = pin!(pool.tasks());
+        let mut pool_end = pin!(pool.ended());
+        // How the pool has ended.
+        let mut end: Option<Result<(), PoolError>> = None;
+        loop {
+            if let (Some(_), true) = (&end, self.outbox.owes_nothing()) {
+                self.say_goodbye();
+            }
+            if !self.outbox.is_empty() && output.write(&mut self.outbox).is_err() {
+                return Stop::AtOnce(End::Good);
+            }
+            self.outbox.pump();
+            if let Some(e) = self.outbox.failure() {
+                return Stop::AtOnce(End::Pool(PoolError::Spill(Arc::new(e))));
+            }
+            if let Some(end) = &end
+                && self.outbox.is_empty()
+                && self.outbox.owes_nothing()
+            {
+                return Stop::Over(match end {
+                    Err(e) if !matches!(e, PoolError::NotPrinted { .. }) => End::Pool(e.clone()),
+                    _ => End::Good,
+                });
+            }
+            self.close_when_done();
+            let awake = self.outbox.is_empty() && self.pace.stays_awake(instant);
+            let turn = tokio::select! {
+                biased;
+                Some(reports) = ended.next_turn(), if self.outbox.has_room() => Turn::Reports(reports),
+                Some(part) = self.printed.recv(), if self.outbox.is_read() => Turn::Printed(part),
+                Some(notes) = notes.recv() => Turn::Notes(notes),
+                tasks = &mut tasks, if self.tasks.is_none() && end.is_none() => Turn::Tasks(tasks),
+                read = input.read(), if self.outbox.is_read() => Turn::Read(read),
+                can = output.writable(), if !self.outbox.is_empty() => Turn::Writable(can),
+                how = &mut pool_end, if end.is_none() => Turn::Ended(how),
+                () = &mut terminate, if self.leaving.is_none() => Turn::Terminate,
+                () = tokio::task::yield_now(), if awake => Turn::Awake,
+            };
+            let done = match turn {
+                Turn::Reports(reports) => {
+                    self.report(reports);
+                    while self.outbox.has_room()
+                        && let Some(more) = ended.try_next_turn()
+                    {
+                        self.report(more);
+                    }
+                    self.answer()
+                }
+                Turn::Printed(part) => {
+                    self.print(part);
+                    Ok(())
+                }
+                Turn::Notes(notes) => {
+                    notes.into_iter().for_each(|note| self.pass_on(note));
+                    self.tell_recalled();
+                    Ok(())
+                }
+                Turn::Tasks(Ok(tasks)) => {
+                    self.ready(&tasks);
+                    Ok(())
+                }
+                // The pool says the same, and ends.
+                Turn::Tasks(Err(_)) => {
+                    self.tasks = Some(Vec::new());
+                    Ok(())
+                }
+                Turn::Read(Ok(0) | Err(_)) => Err(Stop::AtOnce(End::Good)),
+                Turn::Read(Ok(_)) => {
+                    self.pace.answered(instant());
+                    self.take_in(input)
+                }
+                Turn::Writable(Ok(())) => Ok(()),
+                Turn::Writable(Err(_)) => Err(Stop::AtOnce(End::Good)),
+                Turn::Ended(how) => {
+                    while let Some(reports) = ended.try_next_turn() {
+                        self.report(reports);
+                    }
+                    let told = self.answer();
+                    self.last_words();
+                    // What could not be printed is no fault of the workers.
+                    let fine = matches!(how, Ok(()) | Err(PoolError::NotPrinted { .. }));
+                    self.said_goodbye = !fine;
+                    end = Some(how);
+                    told
+                }
+                Turn::Terminate => {
+                    self.leaving = Some(Leaving::Terminated);
+                    Ok(())
+                }
+                Turn::Awake => {
+                    // The client, or a worker, may need this very CPU.
+                    std::thread::yield_now();
+                    Ok(())
+                }
+            };
+            if let Err(stop) = done {
+                return stop;
+            }
+        }
+    }
+
+    /// All that has come, message by message.
+    fn take_in(&mut self, input: &mut Inlet) -> Result<(), Stop> {
+        loop {
+            let message = match input.next() {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(()),
+                Err(e) => return Err(Stop::AtOnce(End::Violation(e.to_string()))),
+            };
+            if message == ToWorker::Bye {
+                return Err(Stop::AtOnce(End::Good));
+            }
+            if let Err(what) = self.obey(message) {
+                return Err(Stop::AtOnce(End::Violation(what)));
+            }
+            self.settle();
+        }
+    }
+
+    /// Obeys one message.
+    fn obey(&mut self, message: ToWorker) -> Result<(), String> {
+        match message {
+            ToWorker::Hello(_) => return Err("hello comes only once".into()),
+            ToWorker::Init(_) => {
+                return Err("init comes once, as announced, and behind hello".into());
+            }
+            blob @ ToWorker::Blob { .. } => self.pool.blob(blob),
+            ToWorker::RunMany(jobs) => self.assign(None, jobs)?,
+            ToWorker::RunManyWith(options, jobs) => self.assign(Some(options), jobs)?,
+            ToWorker::InputChunk { job, attempt, data } => {
+                let whole = self.pairs.chunk((job, attempt), &data, &mut self.effects)?;
+                if let Some(whole) = whole {
+                    let mut batch = self.pool.batch();
+                    batch.take_room(1);
+                    self.enter(whole, &mut batch);
+                }
+            }
+            ToWorker::Credit {
+                job,
+                attempt,
+                chunks,
+            } => {
+                self.outbox.credit((job, attempt), chunks);
+            }
+            ToWorker::Cancel { job, attempt } => {
+                self.pairs.cancel((job, attempt), &mut self.effects);
+            }
+            ToWorker::Recall(pairs) => {
+                self.pairs.recall(pairs, &mut self.effects);
+            }
+            ToWorker::Pause => self.control.stand_still(),
+            ToWorker::Resume => self.control.resume(),
+            ToWorker::Drain => self.leaving = Some(Leaving::Drained),
+            ToWorker::WindDown => self.pool.wind_down(),
+            ToWorker::Resize(0) => return Err("no agent is without workers".into()),
+            ToWorker::Resize(slots) => {
+                if let Err(e) = self.control.resize(slots as usize) {
+                    (self.complain)(&format!("resize to {slots}: {e}"));
+                }
+            }
+            ToWorker::Ping(n) => self.outbox.say(&FromWorker::Pong(n)),
+            // Nothing here depends on how far the client has read.
+            ToWorker::Ack(_) => {}
+            // Dealt with before.
+            ToWorker::Bye => {}
+        }
+        Ok(())
+    }
+
+    /// The client assigns these.
+    fn assign(&mut self, options: Option<JobOptions>, jobs: Vec<Assignment>) -> Result<(), String> {
+        match self.leaving {
+            Some(Leaving::Drained) => return Err("jobs come after drain".into()),
+            Some(Leaving::Terminated) => return Ok(()),
+            None if self.tasks.is_none() => return Err("jobs come before ready".into()),
+            None => {}
+        }
+        let mut batch = self.pool.batch();
+        batch.take_room(jobs.len());
+        for assignment in jobs {
+            if let Some(whole) = self.pairs.assign(options, assignment)? {
+                self.enter(whole, &mut batch);
+            }
+        }
+        self.job_frames += 1;
+        if self.link_kind == LinkKind::Remote {
+            self.outbox.say(&FromWorker::Ack(self.job_frames));
+        }
+        Ok(())
+    }
+
+    /// Gives a job to the pool with others.
+    fn enter(&mut self, job: Whole, batch: &mut Batch<'_>) {
+        let Whole {
+            header,
+            options,
+            input,
+        } = job;
+        let pair = (header.job, header.attempt);
+        let tasks = self.tasks.as_deref().unwrap_or_default();
+        let Some(&task) = tasks.get(header.task as usize) else {
+            self.pairs.forget(pair, &mut self.effects);
+            self.answers.push(Answer {
+                header: not_run(pair, Outcome::Rejected),
+                payload: ending::unknown_task(header.task),
+            });
+            return;
+        };
+        let mut job = RawJob::encoded(task, input, header.encoding);
+        if let Some(options) = options {
+            job.timeout = options.time_limit_ms.map(Duration::from_millis);
+            job.retries = Some(options.retries);
+            job.priority = options.priority;
+            job.grace = Some(Duration::from_millis(options.grace_ms));
+            job.memory_limit = options.memory_limit;
+        }
+        let id = batch.add_raw(job, &self.reports);
+        self.pairs.entered(pair, id);
+    }
+
+    /// Does what the last message has brought about.
+    fn settle(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Cancelled(pair) => self.answers.push(Answer {
+                    header: not_run(pair, Outcome::Cancelled),
+                    payload: Bytes::new(),
+                }),
+                Effect::Cancel(job) => self.pool.cancel(job),
+                Effect::Credit((job, attempt), chunks) => self.outbox.say(&FromWorker::Credit {
+                    job,
+                    attempt,
+                    chunks,
+                }),
+                Effect::GiveBack(jobs) => self.pool.give_back(jobs),
+            }
+        }
+        self.effects = effects;
+        self.send_answers();
+        self.tell_recalled();
+    }
+
+    fn tell_recalled(&mut self) {
+        while let Some(pairs) = self.pairs.recalled() {
+            self.outbox.say(&FromWorker::Recalled(pairs));
+        }
+    }
+
+    fn send_answers(&mut self) {
+        if !self.answers.is_empty() {
+            self.outbox.answers(&self.answers);
+            self.answers.clear();
+        }
+    }
+
+    /// Jobs have ended together.
+    fn report(&mut self, reports: std::vec::IntoIter<JobReport>) {
+        // What they have printed is there before.
+        while let Ok(part) = self.printed.try_recv() {
+            self.print(part);
+        }
+        for report in reports {
+            let interrupted = report.verdict == Verdict::Interrupted;
+            let Some(pair) = self.pairs.ended(report.job, interrupted, &mut self.effects) else {
+                continue;
+            };
+            self.end_of(pair, report);
+        }
+    }
+
+    fn end_of(&mut self, (job, attempt): Pair, report: JobReport) {
+        for (stream, bytes) in [
+            (Stream::Stdout, report.omitted.stdout),
+            (Stream::Stderr, report.omitted.stderr),
+        ] {
+            if bytes > 0 {
+                self.outbox.say(&FromWorker::Omitted {
+                    job,
+                    attempt,
+                    stream,
+                    bytes,
+                });
+            }
+        }
+        let (outcome, payload) = match report.verdict {
+            Verdict::Ok if report.result.len() > MAX_CHUNK as u64 => {
+                let header = DoneHeader {
+                    job,
+                    attempt,
+                    outcome: Outcome::Ok,
+                    usage: report.usage,
+                };
+                self.outbox.result(header, report.result);
+                return;
+            }
+            Verdict::Ok => match report.result.bytes() {
+                Ok(bytes) => (Outcome::Ok, bytes),
+                Err(_) => (Outcome::Lost, ending::lost()),
+            },
+            _ => ending::answer(&report),
+        };
+        let header = DoneHeader {
+            job,
+            attempt,
+            outcome,
+            usage: report.usage,
+        };
+        self.answers.push(Answer { header, payload });
+    }
+
+    /// Ends the turn of reports.
+    fn answer(&mut self) -> Result<(), Stop> {
+        self.settle();
+        if self.pairs.is_empty() {
+            // The client has nothing here: what it wants next is worth waiting for.
+            self.pace.asked(instant());
+        }
+        Ok(())
+    }
+
+    /// News of a job that goes on.
+    fn pass_on(&mut self, note: Note) {
+        match note {
+            Note::Kept(job) => self.pairs.kept(job),
+            Note::Started(job) => {
+                if let Some((job, attempt)) = self.pairs.start(job) {
+                    self.outbox.say(&FromWorker::Started { job, attempt });
+                }
+            }
+            // Later ones tell whoever has not read these.
+            Note::Progress { .. } if !self.outbox.is_read() => {}
+            Note::Progress { job, done, total } => {
+                if let Some((job, attempt)) = self.pairs.pair(job) {
+                    self.outbox.say(&FromWorker::Progress {
+                        job,
+                        attempt,
+                        done,
+                        total,
+                    });
+                }
+            }
+        }
+    }
+
+    fn print(&mut self, part: PrintedPart) {
+        // What was printed behind the answer belongs to nobody any more.
+        let pair = part.job.and_then(|job| self.pairs.pair(job));
+        self.outbox
+            .output(pair.unwrap_or(NO_JOB), part.stream, part.data);
+    }
+
+    fn ready(&mut self, tasks: &[String]) {
+        // There is one list in this process's life: names that jobs share for nothing.
+        let leak = |name: &String| -> &'static str { name.clone().leak() };
+        self.tasks = Some(tasks.iter().map(leak).collect());
+        self.outbox.say(&FromWorker::Ready(Ready {
+            build: format!("orchestrator agent {}", env!("CARGO_PKG_VERSION")),
+            pid: std::process::id(),
+            slots: self.slots,
+            tasks: tasks.to_vec(),
+            status_fd: None,
+        }));
+    }
+
+    /// Nothing more is to come, and all of it is with the pool: that is told so, and
+    /// ends when it is done.
+    fn close_when_done(&mut self) {
+        if self.leaving.is_some() && !self.drained && self.pairs.all_have_come() {
+            self.drained = true;
+            self.control.drain();
+        }
+    }
+
+    /// The pool has ended: nobody is left to ask.
+    fn last_words(&mut self) {
+        while let Ok(part) = self.printed.try_recv() {
+            self.print(part);
+        }
+        for pair in self.pairs.give_up() {
+            let payload = ending::lost();
+            self.answers.push(Answer {
+                header: not_run(pair, Outcome::Lost),
+                payload,
+            });
+        }
+        self.send_answers();
+    }
+
+    /// Everything was said.
+    fn say_goodbye(&mut self) {
+        if !std::mem::replace(&mut self.said_goodbye, true) {
+            self.outbox.say(&FromWorker::Bye);
+        }
+    }
+}
+
+fn not_run((job, attempt): Pair, outcome: Outcome) -> DoneHeader {
+    DoneHeader {
+        job,
+        attempt,
+        outcome,
+        usage: Usage::default(),
+    }
+}

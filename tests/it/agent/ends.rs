@@ -1,0 +1,228 @@
+//! How an agent ends.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use protocol::{CREDIT, FromWorker, JobOptions, LinkKind, MAX_CHUNK, Outcome, ToWorker};
+
+use super::{Agent, WORKER, first_part, outcome, pair};
+use crate::worker_protocol::client::{hello, sh};
+
+/// Answers among messages, by job, and the last message.
+fn ends(messages: &[FromWorker]) -> (Vec<u64>, Option<&FromWorker>) {
+    let answers = messages.iter().filter_map(|message| match message {
+        FromWorker::DoneMany(answers) => Some(answers),
+        _ => None,
+    });
+    let mut jobs: Vec<u64> = answers.flatten().map(|a| a.header.job.0).collect();
+    jobs.sort_unstable();
+    (jobs, messages.last())
+}
+
+#[test]
+fn after_drain_it_finishes_what_it_holds_says_goodbye_and_ends() {
+    let mut agent = Agent::new(2);
+    let mut jobs: Vec<_> = (1..=50)
+        .map(|n| agent.assignment(n, "sleep_ms", &5_u64))
+        .collect();
+    let whole = agent.assignment(51, "echo_text", "all of it");
+    let (first, data) = first_part(&whole, 3);
+    jobs.push(first);
+    agent.send(ToWorker::RunMany(jobs));
+    agent.send(ToWorker::Drain);
+    agent.send(ToWorker::Drain);
+    let (job, attempt) = pair(51);
+    agent.send(ToWorker::InputChunk { job, attempt, data });
+    assert_eq!(agent.ends_with(0), "");
+    let rest = agent.rest();
+    let (jobs, last) = ends(&rest);
+    assert_eq!(jobs, (1..=51).collect::<Vec<_>>());
+    assert_eq!(last, Some(&FromWorker::Bye));
+}
+
+#[test]
+fn a_large_result_is_sent_to_its_end_before_the_goodbye() {
+    let mut agent = Agent::new(1);
+    agent.run(1, "big", &(3_u64 << 20));
+    agent.send(ToWorker::Drain);
+    let mut come = 0;
+    loop {
+        match agent.next() {
+            FromWorker::ResultChunk { job, attempt, data } => {
+                come += data.len();
+                // No more than it needs: behind the last chunk nobody listens.
+                if come == 4 * MAX_CHUNK || come == 8 * MAX_CHUNK {
+                    let chunks = CREDIT;
+                    agent.send(ToWorker::Credit {
+                        job,
+                        attempt,
+                        chunks,
+                    });
+                }
+            }
+            FromWorker::DoneMany(answers) => {
+                come += answers[0].payload.len();
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(come, (3 << 20) + 8);
+    assert_eq!(agent.next(), FromWorker::Bye);
+    agent.ends_with(0);
+}
+
+#[test]
+fn sigterm_means_to_finish_and_jobs_that_cross_it_are_nobodys() {
+    let mut agent = Agent::new(2);
+    let jobs = (1..=20)
+        .map(|n| agent.assignment(n, "sleep_ms", &10_u64))
+        .collect();
+    agent.send(ToWorker::RunMany(jobs));
+    agent.send(ToWorker::Ping(1));
+    agent.find(|m| (*m == FromWorker::Pong(1)).then_some(()));
+    kill(Pid::from_raw(agent.child.id() as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(agent.ends_with(0), "");
+    let rest = agent.rest();
+    let (jobs, last) = ends(&rest);
+    assert_eq!(jobs, (1..=20).collect::<Vec<_>>());
+    assert_eq!(last, Some(&FromWorker::Bye));
+}
+
+#[test]
+fn bye_and_the_end_of_the_link_end_it_at_once() {
+    for bye in [true, false] {
+        let mut agent = Agent::new(2);
+        agent.run(1, "sleep_blind", &60_000_u64);
+        let job = agent.assignment(2, "command", &sh("echo up; sleep 1000"));
+        agent.send(ToWorker::RunMany(vec![job]));
+        assert_eq!(agent.output(2), b"up\n");
+        if bye {
+            agent.send(ToWorker::Bye);
+        } else {
+            agent.close();
+        }
+        let start = crate::worker_protocol::client::now();
+        assert_eq!(agent.ends_with(0), "");
+        assert!(start.elapsed().as_millis() < 1000, "{:?}", start.elapsed());
+        agent
+            .env
+            .no_process_left_after(std::time::Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_client_that_is_gone_before_it_has_said_anything_ends_it() {
+    for greeted in [false, true] {
+        let mut agent = Agent::launched(&[WORKER], &["--workers", "1"]);
+        if greeted {
+            agent.send(hello(LinkKind::Local));
+        }
+        agent.close();
+        assert_eq!(agent.ends_with(0), "");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_a_violation_and_nothing_is_left() {
+    type Wrong = fn(&mut Agent);
+    let wrong: [(&str, Wrong); 9] = [
+        ("expected a frame, found `GET / HTTP/1.1\\r`", |a| {
+            a.send_bytes(b"GET / HTTP/1.1\r\n\r\n");
+        }),
+        ("hello comes only once", |a| a.send(hello(LinkKind::Local))),
+        ("init comes once", |a| a.send(ToWorker::Init("x".into()))),
+        ("job 0 does not exist", |a| a.run(0, "fib", &1_u64)),
+        ("job 1 is assigned although it is held", |a| {
+            a.run(1, "fib", &1_u64);
+            a.run(1, "fib", &1_u64);
+        }),
+        ("jobs come after drain", |a| {
+            a.run(1, "sleep_ms", &60_000_u64);
+            a.send(ToWorker::Drain);
+            a.run(2, "fib", &1_u64);
+        }),
+        ("too much input for job 2", |a| {
+            let whole = a.assignment(2, "echo_text", "x");
+            let (first, data) = first_part(&whole, 8);
+            a.send(ToWorker::RunMany(vec![first]));
+            let data = [&data[..], b"more"].concat().into();
+            let (job, attempt) = pair(2);
+            a.send(ToWorker::InputChunk { job, attempt, data });
+        }),
+        ("no agent is without workers", |a| {
+            a.send(ToWorker::Resize(0))
+        }),
+        ("unknown message kind 0x7f", |a| {
+            a.send_bytes(b"\xb1\x0f\x7f\0\0\0\0\0\0\0\0\0\n");
+        }),
+    ];
+    for (what, wrong) in wrong {
+        let mut agent = Agent::new(2);
+        agent.run(1, "sleep_blind", &60_000_u64);
+        if what.contains("job 1") || what.contains("after drain") {
+            agent = Agent::new(2);
+            agent.run(3, "sleep_blind", &60_000_u64);
+        }
+        wrong(&mut agent);
+        let said = agent.ends_with(76);
+        let expected = format!("orchestrator agent: protocol error: {what}");
+        assert!(said.starts_with(&expected), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        agent
+            .env
+            .no_process_left_after(std::time::Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn before_ready_there_are_violations_too() {
+    for (what, message) in [
+        ("the first message is not hello", ToWorker::Ping(1)),
+        ("the first message is not hello", ToWorker::Drain),
+    ] {
+        let mut agent = Agent::launched(&[WORKER], &["--workers", "1"]);
+        agent.send(message);
+        let said = agent.ends_with(76);
+        assert_eq!(
+            said,
+            format!("orchestrator agent: protocol error: {what}\n")
+        );
+    }
+    let mut agent = Agent::launched(&[WORKER], &["--workers", "1"]);
+    agent.introduce_only(true);
+    agent.send(ToWorker::Pause);
+    let said = agent.ends_with(76);
+    assert!(said.contains("init does not follow hello"), "{said}");
+}
+
+#[test]
+fn without_a_link_it_says_who_starts_agents() {
+    let env = orchestrator_tests::TestEnv::new();
+    let mut command = env.command(super::ORCHESTRATOR);
+    command.arg("agent");
+    // Stdin is /dev/null there.
+    let done = orchestrator_tests::env::finish(command.spawn().unwrap(), Vec::new());
+    assert_eq!(done.code(), 2);
+    assert!(
+        done.stderr
+            .starts_with("error: an agent is started by a program"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn workers_are_told_what_only_agents_are_told_and_refuse() {
+    for message in [
+        ToWorker::Resize(1),
+        ToWorker::RunManyWith(JobOptions::default(), vec![]),
+    ] {
+        let mut worker = crate::worker_protocol::client::Client::start();
+        worker.send(message);
+        assert_eq!(worker.wait().code(), Some(76));
+        assert!(worker.stderr().contains("only an agent is told that"));
+    }
+    let mut agent = Agent::new(1);
+    agent.send(ToWorker::RunManyWith(JobOptions::default(), vec![]));
+    assert_eq!(outcome(&agent.ask("noop", &())), Outcome::Ok);
+}
