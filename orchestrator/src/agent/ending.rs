@@ -98,3 +98,81 @@ fn cut(text: &str, most: usize) -> &str {
     }
     &text[..end]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use protocol::{JobId, Usage};
+
+    use super::*;
+    use crate::pool::{Capture, Omitted, Payload, WorkerDeath};
+
+    fn report(verdict: Verdict, error: Option<&str>) -> JobReport {
+        JobReport {
+            job: JobId(7),
+            label: None,
+            verdict,
+            result: Payload::default(),
+            error: error.map(|text| Box::new(TaskError::new(text))),
+            death: None,
+            stdout: Capture::default(),
+            stderr: Capture::default(),
+            omitted: Omitted::default(),
+            usage: Usage::default(),
+            started: None,
+            worker: None,
+            attempts: 2,
+        }
+    }
+
+    fn death_in(payload: &[u8]) -> Death {
+        Encoding::Bincode.decode(payload).unwrap()
+    }
+
+    #[test]
+    fn a_death_is_told_in_one_line_with_all_that_is_known() {
+        let mut crashed = report(Verdict::Crashed, Some("its worker was killed by SIGSEGV"));
+        crashed.death = Some(Arc::new(WorkerDeath {
+            exit_code: None,
+            signal: Some(11),
+            stderr: "x".repeat(5000) + "end",
+        }));
+        let (outcome, payload) = answer(&crashed);
+        assert_eq!(outcome, Outcome::Crashed);
+        let death = death_in(&payload);
+        assert_eq!(death.message, "its worker was killed by SIGSEGV");
+        assert_eq!((death.exit_code, death.signal), (None, Some(11)));
+        assert_eq!(death.attempts, 2);
+        assert_eq!(death.stderr.len(), Death::MAX_STDERR);
+        assert!(death.stderr.ends_with(b"xend"));
+        for (verdict, error, message) in [
+            (Verdict::Timeout, Some("after 2s"), "timed out after 2s"),
+            (
+                Verdict::Oom,
+                Some("two\nlines"),
+                "ran out of memory: two lines",
+            ),
+            (Verdict::Lost, None, "was lost: the pool ended first"),
+            (Verdict::Unkillable, None, "cannot be killed"),
+        ] {
+            let (_, payload) = answer(&report(verdict, error));
+            assert_eq!(death_in(&payload).message, message);
+        }
+        assert_eq!(death_in(&lost()).message, "was lost: the pool ended first");
+    }
+
+    #[test]
+    fn what_the_worker_said_itself_is_passed_on_as_far_as_it_fits() {
+        let (outcome, payload) = answer(&report(Verdict::Failed(3), Some("no")));
+        assert_eq!(outcome, Outcome::Failed(3));
+        let error: TaskError = Encoding::Bincode.decode(&payload).unwrap();
+        assert_eq!(error, TaskError::new("no"));
+        let (_, payload) = answer(&report(Verdict::Cancelled, None));
+        assert!(payload.is_empty());
+        let long = "ä".repeat(MAX_CHUNK);
+        let (_, payload) = answer(&report(Verdict::Failed(1), Some(&long)));
+        let error: TaskError = Encoding::Bincode.decode(&payload).unwrap();
+        assert_eq!(error.message.len(), MAX_MESSAGE);
+    }
+}

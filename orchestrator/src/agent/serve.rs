@@ -76,12 +76,12 @@ pub(crate) async fn serve(
         Ok(pool) => pool,
         Err(e) => return End::Pool(e),
     };
-    let mut notes = pool.notes();
     let mut agent = Agent {
         control: pool.control(),
         pool: &pool,
         reports,
         printed,
+        notes: pool.notes(),
         outbox: Outbox::default(),
         pairs: Pairs::default(),
         effects: Vec::new(),
@@ -97,7 +97,7 @@ pub(crate) async fn serve(
         complain: &complain,
     };
     let broken = agent
-        .run(&mut link, &mut ended, &mut notes, terminate)
+        .run(&mut link, &mut ended, terminate)
         .await;
     let Agent { control, .. } = agent;
     match broken {
@@ -175,6 +175,7 @@ struct Agent<'a, C> {
     control: Control,
     reports: Reports,
     printed: mpsc::Receiver<PrintedPart>,
+    notes: mpsc::UnboundedReceiver<Vec<Note>>,
     outbox: Outbox,
     pairs: Pairs,
     /// Of one message; empty between two.
@@ -212,7 +213,6 @@ impl<C: Fn(&str)> Agent<'_, C> {
         &mut self,
         link: &mut Link,
         ended: &mut ReportStream,
-        notes: &mut mpsc::UnboundedReceiver<Vec<Note>>,
         mut terminate: impl Future<Output = ()> + Unpin,
     ) -> Stop {
         let Link { input, output } = link;
@@ -247,7 +247,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 biased;
                 Some(reports) = ended.next_turn(), if self.outbox.has_room() => Turn::Reports(reports),
                 Some(part) = self.printed.recv(), if self.outbox.is_read() => Turn::Printed(part),
-                Some(notes) = notes.recv() => Turn::Notes(notes),
+                Some(notes) = self.notes.recv() => Turn::Notes(notes),
                 tasks = &mut tasks, if self.tasks.is_none() && end.is_none() => Turn::Tasks(tasks),
                 read = input.read(), if self.outbox.is_read() => Turn::Read(read),
                 can = output.writable(), if !self.outbox.is_empty() => Turn::Writable(can),
@@ -475,9 +475,12 @@ impl<C: Fn(&str)> Agent<'_, C> {
 
     /// Jobs have ended together.
     fn report(&mut self, reports: std::vec::IntoIter<JobReport>) {
-        // What they have printed is there before.
+        // What they have printed is there before, and what is known of them.
         while let Ok(part) = self.printed.try_recv() {
             self.print(part);
+        }
+        while let Ok(notes) = self.notes.try_recv() {
+            notes.into_iter().for_each(|note| self.pass_on(note));
         }
         for report in reports {
             let interrupted = report.verdict == Verdict::Interrupted;

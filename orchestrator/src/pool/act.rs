@@ -413,6 +413,8 @@ impl Driver {
 
     /// Tells of what has ended in this turn, and of the room that it leaves.
     fn announce(&mut self) {
+        // They are about jobs that have not ended.
+        self.send_notes();
         if let Some(events) = &mut self.events {
             events.send(&self.room);
         }
@@ -422,7 +424,6 @@ impl Driver {
         for (lane, ends) in self.ends.drain() {
             lane.0.send(ends).ok();
         }
-        self.send_notes();
         match std::mem::take(&mut self.freed) {
             0 => {}
             freed => self.room.add_permits(freed),

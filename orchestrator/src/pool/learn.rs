@@ -266,10 +266,9 @@ impl Driver {
             return;
         };
         // One that was asked to do its jobs and end had better do them first.
+        let unasked = !hired.asked_to_end || self.scheduler.holds_jobs(worker);
         // One that has said goodbye has given them back.
-        let asked = hired.asked_to_end && !self.scheduler.holds_jobs(worker);
-        let in_order = ending.bye && ending.status.0 == Some(0);
-        let unexpected = !asked && !in_order;
+        let unexpected = unasked && !(ending.bye && ending.status.0 == Some(0));
         self.counted.workers_died += u64::from(unexpected);
         let how = hired.violation.unwrap_or_else(|| ending.how.clone());
         self.emit(EventKind::WorkerEnded {
@@ -277,7 +276,7 @@ impl Driver {
             unexpected: unexpected.then(|| Arc::from(how.as_str())),
         });
         // Before the seat gets another one.
-        if unexpected && self.deaths.note(&self.config, hired.timed_out, &ending) {
+        if unasked && self.deaths.note(&self.config, hired.timed_out, &ending) {
             self.tell(Input::Hopeless);
         }
         if ending.start.as_ref().is_some_and(StartFailure::may_pass) {
