@@ -96,9 +96,7 @@ pub(crate) async fn serve(
         said_goodbye: false,
         complain: &complain,
     };
-    let broken = agent
-        .run(&mut link, &mut ended, terminate)
-        .await;
+    let broken = agent.run(&mut link, &mut ended, terminate).await;
     let Agent { control, .. } = agent;
     match broken {
         Stop::Over(end) => end,

@@ -133,8 +133,8 @@ fn what_makes_no_sense_is_a_violation_and_nothing_is_left() {
         ("init comes once", |a| a.send(ToWorker::Init("x".into()))),
         ("job 0 does not exist", |a| a.run(0, "fib", &1_u64)),
         ("job 1 is assigned although it is held", |a| {
-            a.run(1, "fib", &1_u64);
-            a.run(1, "fib", &1_u64);
+            let job = a.assignment(1, "fib", &1_u64);
+            a.send(ToWorker::RunMany(vec![job.clone(), job]));
         }),
         ("jobs come after drain", |a| {
             a.run(1, "sleep_ms", &60_000_u64);
@@ -158,11 +158,7 @@ fn what_makes_no_sense_is_a_violation_and_nothing_is_left() {
     ];
     for (what, wrong) in wrong {
         let mut agent = Agent::new(2);
-        agent.run(1, "sleep_blind", &60_000_u64);
-        if what.contains("job 1") || what.contains("after drain") {
-            agent = Agent::new(2);
-            agent.run(3, "sleep_blind", &60_000_u64);
-        }
+        agent.run(99, "sleep_blind", &60_000_u64);
         wrong(&mut agent);
         let said = agent.ends_with(76);
         let expected = format!("orchestrator agent: protocol error: {what}");
