@@ -7,7 +7,8 @@
 //!   inputs that are still coming, recalls. No I/O, no pool.
 //! - `outbox`: what is to be written, and results that wait for credit.
 //! - `ending`: a job's report as an answer.
-//! - `serve`: the one loop, which brings them together.
+//! - `serve`: the one loop, which brings them together; below it `meet`, how it begins, and
+//!   `told`, what the client is told.
 //!
 //! The client is as untrusted as an orchestrator is to a worker: what makes no
 //! sense ends the link. It may send as much ahead as it likes, but when it does not

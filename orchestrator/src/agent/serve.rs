@@ -1,6 +1,9 @@
 //! The loop of the agent: frames in, jobs to the pool; reports out, frames again.
 //! Whatever a turn has for the client is written at its end, at one go.
 
+mod meet;
+mod told;
+
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -8,17 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{
-    Answer, Assignment, Attempt, DoneHeader, FromWorker, Hello, JobId, JobOptions, LinkKind,
-    MAX_CHUNK, Outcome, Ready, Stream, ToWorker, Usage,
-};
+use protocol::{Answer, Assignment, FromWorker, JobOptions, LinkKind, Outcome, ToWorker};
 use tokio::sync::mpsc;
+
+use meet::meet;
+use told::not_run;
 
 use super::ending;
 use super::link::{Inlet, Link};
 use super::outbox::Outbox;
-use super::pairs::{Effect, Pair, Pairs, Whole};
-use crate::Verdict;
+use super::pairs::{Effect, Pairs, Whole};
 use crate::pool::{
     Batch, Control, JobReport, Note, Pace, Pool, PoolConfig, PoolError, Printed, PrintedPart,
     RawJob, ReportStream, Reports, instant, usable_cpus,
@@ -30,8 +32,6 @@ const PRINTED: usize = 64;
 const CLEAN_UP: Duration = Duration::from_millis(300);
 /// How long they may take to be dead then.
 const BURY: Duration = Duration::from_secs(2);
-/// Who has printed what nobody knows to be anybody's.
-const NO_JOB: Pair = (JobId::NONE, Attempt(0));
 
 /// How it ended.
 #[derive(Debug)]
@@ -109,41 +109,6 @@ pub(crate) async fn serve(
             end
         }
     }
-}
-
-/// Introductions, and data for the workers' start.
-async fn meet(link: &mut Link) -> Result<(Hello, Option<Bytes>), End> {
-    // Nobody there is as good as an end.
-    link.greet().await.map_err(|_| End::Good)?;
-    let hello = match first(link).await? {
-        ToWorker::Hello(hello) => hello,
-        _ => return Err(violation("the first message is not hello")),
-    };
-    if !hello.init {
-        return Ok((hello, None));
-    }
-    match first(link).await? {
-        ToWorker::Init(data) => Ok((hello, Some(data))),
-        ToWorker::Bye => Err(End::Good),
-        _ => Err(violation("init does not follow hello, as announced")),
-    }
-}
-
-async fn first(link: &mut Link) -> Result<ToWorker, End> {
-    loop {
-        match link.input.next() {
-            Ok(Some(message)) => return Ok(message),
-            Ok(None) => {}
-            Err(e) => return Err(End::Violation(e.to_string())),
-        }
-        if let Ok(0) | Err(_) = link.input.read().await {
-            return Err(End::Good);
-        }
-    }
-}
-
-fn violation(what: &str) -> End {
-    End::Violation(what.into())
 }
 
 /// Why the loop has ended.
@@ -458,131 +423,6 @@ impl<C: Fn(&str)> Agent<'_, C> {
         self.tell_recalled();
     }
 
-    fn tell_recalled(&mut self) {
-        while let Some(pairs) = self.pairs.recalled() {
-            self.outbox.say(&FromWorker::Recalled(pairs));
-        }
-    }
-
-    fn send_answers(&mut self) {
-        if !self.answers.is_empty() {
-            self.outbox.answers(&self.answers);
-            self.answers.clear();
-        }
-    }
-
-    /// Jobs have ended together.
-    fn report(&mut self, reports: std::vec::IntoIter<JobReport>) {
-        // What they have printed is there before, and what is known of them.
-        while let Ok(part) = self.printed.try_recv() {
-            self.print(part);
-        }
-        while let Ok(notes) = self.notes.try_recv() {
-            notes.into_iter().for_each(|note| self.pass_on(note));
-        }
-        for report in reports {
-            let interrupted = report.verdict == Verdict::Interrupted;
-            let Some(pair) = self.pairs.ended(report.job, interrupted, &mut self.effects) else {
-                continue;
-            };
-            self.end_of(pair, report);
-        }
-    }
-
-    fn end_of(&mut self, (job, attempt): Pair, report: JobReport) {
-        for (stream, bytes) in [
-            (Stream::Stdout, report.omitted.stdout),
-            (Stream::Stderr, report.omitted.stderr),
-        ] {
-            if bytes > 0 {
-                self.outbox.say(&FromWorker::Omitted {
-                    job,
-                    attempt,
-                    stream,
-                    bytes,
-                });
-            }
-        }
-        let (outcome, payload) = match report.verdict {
-            Verdict::Ok if report.result.len() > MAX_CHUNK as u64 => {
-                let header = DoneHeader {
-                    job,
-                    attempt,
-                    outcome: Outcome::Ok,
-                    usage: report.usage,
-                };
-                self.outbox.result(header, report.result);
-                return;
-            }
-            Verdict::Ok => match report.result.bytes() {
-                Ok(bytes) => (Outcome::Ok, bytes),
-                Err(_) => (Outcome::Lost, ending::lost()),
-            },
-            _ => ending::answer(&report),
-        };
-        let header = DoneHeader {
-            job,
-            attempt,
-            outcome,
-            usage: report.usage,
-        };
-        self.answers.push(Answer { header, payload });
-    }
-
-    /// Ends the turn of reports.
-    fn answer(&mut self) -> Result<(), Stop> {
-        self.settle();
-        if self.pairs.is_empty() {
-            // The client has nothing here: what it wants next is worth waiting for.
-            self.pace.asked(instant());
-        }
-        Ok(())
-    }
-
-    /// News of a job that goes on.
-    fn pass_on(&mut self, note: Note) {
-        match note {
-            Note::Kept(job) => self.pairs.kept(job),
-            Note::Started(job) => {
-                if let Some((job, attempt)) = self.pairs.start(job) {
-                    self.outbox.say(&FromWorker::Started { job, attempt });
-                }
-            }
-            // Later ones tell whoever has not read these.
-            Note::Progress { .. } if !self.outbox.is_read() => {}
-            Note::Progress { job, done, total } => {
-                if let Some((job, attempt)) = self.pairs.pair(job) {
-                    self.outbox.say(&FromWorker::Progress {
-                        job,
-                        attempt,
-                        done,
-                        total,
-                    });
-                }
-            }
-        }
-    }
-
-    fn print(&mut self, part: PrintedPart) {
-        // What was printed behind the answer belongs to nobody any more.
-        let pair = part.job.and_then(|job| self.pairs.pair(job));
-        self.outbox
-            .output(pair.unwrap_or(NO_JOB), part.stream, part.data);
-    }
-
-    fn ready(&mut self, tasks: &[String]) {
-        // There is one list in this process's life: names that jobs share for nothing.
-        let leak = |name: &String| -> &'static str { name.clone().leak() };
-        self.tasks = Some(tasks.iter().map(leak).collect());
-        self.outbox.say(&FromWorker::Ready(Ready {
-            build: format!("orchestrator agent {}", env!("CARGO_PKG_VERSION")),
-            pid: std::process::id(),
-            slots: self.slots,
-            tasks: tasks.to_vec(),
-            status_fd: None,
-        }));
-    }
-
     /// Nothing more is to come, and all of it is with the pool: that is told so, and
     /// ends when it is done.
     fn close_when_done(&mut self) {
@@ -590,36 +430,5 @@ impl<C: Fn(&str)> Agent<'_, C> {
             self.drained = true;
             self.control.drain();
         }
-    }
-
-    /// The pool has ended: nobody is left to ask.
-    fn last_words(&mut self) {
-        while let Ok(part) = self.printed.try_recv() {
-            self.print(part);
-        }
-        for pair in self.pairs.give_up() {
-            let payload = ending::lost();
-            self.answers.push(Answer {
-                header: not_run(pair, Outcome::Lost),
-                payload,
-            });
-        }
-        self.send_answers();
-    }
-
-    /// Everything was said.
-    fn say_goodbye(&mut self) {
-        if !std::mem::replace(&mut self.said_goodbye, true) {
-            self.outbox.say(&FromWorker::Bye);
-        }
-    }
-}
-
-fn not_run((job, attempt): Pair, outcome: Outcome) -> DoneHeader {
-    DoneHeader {
-        job,
-        attempt,
-        outcome,
-        usage: Usage::default(),
     }
 }

@@ -402,11 +402,13 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        self.stdin = None;
-        self.outgoing.discard();
         self.kill_command();
         // Already reaped is as good.
         self.child.start_kill().ok();
+        // Afterwards, or it might end by itself for that, with a status that means
+        // nothing.
+        self.stdin = None;
+        self.outgoing.discard();
     }
 
     fn kill_command(&self) {

@@ -63,6 +63,7 @@ fn a_large_result_is_sent_to_its_end_before_the_goodbye() {
                 come += answers[0].payload.len();
                 break;
             }
+            FromWorker::Started { .. } => {}
             other => panic!("{other:?}"),
         }
     }

@@ -64,7 +64,8 @@ fn a_time_limit_counts_from_the_start_and_says_so() {
     assert_eq!(outcome(&answer), Outcome::TimedOut);
     let killed = death(&answer);
     assert_eq!(killed.message, "timed out after 1s");
-    assert_eq!(killed.signal, Some(libc::SIGKILL));
+    let usage = answer.header.usage;
+    assert_eq!(killed.signal, Some(libc::SIGKILL), "{killed:?} {usage:?}");
     assert_eq!(outcome(&agent.answer(2)), Outcome::Ok);
     // One that listens in its grace costs no worker.
     let before: u32 = value(&agent.ask("pid", &()));
