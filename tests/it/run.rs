@@ -978,9 +978,9 @@ fn habits_from_other_tools_get_an_answer() {
             "arguments come from standard input: printf '%s\\n' a b | orchestrator run -- COMMAND {}",
         ),
         (
-            &["--worker", "python3 mine.py", "--task", "x"],
-            "worker `python3 mine.py` not found",
-            "--worker python3 --worker-arg mine.py",
+            &["--worker", "no-such-program mine.py", "--task", "x"],
+            "worker `no-such-program` not found",
+            "",
         ),
         (
             &["--worker", "sh", "worker.py", "--task", "fib"],

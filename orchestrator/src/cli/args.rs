@@ -289,8 +289,9 @@ pub(crate) struct ReportArgs {
 /// Which worker.
 #[derive(Debug, Default, Args)]
 pub(crate) struct WorkerArgs {
-    /// Worker program [default: this program, which runs commands]
-    #[arg(long, value_name = "PROGRAM")]
+    /// Worker program, or a command line like 'python3 -m mytasks', taken apart as a shell
+    /// would but never given to one [default: this program, which runs commands]
+    #[arg(long, value_name = "COMMAND")]
     pub(crate) worker: Option<OsString>,
 
     /// An argument for the worker program (repeatable)

@@ -156,18 +156,6 @@ pub(super) fn check_options(words: &[Vec<u8>]) -> Result<(), Message> {
     )))
 }
 
-/// What to write instead of a worker and its arguments in one word.
-pub(super) fn split_worker(word: &[u8]) -> Option<String> {
-    let mut parts = word
-        .split(u8::is_ascii_whitespace)
-        .filter(|part| !part.is_empty());
-    let program = shell_word(parts.next()?);
-    let args: String = parts
-        .map(|part| format!(" --worker-arg {}", shell_word(part)))
-        .collect();
-    (!args.is_empty()).then(|| format!("--worker {program}{args}"))
-}
-
 /// Adds to what clap says about a command line of these words (without the
 /// program's name).
 pub(super) fn advise(error: &mut clap::Error, words: &[Vec<u8>]) {
@@ -305,15 +293,6 @@ mod tests {
             checked(&["", "{}"]).unwrap_err(),
             "error: the command is an empty word (an unset variable?)\n"
         );
-    }
-
-    #[test]
-    fn a_worker_in_quotes_is_taken_apart() {
-        assert_eq!(
-            split_worker(b"python3 -u my.py").as_deref(),
-            Some("--worker python3 --worker-arg -u --worker-arg my.py")
-        );
-        assert_eq!(split_worker(b"python3"), None);
     }
 
     #[test]

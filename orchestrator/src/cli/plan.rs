@@ -1,7 +1,7 @@
 //! The checked plan: whatever can be known to be wrong is told before a worker
 //! starts and before any input is read.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use crate::run::source::jsonl::Shape;
 use crate::run::source::lines::Delimiter;
 use crate::run::source::template::{Template, TemplateError};
 use crate::run::source::work::Work;
+use crate::run::text;
 
 /// What `orchestrator run` will do.
 #[derive(Clone, Debug)]
@@ -364,14 +365,43 @@ pub(crate) fn launch(args: WorkerArgs, lookup: &Lookup) -> Result<(Launch, Worke
         };
         return Ok((launch, WorkerName::Stock));
     };
-    let path = lookup.find("worker", &program)?;
+    let (path, mut words) = match lookup.find("worker", &program) {
+        Ok(path) => (path, Vec::new()),
+        // A path may have spaces in it, so it comes first.
+        Err(message) => match command_line(&program)? {
+            Some((program, words)) => (lookup.find("worker", &program)?, words),
+            None => return Err(message),
+        },
+    };
+    words.extend(args.worker_arg);
     let name = program.to_string_lossy().into_owned();
     let launch = Launch {
-        args: args.worker_arg,
+        args: words,
         name: name.clone(),
         ..Launch::program(path)
     };
     Ok((launch, WorkerName::Named(name)))
+}
+
+/// The program and the arguments of a worker that are given as one word; nothing when
+/// there are no arguments in it.
+///
+/// # Errors
+/// When a quote has no end.
+fn command_line(word: &OsStr) -> Result<Option<(OsString, Vec<OsString>)>, Message> {
+    let mut words = shlex::bytes::Shlex::new(word.as_bytes());
+    let mut next = || words.next().map(OsString::from_vec);
+    let program = next();
+    let args: Vec<OsString> = std::iter::from_fn(next).collect();
+    if words.had_error {
+        let shown = text::quoted(word.as_bytes());
+        return Err(Message::new(format!(
+            "worker {shown} has a quote or a backslash without an end"
+        )));
+    }
+    Ok(program
+        .filter(|_| !args.is_empty())
+        .map(|program| (program, args)))
 }
 
 #[cfg(test)]
@@ -396,6 +426,25 @@ mod tests {
         plan(run(words).unwrap(), &lookup())
             .unwrap_err()
             .to_string()
+    }
+
+    #[test]
+    fn a_worker_may_be_a_command_line() {
+        let launched = |word: &str| {
+            let args = WorkerArgs {
+                worker: Some(word.into()),
+                worker_arg: vec!["last".into()],
+            };
+            launch(args, &lookup()).map(|(launch, _)| (launch.program, launch.args))
+        };
+        let (program, args) = launched("sh -c 'a b' c\\ d").unwrap();
+        assert!(program.ends_with("sh"), "{program:?}");
+        assert_eq!(args, ["-c", "a b", "c d", "last"]);
+        assert_eq!(launched("sh").unwrap().1, ["last"]);
+        let wrong = |word| launched(word).unwrap_err().to_string();
+        assert!(wrong("sh -c 'a").contains("without an end"));
+        assert!(wrong("no-such-program -x").contains("worker `no-such-program` not found"));
+        assert!(wrong("").contains("worker `` not found"), "{}", wrong(""));
     }
 
     #[test]

@@ -87,9 +87,6 @@ impl Lookup {
             .map(|dir| text::escaped(dir.as_os_str().as_bytes()))
             .collect();
         let message = not_found(what, name);
-        if what == "worker" && habits::split_worker(name.as_bytes()).is_some() {
-            return message;
-        }
         if habits::is_builtin(name.as_bytes()) {
             return message.tip(habits::builtin_tip(name.as_bytes()));
         }
@@ -109,11 +106,7 @@ impl Lookup {
 
 fn not_found(what: &str, name: &OsStr) -> Message {
     let shown = text::quoted(name.as_bytes());
-    let message = Message::new(format!("{what} {shown} not found"));
-    match habits::split_worker(name.as_bytes()) {
-        Some(options) if what == "worker" => message.tip(options),
-        _ => message,
-    }
+    Message::new(format!("{what} {shown} not found"))
 }
 
 /// A script whose interpreter is missing would fail for every line.
