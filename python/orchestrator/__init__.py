@@ -1,0 +1,60 @@
+"""Worker pools that survive their workers: `Executor` is `concurrent.futures.ProcessPoolExecutor`, word for word, in front
+of the program `orchestrator`.
+
+    from orchestrator import Executor
+
+    with Executor(max_workers=4) as pool:
+        results = list(pool.map(function, items))
+
+Names are imported when they are asked for: workers import this package too, and start sooner for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._errors import (
+        AgentFailed as AgentFailed,
+        BrokenProcessPool as BrokenProcessPool,
+        InitializerFailed as InitializerFailed,
+        JobTimeout as JobTimeout,
+        JobUnreadable as JobUnreadable,
+        QueueTimeout as QueueTimeout,
+        RemoteError as RemoteError,
+        ResultUnreadable as ResultUnreadable,
+        WorkerDied as WorkerDied,
+    )
+    from ._executor import Executor as Executor
+    from ._options import Stats as Stats
+
+_HOME = {
+    "AgentFailed": "_errors",
+    "BrokenProcessPool": "_errors",
+    "Executor": "_executor",
+    "InitializerFailed": "_errors",
+    "JobTimeout": "_errors",
+    "JobUnreadable": "_errors",
+    "QueueTimeout": "_errors",
+    "RemoteError": "_errors",
+    "ResultUnreadable": "_errors",
+    "Stats": "_options",
+    "WorkerDied": "_errors",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,116 @@
+"""The agent's process: where the program is, how it is called, how it is started and ended.
+
+The agent is `orchestrator agent`, a pool of workers that speaks the worker protocol upwards. It hangs on one socket pair:
+whatever happens to this process, the agent reads the end of it, and nothing is left.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, Sequence
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from ._options import Settings
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_PROGRAM = "orchestrator"
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_EXIT_WAIT_S = 10.0
+
+
+class Agent:
+    """A running agent: its process and our end of the link."""
+
+    def __init__(self, process: subprocess.Popen[bytes], link: socket.socket) -> None:
+        self.process = process
+        self.link = link
+
+    def hang_up(self) -> None:
+        """Ends the link in both directions: the agent ends everything, and our reader reads the end."""
+        try:
+            self.link.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended by itself
+
+    def reap(self) -> int | None:
+        """Waits for the end of a process whose link has ended, with force if it hangs; its exit status, or None if
+        somebody else has taken it."""
+        import subprocess
+
+        try:
+            self.process.wait(_EXIT_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        return self.process.returncode
+
+    def drop(self) -> None:
+        """In the child of a fork: gives up what belongs to the parent, without a word to the agent."""
+        self.link.close()
+        self.process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
+
+
+def find_agent() -> str:
+    """The path of the program: `$ORCHESTRATOR`, else where the installation of this package has put it, else in `PATH`.
+    Raises `FileNotFoundError`."""
+    named = os.environ.get("ORCHESTRATOR")
+    if named:
+        if os.access(named, os.X_OK):
+            return named
+        raise FileNotFoundError(f"$ORCHESTRATOR is {named!r}, which is no program")
+    # Without importing sysconfig, which takes as long as all else here: PREFIX/bin of PREFIX/lib/python3.N/site-packages,
+    # of `pip install --target`, and of a virtual environment.
+    site = os.path.dirname(_PACKAGE)
+    prefix = os.path.dirname(os.path.dirname(os.path.dirname(site)))
+    places = [os.path.join(place, "bin") for place in (prefix, site, sys.prefix)]
+    for place in places + os.get_exec_path():
+        path = os.path.join(place, _PROGRAM)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise FileNotFoundError(f"the program {_PROGRAM!r} is not in {places[0]}, not in PATH, and $ORCHESTRATOR is not set")
+
+
+def command_line(program: str, worker: Sequence[str], settings: Settings) -> list[str]:
+    """The whole command line of an agent."""
+    line = [program, "agent", f"--workers={settings.workers}", f"--worker={worker[0]}"]
+    line += [f"--worker-arg={argument}" for argument in worker[1:]]
+    if settings.min_workers is not None:
+        line.append(f"--min-workers={settings.min_workers}")
+    if settings.idle_after is not None:
+        line.append(f"--idle-after={max(1, round(settings.idle_after * 1000))}ms")
+    if settings.max_tasks_per_child is not None:
+        line.append(f"--max-jobs-per-worker={settings.max_tasks_per_child}")
+    return line
+
+
+def environment(workers: int) -> dict[str, str]:
+    """Ours, with limits for libraries that would else start a thread per processor in every worker."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    values = dict(os.environ)
+    for name in _THREAD_LIMITS:
+        values.setdefault(name, str(max(1, cpus // workers)))
+    return values
+
+
+def start(line: Sequence[str], env: dict[str, str]) -> Agent:
+    """Starts an agent. What this program has printed is written out before, as `multiprocessing` does."""
+    import subprocess
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass  # none, closed, or nobody reads
+    ours, theirs = socket.socketpair()
+    try:
+        process = subprocess.Popen(line, stdin=theirs, stdout=theirs, env=env)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return Agent(process, ours)

@@ -1,0 +1,530 @@
+"""A pool from the parent's side: one agent, the jobs that wait for it and those it has, and a thread that reads.
+
+A job waits in the backlog, where it can be cancelled, until the window has room. Then its future is RUNNING, it is pickled
+and sent: by `submit` itself while there is room, otherwise by the reader, many in one write, when answers have come. The
+window is one more than the workers, as in the standard library; it grows while jobs are so short that the workers would
+wait for the link.
+
+One lock guards all state. It is never held while foreign code runs: pickling, unpickling, and setting a future's result
+(which runs callbacks) happen outside, so that all of these may submit. The reader never blocks on writing, since the agent
+need not read while it is not read from.
+
+An executor that is dropped is noticed by a weak reference: this object belongs to the reader, and ends with its last job.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import sys
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+from . import _agent, _ending, _payload, _prepare, _reader, _segments, _work
+from ._backlog import Backlog
+from ._connection import Connection
+from ._deadlines import Deadlines
+from ._options import JobOptions, Settings, Stats
+from ._work import Work
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+    from ._map import LazyMap
+
+_AT_ONCE = 64
+"""Jobs that are pickled before those among them that are ready are sent."""
+_MOST_BLOBS = 256
+_MOST_BLOB_BYTES = 64 << 20
+_WRITE = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+_MOST_PIECES = 64
+
+
+class Client:
+    """See the module. All methods may be called from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.workers = settings.workers
+        self.lock = threading.Lock()
+        self.space = threading.Condition(self.lock)
+        self.backlog = Backlog()
+        self.flight: dict[int, Work] = {}
+        self.maps: set[LazyMap] = set()
+        self.window = settings.workers + 1
+        self.thread: threading.Thread | None = None
+        self.encoder: _work.Encoder
+        self.deadlines = Deadlines(self)
+        self.agent: _agent.Agent | None = None
+        self.connection: Connection
+        self.segments: _segments.Segments | None = None
+        self._starting = threading.Lock()
+        self._init_lease: _segments.Lease | None = None
+        self._owner: weakref.ref[Executor] | None = None
+        self.ready = False
+        self._encoding = 0  # jobs out of the backlog and not yet in flight
+        self._ahead = 0  # jobs in the backlog whose futures say that they run
+        self._next_job = 1
+        self.blobs: dict[bytes, int] = {}
+        self._blob_bytes = 0
+        self._early: list[Callable[[Connection], None]] = []  # to be said once the agent is ready
+        self.cancelled: set[int] = set()
+        self.counts = {"submitted": 0, "done": 0, "failed": 0, "crashed": 0, "cancelled": 0}
+        # How far the end has come.
+        self.shut = False  # by shutdown
+        self.collected = False  # nobody has the executor any more
+        self.draining = False
+        self.broken: Callable[[], BaseException] | None = None  # makes the error of all that is left, and of later jobs
+        self.terminated = False  # by terminate
+        self.ended = False  # the reader is about to leave
+        self.forked = False  # this is another process
+
+    # ---- The executor's side
+
+    def owned_by(self, executor: Executor) -> None:
+        """Ends with this executor, if it is dropped without having been shut down."""
+        self._owner = weakref.ref(executor, self._drop)
+
+    def _drop(self, _: object) -> None:
+        # The garbage collector may call this anywhere, also where this thread holds the lock.
+        self.collected = True
+        if self.lock.acquire(False):
+            try:
+                self._end_if_idle()
+            finally:
+                self.lock.release()
+        # Otherwise the reader looks at it, which is the only one left that takes the lock.
+
+    def submit(self, work: Work, of_map: bool = False) -> None:
+        """Takes a job. `of_map`: one of a map that began when there was no end in sight."""
+        if self.agent is None:
+            self._start()
+        data, error = None, None
+        if self.ready and not self.backlog and len(self.flight) + self._encoding < self.window:
+            try:
+                data = work.encode(self)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:
+                error = raised
+        if work.options.queue_timeout is not None:
+            self.deadlines.watch(work, work.options.queue_timeout)
+        refill = False
+        with self.lock:
+            try:
+                self._check(of_map)
+                if self.settings.max_pending is not None:
+                    self._wait_for_space(self.settings.max_pending, of_map)
+            except BaseException:
+                work.release(True)
+                raise
+            self.counts["submitted"] += 1
+            if error is not None:
+                self.counts["failed"] += 1
+            elif self._room() > 0 and data is not None and not self.backlog:
+                # Nobody else has seen this future.
+                work.future._state = "RUNNING"  # type: ignore[attr-defined]
+                self._launch(((work, data),), work.options)
+                self.write()
+            else:
+                work.data = data
+                if len(self.flight) + self._encoding + self._ahead <= self.workers:
+                    # The first ones run from the beginning, for all that can be seen.
+                    work.future._state = "RUNNING"  # type: ignore[attr-defined]
+                    work.running = True
+                    self._ahead += 1
+                self.backlog.append(work)
+                refill = self._room() > 0
+        if error is not None:
+            work.future.set_running_or_notify_cancel()
+            work.fail(_work.not_pickled(error))
+        elif refill:
+            self.refill()
+        elif self.connection.outgoing:
+            self.push()
+
+    def cancel(self, future: Future[Any]) -> bool:
+        """Cancels a job that waits, and ends one that runs. False: it has ended, or is none of ours."""
+        if future.cancel():
+            return True
+        waiting = None
+        with self.lock:
+            job = next((job for job, work in self.flight.items() if work.future is future), None)
+            if job is not None:
+                self.cancelled.add(job)
+                self.connection.cancel(job)
+                self.write()
+            else:
+                waiting = self._take_waiting(lambda work: work.future is future)
+                if waiting is None:
+                    return False
+                self.counts["cancelled"] += 1
+        if waiting is None:
+            self.push()
+        else:
+            _work.resolve(waiting.end_cancelled)
+        return True
+
+    def expire(self, work: Work) -> bool:
+        """The job should have started by now. False: that cannot be told at the moment."""
+        if work.future.done():
+            return True
+        with self.lock:
+            if work.job in self.flight:
+                self.connection.recall([work.job])  # it may have started; the answer says so
+                self.write()
+            elif work.job:
+                return True
+            elif self._take_waiting(lambda other: other is work) is None:
+                return self.ended
+            else:
+                self.counts["crashed"] += 1
+        if work.job:
+            self.push()
+        else:
+            work.release(True)
+            _work.resolve(work.end_late)
+            self.refill()
+        return True
+
+    def resize(self, workers: int) -> None:
+        """Sets the number of workers."""
+        with self.lock:
+            self.workers = workers
+            self.window = max(self.window, workers + 1)
+            self._say(lambda connection: connection.resize(workers))
+        if self.agent is not None:
+            self.refill()
+
+    def stats(self) -> Stats:
+        with self.lock:
+            return Stats(
+                workers=self.workers,
+                pending=len(self.backlog) - self._ahead,
+                running=len(self.flight) + self._encoding + self._ahead,
+                **self.counts,
+            )
+
+    def new_blob(self, data: bytes) -> int | None:
+        """The number under which workers have these bytes; None when they have too many others."""
+        with self.lock:
+            number = self.blobs.get(data)
+            if number is None:
+                if len(self.blobs) >= _MOST_BLOBS or self._blob_bytes + len(data) > _MOST_BLOB_BYTES:
+                    return None
+                number = self.blobs[data] = len(self.blobs) + 1
+                self._blob_bytes += len(data)
+                self._say(lambda connection: connection.blob(number, data))
+            return number
+
+    def begin(self, segments: bool) -> None:
+        """The agent is ready; `segments`: its workers see ours."""
+        assert self.segments is not None
+        with self.lock:
+            self.segments.enabled = segments
+            self.ready = True
+            for what in self._early:
+                what(self.connection)
+            self._early.clear()
+        self.refill()
+
+    def check(self) -> None:
+        """Raises what `submit` would raise now."""
+        with self.lock:
+            self._check(False)
+
+    def add_map(self, lazy: LazyMap) -> None:
+        """Does not end before this map has read its inputs."""
+        with self.lock:
+            self._check(False)
+            self.maps.add(lazy)
+
+    def remove_map(self, lazy: LazyMap) -> None:
+        with self.lock:
+            self.maps.discard(lazy)
+            self._end_if_idle()
+
+    def function_blob(self, fn: Callable[..., Any]) -> int:
+        """The blob that stands for a function in a map's chunks; 0: it is pickled with each."""
+        if self.agent is None:
+            self._start()
+        return self.encoder.function_blob(fn)
+
+    # ---- End
+
+    def shutdown(self, wait: bool, cancel_futures: bool) -> None:
+        with self.lock:
+            if self.forked:
+                return
+            self.shut = True
+            self.space.notify_all()
+            maps = list(self.maps)
+        for lazy in maps:
+            if cancel_futures:
+                lazy.cancel()
+            else:
+                lazy.read_rest(False)
+        if cancel_futures:
+            self._cancel_pending()
+        with self.lock:
+            self._end_if_idle()
+        if self.agent is not None:
+            self.push()
+        if wait:
+            self.join()
+
+    def terminate(self) -> None:
+        """Ends everything at once: pending jobs are cancelled, and running ones fail."""
+        with self.lock:
+            self.shut = self.terminated = True
+            self.space.notify_all()
+            maps = list(self.maps)
+            if self.agent is not None and not self.ended and not self.forked:
+                self.agent.hang_up()
+        for lazy in maps:
+            lazy.cancel()
+        self._cancel_pending()
+
+    def join(self) -> None:
+        """Waits until no process and no thread is left."""
+        thread = self.thread
+        if thread is None or thread is threading.current_thread():
+            return
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            # With the standard library's, Ctrl-C reaches the workers as well.
+            self.terminate()
+            raise
+
+    def leave(self, interrupted: bool) -> None:
+        """The program ends; `interrupted`: by Ctrl-C."""
+        if interrupted:
+            self.terminate()
+            return
+        for lazy in list(self.maps):
+            lazy.read_rest(True)
+        with self.lock:
+            self.space.notify_all()
+            self._end_if_idle()
+        self.push()
+
+    def forget(self) -> None:
+        """In the child of a fork: gives up what belongs to the parent."""
+        self.forked = self.ended = True
+        self.lock = threading.Lock()  # another thread may have held it
+        self.space = threading.Condition(self.lock)
+        self.thread = None
+        if self.agent is not None:
+            self.agent.drop()
+        for work in self.flight.values():
+            work.release(False)
+        if self.segments is not None:
+            self.segments.close()
+        self.flight.clear()
+        self.maps.clear()
+        self.backlog = Backlog()
+
+    def lose_all(self) -> list[Work]:
+        """Under the lock: takes out all jobs. Their futures are for the caller to end."""
+        lost = list(self.flight.values()) + self.backlog.remove(lambda _: True)
+        self.flight.clear()
+        self._ahead = 0
+        self.space.notify_all()
+        self.counts["crashed"] += len(lost)
+        return lost
+
+    def release_all(self) -> None:
+        """The agent is gone: what was only there for it goes too."""
+        if self._init_lease is not None:
+            self._init_lease.release(False)
+        if self.segments is not None:
+            self.segments.close()
+
+    def _cancel_pending(self) -> None:
+        with self.lock:
+            pending = self.backlog.remove(lambda work: not work.running)
+            self.counts["cancelled"] += len(pending)
+        for work in pending:
+            work.release(True)
+            _work.resolve(work.cancel)
+
+    # ---- Start
+
+    def _start(self) -> None:
+        """Starts the agent and the reader, once."""
+        with self._starting:
+            if self.agent is not None:
+                return
+            self.check()
+            preparation = _prepare.gather()
+            settings = self.settings
+            if self.segments is None:
+                self.segments = _segments.Segments()
+            self.encoder = _work.Encoder(self.segments, self.new_blob)
+            try:
+                init, self._init_lease = _payload.encode_init(
+                    preparation, self.segments, settings.initializer, settings.initargs, True
+                )
+            except Exception as error:
+                self.broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
+                raise self.broken() from error
+            self.connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
+            try:
+                program = _agent.find_agent()
+                line = _agent.command_line(program, _prepare.worker_command(), settings)
+                agent = _agent.start(line, _agent.environment(settings.workers))
+            except OSError as error:
+                raise _ending.agent_failed(f"the agent cannot be started: {error}")() from error
+            self.thread = threading.Thread(target=_reader.Reader(self, agent).run, name="orchestrator", daemon=True)
+            _ending.clients.add(self)
+            # Last: it is what others look at.
+            self.agent = agent
+            self.thread.start()
+
+    # ---- Under the lock
+
+    def _check(self, of_map: bool) -> None:
+        if self.forked:
+            raise _ending.agent_failed("the pool belongs to another process: one that was forked cannot use it")()
+        if self.broken is not None:
+            raise self.broken()
+        if of_map and not self.terminated:
+            return
+        if self.shut:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if _ending.exiting():
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    def _room(self) -> int:
+        return self.window - len(self.flight) - self._encoding if self.ready else 0
+
+    def _take_waiting(self, wanted: Callable[[Work], bool]) -> Work | None:
+        found = self.backlog.remove(wanted)
+        if not found:
+            return None
+        self._ahead -= found[0].running
+        return found[0]
+
+    def _launch(self, jobs: Sequence[tuple[Work, bytes]], options: JobOptions) -> None:
+        """Enters jobs (work, data) with the same options, and sends them."""
+        entries = []
+        for work, data in jobs:
+            work.job = self._next_job
+            self._next_job += 1
+            self.flight[work.job] = work
+            entries.append((work.job, data))
+        self.connection.run(entries, options.wire)
+
+    def write(self) -> None:
+        """Writes as much as the socket takes."""
+        connection, agent = self.connection, self.agent
+        outgoing = connection.outgoing
+        if not connection.greeted or agent is None:
+            return
+        try:
+            while outgoing:
+                if len(outgoing) == 1:
+                    connection.wrote(agent.link.send(outgoing[0], _WRITE))
+                else:
+                    connection.wrote(agent.link.sendmsg(outgoing[:_MOST_PIECES], (), _WRITE))
+        except BlockingIOError:
+            pass
+        except OSError:
+            outgoing.clear()  # it has gone; the reader reads that
+
+    def _say(self, what: Callable[[Connection], None]) -> None:
+        if self.ready:
+            what(self.connection)
+            self.write()
+        else:
+            self._early.append(what)
+
+    def _wait_for_space(self, most: int, of_map: bool) -> None:
+        if threading.current_thread() is self.thread:
+            return  # a callback: it would wait for itself
+        while len(self.backlog) + len(self.flight) + self._encoding >= most:
+            self.space.wait()
+            self._check(of_map)
+
+    def _end_if_idle(self) -> None:
+        if not (self.shut or self.collected or _ending.exiting()) or self.draining or self.agent is None:
+            return
+        if not (self.flight or self.backlog or self._encoding or self.maps):
+            self.draining = True
+            self.connection.drain()
+            self.write()
+
+    # ---- Writing, outside of the lock
+
+    def push(self) -> None:
+        """Waits until everything is written: the reader may be waiting for something to read, and would not do it."""
+        if threading.current_thread() is self.thread:
+            return  # it looks before it reads
+        while self.connection.outgoing and self.connection.greeted:
+            agent = self.agent
+            if agent is None or self.ended or agent.link.fileno() < 0:
+                return
+            waiter = select.poll()
+            waiter.register(agent.link, select.POLLOUT)
+            waiter.poll(100)
+            with self.lock:
+                self.write()
+
+    def refill(self) -> None:
+        """Sends jobs from the backlog while the window has room."""
+        while True:
+            works: list[Work] = []
+            with self.lock:
+                while self.backlog and self._room() > 0 and len(works) < _AT_ONCE:
+                    work = self.backlog.popleft()
+                    if work.running:
+                        self._ahead -= 1
+                    self._encoding += 1
+                    works.append(work)
+                if not works:
+                    self._end_if_idle()
+                    break
+            self._send(works)
+        if self.connection.outgoing:
+            self.push()
+
+    def _send(self, works: list[Work]) -> None:
+        jobs: list[tuple[Work, bytes]] = []
+        failed: list[tuple[Work, BaseException]] = []
+        cancelled = 0
+        for work in works:
+            if not work.running and not work.future.set_running_or_notify_cancel():
+                cancelled += 1
+                work.release(True)
+                continue
+            try:
+                jobs.append((work, work.encode(self) if work.data is None else work.data))
+                work.data = None
+            except BaseException as error:
+                failed.append((work, error))
+        with self.lock:
+            self._encoding -= len(works)
+            self.counts["cancelled"] += cancelled
+            self.counts["failed"] += len(failed)
+            if self.ended or self.broken is not None:
+                lost, jobs = [work for work, _ in jobs], []
+            else:
+                lost = []
+            at = 0
+            while at < len(jobs):
+                options, end = jobs[at][0].options, at + 1
+                while end < len(jobs) and jobs[end][0].options is options:
+                    end += 1
+                self._launch(jobs[at:end], options)
+                at = end
+            self.write()
+            if self.settings.max_pending is not None:
+                self.space.notify_all()
+        for work, error in failed:
+            work.release(True)
+            _work.resolve(work.fail, _work.not_pickled(error))
+        for work in lost:
+            _work.resolve(work.fail, _ending.loss(self))
+

@@ -1,0 +1,103 @@
+"""How pools end without being asked: with the program, by Ctrl-C, in the child of a fork, or with their agent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+clients: set[Client] = set()
+"""Those whose reader runs."""
+
+_exiting = False
+
+
+def exiting() -> bool:
+    """Whether the program ends: no job is taken any more."""
+    return _exiting
+
+
+def agent_failed(message: str) -> Callable[[], BaseException]:
+    """Makes `AgentFailed`s: each future gets one of its own."""
+
+    def make() -> BaseException:
+        from ._errors import AgentFailed
+
+        return AgentFailed(message)
+
+    return make
+
+
+def initializer_failed(message: str) -> Callable[[], BaseException]:
+    """Makes `InitializerFailed`s."""
+
+    def make() -> BaseException:
+        from ._errors import InitializerFailed
+
+        return InitializerFailed(message)
+
+    return make
+
+
+def terminated() -> BaseException:
+    """What the standard library says about all jobs of a broken pool."""
+    from ._errors import TERMINATED, BrokenProcessPool
+
+    return BrokenProcessPool(TERMINATED)
+
+
+def loss(client: Client) -> BaseException:
+    """The error of a job that is lost with its pool."""
+    return client.broken() if client.broken is not None else terminated()
+
+
+def is_interrupt(kind: type[BaseException] | None) -> bool:
+    """Whether an exception that leaves a `with` block comes from Ctrl-C. Under asyncio it is the cancellation of the main
+    task, and `asyncio.Runner` counts what it comes from."""
+    if kind is None:
+        return False
+    if issubclass(kind, KeyboardInterrupt):
+        return True
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not issubclass(kind, asyncio.CancelledError):
+        return False
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    runner = getattr(getattr(signal.getsignal(signal.SIGINT), "func", None), "__self__", None)
+    return bool(getattr(runner, "_interrupt_count", 0))
+
+
+def _at_exit() -> None:
+    """Before the interpreter waits for threads: what was submitted ends, unless Ctrl-C has ended the program."""
+    global _exiting
+    _exiting = True
+    last: Any = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    # At a prompt, the last exception is not what ends the program.
+    interrupted = isinstance(last, KeyboardInterrupt) and not hasattr(sys, "ps1")
+    leaving = list(clients)
+    for client in leaving:
+        client.leave(interrupted)
+    for client in leaving:
+        client.join()
+
+
+def _forget_all() -> None:
+    for client in clients:
+        client.forget()
+    clients.clear()
+
+
+if hasattr(threading, "_register_atexit"):
+    # As the standard library: `atexit` proper comes after threads have been waited for.
+    threading._register_atexit(_at_exit)
+else:
+    import atexit
+
+    atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,217 @@
+"""`Executor`: the interface of `concurrent.futures.ProcessPoolExecutor`, and what goes beyond it."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from concurrent.futures import Executor as _Base, Future
+from types import TracebackType
+from typing import Any, Callable, Iterable, Iterator, TypeVar
+
+from . import _ending
+from ._client import Client
+from ._map import LazyMap
+from ._options import JobOptions, Settings, Stats
+from ._work import Call
+
+_T = TypeVar("_T")
+_MOST_WORKERS = (1 << 32) - 1
+
+
+class _Jobs(_Base):
+    """What an executor and its views have in common: taking jobs, with some options."""
+
+    _client: Client
+    _options: JobOptions
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+        """Runs `fn(*args, **kwargs)` in a worker; the future has its result."""
+        future: Future[_T] = Future()
+        self._client.submit(Call(future, fn, args, kwargs, self._options))
+        return future
+
+    def map(  # type: ignore[override]  # chunksize: "automatic" has no number
+        self,
+        fn: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> Iterator[_T]:
+        """The results of `fn` for the items of the iterables, in their order.
+
+        Inputs are read as results are taken, some ahead, so that they may be endless. `chunksize` items make one job;
+        without it, chunks are made so that small items cost little and a result is held back for at most a millisecond.
+        `buffersize` bounds how many inputs are read ahead. With `timeout`, taking a result raises `TimeoutError` when so
+        many seconds have passed since the call.
+        """
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if buffersize is not None and not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize is not None and buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
+        end_time = None if timeout is None else timeout + time.monotonic()
+        return LazyMap(self._client, fn, iterables, self._options, chunksize, buffersize).results(end_time)
+
+    def options(self, **changes: Any) -> _Jobs:
+        """The same pool with other options for the jobs that are submitted to what this returns.
+
+        `timeout`: seconds that a job may run; then it is ended, and its future raises `JobTimeout`.
+        `queue_timeout`: seconds after which a job that has not started never will, and its future raises `QueueTimeout`.
+        `retries`: how many more times a job is tried whose worker has died or that took too long.
+        `memory`: bytes, or text as "2G", that the worker may use while the job runs; then the job is ended.
+        `priority`: jobs with a higher one come first. 0 is usual.
+
+        >>> with Executor(2) as pool:
+        ...     pool.options(timeout=10, retries=1).submit(pow, 2, 5).result()
+        32
+        """
+        return _View(self, self._options.replace(changes))
+
+    def cancel(self, future: Future[Any]) -> bool:
+        """Cancels a job, also one that runs: its work is ended, and the future is cancelled. False if it has ended, or is
+        of another pool."""
+        return self._client.cancel(future)
+
+
+class Executor(_Jobs):
+    """A pool of worker processes: `concurrent.futures.ProcessPoolExecutor`, word for word.
+
+    A worker that dies fails the job that it was running, with `WorkerDied`, and nothing else; with `on_crash="break"` it
+    breaks the pool, as in the standard library. Processes start with the first job. A pool that is dropped, or that
+    a program leaves behind at its end, finishes what was submitted.
+
+    >>> with Executor(max_workers=2) as pool:
+    ...     list(pool.map(abs, range(-3, 3)))
+    [3, 2, 1, 0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        on_crash: str = "fail-job",
+        min_workers: int | None = None,
+        idle_after: float | None = None,
+        max_pending: int | None = None,
+        timeout: float | None = None,
+        queue_timeout: float | None = None,
+        retries: int = 0,
+        memory: int | str | None = None,
+        priority: int = 0,
+    ) -> None:
+        """Makes a pool; what is not in the standard library's:
+
+        `on_crash`: "fail-job" or "break", see the class.
+        `min_workers`: how many workers stay when there is nothing to do for `idle_after` seconds.
+        `max_pending`: `submit` waits while so many jobs have not ended. Usually it never waits.
+        `timeout`, `queue_timeout`, `retries`, `memory`, `priority`: what `options` says, for all jobs.
+
+        `mp_context` is accepted, but workers are always fresh interpreters, as with "spawn".
+        """
+        if max_workers is None:
+            max_workers = (getattr(os, "process_cpu_count", None) or os.cpu_count)() or 1
+        elif max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+        if on_crash not in ("fail-job", "break"):
+            raise ValueError("on_crash must be 'fail-job' or 'break'")
+        _check_context(mp_context, max_tasks_per_child)
+        self._max_workers = max_workers
+        self._options = JobOptions(
+            timeout=timeout, queue_timeout=queue_timeout, retries=retries, memory=memory, priority=priority
+        )
+        self._client = Client(
+            Settings(
+                workers=min(max_workers, _MOST_WORKERS),
+                min_workers=_count("min_workers", min_workers, 0, max_workers),
+                idle_after=idle_after,
+                max_tasks_per_child=max_tasks_per_child,
+                initializer=initializer,
+                initargs=initargs,
+                break_on_crash=on_crash == "break",
+                max_pending=_count("max_pending", max_pending, 1, None),
+            )
+        )
+        self._client.owned_by(self)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more jobs; those that there are still end, or with `cancel_futures` those that have begun. With `wait`
+        it returns when they have, and no process is left."""
+        self._client.shutdown(wait, cancel_futures)
+
+    def terminate_workers(self) -> None:
+        """Ends all workers now. What runs fails with `BrokenProcessPool`, what waits is cancelled, and nothing more can be
+        submitted."""
+        self._client.terminate()
+
+    kill_workers = terminate_workers
+
+    def resize(self, max_workers: int) -> None:
+        """Changes the number of workers. Workers that are too many end when they have finished their job."""
+        workers = _count("max_workers", max_workers, 1, _MOST_WORKERS)
+        assert workers is not None
+        self._max_workers = workers
+        self._client.resize(workers)
+
+    def stats(self) -> Stats:
+        """How many jobs there were and are, by what has become of them."""
+        return self._client.stats()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if _ending.is_interrupt(kind):
+            # The standard library's workers get Ctrl-C from the terminal; ours do not.
+            self._client.terminate()
+        self.shutdown(wait=True)
+        return False
+
+
+class _View(_Jobs):
+    """An executor's pool, with other options. It keeps the executor alive, and cannot end it."""
+
+    def __init__(self, jobs: _Jobs, options: JobOptions) -> None:
+        self._jobs = jobs
+        self._client = jobs._client
+        self._options = options
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Does nothing: the pool is the executor's."""
+
+
+def _check_context(mp_context: Any, max_tasks_per_child: int | None) -> None:
+    if mp_context is None or mp_context.get_start_method(allow_none=False) != "fork":
+        return
+    if max_tasks_per_child is not None:
+        raise ValueError(
+            "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method; supply a different"
+            " mp_context."
+        )
+    warnings.warn(
+        "mp_context 'fork': workers are fresh interpreters and do not share this process's variables",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def _count(name: str, value: int | None, least: int, most: int | None) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer")
+    if value < least or most is not None and value > most:
+        raise ValueError(f"{name} must be at least {least}" + (f" and at most {most}" if most is not None else ""))
+    return value

@@ -1,0 +1,247 @@
+"""`map`: inputs are read ahead of the results, as far as workers need it, and sent in chunks.
+
+The standard library reads all inputs at the call. Here a map reads some at the call and more as its results are taken, so
+that an endless or a large input needs little memory. What a program can see of that is the same where it matters:
+
+* A result iterator that is dropped without having been used reads everything at once: `pool.map(f, xs)` alone runs all.
+* `shutdown` reads the rest of a map that has not been used yet, or whose inputs have a length, so that its results can be
+  taken afterwards. A map over something without a length that is in use reads no more then: when its iterator has given
+  the results of what was read, it raises what `submit` raises after a shutdown.
+* `buffersize` is the standard library's (3.14): so many inputs ahead, and none of the above.
+
+Without a chunk size, chunks grow while they take less than a millisecond, which is as long as a finished result may have
+to wait for the others of its chunk. An item that raises ends its chunk: what came before it is still delivered.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sized
+
+from . import _payload, _segments, _work
+from ._options import JobOptions
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+_CHUNKS_AHEAD = 16
+"""Chunks per worker that are read ahead of the results that have been taken."""
+_CHUNK_US = 1000
+_CHUNK_BYTES = 128 * 1024
+_MOST_ITEMS = 16 * 1024
+_GROWTH = 8
+
+
+class Chunk(_work.Work):
+    """Some items of a map, as one job. Its future's result is (results, exception or None)."""
+
+    __slots__ = ("columns", "count", "source")
+
+    def __init__(self, future: Future[Any], source: LazyMap, columns: list[list[Any]]) -> None:
+        super().__init__(future, source.fn, source.options)
+        self.columns: list[list[Any]] | None = columns
+        self.count = len(columns[0])
+        self.source = source
+
+    def encode(self, client: Client) -> bytes:
+        columns, self.columns = self.columns, None
+        assert columns is not None
+        data, self.lease = client.encoder.columns(self.fn, self.source.blob, columns)
+        self.source.learn_size(len(data), self.count)
+        return data
+
+    def answer(self, client: Client, data: bytes, wall_us: int) -> bool:
+        self.source.learn_time(wall_us, self.count)
+        self.source.learn_size(len(data), self.count)
+        return super().answer(client, data, wall_us)
+
+    def deliver(self, tag: int, value: Any, wall_us: int) -> None:
+        if tag == _payload.VALUE:
+            outcome = (value, None)
+        elif tag == _payload.PARTIAL:
+            results, exception, is_text = value
+            kind = _payload.RAISED_TEXT if is_text else _payload.RAISED
+            outcome = (results, _work.raised(kind, exception))
+        else:
+            outcome = ([], _work.raised(tag, value))
+        try:
+            self.future.set_result(outcome)
+        except InvalidStateError:
+            pass
+
+
+class LazyMap:
+    """One `map`: its inputs, and the chunks that were sent and whose results have not been taken.
+
+    Inputs are only read in threads of the program's: in the one that calls `map`, takes results, or shuts down.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        options: JobOptions,
+        chunksize: int | None,
+        buffersize: int | None,
+    ) -> None:
+        self.fn = fn
+        self.options = options
+        self.blob = client.function_blob(fn)
+        self._client = client
+        self._sized = all(isinstance(iterable, Sized) for iterable in iterables)
+        self._single = len(iterables) == 1
+        self._inputs: Iterator[Any] | None = iter(iterables[0]) if self._single else zip(*iterables)
+        self._fixed = chunksize is not None
+        self._size = chunksize or 1
+        self._most = _MOST_ITEMS
+        self._bounded = buffersize is not None
+        self._ahead = buffersize if buffersize is not None else 0
+        if self._bounded and not self._fixed:
+            # Chunks of a quarter of what each worker may have: the look-ahead counts items.
+            self._most = max(1, self._ahead // (4 * client.workers))
+        self._reading = threading.Lock()
+        self._chunks: deque[tuple[Future[Any], int]] = deque()
+        self._items_out = 0
+        self._begun = False  # the call has returned
+        self._used = False  # something has been taken
+        self._error: BaseException | None = None  # of the inputs, or of sending them, behind what was read before
+        self._iterator: weakref.ref[Iterator[Any]] | None = None
+        client.add_map(self)
+
+    def results(self, end_time: float | None) -> Iterator[Any]:
+        """The iterator for the program. Inputs are read now, as far ahead as is usual."""
+        try:
+            self._read(False)
+        except BaseException:
+            self.close()
+            raise
+        self._begun = True
+        iterator = self._iterate(end_time)
+        if self._inputs is not None and not self._bounded:
+            # A generator that was never used does not run its `finally`.
+            self._iterator = weakref.ref(iterator, self._dropped)
+        return iterator
+
+    def _iterate(self, end_time: float | None) -> Iterator[Any]:
+        self._used = True
+        try:
+            while True:
+                self._read(False)
+                if not self._chunks:
+                    break
+                future, count = self._chunks.popleft()
+                self._items_out -= count
+                if self._bounded:
+                    self._read(False)  # one more than fits, while this one is waited for: as the standard library
+                try:
+                    results, error = future.result(None if end_time is None else end_time - time.monotonic())
+                finally:
+                    future.cancel()
+                    del future
+                # No step of this loop is Python, and nothing keeps what has been taken.
+                results.reverse()
+                yield from map(results.pop, repeat(-1, len(results)))
+                if error is not None:
+                    try:
+                        raise error
+                    finally:
+                        del error
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.close()
+
+    def read_rest(self, leaving: bool) -> None:
+        """Sends all that is left, before the pool takes no more (`leaving`: at the end of the program)."""
+        if self._bounded or self._used and (leaving or not self._sized):
+            self._stop(RuntimeError("cannot schedule new futures after shutdown"))
+        else:
+            self._read(True)
+
+    def cancel(self) -> None:
+        """Reads no more: the pool is shut down, and pending jobs are cancelled."""
+        self._stop(CancelledError())
+
+    def close(self) -> None:
+        """Reads no more, and cancels what has not begun."""
+        self._stop(None)
+        for future, _ in self._chunks:
+            future.cancel()
+        self._chunks.clear()
+
+    def learn_time(self, wall_us: int, count: int) -> None:
+        """Tells how long a chunk of so many items has taken."""
+        if not self._fixed:
+            fitting = int(_CHUNK_US * count / max(wall_us, 0.5))
+            self._size = max(1, min(fitting, max(self._size, count * _GROWTH), self._most))
+
+    def learn_size(self, size: int, count: int) -> None:
+        """Tells how many bytes the inputs or results of so many items are."""
+        fitting = _CHUNK_BYTES * count // size
+        if not self._fixed and fitting < self._size:
+            self._size = max(1, fitting)
+
+    def _dropped(self, _: object) -> None:
+        """The iterator is gone."""
+        if self._used or self._inputs is None:
+            return
+        # Mostly it is the statement `pool.map(f, xs)` that has dropped it, and everything is read right here, as the
+        # standard library does. The garbage collector may come anywhere, also where a lock is held.
+        if self._client.lock.acquire(False):
+            self._client.lock.release()
+            self._read(True)
+        else:
+            threading.Thread(target=self._read, args=(True,), name="orchestrator-map").start()
+
+    def _read(self, everything: bool) -> None:
+        with self._reading:
+            while self._inputs is not None and (everything or self._wants()):
+                self._read_chunk(self._inputs)
+
+    def _wants(self) -> bool:
+        if not self._bounded:
+            return len(self._chunks) < _CHUNKS_AHEAD * self._client.workers
+        return (len(self._chunks) if self._fixed else self._items_out) < self._ahead
+
+    def _read_chunk(self, inputs: Iterator[Any]) -> None:
+        size = self._size
+        if self._bounded and not self._fixed:
+            size = min(size, self._ahead - self._items_out)
+        items: list[Any] = []
+        error: BaseException | None = None
+        try:
+            items.extend(islice(inputs, size))
+        except BaseException as raised:
+            if not self._begun:
+                raise
+            error = raised
+        if items:
+            count = len(items)
+            future: Future[Any] = Future()
+            chunk = Chunk(future, self, [items] if self._single else [list(column) for column in zip(*items)])
+            del items
+            try:
+                self._client.submit(chunk, self._begun)
+            except BaseException as raised:
+                if not self._begun:
+                    raise
+                error = raised
+            else:
+                self._chunks.append((future, count))
+                self._items_out += count
+        else:
+            count = 0
+        if error is not None or count < size:
+            self._stop(error)
+
+    def _stop(self, error: BaseException | None) -> None:
+        if self._inputs is not None:
+            self._inputs = None
+            self._error = error
+            self._client.remove_map(self)

@@ -1,0 +1,213 @@
+"""The thread that reads from an agent: it ends futures, keeps the window full, and notices the end."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from typing import TYPE_CHECKING
+
+from . import _ending, _payload, _segments, _wire, _work
+from ._connection import Bye, Done, Event, Output, Ready, Recalled
+from ._work import Work
+
+if TYPE_CHECKING:
+    from ._agent import Agent
+    from ._client import Client
+
+_DEEPEST = 64
+"""The most jobs per worker that are sent ahead."""
+_AHEAD_US = 2000
+"""How much work a worker is sent ahead. Jobs that take longer are not sent ahead, but for one as in the standard library."""
+_VALUES = frozenset((bytes((_payload.VALUE,)), bytes((_payload.VALUE | 0x80,))))
+
+_Ended = tuple[Work, int, "int | None", int, bytes]
+
+
+class Reader:
+    """Reads until the link ends. What the client offers under its lock, it uses under the lock."""
+
+    def __init__(self, client: Client, agent: Agent) -> None:
+        self._client = client
+        self._agent = agent
+        self._connection = client.connection
+
+    def run(self) -> None:
+        """The thread's whole life."""
+        reason = None
+        try:
+            self._read()
+        except _wire.Violation as error:
+            reason = f"the program {self._agent.process.args[0]} is no agent for this package: {error}"  # type: ignore[index]
+        except BaseException as error:
+            reason = f"the reader failed: {type(error).__name__}: {error}"
+            raise
+        finally:
+            self._finish(reason)
+
+    def _read(self) -> None:
+        link, connection, client = self._agent.link, self._connection, self._client
+        waiter = select.poll()
+        waiter.register(link, select.POLLIN | select.POLLOUT)
+        while True:
+            pending = connection.outgoing and connection.greeted
+            if pending:
+                waiter.poll()
+                with client.lock:
+                    client.write()
+            try:
+                data = link.recv(connection.wanted, socket.MSG_DONTWAIT if pending else 0)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return
+            if not data or self._handle(data):
+                return
+            del data
+
+    def _handle(self, data: bytes) -> bool:
+        """Deals with what has arrived. Whether it was the last."""
+        client = self._client
+        ended: list[_Ended] = []
+        others: list[Event] = []
+        with client.lock:
+            for event in self._connection.receive(data):
+                if type(event) is Done:
+                    self._take(event, ended)
+                else:
+                    others.append(event)
+            if self._connection.outgoing:
+                client.write()
+        bye = False
+        for event in others:
+            if self._deal_with(event):
+                bye = True
+        if client.backlog:
+            client.refill()  # first: workers may be waiting
+        for work, outcome, number, wall_us, payload in ended:
+            _work.resolve(self._end, work, outcome, number, wall_us, payload)
+        if client.settings.max_pending is not None:
+            with client.space:
+                client.space.notify_all()
+        if client.backlog or client.shut or client.collected or _ending.exiting():
+            client.refill()  # with it comes the end, if this was the last
+        return bye
+
+    def _take(self, event: Done, ended: list[_Ended]) -> None:
+        """Takes jobs that were answered out of the flight, and fits the window to how long they took."""
+        client = self._client
+        flight = client.flight
+        total = 0
+        for job, outcome, number, wall_us, payload in event.answers:
+            total += wall_us
+            work = flight.pop(job, None)
+            if work is not None:  # it is, unless the pool has broken meanwhile
+                ended.append((work, outcome, number, wall_us, payload))
+        depth = min(_DEEPEST, int(_AHEAD_US / (total / len(event.answers) + 1))) if event.answers else 0
+        client.window = min(client.workers * (1 + depth) if depth else client.workers + 1, client.window * 2)
+
+    def _deal_with(self, event: Event) -> bool:
+        client = self._client
+        if type(event) is Output:
+            _print(event.stream + 1, event.data)
+        elif type(event) is Ready:
+            client.begin(_payload.SEGMENTS in event.tasks)
+        elif type(event) is Recalled:
+            with client.lock:
+                late = [client.flight.pop(job) for job in event.jobs if job in client.flight]
+                client.counts["crashed"] += len(late)
+            for work in late:
+                work.release(False)
+                _work.resolve(work.end_late)
+        return type(event) is Bye
+
+    def _end(self, work: Work, outcome: int, number: int | None, wall_us: int, payload: bytes) -> None:
+        """Ends the future of a job that was answered."""
+        client = self._client
+        counts = client.counts
+        if client.cancelled:
+            was_cancelled = work.job in client.cancelled
+            client.cancelled.discard(work.job)
+        else:
+            was_cancelled = False
+        if outcome == _wire.OK:
+            if client.encoder.large_expected or len(payload) >= _segments.LARGE:
+                client.encoder.saw_result(len(payload))
+            counts["done" if payload[:1] in _VALUES else "failed"] += 1
+            if not work.answer(client, payload, wall_us) and client.settings.break_on_crash:
+                self._break()
+            return
+        work.release(False)
+        if outcome == _wire.CANCELLED or was_cancelled:
+            counts["cancelled"] += 1
+            work.end_cancelled()
+            return
+        counts["crashed"] += 1
+        error = _work.death(work, outcome, number, payload)
+        if client.settings.break_on_crash and outcome != _wire.TIMED_OUT:
+            self._break()
+        work.fail(error)
+
+    def _break(self) -> None:
+        """The standard library's rule: one worker's death is the end of all jobs."""
+        client = self._client
+        with client.lock:
+            if client.broken is not None:
+                return
+            client.broken = _ending.terminated
+            lost = client.lose_all()
+            self._agent.hang_up()
+        self._lose(lost)
+
+    def _lose(self, lost: list[Work]) -> None:
+        client = self._client
+        for lazy in list(client.maps):
+            lazy.cancel()
+        for work in lost:
+            work.release(False)
+            if work.running or work.job or work.future.set_running_or_notify_cancel():
+                _work.resolve(work.fail, _ending.loss(client))
+
+    def _finish(self, reason: str | None) -> None:
+        """The link has ended. It is known why once the process has been reaped."""
+        client = self._client
+        with client.lock:
+            client.ended = True
+        self._agent.hang_up()
+        status = self._agent.reap()
+        self._agent.link.close()
+        with client.lock:
+            lost = client.lose_all()
+            orderly = client.draining and not lost and reason is None
+            if not orderly and not client.terminated and client.broken is None:
+                client.broken = _why(reason, status, client.ready, client.settings.initializer is not None)
+        self._lose(lost)
+        client.deadlines.stop()
+        client.release_all()
+        _ending.clients.discard(client)
+
+
+def _why(reason: str | None, status: int | None, ready: bool, initializer: bool) -> _ending.Callable[[], BaseException]:
+    if reason is not None:
+        return _ending.agent_failed(reason)
+    if not ready and initializer:
+        return _ending.initializer_failed(
+            "A process in the pool could not be started, most likely because its initializer failed; standard error shows why"
+        )
+    if not ready:
+        return _ending.agent_failed(f"no worker could be started (the agent's exit status is {status})")
+    return _ending.agent_failed(f"the agent has ended, with status {status}")
+
+
+def _print(descriptor: int, data: bytes) -> None:
+    """Writes what a job has printed.
+
+    To the descriptor, not to `sys.stdout`: processes of the standard library's pool have the parent's descriptors, so
+    programs that capture or redirect output expect it there, whatever `sys.stdout` is at that moment in which thread."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select((), (descriptor,), ())
+        except OSError:
+            return  # closed, or nobody reads it: the job does not hear of it, as it would not in a pipe's buffer

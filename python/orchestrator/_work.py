@@ -1,0 +1,281 @@
+"""Jobs of a client: what is sent for them, and what their futures get.
+
+A job holds on to its arguments until they are pickled, which is when the window has room for it: a thousand jobs that wait
+with one large array hold one array. Once sent, only the function is kept, for its name in error messages.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from concurrent.futures import Future, InvalidStateError
+from typing import TYPE_CHECKING, Any, Callable
+
+from . import _payload, _prepare, _segments, _wire
+from ._options import JobOptions
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+_BY_VALUE_WORTH = 512
+"""From this size on, a function is sent as a blob: once per worker instead of with every job."""
+
+
+class Work:
+    """A job from `submit` to the end of its future. Subclasses know what is sent and what the result means."""
+
+    __slots__ = ("future", "fn", "options", "job", "data", "lease", "running")
+
+    def __init__(self, future: Future[Any], fn: Callable[..., Any], options: JobOptions) -> None:
+        self.future = future
+        self.fn = fn
+        self.options = options
+        self.job = 0  # not sent yet
+        self.data: bytes | None = None  # the encoded job, if that is done and it is not sent yet
+        self.lease: _segments.Lease | None = None
+        self.running = False  # whether its future says that it runs
+
+    def encode(self, client: Client) -> bytes:
+        """The job's input; raises what pickling raises. Lets go of the arguments."""
+        raise NotImplementedError
+
+    def deliver(self, tag: int, value: Any, wall_us: int) -> None:
+        """Gives the future what the worker has answered."""
+        raise NotImplementedError
+
+    def name(self) -> str:
+        """The function, for people."""
+        fn: Any = self.fn
+        while not hasattr(fn, "__qualname__") and hasattr(fn, "func"):
+            fn = fn.func  # a partial
+        return f"{getattr(fn, '__qualname__', type(fn).__qualname__)}()"
+
+    def answer(self, client: Client, data: bytes, wall_us: int) -> bool:
+        """Ends the job with an Ok answer. False: its result could not be read."""
+        try:
+            tag, value = _payload.decode_result(data, self.lease)
+        except BaseException as error:
+            self.fail(_unreadable(self, error))
+            return False
+        finally:
+            if self.lease is not None:
+                self.release(True)
+        self.deliver(tag, value, wall_us)
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the job with an error of ours."""
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            pass  # somebody else has ended it: a cancelled one, or the user
+
+    def cancel(self) -> None:
+        """Cancels a job that waits."""
+        if self.future.cancel():
+            self.future.set_running_or_notify_cancel()
+
+    def end_late(self) -> None:
+        """Ends a job that has not started in time."""
+        from ._errors import QueueTimeout
+
+        if self.running or self.job or self.future.set_running_or_notify_cancel():
+            self.fail(QueueTimeout(f"{self.name()} had not started after {self.options.queue_timeout:g} s"))
+
+    def end_cancelled(self) -> None:
+        """Ends a running job as cancelled, which the class of futures has no public way for."""
+        future = self.future
+        with future._condition:  # type: ignore[attr-defined]
+            if future._state != "RUNNING":  # type: ignore[attr-defined]
+                return
+            future._state = "PENDING"  # type: ignore[attr-defined]
+        future.cancel()
+        future.set_running_or_notify_cancel()
+
+    def release(self, clean: bool) -> None:
+        """Gives back the job's segment."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release(clean)
+
+
+class Call(Work):
+    """One call, of `submit`."""
+
+    __slots__ = ("args", "kwargs")
+
+    def __init__(
+        self,
+        future: Future[Any],
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: JobOptions,
+    ) -> None:
+        # Not by way of super(): this is a good part of what submit costs.
+        self.future = future
+        self.fn = fn
+        self.args: tuple[Any, ...] | None = args
+        self.kwargs: dict[str, Any] | None = kwargs
+        self.options = options
+        self.job = 0
+        self.data = None
+        self.lease = None
+        self.running = False
+
+    def encode(self, client: Client) -> bytes:
+        fn, args, kwargs = self.fn, self.args, self.kwargs
+        self.args = self.kwargs = None
+        data, self.lease = client.encoder.call(fn, args, kwargs)
+        return data
+
+    def deliver(self, tag: int, value: Any, wall_us: int) -> None:
+        try:
+            if tag == _payload.VALUE:
+                self.future.set_result(value)
+            else:
+                self.future.set_exception(raised(tag, value))
+        except InvalidStateError:
+            pass  # the user has ended it
+
+
+class Encoder:
+    """Turns calls into inputs: decides what is pickled how, and what goes beside the link."""
+
+    def __init__(self, segments: _segments.Segments, new_blob: Callable[[bytes], int | None]) -> None:
+        self.segments = segments
+        self._new_blob = new_blob
+        self.large_expected = 0
+        """Jobs that are looked through for large buffers before they are pickled, since one before them was large."""
+        self._main_by_value = not _prepare.main_can_be_imported()
+
+    def call(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bytes, _segments.Lease | None]:
+        """The input of one call."""
+        if self._main_by_value and getattr(fn, "__module__", None) == "__main__":
+            return self._by_value(fn, (args, kwargs), "always")
+        try:
+            return self.encode(_payload.CALL, 0, (fn, args, kwargs))
+        except (_payload.pickle.PicklingError, AttributeError, TypeError) as error:
+            return self._retry(error, fn, (args, kwargs))
+
+    def columns(
+        self, fn: Callable[..., Any], blob: int, columns: list[list[Any]]
+    ) -> tuple[bytes, _segments.Lease | None]:
+        """The input of a chunk of `map`; `blob` from `function_blob`."""
+        if blob:
+            return self.encode(_payload.COLUMNS_BLOB, blob, columns)
+        return self.encode(_payload.COLUMNS, 0, (fn, columns))
+
+    def function_blob(self, fn: Callable[..., Any]) -> int:
+        """The number of the function's blob, if it is better sent so; otherwise, and if it has no pickle, 0."""
+        always = self._main_by_value and getattr(fn, "__module__", None) == "__main__"
+        try:
+            data = _payload.encode_blob(fn, "always" if always else True)
+        except Exception:
+            return 0  # the jobs will say so
+        # What pickle writes as a name alone is short.
+        return self._new_blob(data) or 0 if len(data) >= _BY_VALUE_WORTH or b"cloudpickle" in data else 0
+
+    def encode(self, kind: int, blob: int, value: Any) -> tuple[bytes, _segments.Lease | None]:
+        """As `_payload.encode_call`. Looking for large buffers costs as much as pickling a small job: it is done for
+        jobs that turn out to be large, and for those that follow one."""
+        if self.large_expected > 0:
+            self.large_expected -= 1
+            return _payload.encode_call(kind, blob, value, self.segments)
+        data, lease = _payload.encode_call(kind, blob, value)
+        if len(data) >= _segments.LARGE and self.segments.enabled:
+            self.large_expected = 64
+            return _payload.encode_call(kind, blob, value, self.segments)
+        return data, lease
+
+    def saw_result(self, size: int) -> None:
+        """Tells the size of a result that came by the link."""
+        if size >= _segments.LARGE:
+            self.large_expected = 64
+        if self.large_expected:
+            self.segments.saw_result(size)
+
+    def _retry(self, error: Exception, fn: Callable[..., Any], rest: Any) -> tuple[bytes, _segments.Lease | None]:
+        if _payload._cloudpickle() is None:
+            raise error
+        try:
+            return self._by_value(fn, rest, True)
+        except Exception:
+            raise error from None  # it says more to somebody who knows pickle
+
+    def _by_value(
+        self, fn: Callable[..., Any], rest: Any, by_value: bool | str
+    ) -> tuple[bytes, _segments.Lease | None]:
+        data = _payload.encode_blob(fn, by_value)
+        blob = self._new_blob(data)
+        if blob is None:
+            return _payload.encode_call(_payload.CALL, 0, (fn, *rest), self.segments, by_value)
+        return _payload.encode_call(_payload.CALL_BLOB, blob, rest, self.segments, by_value)
+
+
+def resolve(what: Callable[..., None], *args: Any) -> None:
+    """Calls what ends a future. Its callbacks' exceptions are logged by the future; whatever else they raise must not end
+    the thread that does this for all."""
+    try:
+        what(*args)
+    except BaseException:
+        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+
+
+def raised(tag: int, value: Any) -> BaseException:
+    """The exception of a RAISED or RAISED_TEXT answer."""
+    if tag == _payload.RAISED:
+        error: BaseException = value
+        return error
+    from ._errors import RemoteError
+
+    name, text, traceback = value
+    return _payload.with_cause(RemoteError(name, text), traceback)  # type: ignore[no-any-return]
+
+
+def death(work: Work, outcome: int, number: int | None, payload: bytes) -> BaseException:
+    """The error of a job whose answer is not Ok."""
+    from . import _errors
+
+    if outcome in (_wire.FAILED, _wire.REJECTED):
+        try:
+            message, _, chain, kind = _wire.parse_task_error(payload)
+        except _wire.Violation:
+            message, chain, kind = "the worker could not run it", [], _wire.ERROR
+        text = ": ".join([message, *chain])
+        if kind == _wire.UNDECODABLE:
+            return _errors.JobUnreadable(f"{work.name()}: {text}")
+        return _errors.WorkerDied(text, name=work.name(), job=work.job)
+    try:
+        reason, exit_code, signal, attempts, stderr = _wire.parse_death(payload)
+    except _wire.Violation:
+        reason, exit_code, signal, attempts, stderr = f"worker lost (outcome {outcome})", None, number, 1, b""
+    kind_of_error = _errors.JobTimeout if outcome == _wire.TIMED_OUT else _errors.WorkerDied
+    return kind_of_error(
+        reason,
+        name=work.name(),
+        job=work.job,
+        exit_code=exit_code,
+        signal=signal,
+        attempts=attempts,
+        stderr=stderr.decode("utf-8", "replace"),
+    )
+
+
+def not_pickled(error: BaseException) -> BaseException:
+    """An error of pickling as the standard library hands it over: its traceback is text, as its cause."""
+    import traceback
+    from concurrent.futures.process import _RemoteTraceback
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')
+    # Its frames would hold on to the arguments, and to us.
+    return error.with_traceback(None)
+
+
+def _unreadable(work: Work, error: BaseException) -> BaseException:
+    from ._errors import ResultUnreadable
+
+    wrapped = ResultUnreadable(f"the result of {work.name()} could not be unpickled: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error.with_traceback(None)
+    return wrapped
