@@ -90,6 +90,10 @@ class FrameReader:
         self._length = len(received)
         self._needed = 0  # nothing can be done with fewer bytes
 
+    def wanted(self, usual):
+        """How many bytes to read next: `usual`, or more when a large frame has begun."""
+        return max(usual, self._needed - self._length)
+
     def feed(self, received):
         """The frames that are complete now, each (kind, control part, payload)."""
         if self._pieces:

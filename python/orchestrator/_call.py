@@ -1,0 +1,123 @@
+"""The worker of the Executor: it offers the task `call`, whose input names a Python function and its arguments."""
+
+import sys
+from itertools import starmap
+
+from orchestrator import _payload, _serve, _wire
+from orchestrator._serve import JobCancelled
+
+try:
+    from _pickle import loads
+except ImportError:
+    from pickle import loads
+
+
+def main():
+    """Serves the link on descriptors 0 and 1. Does not return."""
+    _serve.Worker(Calls()).serve()
+
+
+class Calls:
+    """What `_serve.Worker` asks of its tasks."""
+
+    build = "python %d.%d.%d" % sys.version_info[:3]
+    exact_output = False  # the client shows what jobs print, whose ever it is
+
+    def __init__(self):
+        self.names = [_payload.TASK]
+        self._neighbour = None
+        self._functions = {}  # by number of blob
+        self._blobs = {}  # those of which no function has been made yet: lists of pieces
+
+    def prepare(self, worker, init, remote):
+        """Takes over the client's surroundings, and runs the initializer. If that raises, the worker ends, as in the
+        standard library."""
+        if init is None:
+            return
+        preparation, neighbour, start = _payload.decode_init(init)
+        if neighbour is not None and not remote:
+            self._neighbour = neighbour
+            self.names.append(_payload.SEGMENTS)
+        from orchestrator import _prepare
+
+        _prepare.apply(preparation, self._neighbour, worker)
+        if start is None:
+            return
+        try:
+            initializer, initargs = loads(start)
+            initializer(*initargs)
+        except BaseException:
+            import logging
+
+            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+            import os
+
+            os._exit(1)
+
+    def add_blob(self, number, data, more):
+        self._blobs.setdefault(number, []).append(data)
+
+    def run(self, task, encoding, data):
+        if task != 0 or encoding != _wire.RAW:
+            return _wire.REJECTED, _wire.task_error(_wire.UNKNOWN_TASK, "no task %d for this encoding" % task)
+        try:
+            segment = None
+            if data[0] == _payload.CALL:
+                function, args, kwargs = loads(data[9:])
+            else:
+                kind, blob, value, segment = _payload.decode_call(data, self._neighbour)
+                if blob:
+                    function = self._functions.get(blob) or self._make_function(blob)
+                if kind >= _payload.CHUNK:
+                    if not blob:
+                        function, value = value
+                    return _wire.OK, _run_chunk(function, kind, value, segment)
+                if blob:
+                    args, kwargs = value
+                    del value
+                else:
+                    function, args, kwargs = value
+        except JobCancelled:
+            raise
+        except BaseException as error:
+            return _undecodable(error)
+        try:
+            value = function(*args, **kwargs)
+            del args, kwargs
+            return _wire.OK, _payload.encode_value(value, segment)
+        except BaseException as error:
+            error.__traceback__ = _of_user(error.__traceback__)
+            return _wire.OK, _payload.encode_raised(error)
+
+    def has_failed(self, outcome, payload):
+        return outcome != _wire.OK or payload[:1] not in (b"\x00", b"\x80")
+
+    def _make_function(self, number):
+        function = self._functions[number] = loads(b"".join(self._blobs[number]))
+        del self._blobs[number]
+        return function
+
+
+def _run_chunk(function, kind, value, segment):
+    """The loop over the items is C's. What it has when an item raises, it has in the list."""
+    results = []
+    try:
+        results.extend(map(function, *value) if kind >= _payload.COLUMNS else starmap(function, value))
+    except BaseException as error:
+        error.__traceback__ = _of_user(error.__traceback__)
+        return _payload.encode_partial(results, error)
+    del value
+    return _payload.encode_results(results, segment)
+
+
+def _of_user(traceback):
+    """Without the frame of this module."""
+    return traceback.tb_next or traceback
+
+
+def _undecodable(error):
+    import traceback
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    message = "cannot unpickle the job: %s: %s" % (type(error).__name__, error)
+    return _wire.REJECTED, _wire.task_error(_wire.UNDECODABLE, message, None, [text])
