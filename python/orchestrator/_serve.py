@@ -64,6 +64,7 @@ class Worker:
         self.role = allocate_lock()
         self.role.acquire()
         self.turn = 0
+        self.wanting = deque()  # threads that wait for the lock, which the watcher then leaves alone
         self.parked = False  # the watcher sleeps until it is woken
         self.wake_in, self.wake_out = os.pipe()
         os.set_blocking(self.wake_in, False)
@@ -94,6 +95,9 @@ class Worker:
         self._early = []  # frames that came with the first ones
         self._max_payload = 0
         self._usage = _Usage()
+        self._looked = 0.0  # at the link, between two jobs
+        self._printer = self.stdio.printed
+        self._exact_output = tasks.exact_output
         self.reported = 0.0  # when the running job last told its progress
 
     # ---- Life
@@ -223,8 +227,11 @@ class Worker:
     def take_role(self):
         """Gets the lock, from the watcher too."""
         if not self.role.acquire(False):
+            # The watcher may read what wakes it before it has given the lock up, and must not take it once more.
+            self.wanting.append(True)
             self.wake()
             self.role.acquire()
+            self.wanting.pop()
 
     def wake(self):
         self.parked = False
@@ -257,6 +264,7 @@ class Worker:
         self._read()
 
     def _run(self, pair, task, encoding, data):
+        # What all small jobs go through: `_leave` and `_enter` are written out, and nothing is looked up twice.
         numbers = self._numbers
         numbers[1] = pair[1]
         numbers[0] = pair[0]
@@ -264,7 +272,10 @@ class Worker:
         start = monotonic()
         if start - self._usage.taken > _HOLD_S:
             self._usage.take(start)
-        self._leave()
+        self.turn += 1
+        if self.parked:
+            self.wake()
+        self.role.release()
         try:
             self.interruptible = pair
             outcome, payload = self.tasks.run(task, encoding, data)
@@ -273,35 +284,37 @@ class Worker:
             self.interruptible = None
             outcome, payload = _wire.CANCELLED, b""
         del data
-        self.stdio.flush()
+        if self._printer.dirty:
+            self.stdio.flush()
         if self._forked:
             os._exit(0)  # a forked child that has come back from the job: it is no worker
-        self._enter()
+        if not self.role.acquire(False):
+            self.take_role()
+        self.turn += 1
         if self.cancelled == pair and self.tasks.has_failed(outcome, payload):
             outcome, payload = _wire.CANCELLED, b""
         end = monotonic()
-        self._answer(pair, outcome, payload, end - start, end)
+        wall = end - start
+        self._answer(pair, outcome, payload, wall, end)
         numbers[0] = 0
-        self.current = None
-        if end - start > _SMALL_JOB_S or end - self._since > _HOLD_S or self._waiting_bytes > _FULL:
+        if wall > _SMALL_JOB_S or end - self._since > _HOLD_S or self._waiting_bytes > _FULL:
             self.flush()
-            if end - self._usage.looked > _HOLD_S:
-                self._usage.looked = end
+            if end - self._looked > _HOLD_S:
+                self._looked = end
                 self._look_at_link()
+        self.current = None
 
     def _answer(self, pair, outcome, payload, wall, now):
-        if self.tasks.exact_output:
+        if self._exact_output:
             self._send_printed(pair)
         length = len(payload)
-        if outcome == _wire.OK and length > _wire.MAX_CHUNK:
+        if outcome == 0 and length > _wire.MAX_CHUNK:
             outcome, payload = self._send_chunks(pair, payload)
             length = len(payload)
-        usage = int(wall * 1e6), 0, 0, 0, 0
-        if wall > _HOLD_S:
-            usage = (usage[0], *self._usage.since_taken(), 0)
-        if outcome == _wire.OK:
-            head = _OK_ANSWER.pack(b"\xb1\x0f", _wire.DONE_MANY, 0, 64, length, 1, *pair, _wire.OK, *usage, length)
-            frame = head + payload + b"\n"
+        usage = (int(wall * 1e6), 0, 0, 0, 0) if wall < _HOLD_S else (int(wall * 1e6), *self._usage.since_taken(), 0)
+        if outcome == 0:
+            head = _OK_ANSWER.pack(b"\xb1\x0f", 0x85, 0, 64, length, 1, *pair, 0, *usage, length)
+            frame = b"%b%b\n" % (head, payload)
         else:
             frame = _wire.done_many([_wire.done_entry(*pair, outcome, 1, usage, length)], [payload])
         if not self._answers:
@@ -368,7 +381,7 @@ class Worker:
             except OSError:
                 return
             frame = _wire.output(*pair, _wire.STDOUT, data)
-            if self.tasks.exact_output:
+            if self._exact_output:
                 self._write_answers()
             elif self.page is not None and self._answers:
                 # It goes before answers that are held, whose place in the stream then is another. Not held, they are as safe
@@ -510,7 +523,7 @@ class _Usage:
     be a millisecond old."""
 
     def __init__(self):
-        self.taken = self.looked = 0.0
+        self.taken = 0.0
         self._before = (0, 0)
         self._getrusage = self._thread = None
 

@@ -89,7 +89,7 @@ class _Watcher:
         worker = self._worker
         if worker.role.acquire(False):
             try:
-                if worker.turn == turn:
+                if worker.turn == turn and not worker.wanting:
                     act()
             finally:
                 worker.role.release()
