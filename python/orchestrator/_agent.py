@@ -78,8 +78,8 @@ def command_line(program: str, worker: Sequence[str], settings: Settings) -> lis
     """The whole command line of an agent."""
     line = [program, "agent", f"--workers={settings.workers}", f"--worker={worker[0]}"]
     line += [f"--worker-arg={argument}" for argument in worker[1:]]
-    if settings.min_workers is not None:
-        line.append(f"--min-workers={settings.min_workers}")
+    # On demand, as in the standard library.
+    line.append(f"--min-workers={max(1, settings.min_workers or 1)}")
     if settings.idle_after is not None:
         line.append(f"--idle-after={max(1, round(settings.idle_after * 1000))}ms")
     if settings.max_tasks_per_child is not None:

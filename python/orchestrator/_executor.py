@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 from concurrent.futures import Executor as _Base, Future
@@ -13,6 +14,7 @@ from . import _ending
 from ._client import Client
 from ._map import LazyMap
 from ._options import JobOptions, Settings, Stats
+from ._processes import WorkerProcess, children_of
 from ._work import Call
 
 _T = TypeVar("_T")
@@ -129,6 +131,7 @@ class Executor(_Jobs):
         if on_crash not in ("fail-job", "break"):
             raise ValueError("on_crash must be 'fail-job' or 'break'")
         _check_context(mp_context, max_tasks_per_child)
+        self._given_context = mp_context
         self._max_workers = max_workers
         self._options = JobOptions(
             timeout=timeout, queue_timeout=queue_timeout, retries=retries, memory=memory, priority=priority
@@ -169,6 +172,35 @@ class Executor(_Jobs):
     def stats(self) -> Stats:
         """How many jobs there were and are, by what has become of them."""
         return self._client.stats()
+
+    @property
+    def _processes(self) -> dict[int, WorkerProcess] | None:
+        client = self._client
+        if client.shut:
+            return None
+        if client.agent is None:
+            return {}
+        found = children_of(client.agent.process.pid)
+        while not (found or client.ready or client.ended):
+            time.sleep(0.001)  # the agent is just starting the first
+            found = children_of(client.agent.process.pid)
+        return found
+
+    @property
+    def _broken(self) -> str | bool:
+        return str(self._client.broken()) if self._client.broken is not None else False
+
+    @property
+    def _executor_manager_thread(self) -> threading.Thread | None:
+        return None if self._client.shut else self._client.thread
+
+    @property
+    def _mp_context(self) -> Any:
+        if self._given_context is None:
+            import multiprocessing
+
+            self._given_context = multiprocessing.get_context("spawn")
+        return self._given_context
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -27,10 +28,19 @@ DEBIAN_PACKAGE = "libpython3.11-testsuite"
 SHOWN_BY = "ProcessPoolSpawn"
 """The classes of tests that are run: ours has one way to start workers, which is what "spawn" is."""
 
-EXCEPTIONS = {}
-"""In both modes."""
+_QUEUE = "waits for `_call_queue`, which is the standard library's way to its workers; we have none"
+_AT_ONCE = "counts `_processes` right after submit; ours are started by the agent, a moment later"
+EXCEPTIONS = {
+    "test_initializer (FailingInitializer)": "hands the initializer a multiprocessing.Queue, which only inheritance can",
+    "test_del_shutdown": _QUEUE,
+    "test_shutdown_no_wait": _QUEUE,
+    "test_saturation": _AT_ONCE,
+    "test_processes_terminate": _AT_ONCE,
+    "test_killed_child": "kills a process of `_processes` that has not begun its job; the job then runs in another",
+}
+"""In both modes: they look into private attributes, or use them."""
 
-POLICY = {}
+POLICY: dict[str, str] = {}
 """Only with `on_crash="fail-job"`: tests that demand a pool which one crash has broken."""
 
 
@@ -83,7 +93,7 @@ def replace(module, mode):
             value.executor_type = ProcessPoolExecutor
     run = module.assert_python_ok
     prologue = (
-        f"import sys; sys.path.insert(0, {PACKAGE!r})\n"
+        f"import sys; sys.path[:0] = {PACKAGE!r}, {os.path.dirname(module.__file__)!r}\n"
         "import concurrent.futures, functools, orchestrator\n"
         f"concurrent.futures.ProcessPoolExecutor = functools.partial(orchestrator.Executor, on_crash={mode!r})\n"
     )
@@ -91,10 +101,9 @@ def replace(module, mode):
     def assert_python_ok(*args, **env):
         args = list(args)
         if "-c" in args:
-            args[args.index("-c") + 1] = prologue + textwrap.dedent(args[args.index("-c") + 1])
+            code = textwrap.dedent(args[args.index("-c") + 1]).replace("test.test_concurrent_futures", module.__name__)
+            args[args.index("-c") + 1] = prologue + code
         return run(*args, **env, ORCHESTRATOR=os.environ.get("ORCHESTRATOR", ""))
-
-    import textwrap
 
     module.assert_python_ok = assert_python_ok
 
@@ -107,9 +116,9 @@ def all_tests(suite):
             yield test
 
 
-def is_of_process_pool(test):
-    name = type(test).__name__
-    return name.startswith(SHOWN_BY) or not name.startswith(("ProcessPool", "ThreadPool"))
+def name_of(test):
+    name = test._testMethodName
+    return f"{name} (FailingInitializer)" if "FailingInitializer" in type(test).__name__ else name
 
 
 def main():
@@ -135,9 +144,9 @@ def main():
         result = runner.run(unittest.TestSuite(selected))
     finally:
         unittest.doModuleCleanups()
-    bad = {test._testMethodName for test, _ in result.failures + result.errors}
+    bad = {name_of(test) for test, _ in result.failures + result.errors}
     unexpected = sorted(bad - expected.keys())
-    passed = sorted({test._testMethodName for test in selected} & expected.keys() - bad)
+    passed = sorted({name_of(test) for test in selected} & expected.keys() - bad)
     print(f"{arguments.mode}: {len(selected)} tests, {len(bad)} differ, {len(expected)} of them listed")
     for name in unexpected:
         print(f"  not listed: {name}")
