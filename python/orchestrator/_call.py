@@ -119,5 +119,5 @@ def _undecodable(error):
     import traceback
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    message = "cannot unpickle the job: %s: %s" % (type(error).__name__, error)
+    message = "cannot unpickle the job: %s: %s" % (type(error).__name__, _payload.text_of(error))
     return _wire.REJECTED, _wire.task_error(_wire.UNDECODABLE, message, None, [text])

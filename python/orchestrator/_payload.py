@@ -297,13 +297,14 @@ def _pickle_exception(exception, text, results):
             return RAISED, data
     except BaseException:
         pass
-    described = type(exception).__name__, _message(exception)
+    described = type(exception).__name__, text_of(exception)
     return RAISED_TEXT, dumps(described + (text,) if results is None else (results, described, text))
 
 
-def _message(exception):
+def text_of(exception):
+    """Its text, whatever its class makes of that."""
     try:
-        return str(exception)
+        return str.__str__(str(exception))
     except BaseException as error:
         return "<%s in its __str__>" % type(error).__name__
 

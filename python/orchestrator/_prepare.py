@@ -106,12 +106,15 @@ def _set_up_process(module, data, number):
     module.ORIGINAL_DIR = data.get("orig_dir", module.ORIGINAL_DIR)
     if _LazyMain.loading:
         me._inheriting = True
-    if "parent" in data and hasattr(module, "_ParentProcess") and hasattr(os, "pidfd_open"):
+    if "parent" in data and hasattr(module, "_ParentProcess"):
         name, pid = data["parent"]
         try:
-            module._parent_process = module._ParentProcess(name, pid, os.pidfd_open(pid))
-        except OSError:
-            pass  # it is on another machine
+            sentinel = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            # An older Python or kernel, or another machine. The parent's end is this process's too: as long as anybody looks
+            # it lives, as this descriptor says.
+            sentinel, _ = os.pipe()
+        module._parent_process = module._ParentProcess(name, pid, sentinel)
 
 
 def _set_up_context(module, data):

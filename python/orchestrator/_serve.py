@@ -119,6 +119,7 @@ class Worker:
     def _begin(self):
         signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the client's. An ignored signal would be ignored by children too.
         signal.signal(_CANCEL_SIGNAL, self._on_cancel)
+        _explain_crashes()
         self._write(_wire.greeting())
         self._position = 0
         hello = self._first_frames(1)[0]
@@ -362,9 +363,12 @@ class Worker:
         """Writes the answers that wait, behind what their jobs have printed."""
         if self._printed.poll(0):
             self._send_printed(self.current or (self._last if self._answers else (0, 0)))
-        self._write_answers()
+        self.write_answers()
 
-    def _write_answers(self):
+    def answers_are_late(self):
+        return bool(self._answers) and monotonic() - self._since > _HOLD_S
+
+    def write_answers(self):
         if self._answers:
             frames = b"".join(self._answers)
             self._answers.clear()
@@ -382,7 +386,7 @@ class Worker:
                 return
             frame = _wire.output(*pair, _wire.STDOUT, data)
             if self._exact_output:
-                self._write_answers()
+                self.write_answers()
             elif self.page is not None and self._answers:
                 # It goes before answers that are held, whose place in the stream then is another. Not held, they are as safe
                 # as any others during a write.
@@ -391,7 +395,7 @@ class Worker:
 
     def send(self, frame):
         """Writes a frame behind all that waits."""
-        self._write_answers()
+        self.write_answers()
         self._write(frame)
 
     def _write(self, data):
@@ -550,3 +554,14 @@ class _Usage:
 
 def _ignore(_signal, _frame):
     pass
+
+
+def _explain_crashes():
+    """A worker that is killed by a fault of its own says where it was: its orchestrator tells the last lines."""
+    try:
+        import faulthandler
+
+        if not faulthandler.is_enabled():
+            faulthandler.enable(2)
+    except (ImportError, OSError, ValueError):
+        pass  # it dies without a word

@@ -52,7 +52,7 @@ def task(function=None, *, name=None):
 
 def run():
     """Offers the tasks to the orchestrator that has started this program. Does not return."""
-    _serve.Worker(Tasks()).serve()
+    _serve_tasks(Tasks())
 
 
 def attempt():
@@ -79,6 +79,14 @@ def progress(done, total=0):
         worker.role.release()
 
 
+def _serve_tasks(tasks):
+    import os
+
+    if os.isatty(0):
+        sys.exit("this is a worker, which is started by an orchestrator: orchestrator run --worker '...' --task NAME")
+    _serve.Worker(tasks).serve()
+
+
 def _load(name):
     """Imports a module of tasks, or one that is given by its file."""
     import importlib
@@ -96,7 +104,7 @@ def _main():
         sys.exit("usage: python3 -m orchestrator.worker MODULE [ARGUMENT]...")
     name = sys.argv[1]
     del sys.argv[0]
-    _serve.Worker(Tasks(lambda: _load(name))).serve()
+    _serve_tasks(Tasks(lambda: _load(name)))
 
 
 if __name__ == "__main__":

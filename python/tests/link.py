@@ -51,7 +51,8 @@ class Link:
             **options,
         )
         self.to_worker, self.from_worker = self.process.stdin.fileno(), self.process.stdout.fileno()
-        self.frames, self._jobs, self.received = [], 0, 0
+        self.frames, self._jobs = [], 0
+        self.other = []  # frames that came before answers
         before = b""
         while not wire.find_greeting(before):
             data = self._receive()
@@ -141,8 +142,6 @@ class Link:
             else:
                 self.other.append(frame)
 
-    other = ()
-
     def call(self, function, *args, **kwargs):
         """Runs a function as a job of `call`; (tag, value) of its result."""
         self.run(call(function, *args, **kwargs))
@@ -150,8 +149,6 @@ class Link:
 
     def result(self, lease=None):
         """The next answer, decoded."""
-        if self.other == ():
-            self.other = []
         _, outcome, data = self.answer()
         if outcome != wire.OK:
             return outcome, data
