@@ -1,0 +1,193 @@
+"""Functions and classes for the executor's tests: workers import this module."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+
+
+def echo(value):
+    return value
+
+
+def add(x, y=0):
+    return x + y
+
+
+def any_names(*args, **kwargs):
+    return args, kwargs
+
+
+def pid(_=None):
+    return os.getpid()
+
+
+def append(path, text):
+    with open(path, "a") as file:
+        file.write(text + "\n")
+    return text
+
+
+def wait_for_file(path, value=None):
+    """Runs until the file is there; says first that it runs."""
+    append(path + ".started", "x")
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    return value
+
+
+def start_and_sleep(path, seconds=600):
+    append(path, str(os.getpid()))
+    time.sleep(seconds)
+
+
+def fail(text="on purpose"):
+    raise ValueError(text)
+
+
+def leave(kind, *args):
+    raise kind(*args)
+
+
+class TwoArguments(Exception):
+    """Cannot be made from its own `args`."""
+
+    def __init__(self, first, second):
+        super().__init__("%s and %s" % (first, second))
+
+
+def raise_two_arguments():
+    raise TwoArguments("one", "two")
+
+
+def return_unpicklable():
+    return lambda: 1
+
+
+def die(how):
+    """Ends this process, or in the case of "raise" only what happens."""
+    if how == "os._exit":
+        os._exit(3)
+    if how == "C exit":
+        ctypes.CDLL(None).exit(4)
+    if how == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(60)
+    raise ZeroDivisionError("by %s" % how)
+
+
+class AtPickle:
+    """Dies when it is pickled."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def __reduce__(self):
+        die(self.how)
+
+
+class AtUnpickle:
+    """Dies when it is unpickled."""
+
+    def __init__(self, how):
+        self.how = how
+
+    def __reduce__(self):
+        return die, (self.how,)
+
+
+class AtUnpickleThere(AtUnpickle):
+    """Dies when it is unpickled in another process than the one that it was made in: a worker's, for an argument."""
+
+    def __reduce__(self):
+        return _die_elsewhere, (self.how, os.getpid())
+
+
+def _die_elsewhere(how, home):
+    if os.getpid() != home:
+        die(how)
+
+
+def make(kind, how):
+    return kind(how)
+
+
+def say(text, stream="stdout"):
+    print(text, file=getattr(sys, stream), flush=True)
+
+
+def write_to_descriptor(descriptor, data):
+    os.write(descriptor, data)
+
+
+def with_stderr(text):
+    print(text, file=sys.stderr, flush=True)
+    os._exit(5)
+
+
+def crash_unless(path):
+    """Dies at its first attempt."""
+    if not os.path.exists(path):
+        append(path, "x")
+        os._exit(3)
+    return "second"
+
+
+def use_memory(megabytes, path):
+    block = bytearray(megabytes << 20)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    wait_for_file(path)
+    return len(block)
+
+
+class MyObject:
+    pass
+
+
+def my_object(_=None):
+    return MyObject()
+
+
+_initial = None
+
+
+def initialize(value):
+    global _initial
+    _initial = value
+
+
+def initial(_=None):
+    return _initial
+
+
+def raise_in_initializer():
+    raise RuntimeError("the initializer does not want to")
+
+
+def nested(number):
+    from orchestrator import Executor
+
+    with Executor(1) as pool:
+        return pool.submit(add, number, 1).result()
+
+
+def environment(name):
+    return os.environ.get(name)
+
+
+class Slow:
+    """Takes a moment to be pickled."""
+
+    def __reduce__(self):
+        time.sleep(0.01)
+        return Slow, ()
+
+
+def count_arguments(*args):
+    return len(args)
+
+
+def session():
+    return os.getsid(0), os.getppid()
