@@ -18,6 +18,8 @@ from _thread import allocate_lock, get_ident, start_new_thread
 from time import monotonic
 
 from orchestrator import _wire
+from orchestrator._job import Input, Usage
+from orchestrator._outbox import FULL, HOLD_S, Outbox
 from orchestrator._page import StatusPage
 from orchestrator._stdio import Stdio
 
@@ -28,8 +30,6 @@ except ImportError:
 
 EX_SOFTWARE, EX_OSERR, EX_PROTOCOL = 70, 71, 76
 
-_FULL = 64 * 1024
-_HOLD_S = 0.001  # how long an answer may wait
 _SMALL_JOB_S = 0.0005  # behind jobs that take longer than this, answers do not wait at all
 _READ = 64 * 1024
 # One that nothing else uses, where there are such.
@@ -70,14 +70,12 @@ class Worker:
         os.set_blocking(self.wake_in, False)
         os.set_blocking(self.wake_out, False)
         self._reader = _wire.FrameReader()
-        self._printed = select.poll()
-        self._printed.register(self.stdio.capture, select.POLLIN)
+        self._outbox = Outbox(self.stdio, tasks.exact_output, self.gone)
         self._anything = select.poll()
         for descriptor in (self.stdio.capture, self.stdio.link_in):
             self._anything.register(descriptor, select.POLLIN)
-        self.page = None
         self._numbers = [0, 0, 0]  # instead of the page's, where there is none
-        # Jobs that have not started, by pair: (task, encoding, data), the latter an _Input while it is not complete.
+        # Jobs that have not started, by pair: (task, encoding, data), the latter an Input while it is not complete.
         self.queue = OrderedDict()
         self.current = None  # the pair that was taken from the queue, until it is answered
         self._last = (0, 0)  # the last one of these
@@ -85,16 +83,12 @@ class Worker:
         self.cancelled = None  # the last pair that was to be cancelled after its start
         self._interrupt = None  # the same, until it has been told
         self._main = get_ident()
-        self._answers = deque()  # frames that wait
-        self._waiting_bytes = 0
-        self._since = 0.0  # when the first of them came
-        self._position = 0  # in the stream of bytes sent
         self._credit = 0  # result chunks that may be sent
         self._paused = self._draining = self._remote = self.ready = self._forked = False
         self._jobs_seen = 0
         self._early = []  # frames that came with the first ones
         self._max_payload = 0
-        self._usage = _Usage()
+        self._usage = Usage()
         self._looked = 0.0  # at the link, between two jobs
         self._printer = self.stdio.printed
         self._exact_output = tasks.exact_output
@@ -120,8 +114,8 @@ class Worker:
         signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is the client's. An ignored signal would be ignored by children too.
         signal.signal(_CANCEL_SIGNAL, self._on_cancel)
         _explain_crashes()
-        self._write(_wire.greeting())
-        self._position = 0
+        self._outbox.write(_wire.greeting())
+        self._outbox.position = 0
         hello = self._first_frames(1)[0]
         if hello[0] != _wire.HELLO:
             raise _wire.Violation("the first frame is not Hello")
@@ -141,16 +135,16 @@ class Worker:
             self.stdio.flush()
         finally:
             self._enter()
-        if not self._remote:
-            self.page = StatusPage.create()
         self.flush()
-        descriptor = None
-        if self.page is not None:
-            descriptor, self._numbers = self.page.descriptor, self.page.numbers
-        self._write(_wire.ready(self.tasks.build, os.getpid(), 1, self.tasks.names, descriptor))
+        page = None if self._remote else StatusPage.create()
+        if page is not None:
+            self._numbers = page.numbers
+        descriptor = None if page is None else page.descriptor
+        self._outbox.write(_wire.ready(self.tasks.build, os.getpid(), 1, self.tasks.names, descriptor))
         self.ready = True
-        if self.page is not None:
-            self.page.written(self._position)
+        if page is not None:
+            page.written(self._outbox.position)
+            self._outbox.page = page
         frames, self._early = self._early, []
         for frame in frames:
             self.handle(*frame)
@@ -188,7 +182,7 @@ class Worker:
         self.stdio.flush()
         self._enter()
         self.flush()
-        self._write(_wire.worker_bye())
+        self._outbox.write(_wire.worker_bye())
         os._exit(0)
 
     def violated(self, violation):
@@ -247,7 +241,7 @@ class Worker:
         queue = self.queue
         while queue and not self._paused:
             pair, job = queue.popitem(last=False)
-            if type(job[2]) is _Input:
+            if type(job[2]) is Input:
                 if not job[2].is_complete():
                     self._wait_for_input(pair, job)
                     continue
@@ -261,7 +255,7 @@ class Worker:
         self.flush()
         uncredited = job[2].take_uncredited()
         if uncredited:
-            self._write(_wire.input_credit(*pair, uncredited))
+            self._outbox.write(_wire.input_credit(*pair, uncredited))
         self._read()
 
     def _run(self, pair, task, encoding, data):
@@ -271,7 +265,7 @@ class Worker:
         numbers[0] = pair[0]
         self.current = self._last = pair
         start = monotonic()
-        if start - self._usage.taken > _HOLD_S:
+        if start - self._usage.taken > HOLD_S:
             self._usage.take(start)
         self.turn += 1
         if self.parked:
@@ -298,31 +292,27 @@ class Worker:
         wall = end - start
         self._answer(pair, outcome, payload, wall, end)
         numbers[0] = 0
-        if wall > _SMALL_JOB_S or end - self._since > _HOLD_S or self._waiting_bytes > _FULL:
+        if wall > _SMALL_JOB_S or end - self._outbox.since > HOLD_S or self._outbox.waiting_bytes > FULL:
             self.flush()
-            if end - self._looked > _HOLD_S:
+            if end - self._looked > HOLD_S:
                 self._looked = end
                 self._look_at_link()
         self.current = None
 
     def _answer(self, pair, outcome, payload, wall, now):
         if self._exact_output:
-            self._send_printed(pair)
+            self._outbox.write_printed(pair)
         length = len(payload)
         if outcome == 0 and length > _wire.MAX_CHUNK:
             outcome, payload = self._send_chunks(pair, payload)
             length = len(payload)
-        usage = (int(wall * 1e6), 0, 0, 0, 0) if wall < _HOLD_S else (int(wall * 1e6), *self._usage.since_taken(), 0)
+        usage = (int(wall * 1e6), 0, 0, 0, 0) if wall < HOLD_S else (int(wall * 1e6), *self._usage.since_taken(), 0)
         if outcome == 0:
             head = _OK_ANSWER.pack(b"\xb1\x0f", 0x85, 0, 64, length, 1, *pair, 0, *usage, length)
             frame = b"%b%b\n" % (head, payload)
         else:
             frame = _wire.done_many([_wire.done_entry(*pair, outcome, 1, usage, length)], [payload])
-        if not self._answers:
-            self._since = now
-        self._answers.append(frame)
-        self._waiting_bytes += len(frame)
-        if self.page is not None and not self.page.hold(frame):
+        if not self._outbox.add(frame, now):
             self.flush()
 
     def _send_chunks(self, pair, payload):
@@ -337,7 +327,7 @@ class Worker:
             while self._credit == 0:
                 self._read()
             self._credit -= 1
-            self._write(_wire.result_chunk(*pair, rest[: _wire.MAX_CHUNK]))
+            self._outbox.write(_wire.result_chunk(*pair, rest[: _wire.MAX_CHUNK]))
             rest = rest[_wire.MAX_CHUNK :]
         return _wire.OK, bytes(rest)
 
@@ -352,7 +342,7 @@ class Worker:
     def _cancel(self, pair):
         if self.queue.pop(pair, None) is not None:
             self.flush()
-            self._write(_wire.done_many([_wire.done_entry(*pair, _wire.CANCELLED, 0, _wire.NO_USAGE, 0)], []))
+            self._outbox.write(_wire.done_many([_wire.done_entry(*pair, _wire.CANCELLED, 0, _wire.NO_USAGE, 0)], []))
         elif pair == self.interruptible:
             self.cancelled = self._interrupt = pair
             signal.pthread_kill(self._main, _CANCEL_SIGNAL)
@@ -361,52 +351,20 @@ class Worker:
 
     def flush(self):
         """Writes the answers that wait, behind what their jobs have printed."""
-        if self._printed.poll(0):
-            self._send_printed(self.current or (self._last if self._answers else (0, 0)))
-        self.write_answers()
+        self._outbox.flush(self.current or ((0, 0) if self._outbox.is_empty() else self._last))
 
     def answers_are_late(self):
-        return bool(self._answers) and monotonic() - self._since > _HOLD_S
+        return not self._outbox.is_empty() and monotonic() - self._outbox.since > HOLD_S
 
     def write_answers(self):
-        if self._answers:
-            frames = b"".join(self._answers)
-            self._answers.clear()
-            self._waiting_bytes = 0
-            self._write(frames)
-            if self.page is not None:
-                self.page.written(self._position)
-
-    def _send_printed(self, pair):
-        """Passes on all that has been printed."""
-        while self._printed.poll(0):
-            try:
-                data = os.read(self.stdio.capture, _READ)
-            except OSError:
-                return
-            frame = _wire.output(*pair, _wire.STDOUT, data)
-            if self._exact_output:
-                self.write_answers()
-            elif self.page is not None and self._answers:
-                # It goes before answers that are held, whose place in the stream then is another. Not held, they are as safe
-                # as any others during a write.
-                self.page.written(self._position + len(frame))
-            self._write(frame)
+        """The same when nothing has been printed."""
+        self._outbox.write_answers()
 
     def send(self, frame):
         """Writes a frame behind all that waits."""
-        self.write_answers()
-        self._write(frame)
-
-    def _write(self, data):
-        self._position += len(data)
-        try:
-            written = os.write(self.stdio.link_out, data)
-            while written < len(data):
-                data = memoryview(data)[written:]
-                written = os.write(self.stdio.link_out, data)
-        except OSError:
-            self.gone()
+        if not self._outbox.is_empty():
+            self.flush()
+        self._outbox.write(frame)
 
     # ---- Reading
 
@@ -482,7 +440,7 @@ class Worker:
         for job, attempt, task, encoding, input_len, length in entries:
             data = payload[at : at + length]
             at += length
-            new[job, attempt] = task, encoding, data if length == input_len else _Input(input_len, data)
+            new[job, attempt] = task, encoding, data if length == input_len else Input(input_len, data)
         if self._draining or len(new) != len(entries) or self.current in new or not self.queue.keys().isdisjoint(new):
             raise _wire.Violation("a pair that is held is assigned, or jobs come after Drain")
         self.queue.update(new)
@@ -491,65 +449,9 @@ class Worker:
         job = self.queue.get(pair)
         if job is None:
             return  # it was under way when the pair ended
-        if type(job[2]) is not _Input:
+        if type(job[2]) is not Input:
             raise _wire.Violation("more input than announced")
         job[2].add(data)
-
-
-class _Input:
-    """An input that comes in pieces."""
-
-    __slots__ = ("_size", "_pieces", "_length", "_uncredited")
-
-    def __init__(self, size, first):
-        self._size, self._pieces, self._length, self._uncredited = size, [first], len(first), 0
-
-    def add(self, data):
-        if self._length + len(data) > self._size or self._uncredited == _wire.CREDIT:
-            raise _wire.Violation("more input than announced or credited")
-        self._pieces.append(data)
-        self._length += len(data)
-        self._uncredited += 1
-
-    def take_uncredited(self):
-        uncredited, self._uncredited = self._uncredited, 0
-        return uncredited
-
-    def is_complete(self):
-        return self._length == self._size
-
-    def data(self):
-        return b"".join(self._pieces)
-
-
-class _Usage:
-    """CPU time of jobs that are long enough to measure it. To look costs as much as a small job: the figure before a job may
-    be a millisecond old."""
-
-    def __init__(self):
-        self.taken = 0.0
-        self._before = (0, 0)
-        self._getrusage = self._thread = None
-
-    def _now(self):
-        if self._getrusage is None:
-            try:
-                from resource import RUSAGE_THREAD, getrusage
-            except ImportError:
-                return 0, 0
-            self._getrusage, self._thread = getrusage, RUSAGE_THREAD
-        usage = self._getrusage(self._thread)
-        return int(usage.ru_utime * 1e6), int(usage.ru_stime * 1e6)
-
-    def take(self, now):
-        self.taken = now
-        self._before = self._now()
-
-    def since_taken(self):
-        """(user_us, system_us, max_rss_kib)"""
-        user, system = self._now()
-        rss = self._getrusage(0).ru_maxrss if self._getrusage else 0  # of the whole process
-        return user - self._before[0], system - self._before[1], rss
 
 
 def _ignore(_signal, _frame):

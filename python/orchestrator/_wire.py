@@ -9,13 +9,13 @@ This is imported in every worker's start: only `struct`, which the interpreter h
 
 import struct
 
+from orchestrator._parts import U64, Parts, Violation, exactly, list_of, optional, string
+
 VERSION = 5
 MAX_FRAME = 1 << 20
 MAX_CHUNK = 256 * 1024
 CREDIT = 4
 MAX_PREAMBLE = 1 << 16
-# The most that fits into one frame beside control parts of usual size; the sender of a batch stays below it.
-MAX_BATCH = 256 * 1024
 
 # To a worker.
 HELLO, INIT, BLOB, RUN_MANY, INPUT_CHUNK, RESULT_CREDIT, CANCEL, RECALL, PAUSE = range(0x01, 0x0A)
@@ -38,7 +38,6 @@ _HEADER = struct.Struct("<2sBBII")
 _PAIR = struct.Struct("<QI")
 _PAIR_AND_NUMBER = struct.Struct("<QII")
 _U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
 _BLOB = struct.Struct("<QB")
 _PROGRESS = struct.Struct("<QIQQ")
 _OMITTED = struct.Struct("<QIIQ")
@@ -52,10 +51,6 @@ DONE_ENTRY = struct.Struct("<QIIQQQQII")
 _WITH_NUMBER = frozenset((FAILED, SIGNALED, SPAWN_ERROR))
 _WITH_PAYLOAD = frozenset((INIT, BLOB, RUN_MANY, INPUT_CHUNK, RUN_MANY_WITH, OUTPUT, RESULT_CHUNK, DONE_MANY))
 _EMPTY = frozenset((INIT, PAUSE, RESUME, DRAIN, BYE, WIND_DOWN, WORKER_BYE))
-
-
-class Violation(Exception):
-    """The peer broke the protocol: the link has no meaning any more."""
 
 
 # ---- Greeting and frames
@@ -128,95 +123,16 @@ class FrameReader:
         return frames
 
 
-# ---- Parts
-
-
-def _string(text):
-    data = text.encode("utf-8", "replace")
-    return _U64.pack(len(data)) + data
-
-
-def _optional(layout, value):
-    return b"\0" if value is None else b"\1" + struct.pack(layout, value)
-
-
-class _Parts:
-    """Takes a control part apart, from front to back."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self, layout):
-        try:
-            (value,) = struct.unpack_from(layout, self.data, self.at)
-        except struct.error:
-            raise Violation("a control part ends early") from None
-        self.at += struct.calcsize(layout)
-        return value
-
-    def bytes(self):
-        length = self.take("<Q")
-        if length > len(self.data) - self.at:
-            raise Violation("a length goes beyond the control part")
-        self.at += length
-        return bytes(self.data[self.at - length : self.at])
-
-    def string(self):
-        try:
-            return self.bytes().decode("utf-8")
-        except UnicodeDecodeError:
-            raise Violation("a string is not UTF-8") from None
-
-    def flag(self):
-        value = self.take("<B")
-        if value > 1:
-            raise Violation("a bool is neither 0 nor 1")
-        return value == 1
-
-    def variant(self, count):
-        value = self.take("<I")
-        if value >= count:
-            raise Violation("no such variant: %d" % value)
-        return value
-
-    def optional(self, layout):
-        return self.take(layout) if self.flag() else None
-
-    def strings(self):
-        count = self.take("<Q")
-        if count > (len(self.data) - self.at) // 8:
-            raise Violation("a list is longer than its control part")
-        return [self.string() for _ in range(count)]
-
-    def end(self):
-        if self.at != len(self.data):
-            raise Violation("bytes left over behind a control part")
-
-
-def _exactly(layout, control):
-    if len(control) != layout.size:
-        raise Violation("a control part of %d bytes instead of %d" % (len(control), layout.size))
-    return layout.unpack(control)
-
-
-def _list_of(layout, control, at=0):
-    if len(control) < at + 8:
-        raise Violation("a control part ends early")
-    if _U64.unpack_from(control, at)[0] * layout.size != len(control) - at - 8:
-        raise Violation("a list is not as long as it says")
-    return list(layout.iter_unpack(control[at + 8 :]))
-
-
 # ---- Messages to a worker
 
 
 def hello(build, worker, link, max_payload, init):
-    return frame(HELLO, _string(build) + struct.pack("<IIQB", worker, link, max_payload, init))
+    return frame(HELLO, string(build) + struct.pack("<IIQB", worker, link, max_payload, init))
 
 
 def parse_hello(control):
     """(build, worker, link, max_payload, init)"""
-    parts = _Parts(control)
+    parts = Parts(control)
     message = parts.string(), parts.take("<I"), parts.variant(2), parts.take("<Q"), parts.flag()
     parts.end()
     return message
@@ -236,7 +152,7 @@ def blob(number, data):
 
 def parse_blob(control):
     """(hash, more)"""
-    number, more = _exactly(_BLOB, control)
+    number, more = exactly(_BLOB, control)
     if more > 1:
         raise Violation("a bool is neither 0 nor 1")
     return number, more == 1
@@ -245,21 +161,21 @@ def parse_blob(control):
 def run_many(headers, parts):
     """`headers`: one `JOB_ENTRY.pack(...)` per job; `parts`: their parts of the payload, in the same order. The sender
     sees to it that the frame is not too large."""
-    return frame(RUN_MANY, _U64.pack(len(headers)) + b"".join(headers), b"".join(parts))
+    return frame(RUN_MANY, U64.pack(len(headers)) + b"".join(headers), b"".join(parts))
 
 
 def run_many_with(options, headers, parts):
     """As `run_many`, with `options` from `job_options`."""
-    return frame(RUN_MANY_WITH, b"".join((options, _U64.pack(len(headers)), *headers)), b"".join(parts))
+    return frame(RUN_MANY_WITH, b"".join((options, U64.pack(len(headers)), *headers)), b"".join(parts))
 
 
 def job_options(time_limit_ms=None, grace_ms=0, retries=0, memory_limit=None, priority=0):
     """What holds for all jobs of one RunManyWith."""
     return b"".join(
         (
-            _optional("<Q", time_limit_ms),
+            optional("<Q", time_limit_ms),
             struct.pack("<QI", grace_ms, retries),
-            _optional("<Q", memory_limit),
+            optional("<Q", memory_limit),
             struct.pack("<i", priority),
         )
     )
@@ -267,16 +183,16 @@ def job_options(time_limit_ms=None, grace_ms=0, retries=0, memory_limit=None, pr
 
 def parse_run_many(control, payload):
     """Entries (job, attempt, task, encoding, input_len, length), checked as a whole; cut the payload by the lengths."""
-    entries = _list_of(JOB_ENTRY, control)
+    entries = list_of(JOB_ENTRY, control)
     _check_jobs(entries, payload)
     return entries
 
 
 def parse_run_many_with(control, payload):
     """((time_limit_ms, grace_ms, retries, memory_limit, priority), entries as of `parse_run_many`)"""
-    parts = _Parts(control)
+    parts = Parts(control)
     options = parts.optional("<Q"), parts.take("<Q"), parts.take("<I"), parts.optional("<Q"), parts.take("<i")
-    entries = _list_of(JOB_ENTRY, control, parts.at)
+    entries = list_of(JOB_ENTRY, control, parts.at)
     _check_jobs(entries, payload)
     return options, entries
 
@@ -304,7 +220,7 @@ def cancel(job, attempt):
 
 
 def recall(pairs):
-    return frame(RECALL, _U64.pack(len(pairs)) + b"".join(_PAIR.pack(*pair) for pair in pairs))
+    return frame(RECALL, U64.pack(len(pairs)) + b"".join(_PAIR.pack(*pair) for pair in pairs))
 
 
 def pause():
@@ -320,11 +236,11 @@ def drain():
 
 
 def ping(number):
-    return frame(PING, _U64.pack(number))
+    return frame(PING, U64.pack(number))
 
 
 def ack(number):
-    return frame(ACK, _U64.pack(number))
+    return frame(ACK, U64.pack(number))
 
 
 def bye():
@@ -343,14 +259,14 @@ def resize(slots):
 
 
 def ready(build, pid, slots, tasks, status_fd=None):
-    names = b"".join(_string(name) for name in tasks)
-    control = struct.pack("<IIQ", pid, slots, len(tasks)) + names + _optional("<i", status_fd)
-    return frame(READY, _string(build) + control)
+    names = b"".join(string(name) for name in tasks)
+    control = struct.pack("<IIQ", pid, slots, len(tasks)) + names + optional("<i", status_fd)
+    return frame(READY, string(build) + control)
 
 
 def parse_ready(control):
     """(build, pid, slots, tasks, status_fd)"""
-    parts = _Parts(control)
+    parts = Parts(control)
     message = parts.string(), parts.take("<I"), parts.take("<I"), parts.strings(), parts.optional("<i")
     parts.end()
     if message[2] == 0:
@@ -368,7 +284,7 @@ def output(job, attempt, stream, data):
 
 def parse_output(control):
     """(job, attempt, stream)"""
-    job, attempt, stream = _exactly(_PAIR_AND_NUMBER, control)
+    job, attempt, stream = exactly(_PAIR_AND_NUMBER, control)
     if stream > STDERR:
         raise Violation("no such stream: %d" % stream)
     return job, attempt, stream
@@ -387,14 +303,14 @@ def done_entry(job, attempt, outcome, number, usage, length):
 
 def done_many(entries, parts):
     """`entries`: from `DONE_ENTRY.pack` or `done_entry`; `parts`: their parts of the payload."""
-    return frame(DONE_MANY, _U64.pack(len(entries)) + b"".join(entries), b"".join(parts))
+    return frame(DONE_MANY, U64.pack(len(entries)) + b"".join(entries), b"".join(parts))
 
 
 def parse_done_many(control, payload):
     """Answers (job, attempt, outcome, number or None, usage, length); cut the payload by the lengths."""
     if len(control) < 8:
         raise Violation("a control part ends early")
-    (count,) = _U64.unpack_from(control)
+    (count,) = U64.unpack_from(control)
     # An entry with a number is longer than one without: this length says that no outcome has one.
     if len(control) == 8 + count * DONE_ENTRY.size:
         answers = [
@@ -413,7 +329,7 @@ def parse_done_many(control, payload):
 def _parse_mixed_answers(control, count):
     if count > len(control) // DONE_ENTRY.size:
         raise Violation("a list is longer than its control part")
-    parts, answers = _Parts(control), []
+    parts, answers = Parts(control), []
     parts.at = 8
     for _ in range(count):
         job, attempt, outcome = parts.take("<Q"), parts.take("<I"), parts.variant(LOST + 1)
@@ -432,7 +348,7 @@ def input_credit(job, attempt, chunks):
 
 
 def recalled(pairs):
-    return frame(RECALLED, _U64.pack(len(pairs)) + b"".join(_PAIR.pack(*pair) for pair in pairs))
+    return frame(RECALLED, U64.pack(len(pairs)) + b"".join(_PAIR.pack(*pair) for pair in pairs))
 
 
 def progress(job, attempt, done, total):
@@ -441,15 +357,15 @@ def progress(job, attempt, done, total):
 
 def parse_progress(control):
     """(job, attempt, done, total)"""
-    return _exactly(_PROGRESS, control)
+    return exactly(_PROGRESS, control)
 
 
 def pong(number):
-    return frame(PONG, _U64.pack(number))
+    return frame(PONG, U64.pack(number))
 
 
 def worker_ack(number):
-    return frame(WORKER_ACK, _U64.pack(number))
+    return frame(WORKER_ACK, U64.pack(number))
 
 
 def worker_bye():
@@ -458,7 +374,7 @@ def worker_bye():
 
 def parse_omitted(control):
     """(job, attempt, stream, bytes)"""
-    return _exactly(_OMITTED, control)
+    return exactly(_OMITTED, control)
 
 
 # ---- Shapes that both directions share
@@ -466,27 +382,27 @@ def parse_omitted(control):
 
 def parse_pair(control):
     """(job, attempt): Cancel, Started, InputChunk, ResultChunk"""
-    return _exactly(_PAIR, control)
+    return exactly(_PAIR, control)
 
 
 def parse_pairs(control):
     """A list of (job, attempt): Recall, Recalled"""
-    return _list_of(_PAIR, control)
+    return list_of(_PAIR, control)
 
 
 def parse_credit(control):
     """(job, attempt, chunks): both kinds of Credit"""
-    return _exactly(_PAIR_AND_NUMBER, control)
+    return exactly(_PAIR_AND_NUMBER, control)
 
 
 def parse_number(control):
     """Ping, Pong and both kinds of Ack"""
-    return _exactly(_U64, control)[0]
+    return exactly(U64, control)[0]
 
 
 def parse_slots(control):
     """Resize"""
-    slots = _exactly(_U32, control)[0]
+    slots = exactly(_U32, control)[0]
     if slots == 0:
         raise Violation("a pool without workers")
     return slots
@@ -497,15 +413,15 @@ def parse_slots(control):
 
 def task_error(kind, message, location=None, chain=()):
     """A TaskError, cut to what an answer may hold."""
-    place = b"\0" if location is None else b"\1" + _string(location[:1000])
-    causes = b"".join(_string(cause[:4000]) for cause in chain[:10])
-    return _string(message[:20_000]) + place + _U64.pack(len(chain[:10])) + causes + _U32.pack(kind)
+    place = b"\0" if location is None else b"\1" + string(location[:1000])
+    causes = b"".join(string(cause[:4000]) for cause in chain[:10])
+    return string(message[:20_000]) + place + U64.pack(len(chain[:10])) + causes + _U32.pack(kind)
 
 
 def parse_task_error(data):
     """(message, location or None, causes, kind); a payload that is none is a Violation, which is the reader's to
     tolerate."""
-    parts = _Parts(data)
+    parts = Parts(data)
     message = parts.string()
     location = parts.string() if parts.flag() else None
     error = message, location, parts.strings(), parts.variant(UNDECODABLE + 1)
@@ -515,13 +431,13 @@ def parse_task_error(data):
 
 def death(message, exit_code, signal, attempts, stderr):
     """What an agent says about a job whose worker is gone."""
-    numbers = _optional("<i", exit_code) + _optional("<i", signal) + _U32.pack(attempts)
-    return _string(message) + numbers + _U64.pack(len(stderr)) + stderr
+    numbers = optional("<i", exit_code) + optional("<i", signal) + _U32.pack(attempts)
+    return string(message) + numbers + U64.pack(len(stderr)) + stderr
 
 
 def parse_death(data):
     """(message, exit_code or None, signal or None, attempts, stderr)"""
-    parts = _Parts(data)
+    parts = Parts(data)
     message = parts.string(), parts.optional("<i"), parts.optional("<i"), parts.take("<I"), parts.bytes()
     parts.end()
     return message
