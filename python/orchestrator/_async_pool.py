@@ -1,0 +1,635 @@
+"""`AsyncPool`: the pool for asyncio, without threads.
+
+Everything happens in the event loop's thread: what was submitted in one turn of the loop is pickled and written at once in
+the next, what has arrived is read when the loop says so. So there is no lock, and no other thread that has to be woken up:
+that is what makes it several times as fast as `run_in_executor`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import warnings
+import weakref
+from collections import deque
+from itertools import islice
+from types import TracebackType
+from typing import Any, AsyncIterator, Callable, Iterable, Iterator, TypeVar
+
+from . import _agent, _client, _ending, _payload, _prepare, _reader, _segments, _wire, _work
+from ._chunk_size import ChunkSize
+from ._connection import Bye, Connection, Done, Output, Ready, Recalled
+from ._options import JobOptions, Settings
+from ._window import Window
+
+_T = TypeVar("_T")
+
+_MOST_PIECES = 64
+_AT_ONCE = 256
+"""Jobs that are pickled in one turn of the loop, before others have theirs."""
+_CHUNKS_AHEAD = 16
+"""Chunks per worker that `map` reads ahead of the results that have been taken."""
+_WRITE = getattr(socket, "MSG_NOSIGNAL", 0)
+_EXIT_WAIT_S = 10.0
+
+
+class _Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
+    """A job and its future in one: to cancel it is to cancel the job."""
+
+    __slots__ = ("pool", "fn", "args", "kwargs", "options", "job", "lease")
+
+    def __init__(
+        self, pool: AsyncPool, loop: asyncio.AbstractEventLoop, fn: Any, args: Any, kwargs: Any, options: JobOptions
+    ) -> None:
+        super().__init__(loop=loop)
+        self.pool = pool
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.job = 0  # not sent yet
+        self.lease: _segments.Lease | None = None
+
+    name = _work.Work.name
+    release = _work.Work.release
+
+    def cancel(self, *message: Any, **named: Any) -> bool:
+        """Cancels the job: one that waits is never run, one that runs is ended."""
+        if not super().cancel(*message, **named):
+            return False
+        self.args = self.kwargs = None
+        if self.job:
+            self.pool._cancel(self.job)
+        return True
+
+    def encode(self, encoder: _work.Encoder) -> bytes:
+        fn, args, kwargs = self.fn, self.args, self.kwargs
+        self.args = self.kwargs = None
+        data, self.lease = encoder.call(fn, args, kwargs)
+        return data
+
+    def answer(self, data: bytes, wall_us: int) -> None:
+        """Ends the future with an Ok answer."""
+        tag, value = _payload.decode_result(data, self.lease)
+        if tag == _payload.VALUE:
+            self.set_result(value)
+        else:
+            self.fail(_work.raised(tag, value))
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the future with an error."""
+        if self.done():
+            return
+        if isinstance(error, StopIteration):
+            # A future refuses it: it would end whatever generator awaits it.
+            wrapped = RuntimeError("the job raised StopIteration")
+            wrapped.__cause__ = error
+            error = wrapped
+        self.set_exception(error)
+
+
+class _Chunk(_Job):
+    """Some items of a map, as one job. Its result is (results, exception or None)."""
+
+    __slots__ = ("blob", "size", "count")
+
+    def encode(self, encoder: _work.Encoder) -> bytes:
+        columns, self.args = self.args, None
+        data, self.lease = encoder.columns(self.fn, self.blob, columns)
+        self.size.learn_bytes(self.count, len(data))
+        return data
+
+    def answer(self, data: bytes, wall_us: int) -> None:
+        self.size.learn_time(self.count, wall_us)
+        self.size.learn_bytes(self.count, len(data))
+        tag, value = _payload.decode_result(data, self.lease)
+        if tag == _payload.VALUE:
+            self.set_result((value, None))
+        elif tag == _payload.PARTIAL:
+            results, exception, is_text = value
+            kind = _payload.RAISED_TEXT if is_text else _payload.RAISED
+            self.set_result((results, _work.raised(kind, exception)))
+        else:
+            self.set_result(([], _work.raised(tag, value)))
+
+
+class _Jobs:
+    """What a pool and its views have in common: taking jobs, with some options."""
+
+    _pool: AsyncPool
+    _options: JobOptions
+
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> asyncio.Future[_T]:
+        """Runs `fn(*args, **kwargs)` in a worker. The future has its result; to cancel it ends the job."""
+        return self._pool._submit(_Job, fn, args, kwargs, self._options)
+
+    async def run(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
+        """The result of `fn(*args, **kwargs)`, which runs in a worker. When the caller is cancelled, by
+        `asyncio.timeout` for example, the job is ended."""
+        return await self._pool._submit(_Job, fn, args, kwargs, self._options)
+
+    async def map(
+        self,
+        fn: Callable[..., _T],
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+    ) -> AsyncIterator[_T]:
+        """The results of `fn` for the items of the iterables, in their order.
+
+        Inputs are read while results are taken, some ahead, so that they may be endless. `chunksize` items make one job;
+        without it, chunks are made so that small items cost little and a result is held back for at most a millisecond.
+        `buffersize` bounds how many inputs are read ahead. Leaving the iteration (close it, if it is left early) cancels
+        what has not ended.
+        """
+        for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise TypeError(f"{name} must be an integer or None")
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be >= 1")
+        pool = self._pool
+        workers = pool._window.workers
+        size = ChunkSize(chunksize, max(1, buffersize // (4 * workers)) if buffersize else 1 << 30)
+        blob = pool._function_blob(fn)
+        inputs: Iterator[Any] | None = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
+        chunks: deque[_Chunk] = deque()
+        items_ahead = 0
+        failed: BaseException | None = None  # what the inputs have raised, behind what they gave
+        try:
+            while True:
+                while inputs is not None and (
+                    items_ahead < buffersize if buffersize else len(chunks) < _CHUNKS_AHEAD * pool._window.workers
+                ):
+                    items: list[Any] = []
+                    most = min(size.items, buffersize - items_ahead) if buffersize else size.items
+                    try:
+                        items.extend(islice(inputs, most))
+                    except BaseException as error:
+                        failed, inputs = error, None
+                    if len(items) < most:
+                        inputs = None
+                    if items:
+                        columns = [items] if len(iterables) == 1 else [list(column) for column in zip(*items)]
+                        chunk = pool._submit(_Chunk, fn, columns, None, self._options, blob, size, len(items))
+                        chunks.append(chunk)
+                        items_ahead += len(items)
+                if not chunks:
+                    break
+                results, error = await chunks[0]
+                items_ahead -= chunks.popleft().count
+                results.reverse()
+                while results:
+                    yield results.pop()
+                if error is not None:
+                    raise error
+            if failed is not None:
+                raise failed
+        finally:
+            for chunk in chunks:
+                chunk.cancel()
+
+    def options(self, **changes: Any) -> _Jobs:
+        """The same pool with other options for the jobs that are given to what this returns: `timeout`,
+        `queue_timeout`, `retries`, `memory`, `priority`, as `Executor.options` explains them."""
+        return _View(self._pool, self._options.replace(changes))
+
+
+class _View(_Jobs):
+    """A pool with other options."""
+
+    def __init__(self, pool: AsyncPool, options: JobOptions) -> None:
+        self._pool = pool
+        self._options = options
+
+
+class AsyncPool(_Jobs):
+    """A pool of worker processes for one event loop.
+
+    Processes start with the first job. A worker that dies fails the job that it was running, with `WorkerDied`, and nothing
+    else. Leaving `async with` waits for all jobs, or ends them if an exception leaves it.
+
+    >>> async def main():
+    ...     async with AsyncPool(2) as pool:
+    ...         print(await pool.run(pow, 2, 5))
+    ...         print([n async for n in pool.map(abs, range(-2, 3))])
+    >>> asyncio.run(main())
+    32
+    [2, 1, 0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        min_workers: int | None = None,
+        idle_after: float | None = None,
+        timeout: float | None = None,
+        queue_timeout: float | None = None,
+        retries: int = 0,
+        memory: int | str | None = None,
+        priority: int = 0,
+    ) -> None:
+        """Makes a pool; arguments are those of `Executor`."""
+        from ._executor import Executor
+
+        executor = Executor(
+            max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child,
+            min_workers=min_workers, idle_after=idle_after,
+        )
+        self._settings: Settings = executor._client.settings
+        self._pool = self
+        self._options = JobOptions(
+            timeout=timeout, queue_timeout=queue_timeout, retries=retries, memory=memory, priority=priority
+        )
+        self._window = Window(self._settings.workers)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._agent: _agent.Agent | None = None
+        self._ready = False
+        self._waiting: list[deque[_Job]] = []  # by priority, the highest first
+        self._flight: dict[int, _Job] = {}
+        self._flushing = False
+        self._writing = False
+        self._next_job = 1
+        self._blobs: dict[bytes, int] = {}
+        self._early: list[tuple[int, bytes]] = []
+        self._closing = False
+        self._draining = False
+        self._broken: Callable[[], BaseException] | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> AsyncPool:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.terminate()
+        await self.close()
+
+    async def close(self) -> None:
+        """Takes no more jobs, and returns when all have ended and no process is left. Cancelled while it waits, it ends
+        them at once."""
+        self._closing = True
+        self._drain_if_idle()
+        if self._agent is None:
+            return
+        assert self._ended is not None
+        try:
+            await asyncio.shield(self._ended)
+        except asyncio.CancelledError:
+            self.terminate()
+            raise
+        await self._reap()
+
+    def terminate(self) -> None:
+        """Ends everything at once: what waits is cancelled, and what runs fails with `BrokenProcessPool`."""
+        self._closing = True
+        if self._agent is not None:
+            self._agent.hang_up()
+        for queue in self._waiting:
+            for job in queue:
+                job.cancel()
+        self._waiting.clear()
+
+    def resize(self, max_workers: int) -> None:
+        """Changes the number of workers. Workers that are too many end when they have finished their job."""
+        from ._executor import _MOST_WORKERS, _count
+
+        self._window.resize(_count("max_workers", max_workers, 1, _MOST_WORKERS) or 1)
+        if self._ready:
+            self._connection.resize(self._window.workers)
+            self._flush_soon()
+
+    # ---- Jobs
+
+    def _submit(
+        self, kind: type[_Job], fn: Any, args: Any, kwargs: Any, options: JobOptions, blob: int = 0, size: Any = None,
+        count: int = 0,
+    ) -> Any:
+        loop = self._loop
+        if loop is None or self._agent is None:
+            loop = self._start()
+        if self._closing or self._broken is not None:
+            raise self._refusal()
+        job = kind(self, loop, fn, args, kwargs, options)
+        if kind is _Chunk:
+            job.blob, job.size, job.count = blob, size, count
+        queues = self._waiting
+        if len(queues) == 1 and queues[0] and queues[0][0].options.priority == options.priority:
+            queues[0].append(job)
+        else:
+            self._enqueue(job)
+        if options.queue_timeout is not None:
+            loop.call_later(options.queue_timeout, self._expire, job)
+        if not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+        return job
+
+    def _refusal(self) -> BaseException:
+        if self._broken is not None:
+            return self._broken()
+        return RuntimeError("cannot schedule new futures after shutdown")
+
+    def _enqueue(self, job: _Job) -> None:
+        priority = job.options.priority
+        at = 0
+        while at < len(self._waiting) and self._waiting[at][0].options.priority > priority:
+            at += 1
+        if at == len(self._waiting) or self._waiting[at][0].options.priority != priority:
+            self._waiting.insert(at, deque())
+        self._waiting[at].append(job)
+
+    def _next_waiting(self) -> _Job | None:
+        while self._waiting:
+            queue = self._waiting[0]
+            job = queue.popleft()
+            if not queue:
+                del self._waiting[0]
+            if not job.done():
+                return job
+        return None
+
+    def _flush_soon(self) -> None:
+        if not self._flushing and self._loop is not None:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Sends what waits, as far as the window has room, and in the same write what else there is to say."""
+        self._flushing = False
+        entries: list[tuple[int, bytes]] = []
+        options: JobOptions | None = None
+        room = self._window.size - len(self._flight) if self._ready else 0
+        if room > _AT_ONCE:
+            room = _AT_ONCE
+            self._flush_soon()
+        while room > 0:
+            job = self._next_waiting()
+            if job is None:
+                break
+            try:
+                data = job.encode(self._encoder)
+            except BaseException as error:
+                job.release(True)
+                job.fail(_work.not_pickled(error))
+                if not isinstance(error, Exception):
+                    raise
+                continue
+            if job.options is not options:
+                if entries:
+                    self._connection.run(entries, options.wire)  # type: ignore[union-attr]
+                    entries = []
+                options = job.options
+            job.job = self._next_job
+            self._next_job += 1
+            self._flight[job.job] = job
+            entries.append((job.job, data))
+            room -= 1
+        if entries:
+            self._connection.run(entries, options.wire)  # type: ignore[union-attr]
+        if self._connection.outgoing and not self._writing:
+            self._write()
+        if self._closing:
+            self._drain_if_idle()
+
+    def _cancel(self, job: int) -> None:
+        if job in self._flight and not self._draining:
+            self._connection.cancel(job)
+            self._flush_soon()
+
+    def _expire(self, job: _Job) -> None:
+        """The job should have started by now."""
+        if job.done():
+            return
+        if not job.job:
+            job.fail(self._late(job))
+        elif job.job in self._flight:
+            self._connection.recall([job.job])  # it may have started; the answer says so
+            self._flush_soon()
+
+    @staticmethod
+    def _late(job: _Job) -> BaseException:
+        from ._errors import QueueTimeout
+
+        return QueueTimeout(f"{job.name()} had not started after {job.options.queue_timeout:g} s")
+
+    def _function_blob(self, fn: Callable[..., Any]) -> int:
+        if self._agent is None:
+            self._start()
+        return self._encoder.function_blob(fn)
+
+    def _new_blob(self, data: bytes) -> int | None:
+        number = self._blobs.get(data)
+        if number is None:
+            if len(self._blobs) >= _client._MOST_BLOBS or sum(map(len, self._blobs)) + len(data) > _client._MOST_BLOB_BYTES:
+                return None
+            number = self._blobs[data] = len(self._blobs) + 1
+            if self._ready:
+                self._connection.blob(number, data)
+            else:
+                self._early.append((number, data))
+        return number
+
+    # ---- The link
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise RuntimeError("the pool belongs to another event loop")
+        if self._closing or self._broken is not None:
+            raise self._refusal()
+        self._loop = loop
+        settings = self._settings
+        self._segments = _segments.Segments()
+        self._encoder = _work.Encoder(self._segments, self._new_blob)
+        try:
+            init, self._init_lease = _payload.encode_init(
+                _prepare.gather(), self._segments, settings.initializer, settings.initargs, True
+            )
+        except Exception as error:
+            self._broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
+            raise self._broken() from error
+        self._connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
+        try:
+            line = _agent.command_line(_agent.find_agent(), _prepare.worker_command(), settings)
+            self._agent = _agent.start(line, _agent.environment(settings.workers))
+        except OSError as error:
+            raise _ending.agent_failed(f"the agent cannot be started: {error}")() from error
+        self._agent.link.setblocking(False)
+        self._descriptor = self._agent.link.fileno()
+        self._ended = loop.create_future()
+        loop.add_reader(self._descriptor, self._read)
+        _pools.add(self)
+        return loop
+
+    def _write(self) -> None:
+        assert self._agent is not None and self._loop is not None
+        connection, link = self._connection, self._agent.link
+        outgoing = connection.outgoing
+        if not connection.greeted:
+            return
+        try:
+            while outgoing:
+                if len(outgoing) == 1:
+                    connection.wrote(link.send(outgoing[0], _WRITE))
+                else:
+                    connection.wrote(link.sendmsg(outgoing[:_MOST_PIECES], (), _WRITE))
+        except BlockingIOError:
+            if not self._writing:
+                self._writing = True
+                self._loop.add_writer(self._descriptor, self._write)
+            return
+        except OSError:
+            outgoing.clear()  # it has gone; what is read says so
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(self._descriptor)
+
+    def _read(self) -> None:
+        assert self._agent is not None
+        reason = None
+        try:
+            data = self._agent.link.recv(self._connection.wanted)
+            if data:
+                self._take(data)
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        except _wire.Violation as error:
+            program = self._agent.process.args[0]  # type: ignore[index]
+            reason = f"the program {program} is no agent for this package: {error}"
+        self._end(reason)
+
+    def _take(self, data: bytes) -> None:
+        for event in self._connection.receive(data):
+            if type(event) is Done:
+                self._take_answers(event.answers)
+            elif type(event) is Output:
+                _reader._print(event.stream + 1, event.data)
+            elif type(event) is Ready:
+                self._begin(event)
+            elif type(event) is Recalled:
+                for number in event.jobs:
+                    job = self._flight.pop(number)
+                    job.release(False)
+                    job.fail(self._late(job))
+            elif type(event) is Bye:
+                self._draining = True
+        if self._waiting or self._connection.outgoing or self._closing:
+            self._flush()
+
+    def _begin(self, ready: Ready) -> None:
+        self._segments.enabled = _payload.SEGMENTS in ready.tasks
+        self._ready = True
+        for number, blob in self._early:
+            self._connection.blob(number, blob)
+        self._early.clear()
+        if self._window.workers != self._settings.workers:
+            self._connection.resize(self._window.workers)
+        self._flush_soon()
+
+    def _take_answers(self, answers: list[tuple[int, int, int | None, int, bytes]]) -> None:
+        flight, encoder = self._flight, self._encoder
+        total = 0
+        for number, outcome, signal, wall_us, payload in answers:
+            total += wall_us
+            job = flight.pop(number)
+            if outcome == _wire.OK:
+                if encoder.large_expected or len(payload) >= _segments.LARGE:
+                    encoder.saw_result(len(payload))
+                if not job.done():  # it is, if it was cancelled too late
+                    try:
+                        job.answer(payload, wall_us)
+                    except BaseException as error:
+                        job.fail(_work._unreadable(job, error))
+                if job.lease is not None:
+                    job.release(True)
+            else:
+                job.release(False)
+                if outcome == _wire.CANCELLED:
+                    job.cancel()
+                elif not job.done():
+                    job.fail(_work.death(job, outcome, signal, payload))
+        if answers:
+            self._window.learn(len(answers), total)
+
+    # ---- End
+
+    def _drain_if_idle(self) -> None:
+        if self._closing and not self._draining and self._agent is not None and self._ready:
+            if not self._flight and not self._waiting:
+                self._draining = True
+                self._connection.drain()
+                if not self._writing:
+                    self._write()
+
+    def _end(self, reason: str | None) -> None:
+        """The link has ended."""
+        assert self._agent is not None and self._loop is not None and self._ended is not None
+        self._loop.remove_reader(self._descriptor)
+        if self._writing:
+            self._loop.remove_writer(self._descriptor)
+        self._agent.hang_up()
+        self._agent.link.close()
+        waiting: list[_Job] = []
+        while (job := self._next_waiting()) is not None:
+            waiting.append(job)
+        lost = [*self._flight.values(), *waiting]
+        self._flight.clear()
+        if (lost or not self._draining or reason is not None) and not self._closing:
+            # Why it has ended is known once it has been reaped; it ends right behind its link.
+            status = self._agent.process.poll()
+            self._broken = _reader._why(reason, status, self._ready, self._settings.initializer is not None)
+        for job in lost:
+            job.release(False)
+            job.fail(self._broken() if self._broken is not None else _ending.terminated())
+        if self._init_lease is not None:
+            self._init_lease.release(False)
+        self._segments.close()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    async def _reap(self) -> None:
+        """Waits for the end of the agent, whose link has ended. Its workers have ended before it."""
+        assert self._agent is not None
+        process = self._agent.process
+        pause, waited = 0.0005, 0.0
+        while process.poll() is None:
+            if waited > _EXIT_WAIT_S:
+                process.kill()
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 2, 0.05)
+
+    def _forget(self) -> None:
+        """In the child of a fork: gives up what belongs to the parent."""
+        self._broken = _ending.agent_failed("the pool belongs to another process: one that was forked cannot use it")
+        if self._agent is not None:
+            self._agent.drop()
+
+    def __del__(self) -> None:
+        agent: _agent.Agent | None = self.__dict__.get("_agent")
+        if agent is not None and agent.process.returncode is None and agent.link.fileno() >= 0:
+            warnings.warn(f"a pool was not closed: {self!r}", ResourceWarning, source=self)
+            agent.hang_up()
+
+
+def _forget_all() -> None:
+    for pool in list(_pools):
+        pool._forget()
+
+
+_pools: weakref.WeakSet[AsyncPool] = weakref.WeakSet()
+"""Those that were started in this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
