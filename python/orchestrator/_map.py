@@ -136,9 +136,10 @@ class LazyMap:
                 if not self._chunks:
                     break
                 future, count = self._chunks.popleft()
-                self._items_out -= count
-                if self._bounded:
-                    self._read(False)  # one more than fits, while this one is waited for: as the standard library
+                if count == 1:
+                    # One more than fits, while this one is waited for: as the standard library does.
+                    self._items_out -= 1
+                    self._read(False)
                 try:
                     results, error = future.result(None if end_time is None else end_time - time.monotonic())
                 finally:
@@ -147,6 +148,8 @@ class LazyMap:
                 # No step of this loop is Python, and nothing keeps what has been taken.
                 results.reverse()
                 yield from map(results.pop, repeat(-1, len(results)))
+                if count > 1:
+                    self._items_out -= count
                 if error is not None:
                     try:
                         raise error
