@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._async_pool import AsyncPool as AsyncPool
     from ._errors import (
         AgentFailed as AgentFailed,
         BrokenProcessPool as BrokenProcessPool,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AgentFailed": "_errors",
+    "AsyncPool": "_async_pool",
     "BrokenProcessPool": "_errors",
     "Executor": "_executor",
     "InitializerFailed": "_errors",

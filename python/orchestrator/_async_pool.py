@@ -14,12 +14,12 @@ import sys
 import warnings
 import weakref
 from collections import deque
-from itertools import islice
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Iterable, Iterator, TypeVar
+from typing import Any, AsyncGenerator, Callable, Iterable, TypeVar
 
 from . import _agent, _client, _ending, _payload, _prepare, _reader, _segments, _wire, _work
-from ._chunk_size import ChunkSize
+from ._async_job import Chunk, Job
+from ._async_map import results
 from ._connection import Bye, Connection, Done, Output, Ready, Recalled
 from ._options import JobOptions, Settings
 from ._window import Window
@@ -29,90 +29,8 @@ _T = TypeVar("_T")
 _MOST_PIECES = 64
 _AT_ONCE = 256
 """Jobs that are pickled in one turn of the loop, before others have theirs."""
-_CHUNKS_AHEAD = 16
-"""Chunks per worker that `map` reads ahead of the results that have been taken."""
 _WRITE = getattr(socket, "MSG_NOSIGNAL", 0)
 _EXIT_WAIT_S = 10.0
-
-
-class _Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
-    """A job and its future in one: to cancel it is to cancel the job."""
-
-    __slots__ = ("pool", "fn", "args", "kwargs", "options", "job", "lease")
-
-    def __init__(
-        self, pool: AsyncPool, loop: asyncio.AbstractEventLoop, fn: Any, args: Any, kwargs: Any, options: JobOptions
-    ) -> None:
-        super().__init__(loop=loop)
-        self.pool = pool
-        self.fn = fn
-        self.args = args
-        self.kwargs = kwargs
-        self.options = options
-        self.job = 0  # not sent yet
-        self.lease: _segments.Lease | None = None
-
-    name = _work.Work.name
-    release = _work.Work.release
-
-    def cancel(self, *message: Any, **named: Any) -> bool:
-        """Cancels the job: one that waits is never run, one that runs is ended."""
-        if not super().cancel(*message, **named):
-            return False
-        self.args = self.kwargs = None
-        if self.job:
-            self.pool._cancel(self.job)
-        return True
-
-    def encode(self, encoder: _work.Encoder) -> bytes:
-        fn, args, kwargs = self.fn, self.args, self.kwargs
-        self.args = self.kwargs = None
-        data, self.lease = encoder.call(fn, args, kwargs)
-        return data
-
-    def answer(self, data: bytes, wall_us: int) -> None:
-        """Ends the future with an Ok answer."""
-        tag, value = _payload.decode_result(data, self.lease)
-        if tag == _payload.VALUE:
-            self.set_result(value)
-        else:
-            self.fail(_work.raised(tag, value))
-
-    def fail(self, error: BaseException) -> None:
-        """Ends the future with an error."""
-        if self.done():
-            return
-        if isinstance(error, StopIteration):
-            # A future refuses it: it would end whatever generator awaits it.
-            wrapped = RuntimeError("the job raised StopIteration")
-            wrapped.__cause__ = error
-            error = wrapped
-        self.set_exception(error)
-
-
-class _Chunk(_Job):
-    """Some items of a map, as one job. Its result is (results, exception or None)."""
-
-    __slots__ = ("blob", "size", "count")
-
-    def encode(self, encoder: _work.Encoder) -> bytes:
-        columns, self.args = self.args, None
-        data, self.lease = encoder.columns(self.fn, self.blob, columns)
-        self.size.learn_bytes(self.count, len(data))
-        return data
-
-    def answer(self, data: bytes, wall_us: int) -> None:
-        self.size.learn_time(self.count, wall_us)
-        self.size.learn_bytes(self.count, len(data))
-        tag, value = _payload.decode_result(data, self.lease)
-        if tag == _payload.VALUE:
-            self.set_result((value, None))
-        elif tag == _payload.PARTIAL:
-            results, exception, is_text = value
-            kind = _payload.RAISED_TEXT if is_text else _payload.RAISED
-            self.set_result((results, _work.raised(kind, exception)))
-        else:
-            self.set_result(([], _work.raised(tag, value)))
 
 
 class _Jobs:
@@ -123,20 +41,20 @@ class _Jobs:
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> asyncio.Future[_T]:
         """Runs `fn(*args, **kwargs)` in a worker. The future has its result; to cancel it ends the job."""
-        return self._pool._submit(_Job, fn, args, kwargs, self._options)
+        return self._pool.take(Job, fn, args, kwargs, self._options)
 
     async def run(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
         """The result of `fn(*args, **kwargs)`, which runs in a worker. When the caller is cancelled, by
         `asyncio.timeout` for example, the job is ended."""
-        return await self._pool._submit(_Job, fn, args, kwargs, self._options)
+        return await self._pool.take(Job, fn, args, kwargs, self._options)
 
-    async def map(
+    def map(
         self,
         fn: Callable[..., _T],
         *iterables: Iterable[Any],
         chunksize: int | None = None,
         buffersize: int | None = None,
-    ) -> AsyncIterator[_T]:
+    ) -> AsyncGenerator[_T, None]:
         """The results of `fn` for the items of the iterables, in their order.
 
         Inputs are read while results are taken, some ahead, so that they may be endless. `chunksize` items make one job;
@@ -149,46 +67,7 @@ class _Jobs:
                 raise TypeError(f"{name} must be an integer or None")
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be >= 1")
-        pool = self._pool
-        workers = pool._window.workers
-        size = ChunkSize(chunksize, max(1, buffersize // (4 * workers)) if buffersize else 1 << 30)
-        blob = pool._function_blob(fn)
-        inputs: Iterator[Any] | None = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
-        chunks: deque[_Chunk] = deque()
-        items_ahead = 0
-        failed: BaseException | None = None  # what the inputs have raised, behind what they gave
-        try:
-            while True:
-                while inputs is not None and (
-                    items_ahead < buffersize if buffersize else len(chunks) < _CHUNKS_AHEAD * pool._window.workers
-                ):
-                    items: list[Any] = []
-                    most = min(size.items, buffersize - items_ahead) if buffersize else size.items
-                    try:
-                        items.extend(islice(inputs, most))
-                    except BaseException as error:
-                        failed, inputs = error, None
-                    if len(items) < most:
-                        inputs = None
-                    if items:
-                        columns = [items] if len(iterables) == 1 else [list(column) for column in zip(*items)]
-                        chunk = pool._submit(_Chunk, fn, columns, None, self._options, blob, size, len(items))
-                        chunks.append(chunk)
-                        items_ahead += len(items)
-                if not chunks:
-                    break
-                results, error = await chunks[0]
-                items_ahead -= chunks.popleft().count
-                results.reverse()
-                while results:
-                    yield results.pop()
-                if error is not None:
-                    raise error
-            if failed is not None:
-                raise failed
-        finally:
-            for chunk in chunks:
-                chunk.cancel()
+        return results(self._pool, self._options, fn, iterables, chunksize, buffersize)
 
     def options(self, **changes: Any) -> _Jobs:
         """The same pool with other options for the jobs that are given to what this returns: `timeout`,
@@ -246,12 +125,12 @@ class AsyncPool(_Jobs):
         self._options = JobOptions(
             timeout=timeout, queue_timeout=queue_timeout, retries=retries, memory=memory, priority=priority
         )
-        self._window = Window(self._settings.workers)
+        self.window = Window(self._settings.workers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._agent: _agent.Agent | None = None
         self._ready = False
-        self._waiting: list[deque[_Job]] = []  # by priority, the highest first
-        self._flight: dict[int, _Job] = {}
+        self._waiting: list[deque[Job]] = []  # by priority, the highest first
+        self._flight: dict[int, Job] = {}
         self._flushing = False
         self._writing = False
         self._next_job = 1
@@ -301,15 +180,15 @@ class AsyncPool(_Jobs):
         """Changes the number of workers. Workers that are too many end when they have finished their job."""
         from ._executor import _MOST_WORKERS, _count
 
-        self._window.resize(_count("max_workers", max_workers, 1, _MOST_WORKERS) or 1)
+        self.window.resize(_count("max_workers", max_workers, 1, _MOST_WORKERS) or 1)
         if self._ready:
-            self._connection.resize(self._window.workers)
+            self._connection.resize(self.window.workers)
             self._flush_soon()
 
     # ---- Jobs
 
-    def _submit(
-        self, kind: type[_Job], fn: Any, args: Any, kwargs: Any, options: JobOptions, blob: int = 0, size: Any = None,
+    def take(
+        self, kind: type[Job], fn: Any, args: Any, kwargs: Any, options: JobOptions, blob: int = 0, size: Any = None,
         count: int = 0,
     ) -> Any:
         loop = self._loop
@@ -318,7 +197,7 @@ class AsyncPool(_Jobs):
         if self._closing or self._broken is not None:
             raise self._refusal()
         job = kind(self, loop, fn, args, kwargs, options)
-        if kind is _Chunk:
+        if kind is Chunk:
             job.blob, job.size, job.count = blob, size, count
         queues = self._waiting
         if len(queues) == 1 and queues[0] and queues[0][0].options.priority == options.priority:
@@ -337,7 +216,7 @@ class AsyncPool(_Jobs):
             return self._broken()
         return RuntimeError("cannot schedule new futures after shutdown")
 
-    def _enqueue(self, job: _Job) -> None:
+    def _enqueue(self, job: Job) -> None:
         priority = job.options.priority
         at = 0
         while at < len(self._waiting) and self._waiting[at][0].options.priority > priority:
@@ -346,7 +225,7 @@ class AsyncPool(_Jobs):
             self._waiting.insert(at, deque())
         self._waiting[at].append(job)
 
-    def _next_waiting(self) -> _Job | None:
+    def _next_waiting(self) -> Job | None:
         while self._waiting:
             queue = self._waiting[0]
             job = queue.popleft()
@@ -366,7 +245,7 @@ class AsyncPool(_Jobs):
         self._flushing = False
         entries: list[tuple[int, bytes]] = []
         options: JobOptions | None = None
-        room = self._window.size - len(self._flight) if self._ready else 0
+        room = self.window.size - len(self._flight) if self._ready else 0
         if room > _AT_ONCE:
             room = _AT_ONCE
             self._flush_soon()
@@ -399,12 +278,12 @@ class AsyncPool(_Jobs):
         if self._closing:
             self._drain_if_idle()
 
-    def _cancel(self, job: int) -> None:
+    def cancel_running(self, job: int) -> None:
         if job in self._flight and not self._draining:
             self._connection.cancel(job)
             self._flush_soon()
 
-    def _expire(self, job: _Job) -> None:
+    def _expire(self, job: Job) -> None:
         """The job should have started by now."""
         if job.done():
             return
@@ -415,12 +294,12 @@ class AsyncPool(_Jobs):
             self._flush_soon()
 
     @staticmethod
-    def _late(job: _Job) -> BaseException:
+    def _late(job: Job) -> BaseException:
         from ._errors import QueueTimeout
 
         return QueueTimeout(f"{job.name()} had not started after {job.options.queue_timeout:g} s")
 
-    def _function_blob(self, fn: Callable[..., Any]) -> int:
+    def function_blob(self, fn: Callable[..., Any]) -> int:
         if self._agent is None:
             self._start()
         return self._encoder.function_blob(fn)
@@ -533,8 +412,8 @@ class AsyncPool(_Jobs):
         for number, blob in self._early:
             self._connection.blob(number, blob)
         self._early.clear()
-        if self._window.workers != self._settings.workers:
-            self._connection.resize(self._window.workers)
+        if self.window.workers != self._settings.workers:
+            self._connection.resize(self.window.workers)
         self._flush_soon()
 
     def _take_answers(self, answers: list[tuple[int, int, int | None, int, bytes]]) -> None:
@@ -560,7 +439,7 @@ class AsyncPool(_Jobs):
                 elif not job.done():
                     job.fail(_work.death(job, outcome, signal, payload))
         if answers:
-            self._window.learn(len(answers), total)
+            self.window.learn(len(answers), total)
 
     # ---- End
 
@@ -580,7 +459,7 @@ class AsyncPool(_Jobs):
             self._loop.remove_writer(self._descriptor)
         self._agent.hang_up()
         self._agent.link.close()
-        waiting: list[_Job] = []
+        waiting: list[Job] = []
         while (job := self._next_waiting()) is not None:
             waiting.append(job)
         lost = [*self._flight.values(), *waiting]

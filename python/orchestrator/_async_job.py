@@ -1,0 +1,92 @@
+"""Jobs of an `AsyncPool`: what is sent for them, and what they get."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from . import _payload, _segments, _work
+from ._options import JobOptions
+
+if TYPE_CHECKING:
+    from ._async_pool import AsyncPool
+
+
+class Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
+    """A job and its future in one: to cancel it is to cancel the job."""
+
+    __slots__ = ("pool", "fn", "args", "kwargs", "options", "job", "lease")
+
+    def __init__(
+        self, pool: AsyncPool, loop: asyncio.AbstractEventLoop, fn: Any, args: Any, kwargs: Any, options: JobOptions
+    ) -> None:
+        super().__init__(loop=loop)
+        self.pool = pool
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.job = 0  # not sent yet
+        self.lease: _segments.Lease | None = None
+
+    name = _work.Work.name
+    release = _work.Work.release
+
+    def cancel(self, *message: Any, **named: Any) -> bool:
+        """Cancels the job: one that waits is never run, one that runs is ended."""
+        if not super().cancel(*message, **named):
+            return False
+        self.args = self.kwargs = None
+        if self.job:
+            self.pool.cancel_running(self.job)
+        return True
+
+    def encode(self, encoder: _work.Encoder) -> bytes:
+        fn, args, kwargs = self.fn, self.args, self.kwargs
+        self.args = self.kwargs = None
+        data, self.lease = encoder.call(fn, args, kwargs)
+        return data
+
+    def answer(self, data: bytes, wall_us: int) -> None:
+        """Ends the future with an Ok answer."""
+        tag, value = _payload.decode_result(data, self.lease)
+        if tag == _payload.VALUE:
+            self.set_result(value)
+        else:
+            self.fail(_work.raised(tag, value))
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the future with an error."""
+        if self.done():
+            return
+        if isinstance(error, StopIteration):
+            # A future refuses it: it would end whatever generator awaits it.
+            wrapped = RuntimeError("the job raised StopIteration")
+            wrapped.__cause__ = error
+            error = wrapped
+        self.set_exception(error)
+
+
+class Chunk(Job):
+    """Some items of a map, as one job. Its result is (results, exception or None)."""
+
+    __slots__ = ("blob", "size", "count")
+
+    def encode(self, encoder: _work.Encoder) -> bytes:
+        columns, self.args = self.args, None
+        data, self.lease = encoder.columns(self.fn, self.blob, columns)
+        self.size.learn_bytes(self.count, len(data))
+        return data
+
+    def answer(self, data: bytes, wall_us: int) -> None:
+        self.size.learn_time(self.count, wall_us)
+        self.size.learn_bytes(self.count, len(data))
+        tag, value = _payload.decode_result(data, self.lease)
+        if tag == _payload.VALUE:
+            self.set_result((value, None))
+        elif tag == _payload.PARTIAL:
+            results, exception, is_text = value
+            kind = _payload.RAISED_TEXT if is_text else _payload.RAISED
+            self.set_result((results, _work.raised(kind, exception)))
+        else:
+            self.set_result(([], _work.raised(tag, value)))

@@ -1,0 +1,67 @@
+"""`AsyncPool.map`: inputs are read ahead of the results, as far as workers need it, and sent in chunks."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Any, AsyncGenerator, Callable, Iterable, Iterator
+
+from ._async_job import Chunk
+from ._chunk_size import ChunkSize
+from ._options import JobOptions
+
+if TYPE_CHECKING:
+    from ._async_pool import AsyncPool
+
+_CHUNKS_AHEAD = 16
+"""Chunks per worker that are read ahead of the results that have been taken."""
+
+
+async def results(
+    pool: AsyncPool,
+    options: JobOptions,
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    chunksize: int | None,
+    buffersize: int | None,
+) -> AsyncGenerator[Any, None]:
+    """The results of a map. Closing it cancels what has not ended."""
+    workers = pool.window.workers
+    size = ChunkSize(chunksize, max(1, buffersize // (4 * workers)) if buffersize else 1 << 30)
+    blob = pool.function_blob(fn)
+    inputs: Iterator[Any] | None = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
+    chunks: deque[Chunk] = deque()
+    items_ahead = 0
+    failed: BaseException | None = None  # what the inputs have raised, behind what they gave
+    try:
+        while True:
+            while inputs is not None and (
+                items_ahead < buffersize if buffersize else len(chunks) < _CHUNKS_AHEAD * pool.window.workers
+            ):
+                items: list[Any] = []
+                most = min(size.items, buffersize - items_ahead) if buffersize else size.items
+                try:
+                    items.extend(islice(inputs, most))
+                except BaseException as error:
+                    failed, inputs = error, None
+                if len(items) < most:
+                    inputs = None
+                if items:
+                    columns = [items] if len(iterables) == 1 else [list(column) for column in zip(*items)]
+                    chunk = pool.take(Chunk, fn, columns, None, options, blob, size, len(items))
+                    chunks.append(chunk)
+                    items_ahead += len(items)
+            if not chunks:
+                break
+            results, error = await chunks[0]
+            items_ahead -= chunks.popleft().count
+            results.reverse()
+            while results:
+                yield results.pop()
+            if error is not None:
+                raise error
+        if failed is not None:
+            raise failed
+    finally:
+        for chunk in chunks:
+            chunk.cancel()
