@@ -77,6 +77,7 @@ class Client:
         self.draining = False
         self.broken: Callable[[], BaseException] | None = None  # makes the error of all that is left, and of later jobs
         self.terminated = False  # by terminate
+        self.interrupted = False  # by Ctrl-C
         self.ended = False  # the reader is about to leave
         self.forked = False  # this is another process
 
@@ -274,10 +275,12 @@ class Client:
         if wait:
             self.join()
 
-    def terminate(self) -> None:
-        """Ends everything at once: pending jobs are cancelled, and running ones fail."""
+    def terminate(self, interrupted: bool = False) -> None:
+        """Ends everything at once: pending jobs are cancelled, and running ones fail. After Ctrl-C (`interrupted`) all are
+        cancelled: nobody is interested in errors any more."""
         with self.lock:
             self.shut = self.terminated = True
+            self.interrupted = self.interrupted or interrupted
             self.space.notify_all()
             maps = list(self.maps)
             if self.agent is not None and not self.ended and not self.forked:
@@ -295,13 +298,13 @@ class Client:
             thread.join()
         except KeyboardInterrupt:
             # With the standard library's, Ctrl-C reaches the workers as well.
-            self.terminate()
+            self.terminate(True)
             raise
 
     def leave(self, interrupted: bool) -> None:
         """The program ends; `interrupted`: by Ctrl-C."""
         if interrupted:
-            self.terminate()
+            self.terminate(True)
             return
         for lazy in list(self.maps):
             lazy.read_rest(True)

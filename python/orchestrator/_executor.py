@@ -207,7 +207,7 @@ class Executor(_Jobs):
     ) -> bool:
         if _ending.is_interrupt(kind):
             # The standard library's workers get Ctrl-C from the terminal; ours do not.
-            self._client.terminate()
+            self._client.terminate(True)
         self.shutdown(wait=True)
         return False
 

@@ -165,7 +165,11 @@ class Reader:
             lazy.cancel()
         for work in lost:
             work.release(False)
-            if work.running or work.job or work.future.set_running_or_notify_cancel():
+            if not (work.running or work.job or work.future.set_running_or_notify_cancel()):
+                continue
+            if client.interrupted:
+                _work.resolve(work.end_cancelled)
+            else:
                 _work.resolve(work.fail, _ending.loss(client))
 
     def _finish(self, reason: str | None) -> None:

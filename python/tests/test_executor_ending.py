@@ -1,0 +1,306 @@
+"""How pools end: by shutdown, by being dropped, with the program, by signals, and in a fork."""
+
+import concurrent.futures
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from concurrent.futures.process import BrokenProcessPool
+
+import executor_jobs as jobs
+from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, alive, wait_until
+
+from orchestrator import Executor
+
+PROLOGUE = "import sys\nsys.path[:0] = %r\nimport executor_jobs as jobs\nfrom orchestrator import Executor\n" % (
+    [PACKAGE, HERE],
+)
+
+
+class Shutdown(ExecutorCase):
+    def test_it_waits_for_jobs_and_processes(self):
+        pool = self.pool(2)
+        futures = [pool.submit(jobs.append, self.path("lines"), str(n)) for n in range(50)]
+        pids = list(pool._processes)
+        pool.shutdown()
+        self.assertTrue(all(future.done() for future in futures))
+        self.assertEqual(len(self.lines("lines")), 50)
+        self.assertFalse(any(map(alive, pids)))
+        pool.shutdown()
+        with self.assertRaisesRegex(RuntimeError, "cannot schedule new futures after shutdown"):
+            pool.submit(jobs.echo, 1)
+
+    def test_without_waiting(self):
+        pool = self.pool(1)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go"), n) for n in range(5)]
+        pool.shutdown(wait=False)
+        self.assertFalse(any(future.done() for future in futures))
+        self.touch("go")
+        self.assertEqual([future.result(LONG_S) for future in futures], list(range(5)))
+
+    def test_cancel_futures(self):
+        pool = self.pool(2)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go"), n) for n in range(20)]
+        pool.shutdown(wait=False, cancel_futures=True)
+        self.touch("go")
+        self.assertEqual([future.cancelled() for future in futures], [False] * 3 + [True] * 17)
+        self.assertEqual([future.result(LONG_S) for future in futures[:3]], [0, 1, 2])
+        done, _ = concurrent.futures.wait(futures, LONG_S)
+        self.assertEqual(len(done), 20)
+
+    def test_in_a_callback(self):
+        pool = self.pool(1)
+        pool.submit(jobs.echo, 1).add_done_callback(lambda _: pool.shutdown())
+        wait_until(lambda: not pool._client.thread.is_alive())
+
+    def test_terminate_workers(self):
+        Executor(1).terminate_workers()  # unused: nothing to do
+        for name in "terminate_workers", "kill_workers":
+            pool = self.pool(1)
+            running = pool.submit(jobs.start_and_sleep, self.path(name))
+            pending = [pool.submit(jobs.echo, n) for n in range(5)]
+            (pid,) = wait_until(lambda: self.lines(name))
+            getattr(pool, name)()
+            self.assertIsInstance(self.outcome(running), BrokenProcessPool)
+            self.assertTrue(all(future.cancelled() for future in pending[1:]))
+            with self.assertRaises(RuntimeError):
+                pool.submit(jobs.echo, 1)
+            wait_until(lambda: not alive(int(pid)))
+
+    def test_a_dropped_pool_finishes(self):
+        pool = Executor(2)
+        client = pool._client
+        futures = [pool.submit(jobs.append, self.path("lines"), str(n)) for n in range(100)]
+        pids = list(pool._processes)
+        del pool
+        gc.collect()
+        self.assertEqual([future.result(LONG_S) for future in futures], [str(n) for n in range(100)])
+        client.thread.join(LONG_S)
+        self.assertFalse(client.thread.is_alive())
+        self.assertFalse(any(map(alive, pids)))
+
+    def test_an_idle_pool_is_dropped(self):
+        pool = Executor(1)
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)
+        thread = pool._client.thread
+        del pool
+        gc.collect()
+        thread.join(LONG_S)
+        self.assertFalse(thread.is_alive())
+
+    def test_a_view_keeps_the_pool(self):
+        view = Executor(1).options(retries=1)
+        gc.collect()
+        self.assertEqual(view.submit(jobs.echo, 1).result(LONG_S), 1)
+        view.shutdown()
+        self.assertEqual(view.submit(jobs.echo, 2).result(LONG_S), 2)
+
+
+class Programs(ExecutorCase):
+    """Each in a process of its own."""
+
+    def start(self, text, pids="pids", **kwargs):
+        path = self.path("program.py")
+        with open(path, "w") as file:
+            file.write(PROLOGUE + text)
+        process = subprocess.Popen(
+            [sys.executable, path, self.path(pids)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+        )
+        self.addCleanup(lambda: (process.kill(), process.communicate()))
+        return process
+
+    def busy(self, count, pids="pids"):
+        return [int(pid) for pid in wait_until(lambda: len(self.lines(pids)) >= count and self.lines(pids))]
+
+    def finish(self, process):
+        out, err = process.communicate(timeout=LONG_S)
+        return process.returncode, out, err
+
+    def test_the_end_of_the_program_waits_for_jobs(self):
+        process = self.start(
+            """
+import time
+def later():
+    time.sleep(0.2)
+    print("apple", flush=True)
+if __name__ == "__main__":
+    pool = Executor(2)
+    pool.submit(later)
+    results = pool.map(jobs.append, [sys.argv[1]] * 200, ["x"] * 200)
+"""
+        )
+        self.assertEqual(self.finish(process), (0, "apple\n", ""))
+        self.assertEqual(len(self.lines("pids")), 200)
+
+    def test_no_job_after_the_end(self):
+        process = self.start(
+            """
+import atexit
+if __name__ == "__main__":
+    pool = Executor(1)
+    @atexit.register
+    def late():
+        try:
+            pool.submit(id, None)
+        except RuntimeError as error:
+            print(error)
+    print(pool.submit(abs, -1).result())
+"""
+        )
+        self.assertEqual(
+            self.finish(process), (0, "1\ncannot schedule new futures after interpreter shutdown\n", "")
+        )
+
+    def test_nothing_is_left_of_a_killed_program(self):
+        for busy in True, False:
+            with self.subTest(busy=busy):
+                process = self.start(
+                    """
+import os, time
+if __name__ == "__main__":
+    pool = Executor(2)
+    if %r:
+        futures = [pool.submit(jobs.start_and_sleep, sys.argv[1]) for _ in range(2)]
+    else:
+        for pid in {pool.submit(jobs.pid).result() for _ in range(10)}:
+            jobs.append(sys.argv[1], str(pid))
+    jobs.append(sys.argv[1], str(pool._client.agent.process.pid))
+    time.sleep(600)
+"""
+                    % busy
+                )
+                pids = self.busy(3 if busy else 2)
+                self.assertTrue(all(map(alive, pids)))
+                process.kill()
+                killed = time.monotonic()
+                wait_until(lambda: not any(map(alive, pids)))
+                self.assertLess(time.monotonic() - killed, 5)  # a second, on a machine with nothing else to do
+                os.remove(self.path("pids"))
+
+    def test_ctrl_c(self):
+        programs = {
+            "with": """
+    with Executor(2) as pool:
+        futures = [pool.submit(jobs.start_and_sleep, sys.argv[1]) for _ in range(6)]
+        futures[0].result()
+""",
+            "without": """
+    pool = Executor(2)
+    futures = [pool.submit(jobs.start_and_sleep, sys.argv[1]) for _ in range(6)]
+    futures[0].result()
+""",
+            "asyncio": """
+    import asyncio
+    async def main():
+        with Executor(2) as pool:
+            loop = asyncio.get_running_loop()
+            tasks = [loop.run_in_executor(pool, jobs.start_and_sleep, sys.argv[1]) for _ in range(6)]
+            await asyncio.wait(tasks)
+    asyncio.run(main())
+""",
+            "map": """
+    with Executor(2) as pool:
+        list(pool.map(jobs.start_and_sleep, [sys.argv[1]] * 6))
+""",
+            "shutdown": """
+    pool = Executor(2)
+    futures = [pool.submit(jobs.start_and_sleep, sys.argv[1]) for _ in range(6)]
+    pool.shutdown()
+""",
+        }
+        for name, text in programs.items():
+            if name == "asyncio" and sys.version_info < (3, 11):
+                continue
+            with self.subTest(name):
+                # In a session of its own, as at a terminal: the signal goes to all of its group.
+                process = self.start('if __name__ == "__main__":' + text, name, start_new_session=True)
+                pids = self.busy(2, name)
+                os.killpg(process.pid, signal.SIGINT)
+                status, out, err = self.finish(process)
+                self.assertEqual((status, out), (-signal.SIGINT, ""), err)
+                self.assertEqual(err.count("\nKeyboardInterrupt"), 1, err)
+                self.assertNotIn("never retrieved", err)
+                wait_until(lambda: not any(map(alive, pids)))
+                self.assertEqual(len(self.lines(name)), 2)
+
+    def test_a_fork_is_safe(self):
+        process = self.start(
+            """
+import os, multiprocessing
+def in_child():
+    pool.shutdown()
+    try:
+        pool.submit(abs, -1)
+    except RuntimeError as error:
+        print(error, flush=True)
+    with Executor(1) as other:
+        print(other.submit(abs, -2).result(), flush=True)
+if __name__ == "__main__":
+    with Executor(2) as pool:
+        futures = [pool.submit(jobs.echo, n) for n in range(100)]
+        child = os.fork()
+        if child == 0:
+            in_child()
+            sys.exit()
+        assert os.waitpid(child, 0)[1] == 0
+        print([future.result() for future in futures] == list(range(100)), flush=True)
+        child = multiprocessing.get_context("fork").Process(target=in_child)
+        child.start()
+        child.join()
+        print(pool.submit(abs, -3).result())
+"""
+        )
+        refused = "the pool belongs to another process: one that was forked cannot use it\n"
+        self.assertEqual(self.finish(process), (0, f"{refused}2\nTrue\n{refused}2\n3\n", ""))
+
+    def test_a_fork_does_not_keep_workers_alive(self):
+        process = self.start(
+            """
+import os, time
+if __name__ == "__main__":
+    pool = Executor(1)
+    future = pool.submit(jobs.start_and_sleep, sys.argv[1])
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    time.sleep(600)
+"""
+        )
+        pids = self.busy(1)
+        child = int(process.stdout.readline())
+        self.addCleanup(os.kill, child, signal.SIGKILL)
+        process.kill()
+        wait_until(lambda: not any(map(alive, pids)))
+        self.assertTrue(alive(child))
+
+
+class Threads(ExecutorCase):
+    def test_blocked_submitters_are_told_of_the_end(self):
+        pool = self.pool(1, max_pending=2)
+        futures = [pool.submit(jobs.wait_for_file, self.path("never")) for _ in range(2)]
+        errors = []
+
+        def submit():
+            try:
+                pool.submit(jobs.echo, 1)
+            except RuntimeError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        wait_until(lambda: self.lines("never.started"))
+        pool.terminate_workers()
+        thread.join(LONG_S)
+        self.assertEqual(len(errors), 1)
+        self.assertIsInstance(self.outcome(futures[0]), BrokenProcessPool)
+
+
+if __name__ == "__main__":
+    unittest.main()

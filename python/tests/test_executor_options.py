@@ -1,0 +1,201 @@
+"""What goes beyond the standard library: limits, retries, priorities, cancelling, numbers."""
+
+import os
+import threading
+import time
+import unittest
+from concurrent.futures import CancelledError, wait
+from concurrent.futures.process import BrokenProcessPool
+
+import executor_jobs as jobs
+from executor_case import LONG_S, ExecutorCase, alive, wait_until
+
+from orchestrator import JobTimeout, QueueTimeout, WorkerDied
+from orchestrator._options import JobOptions, parse_size
+
+
+class Options(ExecutorCase):
+    def test_timeout(self):
+        pool = self.pool(2, timeout=LONG_S)
+        slow = pool.options(timeout=0.2).submit(jobs.start_and_sleep, self.path("pid"))
+        others = [pool.submit(jobs.echo, n) for n in range(10)]
+        error = self.outcome(slow)
+        self.assertIsInstance(error, JobTimeout)
+        self.assertIsInstance(error, TimeoutError)
+        self.assertIsInstance(error, BrokenProcessPool)
+        self.assertNotIsInstance(error, WorkerDied)
+        self.assertEqual([self.outcome(other) for other in others], list(range(10)))
+        wait_until(lambda: not alive(int(self.lines("pid")[0])))
+
+    def test_retries(self):
+        pool = self.pool(1)
+        view = pool.options(retries=2)
+        self.assertEqual(self.outcome(view.submit(jobs.crash_unless, self.path("tried"))), "second")
+        error = self.outcome(view.submit(jobs.die, "os._exit"))
+        self.assertIsInstance(error, WorkerDied)
+        self.assertEqual(error.attempts, 3)
+        # What the function raises is its result: it is not tried again.
+        self.assertIsInstance(self.outcome(view.submit(jobs.fail)), ValueError)
+
+    def test_memory(self):
+        pool = self.pool(1)
+        error = self.outcome(pool.options(memory="200M").submit(jobs.use_memory, 400, self.path("never")))
+        self.assertIsInstance(error, WorkerDied)
+        self.assertIn("memory", error.reason)
+        self.touch("go")
+        self.assertEqual(self.outcome(pool.options(memory="2G").submit(jobs.use_memory, 10, self.path("go"))), 10 << 20)
+
+    def test_priority(self):
+        pool = self.pool(1)
+        blocking = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(2)]
+        order = [(0, "usual"), (-5, "later"), (7, "first"), (7, "second"), (0, "usual"), (3, "third")]
+        futures = [
+            pool.options(priority=priority).submit(jobs.append, self.path("order"), name) for priority, name in order
+        ]
+        self.touch("go")
+        wait(blocking + futures, LONG_S)
+        self.assertEqual(self.lines("order"), ["first", "second", "third", "usual", "usual", "later"])
+
+    def test_queue_timeout_of_waiting_and_of_sent_jobs(self):
+        pool = self.pool(1)
+        blocking = pool.submit(jobs.wait_for_file, self.path("go"))
+        wait_until(lambda: self.lines("go.started"))
+        view = pool.options(queue_timeout=0.2)
+        sent = view.submit(jobs.append, self.path("ran"), "sent")
+        self.assertTrue(sent.running())
+        waiting = [view.submit(jobs.append, self.path("ran"), "waiting") for _ in range(3)]
+        self.assertFalse(waiting[0].running())
+        usual = pool.submit(jobs.append, self.path("ran"), "usual")
+        for future in sent, *waiting:
+            error = self.outcome(future)
+            self.assertIsInstance(error, QueueTimeout)
+            self.assertIsInstance(error, TimeoutError)
+        self.touch("go")
+        self.assertEqual(self.outcome(usual), "usual")
+        self.assertEqual(self.lines("ran"), ["usual"])
+        self.assertIsNone(self.outcome(blocking))
+        self.assertEqual(view.submit(jobs.echo, 1).result(LONG_S), 1)
+
+    def test_queue_timeout_does_not_end_what_runs(self):
+        pool = self.pool(1, queue_timeout=0.3)
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)
+        future = pool.submit(time.sleep, 1)
+        self.assertIsNone(future.result(LONG_S))
+
+    def test_views_change_what_they_say_and_nothing_else(self):
+        pool = self.pool(1, timeout=LONG_S, retries=1)
+        view = pool.options(priority=3).options(retries=0)
+        options = view._options
+        self.assertEqual((options.timeout, options.retries, options.priority), (LONG_S, 0, 3))
+        self.assertEqual(pool._options.priority, 0)
+        with self.assertRaisesRegex(TypeError, "unexpected keyword argument 'colour'"):
+            pool.options(colour="red")
+        self.assertEqual(list(view.map(jobs.echo, range(100))), list(range(100)))
+
+    def test_sizes(self):
+        for text, size in ("1", 1), ("2k", 2048), (" 3M ", 3 << 20), ("1G", 1 << 30), (77, 77):
+            self.assertEqual(parse_size(text), size)
+        self.assertIsNone(JobOptions().wire)
+        self.assertIsNone(JobOptions(queue_timeout=5).wire)
+        self.assertIsNotNone(JobOptions(timeout=5).wire)
+
+
+class Cancelling(ExecutorCase):
+    def test_a_running_job(self):
+        pool = self.pool(1)
+        running = pool.submit(jobs.start_and_sleep, self.path("pid"))
+        wait_until(lambda: self.lines("pid"))
+        called = []
+        running.add_done_callback(called.append)
+        self.assertTrue(pool.cancel(running))
+        with self.assertRaises(CancelledError):
+            running.result(LONG_S)
+        self.assertTrue(running.cancelled())
+        self.assertEqual(wait_until(lambda: called), [running])
+        self.assertFalse(pool.cancel(running) and not running.cancelled())
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1, "its worker is free")
+        self.assertEqual(pool.stats().cancelled, 1)
+
+    def test_waiting_ones_and_those_that_are_over(self):
+        pool = self.pool(1)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go"), n) for n in range(5)]
+        self.assertTrue(pool.cancel(futures[4]))
+        self.assertTrue(futures[4].cancelled())
+        self.assertTrue(pool.cancel(futures[1]))  # sent ahead or still here: it does not run
+        self.touch("go")
+        self.assertEqual([futures[n].result(LONG_S) for n in (0, 2, 3)], [0, 2, 3])
+        with self.assertRaises(CancelledError):
+            futures[1].result(LONG_S)
+        self.assertFalse(pool.cancel(futures[0]))
+        self.assertEqual(len(self.lines("go.started")), 3)
+
+
+class Bounds(ExecutorCase):
+    def test_max_pending_blocks_submit(self):
+        pool = self.pool(2, max_pending=5)
+        most = []
+
+        def submit_all():
+            for n in range(200):
+                pool.submit(jobs.echo, n)
+                stats = pool.stats()
+                most.append(stats.pending + stats.running)
+
+        thread = threading.Thread(target=submit_all)
+        thread.start()
+        thread.join(LONG_S)
+        self.assertFalse(thread.is_alive())
+        self.assertLessEqual(max(most), 5)
+        pool.shutdown()
+        self.assertEqual(pool.stats().done, 200)
+
+    def test_resize(self):
+        pool = self.pool(1)
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)
+        pool.resize(3)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(3)]
+        wait_until(lambda: len(self.lines("go.started")) == 3)
+        self.touch("go")
+        wait(futures, LONG_S)
+        self.assertEqual(pool.stats().workers, 3)
+        pool.resize(1)
+        self.assertEqual(pool.submit(jobs.echo, 2).result(LONG_S), 2)
+        wait_until(lambda: len(pool._processes) == 1)
+        for wrong in 0, -1:
+            with self.assertRaises(ValueError):
+                pool.resize(wrong)
+
+    def test_resize_before_the_first_job(self):
+        pool = self.pool(1)
+        pool.resize(2)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(2)]
+        wait_until(lambda: len(self.lines("go.started")) == 2)
+        self.touch("go")
+        wait(futures, LONG_S)
+
+    def test_idle_workers_end(self):
+        pool = self.pool(3, min_workers=1, idle_after=0.2)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(3)]
+        wait_until(lambda: len(self.lines("go.started")) == 3)
+        self.touch("go")
+        wait(futures, LONG_S)
+        wait_until(lambda: len(pool._processes) == 1)
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)
+
+    def test_stats(self):
+        pool = self.pool(1)
+        self.assertEqual(tuple(pool.stats()), (1, 0, 0, 0, 0, 0, 0, 0))
+        futures = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(5)]
+        stats = pool.stats()
+        self.assertEqual((stats.submitted, stats.pending, stats.running), (5, 3, 2))
+        futures[-1].cancel()
+        self.touch("go")
+        wait(futures, LONG_S)
+        pool.submit(jobs.fail).exception(LONG_S)
+        pool.submit(jobs.die, "os._exit").exception(LONG_S)
+        stats = wait_until(lambda: pool.stats().running == 0 and pool.stats())
+        self.assertEqual((stats.submitted, stats.done, stats.failed, stats.crashed, stats.cancelled), (7, 4, 1, 1, 1))
+
+
+if __name__ == "__main__":
+    unittest.main()
