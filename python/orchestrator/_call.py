@@ -3,7 +3,7 @@
 import sys
 from itertools import starmap
 
-from orchestrator import _payload, _serve, _wire
+from orchestrator import _payload, _segments, _serve, _wire
 from orchestrator._serve import JobCancelled
 
 try:
@@ -37,7 +37,8 @@ class Calls:
         preparation, neighbour, start = _payload.decode_init(init)
         if neighbour is not None and not remote:
             self._neighbour = neighbour
-            self.names.append(_payload.SEGMENTS)
+            if _segments.WORTHWHILE:
+                self.names.append(_payload.SEGMENTS)
         from orchestrator import _prepare
 
         _prepare.apply(preparation, self._neighbour, worker)
@@ -68,15 +69,13 @@ class Calls:
                 kind, blob, value, segment = _payload.decode_call(data, self._neighbour)
                 if blob:
                     function = self._functions.get(blob) or self._make_function(blob)
-                if kind >= _payload.CHUNK:
-                    if not blob:
-                        function, value = value
-                    return _wire.OK, _run_chunk(function, kind, value, segment)
-                if blob:
-                    args, kwargs = value
-                    del value
                 else:
-                    function, args, kwargs = value
+                    function, *value = value
+                    value = value[0] if kind >= _payload.CHUNK else value
+                if kind >= _payload.CHUNK:
+                    return _wire.OK, _run_chunk(function, kind, value, segment)
+                args, kwargs = value
+                del value
         except JobCancelled:
             raise
         except BaseException as error:

@@ -36,7 +36,8 @@ class Usage:
     def __init__(self):
         self.taken = 0.0
         self._before = (0, 0)
-        self._getrusage = self._thread = None
+        self._getrusage = None
+        self._thread = 0
 
     def take(self, now):
         self.taken = now

@@ -3,9 +3,10 @@ page meanwhile. What jobs print joins them in its right place."""
 
 import os
 import select
-from _collections import deque
+from collections import deque
 
 from orchestrator import _wire
+from orchestrator._page import StatusPage
 
 HOLD_S = 0.001
 """How long an answer may wait."""
@@ -19,7 +20,7 @@ class Outbox:
     """Everything but the counters is used with the worker's lock only."""
 
     def __init__(self, stdio, exact_output, gone):
-        self.page = None
+        self.page: "StatusPage | None" = None
         self.position = 0  # in the stream of bytes sent
         self.waiting_bytes = 0
         self.since = 0.0  # when the first of the answers came
@@ -41,7 +42,7 @@ class Outbox:
     def is_empty(self):
         return not self._answers
 
-    def flush(self, pair):
+    def flush(self, pair: "tuple[int, int]"):
         """Writes the answers, behind what has been printed, which is the output of this pair."""
         if self._printed.poll(0):
             self.write_printed(pair)
@@ -56,7 +57,7 @@ class Outbox:
             if self.page is not None:
                 self.page.written(self.position)
 
-    def write_printed(self, pair):
+    def write_printed(self, pair: "tuple[int, int]"):
         while self._printed.poll(0):
             try:
                 data = os.read(self._capture, _READ)

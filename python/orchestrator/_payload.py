@@ -27,7 +27,7 @@ from orchestrator import _segments
 try:
     import _pickle as pickle  # the module around it takes longer to import than the rest of a worker's start
 except ImportError:
-    import pickle
+    import pickle  # type: ignore[no-redef]
 
 CALL, CALL_BLOB, CHUNK, CHUNK_BLOB, COLUMNS, COLUMNS_BLOB = range(6)
 VALUE, RAISED, RAISED_TEXT, PARTIAL = range(4)
@@ -93,7 +93,7 @@ def _keeper(buffers):
 
 def _cloudpickle():
     try:
-        import cloudpickle
+        import cloudpickle  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
         return None
     return cloudpickle
@@ -102,8 +102,8 @@ def _cloudpickle():
 # Reducers that programs have registered with multiprocessing count, as they do for its own pools. For the types below plain
 # pickle does the same in C; most processes have registered nothing else, or nothing at all.
 _table = None
-_table_of = ({}, {})
-_idle_picklers = []
+_table_of: "tuple[dict, dict]" = ({}, {})
+_idle_picklers: "list[tuple]" = []
 
 
 def _reducers():
@@ -321,6 +321,8 @@ def decode_result(data, lease=None):
         return VALUE, loads(data, 1)
     if tag == VALUE | _BESIDE:
         lengths, at = _segments.parse_lengths(data, 1)
+        if lease is None:
+            raise ValueError("a result beside the link, for a job without a lease")
         return VALUE, loads(data, at, lease.read(lengths))
     if tag == RAISED:
         return RAISED, with_cause(*loads(data, 1))
@@ -353,9 +355,9 @@ def encode_init(preparation, segments=None, initializer=None, initargs=(), by_va
     data = dumps(content)
     lease = None
     if len(data) > 1_000_000:  # more than the one frame that there is
-        lease = segments and segments.address() and segments.lease_for_init(start)
-        if lease is None:
-            raise ValueError("initargs of %d bytes are too large for this system" % len(start))
+        lease = segments and segments.address() and segments.lease_for_init(start or b"")
+        if not lease:
+            raise ValueError("initargs of %d bytes are too large for this system" % len(data))
         content["initializer"] = lease.reference()
         content["beside"] = True
         data = dumps(content)
@@ -373,5 +375,5 @@ def decode_init(data):
     if content.get("beside"):
         if neighbour is None:
             raise OSError("large initargs lie in the client's memory, which is not within reach")
-        (start,) = _segments.OpenSegment(neighbour, start, 0).read()
+        start = _segments.OpenSegment(neighbour, start, 0).read()[0]
     return content["preparation"], neighbour, start

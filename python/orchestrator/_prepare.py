@@ -8,6 +8,7 @@ for the former, and a module that fills itself for the latter.
 
 import os
 import sys
+from types import ModuleType
 
 _START = "import sys; sys.path[0] = sys.argv[1]; import orchestrator; del sys.path[0]; from orchestrator._call import main; main()"
 
@@ -17,7 +18,7 @@ _START = "import sys; sys.path[0] = sys.argv[1]; import orchestrator; del sys.pa
 
 def worker_command():
     """The command line of a worker, as a list. It takes this package from where it is, and nothing else from there."""
-    from subprocess import _args_from_interpreter_flags
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
     place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     return [sys.executable, *_args_from_interpreter_flags(), "-c", _START, place]
@@ -83,17 +84,19 @@ class _AfterImport:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(name, path, target)
-            if spec is not None:
-                break
-        else:
-            return None
-        execute = spec.loader.exec_module
+            if spec is not None and spec.loader is not None:
+                return self._with_hook(spec, spec.loader, hook)
+        return None
+
+    @staticmethod
+    def _with_hook(spec, loader, hook):
+        execute = loader.exec_module
 
         def exec_module(module):
             execute(module)
             hook(module)
 
-        spec.loader.exec_module = exec_module
+        loader.exec_module = exec_module
         return spec
 
 
@@ -151,12 +154,12 @@ def _set_up_tracker(module, neighbour):
     module.ensure_running = tracker.ensure_running
 
 
-class _LazyMain(type(sys)):
+class _LazyMain(ModuleType):
     """Stands for the client's main module, and runs it when something of it is looked for. As with multiprocessing it runs
     under the name `__mp_main__`, so that its own main part does not."""
 
     loading = False
-    _kept = []  # the module that was there before: its variables must not go away
+    _kept: "list[ModuleType | None]" = []  # the module that was there before: its variables must not go away
 
     @classmethod
     def put_in_place(cls, data):
@@ -201,6 +204,6 @@ class _LazyMain(type(sys)):
             process = sys.modules.get("multiprocessing.process")
             if process is not None and hasattr(process.current_process(), "_inheriting"):
                 del process.current_process()._inheriting
-        main = type(sys)("__mp_main__")
+        main = ModuleType("__mp_main__")
         main.__dict__.update(content)
         sys.modules["__main__"] = sys.modules["__mp_main__"] = main

@@ -13,8 +13,8 @@ import os
 import select
 import struct
 import sys
-from _collections import OrderedDict, deque
 from _thread import allocate_lock, get_ident, start_new_thread
+from collections import OrderedDict, deque
 from time import monotonic
 
 from orchestrator import _wire
@@ -24,7 +24,7 @@ from orchestrator._page import StatusPage
 from orchestrator._stdio import Stdio
 
 try:
-    import _signal as signal  # the module around it is slow to import
+    import _signal as signal  # type: ignore[import-not-found]  # the module around it is slow to import
 except ImportError:
     import signal
 
@@ -38,7 +38,7 @@ _CANCEL_SIGNAL = signal.SIGRTMIN + 5 if hasattr(signal, "SIGRTMIN") else signal.
 _OK_ANSWER = struct.Struct("<2sBBIIQQIIQQQQII")
 
 
-this_worker = None
+this_worker: "Worker | None" = None
 """The worker that this process is."""
 
 
@@ -77,7 +77,7 @@ class Worker:
         self._numbers = [0, 0, 0]  # instead of the page's, where there is none
         # Jobs that have not started, by pair: (task, encoding, data), the latter an Input while it is not complete.
         self.queue = OrderedDict()
-        self.current = None  # the pair that was taken from the queue, until it is answered
+        self.current: "tuple[int, int] | None" = None  # the pair that was taken from the queue, until it is answered
         self._last = (0, 0)  # the last one of these
         self.interruptible = None  # the same, while its code runs
         self.cancelled = None  # the last pair that was to be cancelled after its start
@@ -248,7 +248,7 @@ class Worker:
                 job = job[0], job[1], job[2].data()
             self._run(pair, *job)
 
-    def _wait_for_input(self, pair, job):
+    def _wait_for_input(self, pair: "tuple[int, int]", job):
         """Its turn has come, but it has not started: it stays in the queue."""
         self.queue[pair] = job
         self.queue.move_to_end(pair, last=False)
@@ -258,7 +258,7 @@ class Worker:
             self._outbox.write(_wire.input_credit(*pair, uncredited))
         self._read()
 
-    def _run(self, pair, task, encoding, data):
+    def _run(self, pair: "tuple[int, int]", task, encoding, data):
         # What all small jobs go through: `_leave` and `_enter` are written out, and nothing is looked up twice.
         numbers = self._numbers
         numbers[1] = pair[1]
@@ -299,7 +299,7 @@ class Worker:
                 self._look_at_link()
         self.current = None
 
-    def _answer(self, pair, outcome, payload, wall, now):
+    def _answer(self, pair: "tuple[int, int]", outcome, payload, wall, now):
         if self._exact_output:
             self._outbox.write_printed(pair)
         length = len(payload)
@@ -315,7 +315,7 @@ class Worker:
         if not self._outbox.add(frame, now):
             self.flush()
 
-    def _send_chunks(self, pair, payload):
+    def _send_chunks(self, pair: "tuple[int, int]", payload):
         """Sends all but the last part of a long result, as credit comes. Gives the outcome and that part."""
         if len(payload) > self._max_payload:
             text = "result of %d bytes is larger than the limit of %d (`max_payload`)"
@@ -339,7 +339,7 @@ class Worker:
             self._interrupt = None
             raise JobCancelled
 
-    def _cancel(self, pair):
+    def _cancel(self, pair: "tuple[int, int]"):
         if self.queue.pop(pair, None) is not None:
             self.flush()
             self._outbox.write(_wire.done_many([_wire.done_entry(*pair, _wire.CANCELLED, 0, _wire.NO_USAGE, 0)], []))

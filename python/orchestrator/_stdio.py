@@ -33,7 +33,7 @@ class Stdio:
             os.setsid()
         self.printed = _Printed(io.FileIO(1, "w", closefd=False))
         old = sys.stdout
-        sys.stdout = sys.__stdout__ = io.TextIOWrapper(
+        sys.stdout = sys.__stdout__ = io.TextIOWrapper(  # type: ignore[misc]
             self.printed, encoding=old.encoding, errors=old.errors, line_buffering=True, write_through=True
         )
         if sys.version_info < (3, 9):

@@ -9,7 +9,7 @@ import sys
 from orchestrator import _wire
 from orchestrator._serve import JobCancelled
 
-registered = {}
+registered: "dict[str, object]" = {}
 """All tasks of this process, by name."""
 
 _VAR_POSITIONAL, _VAR_KEYWORD, _COROUTINE = 0x04, 0x08, 0x80  # of a code object's flags
@@ -78,7 +78,7 @@ class _Task:
         try:
             if self._parameters is None:
                 self._parameters = _Parameters(self._function)
-            args, kwargs = self._arguments(encoding, data)
+            args, kwargs = _arguments(self._parameters, encoding, data)
         except _Refused as refused:
             text = "cannot decode input of %r: %s" % (self._name, refused)
             return _wire.REJECTED, _wire.task_error(_wire.UNDECODABLE, text)
@@ -97,18 +97,19 @@ class _Task:
         except (TypeError, ValueError, RecursionError) as error:
             return _wire.FAILED, _wire.task_error(_wire.UNENCODABLE, "result cannot be encoded: %s" % error)
 
-    def _arguments(self, encoding, data):
-        if encoding == _wire.RAW:
-            return self._parameters.for_raw(data)
-        if encoding != _wire.JSON:
-            raise _Refused("bincode is not understood here, JSON and raw bytes are")
-        import json
 
-        try:
-            value = json.loads(data.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise _Refused(error) from None
-        return self._parameters.for_value(value)
+def _arguments(parameters, encoding, data):
+    if encoding == _wire.RAW:
+        return parameters.for_raw(data)
+    if encoding != _wire.JSON:
+        raise _Refused("bincode is not understood here, JSON and raw bytes are")
+    import json
+
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _Refused(error) from None
+    return parameters.for_value(value)
 
 
 class _Parameters:
@@ -143,7 +144,7 @@ class _Parameters:
         are parameters; all else is the only argument, as are a list or an object for a function whose only parameter is
         one."""
         only = self._positional[0] if self._known and len(self._positional) == 1 and not self._any_number else None
-        wanted = self._annotations.get(only)
+        wanted = self._annotations.get(only or "")
         if type(value) is list and not (wanted in _WHOLE_LISTS):
             return self._checked(value, {})
         if type(value) is dict and self._takes_names(value) and not (wanted == "dict" and only not in value):
@@ -176,7 +177,7 @@ class _Parameters:
         if missing:
             raise _Refused("no value for %s" % ", ".join(map(repr, missing)))
         for name, value in (*zip(self._positional, args), *kwargs.items()):
-            types = _CHECKED.get(self._annotations.get(name))
+            types = _CHECKED.get(self._annotations.get(name, ""))
             if types and (not isinstance(value, types) or isinstance(value, bool) != (bool in types)):
                 raise _Refused("%r is to be %s, not %.60r" % (name, self._annotations[name], value))
         return args, kwargs

@@ -146,7 +146,7 @@ def blob(number, data):
     """The frames of a whole blob."""
     view, frames = memoryview(data), []
     for at in range(0, len(data) or 1, MAX_CHUNK):
-        frames.append(frame(BLOB, _BLOB.pack(number, at + MAX_CHUNK < len(data)), view[at : at + MAX_CHUNK]))
+        frames.append(frame(BLOB, _BLOB.pack(number, at + MAX_CHUNK < len(data)), bytes(view[at : at + MAX_CHUNK])))
     return b"".join(frames)
 
 

@@ -213,7 +213,7 @@ class Results(unittest.TestCase):
             payload.decode_result(payload.encode_value(Raises()))
 
 
-@unittest.skipUnless(hasattr(os, "memfd_create"), "no memory files here")
+@unittest.skipUnless(segments.WORTHWHILE, "no segments here")
 class Beside(unittest.TestCase):
     """Large buffers, in segments."""
 

@@ -78,7 +78,7 @@ MODULE = """
 def binary():
     """The program, or None."""
     places = [os.path.join(ROOT, "..", "target", profile, "orchestrator") for profile in ("release", "debug")]
-    for path in os.environ.get("ORCHESTRATOR"), *places:
+    for path in (os.environ.get("ORCHESTRATOR"), *places):
         if path and os.path.exists(path):
             return path
     return None
