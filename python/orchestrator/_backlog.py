@@ -11,26 +11,26 @@ from ._work import Work
 class Backlog:
     """A queue of jobs, mostly all of one priority. Its owner's lock guards it."""
 
-    __slots__ = ("_size", "_usual", "_others")
+    size: int
+    """How many there are."""
+
+    __slots__ = ("size", "_usual", "_others")
 
     def __init__(self) -> None:
-        self._size = 0
+        self.size = 0
         self._usual: deque[Work] = deque()  # of priority 0
         self._others: dict[int, deque[Work]] = {}  # none is empty
 
-    def __len__(self) -> int:
-        return self._size
-
     def append(self, work: Work) -> None:
         priority = work.options.priority
-        self._size += 1
+        self.size += 1
         if priority == 0:
             self._usual.append(work)
         else:
             self._others.setdefault(priority, deque()).append(work)
 
     def popleft(self) -> Work:
-        self._size -= 1
+        self.size -= 1
         if not self._others:
             return self._usual.popleft()
         best = max(self._others)
@@ -55,5 +55,5 @@ class Backlog:
             queue.extend(left)
             if not queue and queue is not self._usual:
                 del self._others[priority]
-        self._size -= len(found)
+        self.size -= len(found)
         return found

@@ -102,7 +102,7 @@ class Client:
         if self.agent is None:
             self._start()
         data, error = None, None
-        if self.ready and not self.backlog and len(self.flight) + self._encoding < self.window:
+        if self.ready and not self.backlog.size and len(self.flight) + self._encoding < self.window:
             try:
                 data = work.encode(self)
             except KeyboardInterrupt:
@@ -113,17 +113,17 @@ class Client:
             self.deadlines.watch(work, work.options.queue_timeout)
         refill = False
         with self.lock:
-            try:
-                self._check(of_map)
-                if self.settings.max_pending is not None:
-                    self._wait_for_space(self.settings.max_pending, of_map)
-            except BaseException:
-                work.release(True)
-                raise
+            if self.settings.max_pending is not None or self.shut or self.broken or _ending.is_exiting or self.forked:
+                try:
+                    self._check(of_map)
+                    self._wait_for_space(of_map)
+                except BaseException:
+                    work.release(True)
+                    raise
             self.counts["submitted"] += 1
             if error is not None:
                 self.counts["failed"] += 1
-            elif self._room() > 0 and data is not None and not self.backlog:
+            elif self._room() > 0 and data is not None and not self.backlog.size:
                 # Nobody else has seen this future.
                 work.future._state = "RUNNING"  # type: ignore[attr-defined]
                 self._launch(((work, data),), work.options)
@@ -202,7 +202,7 @@ class Client:
         with self.lock:
             return Stats(
                 workers=self.workers,
-                pending=len(self.backlog) - self._ahead,
+                pending=self.backlog.size - self._ahead,
                 running=len(self.flight) + self._encoding + self._ahead,
                 **self.counts,
             )
@@ -397,11 +397,14 @@ class Client:
             return
         if self.shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        if _ending.exiting():
+        if _ending.is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _room(self) -> int:
         return self.window - len(self.flight) - self._encoding if self.ready else 0
+
+    def _has_work(self) -> bool:
+        return bool(self.flight or self.backlog.size or self._encoding or self.maps)
 
     def _take_waiting(self, wanted: Callable[[Work], bool]) -> Work | None:
         found = self.backlog.remove(wanted)
@@ -444,20 +447,24 @@ class Client:
         else:
             self._early.append(what)
 
-    def _wait_for_space(self, most: int, of_map: bool) -> None:
-        if threading.current_thread() is self.thread:
-            return  # a callback: it would wait for itself
-        while len(self.backlog) + len(self.flight) + self._encoding >= most:
+    def _wait_for_space(self, of_map: bool) -> None:
+        most = self.settings.max_pending
+        if most is None or threading.current_thread() is self.thread:
+            return  # in a callback it would wait for itself
+        while self.backlog.size + len(self.flight) + self._encoding >= most:
             self.space.wait()
             self._check(of_map)
 
     def _end_if_idle(self) -> None:
-        if not (self.shut or self.collected or _ending.exiting()) or self.draining or self.agent is None:
+        if not (self.shut or self.collected or _ending.is_exiting) or self.draining or self.agent is None:
             return
-        if not (self.flight or self.backlog or self._encoding or self.maps):
+        if not self._has_work():
             self.draining = True
-            self.connection.drain()
-            self.write()
+            if self.ready:
+                self.connection.drain()
+                self.write()
+            else:
+                self.agent.hang_up()  # no worker has done anything: none has anything to end
 
     # ---- Writing, outside of the lock
 
@@ -480,7 +487,7 @@ class Client:
         while True:
             works: list[Work] = []
             with self.lock:
-                while self.backlog and self._room() > 0 and len(works) < _AT_ONCE:
+                while self.backlog.size and self._room() > 0 and len(works) < _AT_ONCE:
                     work = self.backlog.popleft()
                     if work.running:
                         self._ahead -= 1

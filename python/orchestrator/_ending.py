@@ -14,12 +14,8 @@ if TYPE_CHECKING:
 clients: set[Client] = set()
 """Those whose reader runs."""
 
-_exiting = False
-
-
-def exiting() -> bool:
-    """Whether the program ends: no job is taken any more."""
-    return _exiting
+is_exiting = False
+"""Whether the program ends: no job is taken any more."""
 
 
 def agent_failed(message: str) -> Callable[[], BaseException]:
@@ -74,8 +70,8 @@ def is_interrupt(kind: type[BaseException] | None) -> bool:
 
 def _at_exit() -> None:
     """Before the interpreter waits for threads: what was submitted ends, unless Ctrl-C has ended the program."""
-    global _exiting
-    _exiting = True
+    global is_exiting
+    is_exiting = True
     last: Any = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     # At a prompt, the last exception is not what ends the program.
     interrupted = isinstance(last, KeyboardInterrupt) and not hasattr(sys, "ps1")

@@ -19,7 +19,7 @@ _DEEPEST = 64
 """The most jobs per worker that are sent ahead."""
 _AHEAD_US = 2000
 """How much work a worker is sent ahead. Jobs that take longer are not sent ahead, but for one as in the standard library."""
-_VALUES = frozenset((bytes((_payload.VALUE,)), bytes((_payload.VALUE | 0x80,))))
+_VALUES = (bytes((_payload.VALUE,)), bytes((_payload.VALUE | 0x80,)))
 
 _Ended = tuple[Work, int, "int | None", int, bytes]
 
@@ -82,14 +82,18 @@ class Reader:
         for event in others:
             if self._deal_with(event):
                 bye = True
-        if client.backlog:
+        if client.backlog.size:
             client.refill()  # first: workers may be waiting
+        end = self._end
         for work, outcome, number, wall_us, payload in ended:
-            _work.resolve(self._end, work, outcome, number, wall_us, payload)
+            try:
+                end(work, outcome, number, wall_us, payload)
+            except BaseException:
+                _work.report()
         if client.settings.max_pending is not None:
             with client.space:
                 client.space.notify_all()
-        if client.backlog or client.shut or client.collected or _ending.exiting():
+        if client.backlog.size or client.shut or client.collected or _ending.is_exiting:
             client.refill()  # with it comes the end, if this was the last
         return bye
 
@@ -125,11 +129,10 @@ class Reader:
         """Ends the future of a job that was answered."""
         client = self._client
         counts = client.counts
+        was_cancelled = False
         if client.cancelled:
             was_cancelled = work.job in client.cancelled
             client.cancelled.discard(work.job)
-        else:
-            was_cancelled = False
         if outcome == _wire.OK:
             if client.encoder.large_expected or len(payload) >= _segments.LARGE:
                 client.encoder.saw_result(len(payload))

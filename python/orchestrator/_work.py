@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any, Callable
 
 from . import _payload, _prepare, _segments, _wire
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 _BY_VALUE_WORTH = 512
 """From this size on, a function is sent as a blob: once per worker instead of with every job."""
+
+
+_VALUE = bytes((_payload.VALUE,))
 
 
 class Work:
@@ -124,10 +128,24 @@ class Call(Work):
         self.running = False
 
     def encode(self, client: Client) -> bytes:
-        fn, args, kwargs = self.fn, self.args, self.kwargs
+        args, kwargs = self.args, self.kwargs
         self.args = self.kwargs = None
-        data, self.lease = client.encoder.call(fn, args, kwargs)
+        data, self.lease = client.encoder.call(self.fn, args, kwargs)
         return data
+
+    def answer(self, client: Client, data: bytes, wall_us: int) -> bool:
+        # Most are small values that have come by the link; this is what reading them costs.
+        if data[:1] != _VALUE or self.lease is not None or len(data) > 4096:
+            return super().answer(client, data, wall_us)
+        try:
+            value = _payload.pickle.loads(data[1:])
+        except BaseException:
+            return super().answer(client, data, wall_us)  # once more, for the error
+        try:
+            self.future.set_result(value)
+        except InvalidStateError:
+            pass  # the user has ended it
+        return True
 
     def deliver(self, tag: int, value: Any, wall_us: int) -> None:
         try:
@@ -147,16 +165,35 @@ class Encoder:
         self._new_blob = new_blob
         self.large_expected = 0
         """Jobs that are looked through for large buffers before they are pickled, since one before them was large."""
+        self._by_name: dict[Callable[..., Any], int] = {}
         self._main_by_value = not _prepare.main_can_be_imported()
 
     def call(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bytes, _segments.Lease | None]:
-        """The input of one call."""
+        """The input of one call. Functions that pickle writes as a name are sent once, as a blob: to look the name up is
+        most of what a small job costs here, and a good part of what it costs in the worker."""
+        kind = type(fn)
+        if kind is FunctionType or kind is BuiltinFunctionType:
+            blob = self._by_name.get(fn)
+            if blob is None:
+                blob = self._blob_of_name(fn)
+            if blob:
+                return self.encode(_payload.CALL_BLOB, blob, (args, kwargs))
         if self._main_by_value and getattr(fn, "__module__", None) == "__main__":
             return self._by_value(fn, (args, kwargs), "always")
         try:
             return self.encode(_payload.CALL, 0, (fn, args, kwargs))
         except (_payload.pickle.PicklingError, AttributeError, TypeError) as error:
             return self._retry(error, fn, (args, kwargs))
+
+    def _blob_of_name(self, fn: Callable[..., Any]) -> int:
+        """The blob of a function of a module; 0 for all others, and when there are too many."""
+        module = sys.modules.get(getattr(fn, "__module__", None) or "")
+        if module is None or getattr(module, fn.__qualname__, None) is not fn:
+            return 0  # a method, a closure, a lambda: not to be kept
+        if self._main_by_value and module.__name__ == "__main__":
+            return 0
+        number = self._by_name[fn] = self._new_blob(_payload.encode_blob(fn)) or 0
+        return number
 
     def columns(
         self, fn: Callable[..., Any], blob: int, columns: list[list[Any]]
@@ -214,12 +251,17 @@ class Encoder:
 
 
 def resolve(what: Callable[..., None], *args: Any) -> None:
-    """Calls what ends a future. Its callbacks' exceptions are logged by the future; whatever else they raise must not end
-    the thread that does this for all."""
+    """Calls what ends a future."""
     try:
         what(*args)
     except BaseException:
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
+        report()
+
+
+def report() -> None:
+    """Shows the exception that a future's callback has raised. The future logs what is an `Exception`; anything else must
+    not end the thread that ends futures for all."""
+    threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
 
 def raised(tag: int, value: Any) -> BaseException:
