@@ -180,6 +180,15 @@ class Binding(unittest.TestCase):
         self.assertEqual(worker.attempt(), 0)
 
 
+class Documentation(unittest.TestCase):
+    def test_examples(self):
+        import doctest
+
+        self.addCleanup(_tasks.registered.clear)
+        failed, tried = doctest.testmod(worker)
+        self.assertEqual((failed, tried > 0), (0, True))
+
+
 class Module(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -286,6 +286,20 @@ class WhileAJobRuns(WorkerCase):
             self.assertIn(link.result(), [(payload.VALUE, 1), (wire.CANCELLED, b"")])
             self.assertEqual(link.call(jobs.sleep, 0.0), (payload.VALUE, None))
 
+    def test_jobs_of_every_length(self):
+        """Around the times at which the watcher looks, takes the link over, and is to give it back."""
+        link = self.worker()
+        work = [(0.0004 * n, computing, str(n) if n % 3 else "") for n in range(20) for computing in (False, True)]
+        for _ in range(3):
+            link.other = []
+            link.run(*[call(jobs.busy, *arguments) for arguments in work])
+            link.send(wire.ping(1))
+            for arguments in work:
+                self.assertEqual(link.result(), (payload.VALUE, arguments[2]))
+            expected = [text for _, _, text in work if text]
+            self.assertEqual(b"".join(link.printed().values()).decode().split(), expected)
+            self.assertEqual([kind for kind, _, _ in link.other].count(wire.PONG), 1)
+
     def test_pause(self):
         link = self.worker()
         link.send(wire.pause())

@@ -217,6 +217,23 @@ def report(steps):
     return attempt()
 
 
+def busy(seconds, computing, text):
+    """Takes so long, and uses everything that meets the worker's second thread."""
+    from orchestrator.worker import progress
+
+    end = time.monotonic() + seconds
+    progress(1, 1)
+    if computing:
+        while time.monotonic() < end:
+            pass
+    else:
+        time.sleep(seconds)
+    progress(2, 2)
+    if text:
+        print(text)
+    return text
+
+
 def flood_while_waiting(path):
     """A thread prints while the main thread waits."""
     import threading
