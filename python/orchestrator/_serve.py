@@ -88,6 +88,7 @@ class Worker:
         self._jobs_seen = 0
         self._early = []  # frames that came with the first ones
         self._max_payload = 0
+        self._unchecked_size = 0  # results up to this one are sent as they are
         self._usage = Usage()
         self._looked = 0.0  # at the link, between two jobs
         self._printer = self.stdio.printed
@@ -121,6 +122,7 @@ class Worker:
             raise _wire.Violation("the first frame is not Hello")
         _, number, link, self._max_payload, with_init = _wire.parse_hello(hello[1])
         self._remote = link == _wire.REMOTE
+        self._unchecked_size = min(_wire.MAX_CHUNK, self._max_payload)
         init = None
         if with_init:
             kind, _, init = self._first_frames(1)[0]
@@ -203,6 +205,8 @@ class Worker:
 
     def _in_forked_child(self):
         if not self._forked:
+            global this_worker
+            this_worker = None
             self._forked = True
             self.stdio.close_in_child()
 
@@ -303,7 +307,7 @@ class Worker:
         if self._exact_output:
             self._outbox.write_printed(pair)
         length = len(payload)
-        if outcome == 0 and length > _wire.MAX_CHUNK:
+        if outcome == 0 and length > self._unchecked_size:
             outcome, payload = self._send_chunks(pair, payload)
             length = len(payload)
         usage = (int(wall * 1e6), 0, 0, 0, 0) if wall < HOLD_S else (int(wall * 1e6), *self._usage.since_taken(), 0)
@@ -316,7 +320,8 @@ class Worker:
             self.flush()
 
     def _send_chunks(self, pair: "tuple[int, int]", payload):
-        """Sends all but the last part of a long result, as credit comes. Gives the outcome and that part."""
+        """Sends all but the last part of a long result, as credit comes. Gives the outcome and that part; Failed for one that
+        is too long."""
         if len(payload) > self._max_payload:
             text = "result of %d bytes is larger than the limit of %d (`max_payload`)"
             return _wire.FAILED, _wire.task_error(_wire.TOO_LARGE, text % (len(payload), self._max_payload))

@@ -51,7 +51,10 @@ class Stdio:
     def close_in_child(self):
         """In a forked child of a job: the link is not its own, and has to end when its worker does."""
         for descriptor in (self.link_in, self.link_out, self.capture, self._printer):
-            os.close(descriptor)
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the job has
 
 
 class _Printed(io.BufferedWriter):

@@ -368,6 +368,9 @@ class Transfers(WorkerCase):
         outcome, error = link.call(bytes, 400_000)
         self.assertEqual((outcome, wire.parse_task_error(error)[3]), (wire.FAILED, wire.TOO_LARGE))
         self.assertEqual(link.call(len, b"x" * 200_000), (payload.VALUE, 200_000))
+        link = self.worker(max_payload=100)
+        self.assertEqual(link.call(bytes, 50)[0], payload.VALUE)
+        self.assertEqual(link.call(bytes, 100)[0], wire.FAILED)
 
     @unittest.skipUnless(segments.WORTHWHILE, "no segments here")
     def test_segments(self):
