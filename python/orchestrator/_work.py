@@ -18,6 +18,7 @@ from ._options import JobOptions
 if TYPE_CHECKING:
     from ._client import Client
 
+_dumps = _payload.pickle.dumps
 _BY_VALUE_WORTH = 512
 """From this size on, a function is sent as a blob: once per worker instead of with every job."""
 
@@ -219,11 +220,13 @@ class Encoder:
         if self.large_expected > 0:
             self.large_expected -= 1
             return _payload.encode_call(kind, blob, value, self.segments)
-        data, lease = _payload.encode_call(kind, blob, value)
-        if len(data) >= _segments.LARGE and self.segments.enabled:
+        # This is `encode_call` for a small value.
+        table = _payload._reducers()
+        pickled = _dumps(value, 5) if table is None else _payload._dumps_with(table, value, None)
+        if len(pickled) >= _segments.LARGE and self.segments.enabled:
             self.large_expected = 64
             return _payload.encode_call(kind, blob, value, self.segments)
-        return data, lease
+        return _payload._HEAD.pack(kind, blob) + pickled, None
 
     def saw_result(self, size: int) -> None:
         """Tells the size of a result that came by the link."""

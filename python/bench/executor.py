@@ -1,0 +1,225 @@
+"""How fast the executor is beside the standard library's, as ratios of alternating rounds in one run.
+
+    ORCHESTRATOR=target/release/orchestrator python3 python/bench/executor.py [--rounds 5] [--json FILE] [NAME...]
+
+Every measure is taken from all contestants in turn, round after round, so that whatever else the machine does meets them
+all; the median counts. The last column is what the project demands of the ratio to the contestant named in front of it.
+Beside other programs' load, figures in one direction (latency, start) say little.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, PACKAGE)
+
+from orchestrator import Executor
+
+WORKERS = 2
+
+
+def echo(value=None):
+    return value
+
+
+def array_echo(array):
+    return array
+
+
+# ---- Measures: each gives one figure of one pool
+
+
+def submit_and_result(pool, count=20_000):
+    began = time.perf_counter()
+    futures = [pool.submit(echo, n) for n in range(count)]
+    for future in futures:
+        future.result()
+    return count / (time.perf_counter() - began)
+
+
+def gather(pool, count=10_000):
+    async def main():
+        loop = asyncio.get_running_loop()
+        began = time.perf_counter()
+        await asyncio.gather(*[loop.run_in_executor(pool, echo, n) for n in range(count)])
+        return count / (time.perf_counter() - began)
+
+    return asyncio.run(main())
+
+
+def latency_us(pool, count=1500):
+    times = []
+    for n in range(count):
+        began = time.perf_counter()
+        pool.submit(echo, n).result()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1e6
+
+
+def map_without_chunksize(pool, count=1_000_000):
+    return _consumed(lambda: pool.map(echo, range(count)), count)
+
+
+def map_with_best_chunksize(pool, count=1_000_000):
+    return max(_consumed(lambda: pool.map(echo, range(count), chunksize=size), count) for size in (1000, 5000, 20_000))
+
+
+def pool_map_with_best_chunksize(pool, count=1_000_000):
+    best = 0.0
+    for size in 1000, 5000, 20_000:
+        began = time.perf_counter()
+        pool.map(echo, range(count), chunksize=size)
+        best = max(best, count / (time.perf_counter() - began))
+    return best
+
+
+def _consumed(start, count):
+    began = time.perf_counter()
+    for _ in start():
+        pass
+    return count / (time.perf_counter() - began)
+
+
+def echo_1_mb(pool, count=40):
+    data = os.urandom(1 << 20)
+    began = time.perf_counter()
+    for future in [pool.submit(echo, data) for _ in range(count)]:
+        future.result()
+    return count / (time.perf_counter() - began)
+
+
+def echo_100_mb_numpy_ms(pool):
+    import numpy
+
+    array = numpy.zeros(100 << 17)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        pool.submit(array_echo, array).result()
+        times.append(time.perf_counter() - began)
+    return min(times) * 1e3
+
+
+_START = """
+import time, sys
+began = time.perf_counter()
+sys.path.insert(0, %(package)r)
+if %(name)r == "ours":
+    from orchestrator import Executor
+    pool = Executor(2)
+else:
+    from concurrent.futures import ProcessPoolExecutor
+    import multiprocessing
+    pool = ProcessPoolExecutor(2, multiprocessing.get_context(%(name)r))
+if __name__ == "__main__":
+    assert pool.submit(abs, -1).result() == 1
+    print(time.perf_counter() - began)
+    pool.shutdown()
+"""
+
+
+def start_to_first_result_ms(name):
+    """In a fresh interpreter, from its first line on."""
+    code = _START % {"package": PACKAGE, "name": name}
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment).stdout) * 1e3
+
+
+# name: (measures by contestant, whether more is better, {contestant: least ratio or, if less is better, most})
+_ALL = ("ours", "fork", "spawn")
+MEASURES = {
+    "submit + result of 20,000, jobs/s": (dict.fromkeys(_ALL, submit_and_result), True, {"fork": 4, "spawn": 4}),
+    "asyncio.gather of 10,000, jobs/s": (dict.fromkeys(_ALL, gather), True, {"fork": 2, "spawn": 2}),
+    "latency p50, us": (dict.fromkeys(_ALL, latency_us), False, {"fork": 1.1, "spawn": 1.1}),
+    "map of 1,000,000, items/s": (
+        {
+            "ours": map_without_chunksize,
+            "fork": map_with_best_chunksize,
+            "spawn": map_with_best_chunksize,
+            "Pool": pool_map_with_best_chunksize,
+        },
+        True,
+        {"fork": 1, "spawn": 1, "Pool": 0.5},
+    ),
+    "1 MB bytes echo, jobs/s": (dict.fromkeys(_ALL, echo_1_mb), True, {"fork": 1, "spawn": 1.5}),
+    "100 MB numpy echo, ms": (dict.fromkeys(("ours", "fork"), echo_100_mb_numpy_ms), False, {"fork": 0.25}),
+    "start to first result, ms": (dict.fromkeys(_ALL, start_to_first_result_ms), False, {"spawn": 0.6}),
+}
+
+
+def make_pools():
+    pools = {
+        "ours": Executor(WORKERS),
+        "fork": ProcessPoolExecutor(WORKERS, multiprocessing.get_context("fork")),
+        "spawn": ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")),
+    }
+    # First, before there are threads to be forked.
+    pools = {"Pool": multiprocessing.get_context("fork").Pool(WORKERS), **pools}
+    for name in "fork", "spawn", "ours":
+        list(pools[name].map(echo, range(100)))
+    return pools
+
+
+def measure(rounds, names):
+    pools = make_pools()
+    table = {}
+    for title, (contestants, more_is_better, demands) in MEASURES.items():
+        if names and not any(name in title for name in names):
+            continue
+        if "numpy" in title:
+            try:
+                import numpy  # noqa: F401
+            except ImportError:
+                continue
+        starts = "start" in title
+        figures = {name: [] for name in contestants}
+        for _ in range(rounds):
+            for name, take in contestants.items():
+                figures[name].append(take(name if starts else pools[name]))
+        medians = {name: statistics.median(values) for name, values in figures.items()}
+        ratios = {name: medians["ours"] / median for name, median in medians.items() if name != "ours"}
+        held = {
+            name: ratios[name] >= demanded if more_is_better else ratios[name] <= demanded
+            for name, demanded in demands.items()
+        }
+        table[title] = {"medians": medians, "figures": figures, "ratios": ratios, "demands": demands, "held": held}
+        show(title, table[title], more_is_better)
+    for pool in pools.values():
+        pool.terminate() if hasattr(pool, "terminate") else pool.shutdown()
+    return table
+
+
+def show(title, row, more_is_better):
+    medians = "  ".join(f"{name} {value:,.4g}" if value < 1000 else f"{name} {value:,.0f}" for name, value in row["medians"].items())
+    verdicts = "  ".join(
+        f"{name} {row['ratios'][name]:.2f} ({'>=' if more_is_better else '<='} {demanded}: {'yes' if row['held'][name] else 'NO'})"
+        for name, demanded in row["demands"].items()
+    )
+    print(f"{title:36} {medians}\n{'':36} ours / {verdicts}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json")
+    parser.add_argument("names", nargs="*")
+    arguments = parser.parse_args()
+    table = measure(arguments.rounds, arguments.names)
+    result = {"python": sys.version.split()[0], "load": os.getloadavg(), "rounds": arguments.rounds, "measures": table}
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(result, file, indent=1)
+    else:
+        print(json.dumps({title: {"medians": row["medians"], "ratios": row["ratios"]} for title, row in table.items()}))
+
+
+if __name__ == "__main__":
+    main()
