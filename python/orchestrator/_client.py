@@ -26,6 +26,7 @@ from ._backlog import Backlog
 from ._connection import Connection
 from ._deadlines import Deadlines
 from ._options import JobOptions, Settings, Stats
+from ._window import Window
 from ._work import Work
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Client:
         self.backlog = Backlog()
         self.flight: dict[int, Work] = {}
         self.maps: set[LazyMap] = set()
-        self.window = settings.workers + 1
+        self.window = Window(settings.workers)
         self.thread: threading.Thread | None = None
         self.encoder: _work.Encoder
         self.deadlines = Deadlines(self)
@@ -102,7 +103,7 @@ class Client:
         if self.agent is None:
             self._start()
         data, error = None, None
-        if self.ready and not self.backlog.size and len(self.flight) + self._encoding < self.window:
+        if self.ready and not self.backlog.size and len(self.flight) + self._encoding < self.window.size:
             try:
                 data = work.encode(self)
             except KeyboardInterrupt:
@@ -193,7 +194,7 @@ class Client:
         """Sets the number of workers."""
         with self.lock:
             self.workers = workers
-            self.window = max(self.window, workers + 1)
+            self.window.resize(workers)
             self._say(lambda connection: connection.resize(workers))
         if self.agent is not None:
             self.refill()
@@ -401,7 +402,7 @@ class Client:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
 
     def _room(self) -> int:
-        return self.window - len(self.flight) - self._encoding if self.ready else 0
+        return self.window.size - len(self.flight) - self._encoding if self.ready else 0
 
     def _has_work(self) -> bool:
         return bool(self.flight or self.backlog.size or self._encoding or self.maps)

@@ -24,6 +24,7 @@ from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sized
 
 from . import _payload, _segments, _work
+from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
 if TYPE_CHECKING:
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 _CHUNKS_AHEAD = 16
 """Chunks per worker that are read ahead of the results that have been taken."""
-_CHUNK_US = 1000
-_CHUNK_BYTES = 128 * 1024
-_MOST_ITEMS = 16 * 1024
-_GROWTH = 8
 
 
 class Chunk(_work.Work):
@@ -52,12 +49,12 @@ class Chunk(_work.Work):
         columns, self.columns = self.columns, None
         assert columns is not None
         data, self.lease = client.encoder.columns(self.fn, self.source.blob, columns)
-        self.source.learn_size(len(data), self.count)
+        self.source.size.learn_bytes(self.count, len(data))
         return data
 
     def answer(self, client: Client, data: bytes, wall_us: int) -> bool:
-        self.source.learn_time(wall_us, self.count)
-        self.source.learn_size(len(data), self.count)
+        self.source.size.learn_time(self.count, wall_us)
+        self.source.size.learn_bytes(self.count, len(data))
         return super().answer(client, data, wall_us)
 
     def deliver(self, tag: int, value: Any, wall_us: int) -> None:
@@ -98,13 +95,10 @@ class LazyMap:
         self._single = len(iterables) == 1
         self._inputs: Iterator[Any] | None = iter(iterables[0]) if self._single else zip(*iterables)
         self._fixed = chunksize is not None
-        self._size = chunksize or 1
-        self._most = _MOST_ITEMS
         self._bounded = buffersize is not None
-        self._ahead = buffersize if buffersize is not None else 0
-        if self._bounded and not self._fixed:
-            # Chunks of a quarter of what each worker may have: the look-ahead counts items.
-            self._most = max(1, self._ahead // (4 * client.workers))
+        self._ahead = buffersize or 0
+        # The look-ahead counts items: chunks of a quarter of what each worker may have.
+        self.size = ChunkSize(chunksize, max(1, self._ahead // (4 * client.workers)) if self._bounded else 1 << 30)
         self._reading = threading.Lock()
         self._chunks: deque[tuple[Future[Any], int]] = deque()
         self._items_out = 0
@@ -178,18 +172,6 @@ class LazyMap:
             future.cancel()
         self._chunks.clear()
 
-    def learn_time(self, wall_us: int, count: int) -> None:
-        """Tells how long a chunk of so many items has taken."""
-        if not self._fixed:
-            fitting = int(_CHUNK_US * count / max(wall_us, 0.5))
-            self._size = max(1, min(fitting, max(self._size, count * _GROWTH), self._most))
-
-    def learn_size(self, size: int, count: int) -> None:
-        """Tells how many bytes the inputs or results of so many items are."""
-        fitting = _CHUNK_BYTES * count // size
-        if not self._fixed and fitting < self._size:
-            self._size = max(1, fitting)
-
     def _dropped(self, _: object) -> None:
         """The iterator is gone."""
         if self._used or self._inputs is None:
@@ -213,7 +195,7 @@ class LazyMap:
         return (len(self._chunks) if self._fixed else self._items_out) < self._ahead
 
     def _read_chunk(self, inputs: Iterator[Any]) -> None:
-        size = self._size
+        size = self.size.items
         if self._bounded and not self._fixed:
             size = min(size, self._ahead - self._items_out)
         items: list[Any] = []

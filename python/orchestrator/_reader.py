@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from ._agent import Agent
     from ._client import Client
 
-_DEEPEST = 64
-"""The most jobs per worker that are sent ahead."""
-_AHEAD_US = 2000
-"""How much work a worker is sent ahead. Jobs that take longer are not sent ahead, but for one as in the standard library."""
 _VALUES = (bytes((_payload.VALUE,)), bytes((_payload.VALUE | 0x80,)))
 
 _Ended = tuple[Work, int, "int | None", int, bytes]
@@ -107,8 +103,8 @@ class Reader:
             work = flight.pop(job, None)
             if work is not None:  # it is, unless the pool has broken meanwhile
                 ended.append((work, outcome, number, wall_us, payload))
-        depth = min(_DEEPEST, int(_AHEAD_US / (total / len(event.answers) + 1))) if event.answers else 0
-        client.window = min(client.workers * (1 + depth) if depth else client.workers + 1, client.window * 2)
+        if event.answers:
+            client.window.learn(len(event.answers), total)
 
     def _deal_with(self, event: Event) -> bool:
         client = self._client

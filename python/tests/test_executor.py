@@ -189,7 +189,6 @@ class Submitting(ExecutorCase):
         self.assertEqual([future.result(LONG_S) for future in futures], list(range(5000)))
         stats = pool.stats()
         self.assertEqual((stats.submitted, stats.done, stats.pending, stats.running), (5000, 5000, 0, 0))
-        self.assertGreater(pool._client.window, 3)
 
     def test_asyncio(self):
         pool = self.pool(2)
@@ -312,9 +311,10 @@ except AgentFailed as error:
         script = """
 from orchestrator import Executor, AgentFailed
 with Executor(1) as pool:
-    error = pool.submit(abs, 1).exception(50)
-    assert isinstance(error, AgentFailed), error
-    print(error)
+    try:
+        pool.submit(abs, 1).result(50)
+    except AgentFailed as error:  # of the future, or already of submit
+        print(error)
 """
         path = self.path("orchestrator")
         for text, expected in (

@@ -214,12 +214,12 @@ class ReadingAhead(ExecutorCase):
         results = pool.map(jobs.echo, itertools.count())
         list(itertools.islice(results, 50_000))
         (lazy,) = pool._client.maps
-        self.assertGreater(lazy._size, 100)
+        self.assertGreater(lazy.size.items, 100)
         results.close()
         results = pool.map(time.sleep, itertools.repeat(0.002))
         list(itertools.islice(results, 100))
         (lazy,) = pool._client.maps
-        self.assertEqual(lazy._size, 1)
+        self.assertEqual(lazy.size.items, 1)
         results.close()
 
     def test_a_broken_pool(self):
