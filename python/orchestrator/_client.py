@@ -93,7 +93,7 @@ class Client:
         self.collected = True
         if self.lock.acquire(False):
             try:
-                self._end_if_idle()
+                self.end_if_idle()
             finally:
                 self.lock.release()
         # Otherwise the reader looks at it, which is the only one left that takes the lock.
@@ -126,14 +126,14 @@ class Client:
                 self.counts["failed"] += 1
             elif self._room() > 0 and data is not None and not self.backlog.size:
                 # Nobody else has seen this future.
-                work.future._state = "RUNNING"  # type: ignore[attr-defined]
+                work.future._state = "RUNNING"
                 self._launch(((work, data),), work.options)
                 self.write()
             else:
                 work.data = data
                 if len(self.flight) + self._encoding + self._ahead <= self.workers:
                     # The first ones run from the beginning, for all that can be seen.
-                    work.future._state = "RUNNING"  # type: ignore[attr-defined]
+                    work.future._state = "RUNNING"
                     work.running = True
                     self._ahead += 1
                 self.backlog.append(work)
@@ -245,7 +245,7 @@ class Client:
     def remove_map(self, lazy: LazyMap) -> None:
         with self.lock:
             self.maps.discard(lazy)
-            self._end_if_idle()
+            self.end_if_idle()
 
     def function_blob(self, fn: Callable[..., Any]) -> int:
         """The blob that stands for a function in a map's chunks; 0: it is pickled with each."""
@@ -253,66 +253,7 @@ class Client:
             self._start()
         return self.encoder.function_blob(fn)
 
-    # ---- End
-
-    def shutdown(self, wait: bool, cancel_futures: bool) -> None:
-        with self.lock:
-            if self.forked:
-                return
-            self.shut = True
-            self.space.notify_all()
-            maps = list(self.maps)
-        for lazy in maps:
-            if cancel_futures:
-                lazy.cancel()
-            else:
-                lazy.read_rest(False)
-        if cancel_futures:
-            self._cancel_pending()
-        with self.lock:
-            self._end_if_idle()
-        if self.agent is not None:
-            self.push()
-        if wait:
-            self.join()
-
-    def terminate(self, interrupted: bool = False) -> None:
-        """Ends everything at once: pending jobs are cancelled, and running ones fail. After Ctrl-C (`interrupted`) all are
-        cancelled: nobody is interested in errors any more."""
-        with self.lock:
-            self.shut = self.terminated = True
-            self.interrupted = self.interrupted or interrupted
-            self.space.notify_all()
-            maps = list(self.maps)
-            if self.agent is not None and not self.ended and not self.forked:
-                self.agent.hang_up()
-        for lazy in maps:
-            lazy.cancel()
-        self._cancel_pending()
-
-    def join(self) -> None:
-        """Waits until no process and no thread is left."""
-        thread = self.thread
-        if thread is None or thread is threading.current_thread():
-            return
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            # With the standard library's, Ctrl-C reaches the workers as well.
-            self.terminate(True)
-            raise
-
-    def leave(self, interrupted: bool) -> None:
-        """The program ends; `interrupted`: by Ctrl-C."""
-        if interrupted:
-            self.terminate(True)
-            return
-        for lazy in list(self.maps):
-            lazy.read_rest(True)
-        with self.lock:
-            self.space.notify_all()
-            self._end_if_idle()
-        self.push()
+    # ---- End (see also `_ending`)
 
     def forget(self) -> None:
         """In the child of a fork: gives up what belongs to the parent."""
@@ -346,7 +287,7 @@ class Client:
         if self.segments is not None:
             self.segments.close()
 
-    def _cancel_pending(self) -> None:
+    def cancel_pending(self) -> None:
         with self.lock:
             pending = self.backlog.remove(lambda work: not work.running)
             self.counts["cancelled"] += len(pending)
@@ -456,7 +397,7 @@ class Client:
             self.space.wait()
             self._check(of_map)
 
-    def _end_if_idle(self) -> None:
+    def end_if_idle(self) -> None:
         if not (self.shut or self.collected or _ending.is_exiting) or self.draining or self.agent is None:
             return
         if not self._has_work():
@@ -495,7 +436,7 @@ class Client:
                     self._encoding += 1
                     works.append(work)
                 if not works:
-                    self._end_if_idle()
+                    self.end_if_idle()
                     break
             self._send(works)
         if self.connection.outgoing:
@@ -513,8 +454,8 @@ class Client:
             try:
                 jobs.append((work, work.encode(self) if work.data is None else work.data))
                 work.data = None
-            except BaseException as error:
-                failed.append((work, error))
+            except BaseException as raised:
+                failed.append((work, raised))
         with self.lock:
             self._encoding -= len(works)
             self.counts["cancelled"] += cancelled

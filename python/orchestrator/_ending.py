@@ -52,6 +52,57 @@ def loss(client: Client) -> BaseException:
     return client.broken() if client.broken is not None else terminated()
 
 
+def shutdown(client: Client, wait: bool, cancel_futures: bool) -> None:
+    """What `Executor.shutdown` says."""
+    with client.lock:
+        if client.forked:
+            return
+        client.shut = True
+        client.space.notify_all()
+        maps = list(client.maps)
+    for lazy in maps:
+        if cancel_futures:
+            lazy.cancel()
+        else:
+            lazy.read_rest(False)
+    if cancel_futures:
+        client.cancel_pending()
+    with client.lock:
+        client.end_if_idle()
+    if client.agent is not None:
+        client.push()
+    if wait:
+        join(client)
+
+
+def terminate(client: Client, interrupted: bool = False) -> None:
+    """Ends everything at once: pending jobs are cancelled, and running ones fail. After Ctrl-C (`interrupted`) all are
+    cancelled: nobody is interested in errors any more."""
+    with client.lock:
+        client.shut = client.terminated = True
+        client.interrupted = client.interrupted or interrupted
+        client.space.notify_all()
+        maps = list(client.maps)
+        if client.agent is not None and not client.ended and not client.forked:
+            client.agent.hang_up()
+    for lazy in maps:
+        lazy.cancel()
+    client.cancel_pending()
+
+
+def join(client: Client) -> None:
+    """Waits until no process and no thread is left."""
+    thread = client.thread
+    if thread is None or thread is threading.current_thread():
+        return
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        # With the standard library's, Ctrl-C reaches the workers as well.
+        terminate(client, True)
+        raise
+
+
 def is_interrupt(kind: type[BaseException] | None) -> bool:
     """Whether an exception that leaves a `with` block comes from Ctrl-C. Under asyncio it is the cancellation of the main
     task, and `asyncio.Runner` counts what it comes from."""
@@ -77,9 +128,21 @@ def _at_exit() -> None:
     interrupted = isinstance(last, KeyboardInterrupt) and not hasattr(sys, "ps1")
     leaving = list(clients)
     for client in leaving:
-        client.leave(interrupted)
+        if interrupted:
+            terminate(client, True)
+        else:
+            _finish(client)
     for client in leaving:
-        client.join()
+        join(client)
+
+
+def _finish(client: Client) -> None:
+    for lazy in list(client.maps):
+        lazy.read_rest(True)
+    with client.lock:
+        client.space.notify_all()
+        client.end_if_idle()
+    client.push()
 
 
 def _forget_all() -> None:

@@ -8,7 +8,7 @@ import time
 import warnings
 from concurrent.futures import Executor as _Base, Future
 from types import TracebackType
-from typing import Any, Callable, Iterable, Iterator, TypeVar
+from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
 
 from . import _ending
 from ._client import Client
@@ -33,7 +33,7 @@ class _Jobs(_Base):
         self._client.submit(Call(future, fn, args, kwargs, self._options))
         return future
 
-    def map(  # type: ignore[override]  # chunksize: "automatic" has no number
+    def map(
         self,
         fn: Callable[..., _T],
         *iterables: Iterable[Any],
@@ -153,12 +153,12 @@ class Executor(_Jobs):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more jobs; those that there are still end, or with `cancel_futures` those that have begun. With `wait`
         it returns when they have, and no process is left."""
-        self._client.shutdown(wait, cancel_futures)
+        _ending.shutdown(self._client, wait, cancel_futures)
 
     def terminate_workers(self) -> None:
         """Ends all workers now. What runs fails with `BrokenProcessPool`, what waits is cancelled, and nothing more can be
         submitted."""
-        self._client.terminate()
+        _ending.terminate(self._client)
 
     kill_workers = terminate_workers
 
@@ -204,10 +204,10 @@ class Executor(_Jobs):
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> Literal[False]:
         if _ending.is_interrupt(kind):
             # The standard library's workers get Ctrl-C from the terminal; ours do not.
-            self._client.terminate(True)
+            _ending.terminate(self._client, True)
         self.shutdown(wait=True)
         return False
 

@@ -58,6 +58,7 @@ class Chunk(_work.Work):
         return super().answer(client, data, wall_us)
 
     def deliver(self, tag: int, value: Any, wall_us: int) -> None:
+        outcome: tuple[list[Any], BaseException | None]
         if tag == _payload.VALUE:
             outcome = (value, None)
         elif tag == _payload.PARTIAL:
