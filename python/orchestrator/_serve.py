@@ -310,11 +310,12 @@ class Worker:
         if outcome == 0 and length > self._unchecked_size:
             outcome, payload = self._send_chunks(pair, payload)
             length = len(payload)
-        usage = (int(wall * 1e6), 0, 0, 0, 0) if wall < HOLD_S else (int(wall * 1e6), *self._usage.since_taken(), 0)
-        if outcome == 0:
-            head = _OK_ANSWER.pack(b"\xb1\x0f", 0x85, 0, 64, length, 1, *pair, 0, *usage, length)
-            frame = b"%b%b\n" % (head, payload)
+        microseconds = int(wall * 1e6)
+        if outcome == 0 and wall < HOLD_S:
+            head = _OK_ANSWER.pack(b"\xb1\x0f", 0x85, 0, 64, length, 1, pair[0], pair[1], 0, microseconds, 0, 0, 0, 0, length)
+            frame = head + payload + b"\n"
         else:
+            usage = microseconds, *(self._usage.since_taken() if wall >= HOLD_S else (0, 0, 0)), 0
             frame = _wire.done_many([_wire.done_entry(*pair, outcome, 1, usage, length)], [payload])
         if not self._outbox.add(frame, now):
             self.flush()
