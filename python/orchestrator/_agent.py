@@ -25,7 +25,8 @@ _EXIT_WAIT_S = 10.0
 class Agent:
     """A running agent: its process and our end of the link."""
 
-    def __init__(self, process: subprocess.Popen[bytes], link: socket.socket) -> None:
+    def __init__(self, program: str, process: subprocess.Popen[bytes], link: socket.socket) -> None:
+        self.program = program
         self.process = process
         self.link = link
 
@@ -107,10 +108,10 @@ def start(line: Sequence[str], env: dict[str, str]) -> Agent:
             pass  # none, closed, or nobody reads
     ours, theirs = socket.socketpair()
     try:
-        process = subprocess.Popen(line, stdin=theirs, stdout=theirs, env=env)
+        process = subprocess.Popen(line, stdin=theirs.fileno(), stdout=theirs.fileno(), env=env)
     except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
-    return Agent(process, ours)
+    return Agent(line[0], process, ours)

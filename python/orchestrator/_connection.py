@@ -13,7 +13,8 @@ import struct
 from typing import NamedTuple, Sequence, Union
 
 from . import _wire
-from ._wire import MAX_CHUNK, Violation
+from ._parts import Violation
+from ._wire import MAX_CHUNK
 
 Buffer = Union[bytes, memoryview]
 

@@ -49,7 +49,7 @@ class JobOptions:
         for name in changes:
             if name not in values:
                 raise TypeError(f"options() got an unexpected keyword argument '{name}'")
-        return JobOptions(**{**values, **changes})  # type: ignore[arg-type]  # checked by the constructor
+        return JobOptions(**{**values, **changes})
 
 
 class Settings(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from . import _ending, _payload, _segments, _wire, _work
 from ._connection import Bye, Done, Event, Output, Ready, Recalled
+from ._parts import Violation
 from ._work import Work
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class Reader:
         reason = None
         try:
             self._read()
-        except _wire.Violation as error:
-            reason = f"the program {self._agent.process.args[0]} is no agent for this package: {error}"  # type: ignore[index]
+        except Violation as error:
+            reason = f"the program {self._agent.program} is no agent for this package: {error}"
         except BaseException as error:
             reason = f"the reader failed: {type(error).__name__}: {error}"
             raise
@@ -190,7 +191,7 @@ class Reader:
         _ending.clients.discard(client)
 
 
-def _why(reason: str | None, status: int | None, ready: bool, initializer: bool) -> _ending.Callable[[], BaseException]:
+def _why(reason: str | None, status: int | None, ready: bool, initializer: bool) -> Callable[[], BaseException]:
     if reason is not None:
         return _ending.agent_failed(reason)
     if not ready and initializer:

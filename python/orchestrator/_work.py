@@ -6,6 +6,7 @@ with one large array hold one array. Once sent, only the function is kept, for i
 
 from __future__ import annotations
 
+import pickle
 import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
@@ -14,15 +15,18 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from . import _payload, _prepare, _segments, _wire
 from ._options import JobOptions
+from ._parts import Violation
 
 if TYPE_CHECKING:
     from ._client import Client
 
-_dumps = _payload.pickle.dumps
+_dumps = pickle.dumps
 _BY_VALUE_WORTH = 512
 """From this size on, a function is sent as a blob: once per worker instead of with every job."""
 
 
+# Typed.
+_encode_call: Callable[..., tuple[bytes, "_segments.Lease | None"]] = _payload.encode_call
 _VALUE = bytes((_payload.VALUE,))
 
 
@@ -90,10 +94,10 @@ class Work:
     def end_cancelled(self) -> None:
         """Ends a running job as cancelled, which the class of futures has no public way for."""
         future = self.future
-        with future._condition:  # type: ignore[attr-defined]
-            if future._state != "RUNNING":  # type: ignore[attr-defined]
+        with future._condition:
+            if future._state != "RUNNING":
                 return
-            future._state = "PENDING"  # type: ignore[attr-defined]
+            future._state = "PENDING"
         future.cancel()
         future.set_running_or_notify_cancel()
 
@@ -139,7 +143,7 @@ class Call(Work):
         if data[:1] != _VALUE or self.lease is not None or len(data) > 4096:
             return super().answer(client, data, wall_us)
         try:
-            value = _payload.pickle.loads(data[1:])
+            value = pickle.loads(data[1:])
         except BaseException:
             return super().answer(client, data, wall_us)  # once more, for the error
         try:
@@ -183,7 +187,7 @@ class Encoder:
             return self._by_value(fn, (args, kwargs), "always")
         try:
             return self.encode(_payload.CALL, 0, (fn, args, kwargs))
-        except (_payload.pickle.PicklingError, AttributeError, TypeError) as error:
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
             return self._retry(error, fn, (args, kwargs))
 
     def _blob_of_name(self, fn: Callable[..., Any]) -> int:
@@ -219,13 +223,13 @@ class Encoder:
         jobs that turn out to be large, and for those that follow one."""
         if self.large_expected > 0:
             self.large_expected -= 1
-            return _payload.encode_call(kind, blob, value, self.segments)
+            return _encode_call(kind, blob, value, self.segments)
         # This is `encode_call` for a small value.
         table = _payload._reducers()
         pickled = _dumps(value, 5) if table is None else _payload._dumps_with(table, value, None)
         if len(pickled) >= _segments.LARGE and self.segments.enabled:
             self.large_expected = 64
-            return _payload.encode_call(kind, blob, value, self.segments)
+            return _encode_call(kind, blob, value, self.segments)
         return _payload._HEAD.pack(kind, blob) + pickled, None
 
     def saw_result(self, size: int) -> None:
@@ -249,8 +253,8 @@ class Encoder:
         data = _payload.encode_blob(fn, by_value)
         blob = self._new_blob(data)
         if blob is None:
-            return _payload.encode_call(_payload.CALL, 0, (fn, *rest), self.segments, by_value)
-        return _payload.encode_call(_payload.CALL_BLOB, blob, rest, self.segments, by_value)
+            return _encode_call(_payload.CALL, 0, (fn, *rest), self.segments, by_value)
+        return _encode_call(_payload.CALL_BLOB, blob, rest, self.segments, by_value)
 
 
 def resolve(what: Callable[..., None], *args: Any) -> None:
@@ -275,7 +279,8 @@ def raised(tag: int, value: Any) -> BaseException:
     from ._errors import RemoteError
 
     name, text, traceback = value
-    return _payload.with_cause(RemoteError(name, text), traceback)  # type: ignore[no-any-return]
+    made: BaseException = _payload.with_cause(RemoteError(name, text), traceback)
+    return made
 
 
 def death(work: Work, outcome: int, number: int | None, payload: bytes) -> BaseException:
@@ -285,7 +290,7 @@ def death(work: Work, outcome: int, number: int | None, payload: bytes) -> BaseE
     if outcome in (_wire.FAILED, _wire.REJECTED):
         try:
             message, _, chain, kind = _wire.parse_task_error(payload)
-        except _wire.Violation:
+        except Violation:
             message, chain, kind = "the worker could not run it", [], _wire.ERROR
         text = ": ".join([message, *chain])
         if kind == _wire.UNDECODABLE:
@@ -293,7 +298,7 @@ def death(work: Work, outcome: int, number: int | None, payload: bytes) -> BaseE
         return _errors.WorkerDied(text, name=work.name(), job=work.job)
     try:
         reason, exit_code, signal, attempts, stderr = _wire.parse_death(payload)
-    except _wire.Violation:
+    except Violation:
         reason, exit_code, signal, attempts, stderr = f"worker lost (outcome {outcome})", None, number, 1, b""
     kind_of_error = _errors.JobTimeout if outcome == _wire.TIMED_OUT else _errors.WorkerDied
     return kind_of_error(
@@ -313,7 +318,7 @@ def not_pickled(error: BaseException) -> BaseException:
     from concurrent.futures.process import _RemoteTraceback
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')
+    error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]  # typeshed is wrong here
     # Its frames would hold on to the arguments, and to us.
     return error.with_traceback(None)
 
