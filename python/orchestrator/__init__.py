@@ -11,9 +11,10 @@ Names are imported when they are asked for: workers import this package too, and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself is a good part of a worker's start
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._async_pool import AsyncPool as AsyncPool
     from ._errors import (
         AgentFailed as AgentFailed,

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from . import _payload, _segments, _work
+from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
 if TYPE_CHECKING:
@@ -29,8 +30,15 @@ class Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before
         self.job = 0  # not sent yet
         self.lease: _segments.Lease | None = None
 
-    name = _work.Work.name
-    release = _work.Work.release
+    def name(self) -> str:
+        """The function, for people."""
+        return _work.name_of(self.fn)
+
+    def release(self, clean: bool) -> None:
+        """Gives back the job's segment."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release(clean)
 
     def cancel(self, *message: Any, **named: Any) -> bool:
         """Cancels the job: one that waits is never run, one that runs is ended."""
@@ -71,6 +79,10 @@ class Chunk(Job):
     """Some items of a map, as one job. Its result is (results, exception or None)."""
 
     __slots__ = ("blob", "size", "count")
+
+    blob: int
+    size: ChunkSize
+    count: int
 
     def encode(self, encoder: _work.Encoder) -> bytes:
         columns, self.args = self.args, None

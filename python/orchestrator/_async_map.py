@@ -53,13 +53,13 @@ async def results(
                     items_ahead += len(items)
             if not chunks:
                 break
-            results, error = await chunks[0]
+            results, raised = await chunks[0]
             items_ahead -= chunks.popleft().count
             results.reverse()
             while results:
                 yield results.pop()
-            if error is not None:
-                raise error
+            if raised is not None:
+                raise raised
         if failed is not None:
             raise failed
     finally:

@@ -197,7 +197,7 @@ class AsyncPool(_Jobs):
         if self._closing or self._broken is not None:
             raise self._refusal()
         job = kind(self, loop, fn, args, kwargs, options)
-        if kind is Chunk:
+        if isinstance(job, Chunk):
             job.blob, job.size, job.count = blob, size, count
         queues = self._waiting
         if len(queues) == 1 and queues[0] and queues[0][0].options.priority == options.priority:
@@ -385,7 +385,7 @@ class AsyncPool(_Jobs):
             pass
         except _wire.Violation as error:
             program = self._agent.process.args[0]  # type: ignore[index]
-            reason = f"the program {program} is no agent for this package: {error}"
+            reason = f"the program {program!s} is no agent for this package: {error}"
         self._end(reason)
 
     def _take(self, data: bytes) -> None:
@@ -429,7 +429,7 @@ class AsyncPool(_Jobs):
                     try:
                         job.answer(payload, wall_us)
                     except BaseException as error:
-                        job.fail(_work._unreadable(job, error))
+                        job.fail(_work.unreadable(job, error))
                 if job.lease is not None:
                     job.release(True)
             else:

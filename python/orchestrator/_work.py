@@ -18,7 +18,16 @@ from ._options import JobOptions
 from ._parts import Violation
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ._client import Client
+
+    class Named(Protocol):
+        """A job, as far as errors tell of it."""
+
+        job: int
+
+        def name(self) -> str: ...
 
 _dumps = pickle.dumps
 _BY_VALUE_WORTH = 512
@@ -54,17 +63,14 @@ class Work:
 
     def name(self) -> str:
         """The function, for people."""
-        fn: Any = self.fn
-        while not hasattr(fn, "__qualname__") and hasattr(fn, "func"):
-            fn = fn.func  # a partial
-        return f"{getattr(fn, '__qualname__', type(fn).__qualname__)}()"
+        return name_of(self.fn)
 
     def answer(self, client: Client, data: bytes, wall_us: int) -> bool:
         """Ends the job with an Ok answer. False: its result could not be read."""
         try:
             tag, value = _payload.decode_result(data, self.lease)
         except BaseException as error:
-            self.fail(_unreadable(self, error))
+            self.fail(unreadable(self, error))
             return False
         finally:
             if self.lease is not None:
@@ -106,6 +112,13 @@ class Work:
         lease, self.lease = self.lease, None
         if lease is not None:
             lease.release(clean)
+
+
+def name_of(fn: Any) -> str:
+    """A function, for people."""
+    while not hasattr(fn, "__qualname__") and hasattr(fn, "func"):
+        fn = fn.func  # a partial
+    return f"{getattr(fn, '__qualname__', type(fn).__qualname__)}()"
 
 
 class Call(Work):
@@ -283,7 +296,7 @@ def raised(tag: int, value: Any) -> BaseException:
     return made
 
 
-def death(work: Work, outcome: int, number: int | None, payload: bytes) -> BaseException:
+def death(work: Named, outcome: int, number: int | None, payload: bytes) -> BaseException:
     """The error of a job whose answer is not Ok."""
     from . import _errors
 
@@ -323,7 +336,7 @@ def not_pickled(error: BaseException) -> BaseException:
     return error.with_traceback(None)
 
 
-def _unreadable(work: Work, error: BaseException) -> BaseException:
+def unreadable(work: Named, error: BaseException) -> BaseException:
     from ._errors import ResultUnreadable
 
     wrapped = ResultUnreadable(f"the result of {work.name()} could not be unpickled: {type(error).__name__}: {error}")

@@ -17,8 +17,8 @@ import threading
 from concurrent.futures import Future
 from typing import Any, Callable
 
-from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
-from joblib.parallel import ParallelBackendBase, cpu_count, register_parallel_backend
+from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend  # type: ignore[import-untyped,import-not-found,unused-ignore]
+from joblib.parallel import ParallelBackendBase, cpu_count, register_parallel_backend  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 from ._executor import Executor
 
