@@ -38,9 +38,9 @@ SEGMENTS = "segments"
 
 _PROTOCOL = 5
 _BESIDE = 0x80  # in kind or tag
-_HEAD = struct.Struct("<BQ")
+HEAD = struct.Struct("<BQ")
 _U32 = struct.Struct("<I")
-_PLAIN_CALL = _HEAD.pack(CALL, 0)
+_PLAIN_CALL = HEAD.pack(CALL, 0)
 _VALUE = bytes((VALUE,))
 
 
@@ -169,15 +169,15 @@ def encode_call(kind, blob, value, segments=None, by_value=False):
     The lease has to be released when the job has ended, however."""
     if segments is None or not segments.enabled:
         data = dumps(value, None, by_value) if by_value or _reducers() is not None else pickle.dumps(value, _PROTOCOL)
-        return (_PLAIN_CALL if kind == CALL else _HEAD.pack(kind, blob)) + data, None
+        return (_PLAIN_CALL if kind == CALL else HEAD.pack(kind, blob)) + data, None
     buffers = []
     pickled = dumps(_with_borrowed(kind, value), buffers, by_value)
     lease = segments.lease(buffers)
     if lease is None:
         if buffers:
             pickled = dumps(value, None, by_value)
-        return _HEAD.pack(kind, blob) + pickled, None
-    return b"".join((_HEAD.pack(kind | _BESIDE, blob), lease.reference(), pickled)), lease
+        return HEAD.pack(kind, blob) + pickled, None
+    return b"".join((HEAD.pack(kind | _BESIDE, blob), lease.reference(), pickled)), lease
 
 
 def _with_borrowed(kind, value):
@@ -211,7 +211,7 @@ def _is_large(value):
 
 def decode_call(data, neighbour):
     """(kind, blob, what the pickle holds, the job's open segment or None)"""
-    kind, blob = _HEAD.unpack_from(data)
+    kind, blob = HEAD.unpack_from(data)
     if kind < _BESIDE:
         return kind, blob, pickle.loads(data[9:] if len(data) < 4096 else memoryview(data)[9:]), None
     segment = _segments.OpenSegment(neighbour, data, 9)

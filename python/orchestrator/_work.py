@@ -37,6 +37,7 @@ _BY_VALUE_WORTH = 512
 # Typed.
 _encode_call: Callable[..., tuple[bytes, "_segments.Lease | None"]] = _payload.encode_call
 _VALUE = bytes((_payload.VALUE,))
+_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 class Work:
@@ -195,6 +196,11 @@ class Encoder:
             if blob is None:
                 blob = self._blob_of_name(fn)
             if blob:
+                if not kwargs and _PLAIN.issuperset(map(type, args)):
+                    # No reducer that a program has registered is for these.
+                    data = _payload.HEAD.pack(_payload.CALL_BLOB, blob) + _payload.pickle.dumps((args, kwargs), 5)
+                    if len(data) < _segments.LARGE:
+                        return data, None
                 return self.encode(_payload.CALL_BLOB, blob, (args, kwargs))
         if self._main_by_value and getattr(fn, "__module__", None) == "__main__":
             return self._by_value(fn, (args, kwargs), "always")
