@@ -249,7 +249,7 @@ class Encoder:
         if len(pickled) >= _segments.LARGE and self.segments.enabled:
             self.large_expected = 64
             return _encode_call(kind, blob, value, self.segments)
-        return _payload._HEAD.pack(kind, blob) + pickled, None
+        return _payload.HEAD.pack(kind, blob) + pickled, None
 
     def saw_result(self, size: int) -> None:
         """Tells the size of a result that came by the link."""
