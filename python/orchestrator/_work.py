@@ -196,9 +196,9 @@ class Encoder:
             if blob is None:
                 blob = self._blob_of_name(fn)
             if blob:
-                if not kwargs and _PLAIN.issuperset(map(type, args)):
+                if not kwargs and not self.large_expected and _PLAIN.issuperset(map(type, args)):
                     # No reducer that a program has registered is for these.
-                    data = _payload.HEAD.pack(_payload.CALL_BLOB, blob) + _payload.pickle.dumps((args, kwargs), 5)
+                    data = _payload.HEAD.pack(_payload.CALL_BLOB, blob) + _dumps((args, kwargs), 5)
                     if len(data) < _segments.LARGE:
                         return data, None
                 return self.encode(_payload.CALL_BLOB, blob, (args, kwargs))

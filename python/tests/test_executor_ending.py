@@ -108,7 +108,7 @@ class Programs(ExecutorCase):
         with open(path, "w") as file:
             file.write(PROLOGUE + text)
         process = subprocess.Popen(
-            [sys.executable, path, self.path(pids)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+            [sys.executable, "-W", "ignore::DeprecationWarning", path, self.path(pids)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
         )
         self.addCleanup(lambda: (process.kill(), process.communicate()))
         return process

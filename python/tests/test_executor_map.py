@@ -1,11 +1,13 @@
 """`map`: order, chunks, how far it reads ahead, and what becomes of what has not been read."""
 
+import concurrent.futures
 import gc
 import itertools
 import resource
 import threading
 import time
 import unittest
+import weakref
 from concurrent.futures.process import BrokenProcessPool
 
 import executor_jobs as jobs
@@ -79,7 +81,7 @@ class Mapping(ExecutorCase):
     def test_timeout(self):
         pool = self.pool(2)
         results = pool.map(jobs.wait_for_file, [self.path("never")], timeout=0.2)
-        with self.assertRaises(TimeoutError):
+        with self.assertRaises(concurrent.futures.TimeoutError):
             next(results)
         self.touch("never")
         self.assertEqual(list(pool.map(jobs.echo, range(5), timeout=LONG_S)), list(range(5)))
@@ -87,7 +89,7 @@ class Mapping(ExecutorCase):
     def test_unread_results_do_not_stay(self):
         pool = self.pool(1)
         for thing in pool.map(jobs.my_object, range(100)):
-            reference = __import__("weakref").ref(thing)
+            reference = weakref.ref(thing)
             del thing
             self.assertIsNone(reference())
 
@@ -147,7 +149,7 @@ class ReadingAhead(ExecutorCase):
         wait_until(lambda: self.lines("go.started"))
         self.touch("go")
         pool.shutdown(cancel_futures=True)
-        with self.assertRaises(__import__("concurrent.futures").futures.CancelledError):
+        with self.assertRaises(concurrent.futures.CancelledError):
             list(results)
 
     def test_an_iterator_that_is_left_reads_no_more(self):
