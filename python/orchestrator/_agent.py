@@ -49,6 +49,11 @@ class Agent:
             self.process.wait()
         return self.process.returncode
 
+    def end(self) -> None:
+        """Ends an agent that nobody has spoken with yet."""
+        self.link.close()
+        self.reap()
+
     def drop(self) -> None:
         """In the child of a fork: gives up what belongs to the parent, without a word to the agent."""
         self.link.close()

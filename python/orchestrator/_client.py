@@ -303,30 +303,35 @@ class Client:
             if self.agent is not None:
                 return
             self.check()
-            preparation = _prepare.gather()
-            settings = self.settings
-            if self.segments is None:
-                self.segments = _segments.Segments()
-            self.encoder = _work.Encoder(self.segments, self.new_blob)
             try:
-                init, self._init_lease = _payload.encode_init(
-                    preparation, self.segments, settings.initializer, settings.initargs, True
-                )
-            except Exception as error:
-                self.broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
-                raise self.broken() from error
-            self.connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
-            try:
-                program = _agent.find_agent()
-                line = _agent.command_line(program, _prepare.worker_command(), settings)
-                agent = _agent.start(line, _agent.environment(settings.workers))
+                line = _agent.command_line(_agent.find_agent(), _prepare.worker_command(), self.settings)
+                agent = _agent.start(line, _agent.environment(self.settings.workers))
             except OSError as error:
                 raise _ending.agent_failed(f"the agent cannot be started: {error}")() from error
+            try:
+                self._prepare_connection()  # while the agent starts
+            except BaseException:
+                agent.end()
+                raise
             self.thread = threading.Thread(target=_reader.Reader(self, agent).run, name="orchestrator", daemon=True)
             _ending.clients.add(self)
             # Last: it is what others look at.
             self.agent = agent
             self.thread.start()
+
+    def _prepare_connection(self) -> None:
+        preparation = _prepare.gather()
+        if self.segments is None:
+            self.segments = _segments.Segments()
+        self.encoder = _work.Encoder(self.segments, self.new_blob)
+        try:
+            init, self._init_lease = _payload.encode_init(
+                preparation, self.segments, self.settings.initializer, self.settings.initargs, True
+            )
+        except Exception as error:
+            self.broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
+            raise self.broken() from error
+        self.connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
 
     # ---- Under the lock
 

@@ -16,7 +16,7 @@ import weakref
 import executor_jobs as jobs
 from executor_case import LONG_S, ExecutorCase, descriptors, wait_until
 
-from orchestrator import Executor
+from orchestrator import Executor, InitializerFailed
 
 
 class Construction(unittest.TestCase):
@@ -222,6 +222,29 @@ class Workers(ExecutorCase):
         value = b"i" * 3_000_000
         pool = self.pool(1, initializer=jobs.initialize, initargs=(value,))
         self.assertTrue(pool.submit(jobs.initial).result(LONG_S) == value)
+
+    def test_initargs_without_a_pickle(self):
+        before = descriptors()
+        pool = self.pool(1, initializer=jobs.initialize, initargs=(threading.Lock(),))
+        for _ in range(2):
+            with self.assertRaisesRegex(InitializerFailed, "cannot be pickled"):
+                pool.submit(jobs.echo, 1)
+        self.assertLessEqual(descriptors(), before + 1)  # the board of the segments
+
+    def test_a_script_without_its_main_guard_is_told(self):
+        done = self.run_script(
+            """
+from orchestrator import Executor
+with Executor(1) as pool:
+    print(pool.submit(abs, -1).result())
+    def double(n):
+        return 2 * n
+    print(pool.submit(double, 1).exception())
+""",
+            check=False,
+        )
+        self.assertEqual(done.stdout.splitlines()[0], "1")
+        self.assertIn("bootstrapping", done.stdout)
 
     def test_max_tasks_per_child(self):
         pool = self.pool(1, max_tasks_per_child=3)
