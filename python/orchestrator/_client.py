@@ -48,6 +48,7 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.workers = settings.workers
+        self._bounded = settings.max_pending is not None
         self.lock = threading.Lock()
         self.space = threading.Condition(self.lock)
         self.backlog = Backlog()
@@ -114,7 +115,7 @@ class Client:
             self.deadlines.watch(work, work.options.queue_timeout)
         refill = False
         with self.lock:
-            if self.settings.max_pending is not None or self.shut or self.broken or _ending.is_exiting or self.forked:
+            if self._bounded or self.shut or self.broken or _ending.is_exiting or self.forked:
                 try:
                     self._check(of_map)
                     self._wait_for_space(of_map)
@@ -124,7 +125,7 @@ class Client:
             self.counts["submitted"] += 1
             if error is not None:
                 self.counts["failed"] += 1
-            elif self._room() > 0 and data is not None and not self.backlog.size:
+            elif data is not None and not self.backlog.size and self._room() > 0:
                 # Nobody else has seen this future.
                 work.future._state = "RUNNING"
                 self._launch(((work, data),), work.options)
@@ -477,7 +478,7 @@ class Client:
                 self._launch(jobs[at:end], options)
                 at = end
             self.write()
-            if self.settings.max_pending is not None:
+            if self._bounded:
                 self.space.notify_all()
         for work, error in failed:
             work.release(True)
