@@ -184,6 +184,10 @@ impl<C: Fn(&str)> Agent<'_, C> {
         let mut pool_end = pin!(pool.ended());
         // How the pool has ended.
         let mut end: Option<Result<(), PoolError>> = None;
+        // What has come with the introductions, and behind which nothing may follow.
+        if let Err(stop) = self.take_in(input) {
+            return stop;
+        }
         loop {
             if let (Some(_), true) = (&end, self.outbox.owes_nothing()) {
                 self.say_goodbye();

@@ -40,6 +40,14 @@ fn after_drain_it_finishes_what_it_holds_says_goodbye_and_ends() {
 }
 
 #[test]
+fn what_comes_with_hello_is_heard() {
+    let mut agent = Agent::launched(&[WORKER], &["--workers", "2"]);
+    agent.send_together([hello(LinkKind::Local), ToWorker::Drain]);
+    assert_eq!(agent.ends_with(0), "");
+    assert_eq!(agent.rest().last(), Some(&FromWorker::Bye));
+}
+
+#[test]
 fn a_large_result_is_sent_to_its_end_before_the_goodbye() {
     let mut agent = Agent::new(1);
     agent.run(1, "big", &(3_u64 << 20));

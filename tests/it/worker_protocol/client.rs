@@ -126,10 +126,16 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, message: ToWorker) {
+        self.send_together([message]);
+    }
+
+    /// All of them with one write.
+    pub(crate) fn send_together(&mut self, messages: impl IntoIterator<Item = ToWorker>) {
         let mut buffer = BytesMut::new();
-        Codec::<FromWorker, ToWorker>::new()
-            .encode(message, &mut buffer)
-            .unwrap();
+        let mut codec = Codec::<FromWorker, ToWorker>::new();
+        for message in messages {
+            codec.encode(message, &mut buffer).unwrap();
+        }
         self.send_bytes(&buffer);
     }
 
