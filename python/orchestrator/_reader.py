@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ._agent import Agent
     from ._client import Client
 
-_VALUES = (bytes((_payload.VALUE,)), bytes((_payload.VALUE | 0x80,)))
+    _Ended = tuple[Work, int, "int | None", int, bytes]
 
-_Ended = tuple[Work, int, "int | None", int, bytes]
+_VALUES = (bytes((_payload.VALUE,)), bytes((_payload.VALUE | 0x80,)))
 
 
 class Reader:
