@@ -6,7 +6,9 @@ whatever happens to this process, the agent reads the end of it, and nothing is 
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import socket
 import sys
 from typing import TYPE_CHECKING, Sequence
@@ -25,10 +27,29 @@ _EXIT_WAIT_S = 10.0
 class Agent:
     """A running agent: its process and our end of the link."""
 
-    def __init__(self, program: str, process: subprocess.Popen[bytes], link: socket.socket) -> None:
+    def __init__(
+        self, program: str, process: subprocess.Popen[bytes], link: socket.socket, outputs: list[int | None]
+    ) -> None:
         self.program = program
         self.process = process
         self.link = link
+        self._outputs = outputs
+
+    def print(self, stream: int, data: bytes) -> None:
+        """Writes what a job has printed.
+
+        To the descriptors 1 and 2 that this program had when the agent started, not to `sys.stdout`: processes of the
+        standard library's pool have those, so programs that capture or redirect output expect it there, whatever
+        `sys.stdout` is at that moment in which thread. And they may be something quite different by now, or have been
+        closed from the beginning."""
+        descriptor = self._outputs[stream]
+        while data and descriptor is not None:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:
+                select.select((), (descriptor,), ())
+            except OSError:
+                return  # nobody reads it: the job does not hear of it, as it would not in a pipe's buffer
 
     def hang_up(self) -> None:
         """Ends the link in both directions: the agent ends everything, and our reader reads the end."""
@@ -49,14 +70,22 @@ class Agent:
             self.process.wait()
         return self.process.returncode
 
+    def close(self) -> None:
+        """Closes our end of the link, and all that there was for it."""
+        self.link.close()
+        for descriptor in self._outputs:
+            if descriptor is not None:
+                os.close(descriptor)
+        self._outputs = [None, None]
+
     def end(self) -> None:
         """Ends an agent that nobody has spoken with yet."""
-        self.link.close()
+        self.close()
         self.reap()
 
     def drop(self) -> None:
         """In the child of a fork: gives up what belongs to the parent, without a word to the agent."""
-        self.link.close()
+        self.close()
         self.process.returncode = 0  # not our child: nothing to wait for, nothing to warn of
 
 
@@ -111,12 +140,22 @@ def start(line: Sequence[str], env: dict[str, str]) -> Agent:
             stream.flush()
         except (AttributeError, ValueError, OSError):
             pass  # none, closed, or nobody reads
+    # First: the link takes the descriptors that are free. One that was closed when this program began may be anything now.
+    outputs = [None if stream is None else _copy(number) for number, stream in ((1, sys.__stdout__), (2, sys.__stderr__))]
     ours, theirs = socket.socketpair()
     try:
         process = subprocess.Popen(line, stdin=theirs.fileno(), stdout=theirs.fileno(), env=env)
     except BaseException:
-        ours.close()
+        Agent("", None, ours, outputs).close()  # type: ignore[arg-type]  # it has none
         raise
     finally:
         theirs.close()
-    return Agent(line[0], process, ours)
+    return Agent(line[0], process, ours, outputs)
+
+
+def _copy(descriptor: int) -> int | None:
+    """A copy of a standard descriptor, beyond those; None where it has been closed."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        return None

@@ -49,7 +49,7 @@ class Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before
             return False
         self.args = self.kwargs = None
         if self.job:
-            self.pool.cancel_running(self.job)
+            self.pool._cancel_running(self.job)
         return True
 
     def encode(self, encoder: _work.Encoder) -> bytes:

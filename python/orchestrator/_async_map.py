@@ -26,9 +26,9 @@ async def results(
     buffersize: int | None,
 ) -> AsyncGenerator[Any, None]:
     """The results of a map. Closing it cancels what has not ended."""
-    workers = pool.window.workers
+    workers = pool._window.workers
     size = ChunkSize(chunksize, max(1, buffersize // (4 * workers)) if buffersize else 1 << 30)
-    blob = pool.function_blob(fn)
+    blob = pool._function_blob(fn)
     inputs: Iterator[Any] | None = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
     chunks: deque[Chunk] = deque()
     items_ahead = 0
@@ -36,7 +36,7 @@ async def results(
     try:
         while True:
             while inputs is not None and (
-                items_ahead < buffersize if buffersize else len(chunks) < _CHUNKS_AHEAD * pool.window.workers
+                items_ahead < buffersize if buffersize else len(chunks) < _CHUNKS_AHEAD * pool._window.workers
             ):
                 items: list[Any] = []
                 most = min(size.items, buffersize - items_ahead) if buffersize else size.items
@@ -48,7 +48,7 @@ async def results(
                     inputs = None
                 if items:
                     columns = [items] if len(iterables) == 1 else [list(column) for column in zip(*items)]
-                    chunk = pool.take(Chunk, fn, columns, None, options, blob, size, len(items))
+                    chunk = pool._take(Chunk, fn, columns, None, options, blob, size, len(items))
                     chunks.append(chunk)
                     items_ahead += len(items)
             if not chunks:

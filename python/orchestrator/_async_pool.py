@@ -41,12 +41,12 @@ class _Jobs:
 
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> asyncio.Future[_T]:
         """Runs `fn(*args, **kwargs)` in a worker. The future has its result; to cancel it ends the job."""
-        return self._pool.take(Job, fn, args, kwargs, self._options)
+        return self._pool._take(Job, fn, args, kwargs, self._options)
 
     async def run(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
         """The result of `fn(*args, **kwargs)`, which runs in a worker. When the caller is cancelled, by
         `asyncio.timeout` for example, the job is ended."""
-        return await self._pool.take(Job, fn, args, kwargs, self._options)
+        return await self._pool._take(Job, fn, args, kwargs, self._options)
 
     def map(
         self,
@@ -125,7 +125,7 @@ class AsyncPool(_Jobs):
         self._options = JobOptions(
             timeout=timeout, queue_timeout=queue_timeout, retries=retries, memory=memory, priority=priority
         )
-        self.window = Window(self._settings.workers)
+        self._window = Window(self._settings.workers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._agent: _agent.Agent | None = None
         self._ready = False
@@ -167,27 +167,28 @@ class AsyncPool(_Jobs):
         await self._reap()
 
     def terminate(self) -> None:
-        """Ends everything at once: what waits is cancelled, and what runs fails with `BrokenProcessPool`."""
+        """Ends everything at once: all jobs are cancelled, those that run too."""
         self._closing = True
         if self._agent is not None:
             self._agent.hang_up()
-        for queue in self._waiting:
-            for job in queue:
-                job.cancel()
+        # Their answers would come to nobody.
+        lost = [*self._flight.values(), *(job for queue in self._waiting for job in queue)]
         self._waiting.clear()
+        for job in lost:
+            asyncio.Future.cancel(job)
 
     def resize(self, max_workers: int) -> None:
         """Changes the number of workers. Workers that are too many end when they have finished their job."""
         from ._executor import _MOST_WORKERS, _count
 
-        self.window.resize(_count("max_workers", max_workers, 1, _MOST_WORKERS) or 1)
+        self._window.resize(_count("max_workers", max_workers, 1, _MOST_WORKERS) or 1)
         if self._ready:
-            self._connection.resize(self.window.workers)
+            self._connection.resize(self._window.workers)
             self._flush_soon()
 
     # ---- Jobs
 
-    def take(
+    def _take(
         self, kind: type[Job], fn: Any, args: Any, kwargs: Any, options: JobOptions, blob: int = 0, size: Any = None,
         count: int = 0,
     ) -> Any:
@@ -245,7 +246,7 @@ class AsyncPool(_Jobs):
         self._flushing = False
         entries: list[tuple[int, bytes]] = []
         options: JobOptions | None = None
-        room = self.window.size - len(self._flight) if self._ready else 0
+        room = self._window.size - len(self._flight) if self._ready else 0
         if room > _AT_ONCE:
             room = _AT_ONCE
             self._flush_soon()
@@ -278,7 +279,7 @@ class AsyncPool(_Jobs):
         if self._closing:
             self._drain_if_idle()
 
-    def cancel_running(self, job: int) -> None:
+    def _cancel_running(self, job: int) -> None:
         if job in self._flight and not self._draining:
             self._connection.cancel(job)
             self._flush_soon()
@@ -299,7 +300,7 @@ class AsyncPool(_Jobs):
 
         return QueueTimeout(f"{job.name()} had not started after {job.options.queue_timeout:g} s")
 
-    def function_blob(self, fn: Callable[..., Any]) -> int:
+    def _function_blob(self, fn: Callable[..., Any]) -> int:
         if self._agent is None:
             self._start()
         return self._encoder.function_blob(fn)
@@ -377,7 +378,7 @@ class AsyncPool(_Jobs):
         try:
             data = self._agent.link.recv(self._connection.wanted)
             if data:
-                self._take(data)
+                self._take_in(data)
                 return
         except BlockingIOError:
             return
@@ -388,12 +389,13 @@ class AsyncPool(_Jobs):
             reason = f"the program {program!s} is no agent for this package: {error}"
         self._end(reason)
 
-    def _take(self, data: bytes) -> None:
+    def _take_in(self, data: bytes) -> None:
+        assert self._agent is not None
         for event in self._connection.receive(data):
             if type(event) is Done:
                 self._take_answers(event.answers)
             elif type(event) is Output:
-                _reader._print(event.stream + 1, event.data)
+                self._agent.print(event.stream, event.data)
             elif type(event) is Ready:
                 self._begin(event)
             elif type(event) is Recalled:
@@ -412,8 +414,8 @@ class AsyncPool(_Jobs):
         for number, blob in self._early:
             self._connection.blob(number, blob)
         self._early.clear()
-        if self.window.workers != self._settings.workers:
-            self._connection.resize(self.window.workers)
+        if self._window.workers != self._settings.workers:
+            self._connection.resize(self._window.workers)
         self._flush_soon()
 
     def _take_answers(self, answers: list[tuple[int, int, int | None, int, bytes]]) -> None:
@@ -439,7 +441,7 @@ class AsyncPool(_Jobs):
                 elif not job.done():
                     job.fail(_work.death(job, outcome, signal, payload))
         if answers:
-            self.window.learn(len(answers), total)
+            self._window.learn(len(answers), total)
 
     # ---- End
 
@@ -458,7 +460,7 @@ class AsyncPool(_Jobs):
         if self._writing:
             self._loop.remove_writer(self._descriptor)
         self._agent.hang_up()
-        self._agent.link.close()
+        self._agent.close()
         waiting: list[Job] = []
         while (job := self._next_waiting()) is not None:
             waiting.append(job)

@@ -40,8 +40,10 @@ def gather(name="SpawnProcess"):
 def main_can_be_imported():
     """Whether workers can make this process's main module, or what is defined in it has to travel by value."""
     main = sys.modules["__main__"]
-    if getattr(getattr(main, "__spec__", None), "name", None):
-        return True
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    if name:
+        # `multiprocessing` does not run a package's `__main__` again, which would start the program once more.
+        return name != "__main__" and not name.endswith(".__main__")
     path = getattr(main, "__file__", None)
     return path is not None and os.path.exists(path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 from typing import TYPE_CHECKING, Callable
@@ -110,7 +109,7 @@ class Reader:
     def _deal_with(self, event: Event) -> bool:
         client = self._client
         if type(event) is Output:
-            _print(event.stream + 1, event.data)
+            self._agent.print(event.stream, event.data)
         elif type(event) is Ready:
             client.begin(_payload.SEGMENTS in event.tasks)
         elif type(event) is Recalled:
@@ -179,7 +178,7 @@ class Reader:
             client.ended = True
         self._agent.hang_up()
         status = self._agent.reap()
-        self._agent.link.close()
+        self._agent.close()
         with client.lock:
             lost = client.lose_all()
             orderly = client.draining and not lost and reason is None
@@ -201,17 +200,3 @@ def _why(reason: str | None, status: int | None, ready: bool, initializer: bool)
     if not ready:
         return _ending.agent_failed(f"no worker could be started (the agent's exit status is {status})")
     return _ending.agent_failed(f"the agent has ended, with status {status}")
-
-
-def _print(descriptor: int, data: bytes) -> None:
-    """Writes what a job has printed.
-
-    To the descriptor, not to `sys.stdout`: processes of the standard library's pool have the parent's descriptors, so
-    programs that capture or redirect output expect it there, whatever `sys.stdout` is at that moment in which thread."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:
-            select.select((), (descriptor,), ())
-        except OSError:
-            return  # closed, or nobody reads it: the job does not hear of it, as it would not in a pipe's buffer

@@ -260,6 +260,8 @@ class Encoder:
 
     def _retry(self, error: Exception, fn: Callable[..., Any], rest: Any) -> tuple[bytes, _segments.Lease | None]:
         if _payload._cloudpickle() is None:
+            if hasattr(error, "add_note"):
+                error.add_note("With the package cloudpickle installed, lambdas and closures can be sent as well.")
             raise error
         try:
             return self._by_value(fn, rest, True)

@@ -146,7 +146,7 @@ class AsyncPoolTest(ExecutorCase):
             with self.assertRaises(QueueTimeout):
                 await pool.options(queue_timeout=0.1).run(jobs.append, self.path("ran"), "x")
             # What waits here is sent by priority: fill the window first.
-            filling = [pool.submit(jobs.echo, n) for n in range(pool.window.size)]
+            filling = [pool.submit(jobs.echo, n) for n in range(pool._window.size)]
             low = [pool.options(priority=-1).submit(jobs.append, self.path("order"), "low") for _ in range(3)]
             high = [pool.options(priority=5).submit(jobs.append, self.path("order"), "high") for _ in range(3)]
             await asyncio.sleep(0)
@@ -166,8 +166,7 @@ class AsyncPoolTest(ExecutorCase):
                 await until(lambda: self.lines("pid"), "the job's start")
                 waiting = [pool.submit(jobs.echo, n) for n in range(100)]
                 raise KeyError("on purpose")
-        self.assertIsInstance(running.exception(), BrokenProcessPool)
-        self.assertTrue(any(future.cancelled() for future in waiting))
+        self.assertTrue(running.cancelled())
         self.assertTrue(all(future.done() for future in waiting))
         worker = int(self.lines("pid")[0])
         await until(lambda: not alive(worker), "the worker's end")

@@ -21,6 +21,43 @@ PROLOGUE = "import sys\nsys.path[:0] = %r\nimport executor_jobs as jobs\nfrom or
 )
 
 
+class Descriptors(ExecutorCase):
+    TEXT = """
+import os
+import executor_jobs as jobs
+from orchestrator import Executor
+
+if __name__ == "__main__":
+    closed, when, path = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    if when == "before":
+        file = os.open(path, os.O_CREAT | os.O_RDWR)
+        assert file == closed
+    with Executor(1) as pool:
+        if when != "before":
+            pool.submit(jobs.echo, 5).result()
+        if when == "after":
+            os.close(closed)
+            assert os.open(path, os.O_CREAT | os.O_RDWR) == closed
+        pool.submit(jobs.write_to_descriptor, closed, b"printed").exception()
+        assert pool.submit(jobs.echo, 5).result() == 5
+    open(path + ".ended", "w").close()
+"""
+
+    def test_what_jobs_print_never_goes_to_what_has_taken_a_closed_descriptor(self):
+        with open(self.path("script.py"), "w") as file:
+            file.write("import sys\nsys.path[:0] = %r\n" % ([PACKAGE, HERE],) + self.TEXT)
+        for closed in (1, 2):
+            for when in ("before", "never", "after"):
+                with self.subTest(closed=closed, when=when):
+                    path = self.path(str(closed) + when)
+                    close = "" if when == "after" else "%d>&-" % closed
+                    command = ["sh", "-c", 'exec "$@" ' + close, "sh", sys.executable, self.path("script.py")]
+                    subprocess.run(command + [str(closed), when, path], check=False, capture_output=True, timeout=LONG_S)
+                    self.assertTrue(os.path.exists(path + ".ended"))
+                    if when != "never":
+                        self.assertEqual(os.path.getsize(path), 0)
+
+
 class Shutdown(ExecutorCase):
     def test_it_waits_for_jobs_and_processes(self):
         pool = self.pool(2)

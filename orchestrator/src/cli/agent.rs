@@ -21,8 +21,8 @@ const START: Duration = Duration::from_secs(300);
 
 /// Is an agent until that ends.
 pub(super) fn agent(args: AgentArgs) -> Exit {
-    let (mut config, worker) = match plan(args) {
-        Ok(plan) => plan,
+    let mut config = match plan(args) {
+        Ok(config) => config,
         Err(message) => return refuse(&message),
     };
     match pool::allow_open_files(config.workers) {
@@ -45,7 +45,8 @@ pub(super) fn agent(args: AgentArgs) -> Exit {
             say(&format!("orchestrator agent: protocol error: {what}\n"));
             Exit::PROTOCOL
         }
-        Ok(End::Pool(e)) => fail(&errors::pool(&e, &worker)),
+        // How its worker is tried alone is for those to say who gave its command line.
+        Ok(End::Pool(e)) => fail(&errors::pool(&e, &WorkerName::Stock)),
         Err(e) if e.kind() == io::ErrorKind::InvalidInput => refuse(
             &Message::new(format!("an agent is started by a program: {e}"))
                 .tip("to run commands or tasks from a shell: orchestrator run --help"),
@@ -71,7 +72,7 @@ async fn attended(config: PoolConfig) -> io::Result<End> {
 ///
 /// # Errors
 /// When there is no such worker.
-fn plan(args: AgentArgs) -> Result<(PoolConfig, WorkerName), Message> {
+fn plan(args: AgentArgs) -> Result<PoolConfig, Message> {
     let AgentArgs {
         workers,
         min_workers,
@@ -86,7 +87,7 @@ fn plan(args: AgentArgs) -> Result<(PoolConfig, WorkerName), Message> {
     } = wear;
     let (launch, worker) = plan::launch(worker, &lookup())?;
     let defaults = PoolConfig::new(launch);
-    let config = PoolConfig {
+    Ok(PoolConfig {
         workers: workers.map_or(defaults.workers, NonZero::get),
         min_workers,
         idle_timeout: idle_after,
@@ -100,6 +101,5 @@ fn plan(args: AgentArgs) -> Result<(PoolConfig, WorkerName), Message> {
             WorkerName::Named(_) => ThreadsPerJob::Share,
         },
         ..defaults
-    };
-    Ok((config, worker))
+    })
 }

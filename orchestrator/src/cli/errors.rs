@@ -10,6 +10,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::exit::Exit;
+use super::habits;
 use super::main::records;
 use super::program;
 use crate::pool::PoolError;
@@ -297,7 +298,7 @@ pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
         WorkerName::Stock => None,
         WorkerName::Named(name) => Some(format!(
             "try it alone: `orchestrator tasks --worker {}`",
-            text::escaped(name.as_bytes())
+            habits::shell_word(name.as_bytes())
         )),
     };
     match error {

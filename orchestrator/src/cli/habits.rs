@@ -214,7 +214,7 @@ fn option_advice(name: &str) -> Option<&'static str> {
 }
 
 /// A word as it would be typed in a shell.
-fn shell_word(word: &[u8]) -> String {
+pub(super) fn shell_word(word: &[u8]) -> String {
     let shown = text::escaped(word);
     let plain = |c: char| c.is_alphanumeric() || "{}%+,-./:=@_#".contains(c);
     // `#` would begin a comment at the beginning of a word.

@@ -6,9 +6,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use protocol::codec::{Message, TRAILER, encode, encode_answer, encode_head, encode_jobs};
 use protocol::{
-    Answer, Assignment, Attempt, Codec, CommandSpec, Death, DoneHeader, Encoding, FromWorker, Hello,
-    JobHeader, JobId, JobOptions, LinkKind, Outcome, OutputLimit, Parts, Program, Ready, Stream,
-    TaskError, ToWorker, Usage, WorkerId,
+    Answer, Assignment, Attempt, Codec, CommandSpec, Death, DoneHeader, Encoding, FromWorker,
+    Hello, JobHeader, JobId, JobOptions, LinkKind, Outcome, OutputLimit, Parts, Program, Ready,
+    Stream, TaskError, ToWorker, Usage, WorkerId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
