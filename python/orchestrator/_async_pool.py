@@ -137,6 +137,7 @@ class AsyncPool(_Jobs):
         self._blobs: dict[bytes, int] = {}
         self._early: list[tuple[int, bytes]] = []
         self._closing = False
+        self._terminated = False
         self._draining = False
         self._broken: Callable[[], BaseException] | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -168,7 +169,7 @@ class AsyncPool(_Jobs):
 
     def terminate(self) -> None:
         """Ends everything at once: all jobs are cancelled, those that run too."""
-        self._closing = True
+        self._closing = self._terminated = True
         if self._agent is not None:
             self._agent.hang_up()
         # Their answers would come to nobody.
@@ -206,7 +207,8 @@ class AsyncPool(_Jobs):
         else:
             self._enqueue(job)
         if options.queue_timeout is not None:
-            loop.call_later(options.queue_timeout, self._expire, job)
+            late = loop.call_later(options.queue_timeout, self._expire, job)
+            job.add_done_callback(lambda _: late.cancel())  # it would keep the result until then
         if not self._flushing:
             self._flushing = True
             loop.call_soon(self._flush)
@@ -260,6 +262,9 @@ class AsyncPool(_Jobs):
                 job.release(True)
                 job.fail(_work.not_pickled(error))
                 if not isinstance(error, Exception):
+                    if entries:
+                        self._connection.run(entries, options.wire)  # type: ignore[union-attr]
+                    self._flush_soon()
                     raise
                 continue
             if job.options is not options:
@@ -334,6 +339,7 @@ class AsyncPool(_Jobs):
                 _prepare.gather(), self._segments, settings.initializer, settings.initargs, True
             )
         except Exception as error:
+            self._segments.close()
             self._broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
             raise self._broken() from error
         self._connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
@@ -341,6 +347,7 @@ class AsyncPool(_Jobs):
             line = _agent.command_line(_agent.find_agent(), _prepare.worker_command(), settings)
             self._agent = _agent.start(line, _agent.environment(settings.workers))
         except OSError as error:
+            self._give_back()
             raise _ending.agent_failed(f"the agent cannot be started: {error}")() from error
         self._agent.link.setblocking(False)
         self._descriptor = self._agent.link.fileno()
@@ -466,18 +473,23 @@ class AsyncPool(_Jobs):
             waiting.append(job)
         lost = [*self._flight.values(), *waiting]
         self._flight.clear()
-        if (lost or not self._draining or reason is not None) and not self._closing:
+        if not self._terminated and (lost or reason is not None or not (self._closing and self._draining)):
             # Why it has ended is known once it has been reaped; it ends right behind its link.
             status = self._agent.process.poll()
             self._broken = _reader._why(reason, status, self._ready, self._settings.initializer is not None)
         for job in lost:
             job.release(False)
             job.fail(self._broken() if self._broken is not None else _ending.terminated())
-        if self._init_lease is not None:
-            self._init_lease.release(False)
-        self._segments.close()
+        self._give_back()
         if not self._ended.done():
             self._ended.set_result(None)
+
+    def _give_back(self) -> None:
+        if self._init_lease is not None:
+            self._init_lease.release(False)
+        for job in self._flight.values():
+            job.release(False)
+        self._segments.close()
 
     async def _reap(self) -> None:
         """Waits for the end of the agent, whose link has ended. Its workers have ended before it."""
@@ -496,12 +508,15 @@ class AsyncPool(_Jobs):
         self._broken = _ending.agent_failed("the pool belongs to another process: one that was forked cannot use it")
         if self._agent is not None:
             self._agent.drop()
+            self._give_back()
 
     def __del__(self) -> None:
         agent: _agent.Agent | None = self.__dict__.get("_agent")
         if agent is not None and agent.process.returncode is None and agent.link.fileno() >= 0:
             warnings.warn(f"a pool was not closed: {self!r}", ResourceWarning, source=self)
             agent.hang_up()
+            agent.close()
+            self._give_back()
 
 
 def _forget_all() -> None:

@@ -85,7 +85,8 @@ class Calls:
             del args, kwargs
             return _wire.OK, _payload.encode_value(value, segment)
         except BaseException as error:
-            error.__traceback__ = _of_user(error.__traceback__)
+            # Not by assignment: its class may forbid that, as frozen data classes do.
+            BaseException.with_traceback(error, _of_user(error.__traceback__))
             return _wire.OK, _payload.encode_raised(error)
 
     def has_failed(self, outcome, payload):
@@ -103,7 +104,7 @@ def _run_chunk(function, kind, value, segment):
     try:
         results.extend(map(function, *value) if kind >= _payload.COLUMNS else starmap(function, value))
     except BaseException as error:
-        error.__traceback__ = _of_user(error.__traceback__)
+        BaseException.with_traceback(error, _of_user(error.__traceback__))
         return _payload.encode_partial(results, error)
     del value
     return _payload.encode_results(results, segment)

@@ -115,12 +115,13 @@ class Client:
             self.deadlines.watch(work, work.options.queue_timeout)
         refill = False
         with self.lock:
-            if self._bounded or self.shut or self.broken or _ending.is_exiting or self.forked:
+            if self._bounded or self.shut or self.draining or self.broken or _ending.is_exiting or self.forked:
                 try:
                     self._check(of_map)
                     self._wait_for_space(of_map)
                 except BaseException:
                     work.release(True)
+                    work.future.cancel()  # nobody has it; its deadline, if it has one, is over
                     raise
             self.counts["submitted"] += 1
             if error is not None:
@@ -244,8 +245,20 @@ class Client:
             self.maps.add(lazy)
 
     def remove_map(self, lazy: LazyMap) -> None:
+        # The garbage collector may call this anywhere, also where this thread holds the lock.
+        self.maps.discard(lazy)
+        if not (self.shut or self.collected or _ending.is_exiting):
+            return  # who says so later looks whether there is work
+        if self.lock.acquire(False):
+            try:
+                self.end_if_idle()
+            finally:
+                self.lock.release()
+        else:
+            threading.Thread(target=self._look_for_end, name="orchestrator-end", daemon=True).start()
+
+    def _look_for_end(self) -> None:
         with self.lock:
-            self.maps.discard(lazy)
             self.end_if_idle()
 
     def function_blob(self, fn: Callable[..., Any]) -> int:
@@ -292,6 +305,7 @@ class Client:
         with self.lock:
             pending = self.backlog.remove(lambda work: not work.running)
             self.counts["cancelled"] += len(pending)
+            self.space.notify_all()
         for work in pending:
             work.release(True)
             _work.resolve(work.cancel)
@@ -318,7 +332,21 @@ class Client:
             _ending.clients.add(self)
             # Last: it is what others look at.
             self.agent = agent
-            self.thread.start()
+            try:
+                self.thread.start()
+            except BaseException as error:
+                self.thread = None
+                _ending.clients.discard(self)
+                with self.lock:
+                    self.ended = True
+                    self.broken = _ending.agent_failed(f"the reader cannot be started: {error}")
+                    lost = self.lose_all()
+                agent.end()
+                self.release_all()
+                for work in lost:
+                    work.release(False)
+                    _work.resolve(work.fail, self.broken())
+                raise
 
     def _prepare_connection(self) -> None:
         preparation = _prepare.gather()
@@ -330,6 +358,7 @@ class Client:
                 preparation, self.segments, self.settings.initializer, self.settings.initargs, True
             )
         except Exception as error:
+            self.segments.close()
             self.broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
             raise self.broken() from error
         self.connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
@@ -341,12 +370,14 @@ class Client:
             raise _ending.agent_failed("the pool belongs to another process: one that was forked cannot use it")()
         if self.broken is not None:
             raise self.broken()
-        if of_map and not self.terminated:
+        if of_map and not (self.terminated or self.draining):
             return
         if self.shut:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if _ending.is_exiting:
             raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+        if self.draining:  # a map whose executor has been dropped
+            raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _room(self) -> int:
         return self.window.size - len(self.flight) - self._encoding if self.ready else 0
@@ -359,6 +390,8 @@ class Client:
         if not found:
             return None
         self._ahead -= found[0].running
+        if self._bounded:
+            self.space.notify_all()
         return found[0]
 
     def _launch(self, jobs: Sequence[tuple[Work, bytes]], options: JobOptions) -> None:
@@ -453,7 +486,7 @@ class Client:
         failed: list[tuple[Work, BaseException]] = []
         cancelled = 0
         for work in works:
-            if not work.running and not work.future.set_running_or_notify_cancel():
+            if not work.running and not work.begin():
                 cancelled += 1
                 work.release(True)
                 continue
@@ -484,5 +517,6 @@ class Client:
             work.release(True)
             _work.resolve(work.fail, _work.not_pickled(error))
         for work in lost:
+            work.release(True)
             _work.resolve(work.fail, _ending.loss(self))
 

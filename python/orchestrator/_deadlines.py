@@ -27,11 +27,16 @@ class Deadlines:
         self._waiting: list[tuple[float, int, Work]] = []
         self._numbers = itertools.count()  # works have no order
         self._stopped = False
+        self._most = 64
         self._thread: threading.Thread | None = None
 
     def watch(self, work: Work, seconds: float) -> None:
         """Ends the job if it has not started in time."""
         with self._changed:
+            if len(self._waiting) >= self._most:  # those that have ended would keep their results
+                self._waiting = [entry for entry in self._waiting if not entry[2].future.done()]
+                heapq.heapify(self._waiting)
+                self._most = max(64, 2 * len(self._waiting))
             heapq.heappush(self._waiting, (time.monotonic() + seconds, next(self._numbers), work))
             self._changed.notify()
             if self._thread is None and not self._stopped:
@@ -56,7 +61,7 @@ class Deadlines:
                     while self._waiting and self._waiting[0][0] <= now:
                         due.append(heapq.heappop(self._waiting)[2])
                     if not due:
-                        self._changed.wait(self._waiting[0][0] - now if self._waiting else None)
+                        self._changed.wait(min(self._waiting[0][0] - now, 3600.0) if self._waiting else None)
             for work in due:
                 if not self._client.expire(work):
                     self.watch(work, _AGAIN_S)  # just between the backlog and the agent

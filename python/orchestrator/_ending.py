@@ -127,6 +127,9 @@ def _at_exit() -> None:
     # At a prompt, the last exception is not what ends the program.
     interrupted = isinstance(last, KeyboardInterrupt) and not hasattr(sys, "ps1")
     leaving = list(clients)
+    # After Ctrl-C all jobs are cancelled, and an import would make the interpreter forget that it is to end by that signal.
+    if not interrupted and any(client._has_work() for client in leaving):
+        _import_errors()
     for client in leaving:
         if interrupted:
             terminate(client, True)
@@ -134,6 +137,18 @@ def _at_exit() -> None:
             _finish(client)
     for client in leaving:
         join(client)
+
+
+def _import_errors() -> None:
+    """Errors of jobs that end from now on need `concurrent.futures.process`, which at its import wants to be called at the
+    end of the program; that is refused by now. It has no pools that it would have to end."""
+    if "concurrent.futures.process" not in sys.modules and hasattr(threading, "_register_atexit"):
+        register = threading._register_atexit
+        threading._register_atexit = lambda *_, **__: None
+        try:
+            from . import _errors  # noqa: F401
+        finally:
+            threading._register_atexit = register
 
 
 def _finish(client: Client) -> None:

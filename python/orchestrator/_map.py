@@ -181,9 +181,10 @@ class LazyMap:
         # standard library does. The garbage collector may come anywhere, also where a lock is held.
         if self._client.lock.acquire(False):
             self._client.lock.release()
-            self._read(True)
-        else:
-            threading.Thread(target=self._read, args=(True,), name="orchestrator-map").start()
+            if not self._reading.locked():  # by this thread, perhaps: the inputs' code has dropped it
+                self._read(True)
+                return
+        threading.Thread(target=self._read, args=(True,), name="orchestrator-map").start()
 
     def _read(self, everything: bool) -> None:
         with self._reading:

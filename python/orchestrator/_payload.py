@@ -119,13 +119,14 @@ def _reducers():
 
     global _table, _table_of
     if (registered, copyreg.dispatch_table) != _table_of:
-        _table_of = dict(registered), dict(copyreg.dispatch_table)
-        table = {**copyreg.dispatch_table, **registered}
+        found = dict(registered), dict(copyreg.dispatch_table)
+        table = {**found[1], **found[0]}
         for name in ("_reduce_method", "_reduce_method_descriptor", "_reduce_partial"):
             plain = getattr(reduction, name, None)
             table = {of: reduce for of, reduce in table.items() if reduce is not plain}
         _idle_picklers.clear()
         _table = table
+        _table_of = found  # last: it is what other threads look at
     return _table
 
 
@@ -283,7 +284,8 @@ def _traceback_text(exception):
     import traceback
 
     lines = traceback.format_exception(type(exception), exception, exception.__traceback__)
-    exception.__traceback__ = None  # its frames hold on to everything
+    # Not by assignment, which its class may forbid. Its frames hold on to everything.
+    BaseException.with_traceback(exception, None)
     return '\n"""\n%s"""' % "".join(lines)
 
 
@@ -340,7 +342,7 @@ def with_cause(exception, text):
     """The exception with a traceback that was only text as its cause, as the standard library shows it."""
     from concurrent.futures.process import _RemoteTraceback
 
-    exception.__cause__ = _RemoteTraceback(text)
+    BaseException.__cause__.__set__(exception, _RemoteTraceback(text))  # as above
     return exception
 
 

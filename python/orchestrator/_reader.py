@@ -164,7 +164,7 @@ class Reader:
             lazy.cancel()
         for work in lost:
             work.release(False)
-            if not (work.running or work.job or work.future.set_running_or_notify_cancel()):
+            if not (work.running or work.job or work.begin()):
                 continue
             if client.interrupted:
                 _work.resolve(work.end_cancelled)

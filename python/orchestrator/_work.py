@@ -91,11 +91,21 @@ class Work:
         if self.future.cancel():
             self.future.set_running_or_notify_cancel()
 
+    def begin(self) -> bool:
+        """Says that it runs. False: it has been cancelled, or the user has ended it."""
+        future = self.future
+        if future.done() and not future.cancelled():
+            return False
+        try:
+            return future.set_running_or_notify_cancel()
+        except RuntimeError:
+            return False  # just now
+
     def end_late(self) -> None:
         """Ends a job that has not started in time."""
         from ._errors import QueueTimeout
 
-        if self.running or self.job or self.future.set_running_or_notify_cancel():
+        if self.running or self.job or self.begin():
             self.fail(QueueTimeout(f"{self.name()} had not started after {self.options.queue_timeout:g} s"))
 
     def end_cancelled(self) -> None:
@@ -339,14 +349,15 @@ def not_pickled(error: BaseException) -> BaseException:
     from concurrent.futures.process import _RemoteTraceback
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    error.__cause__ = _RemoteTraceback(f'\n"""\n{text}"""')  # type: ignore[arg-type]  # typeshed is wrong here
+    # Not by assignment: its class may forbid that, as frozen data classes do.
+    BaseException.__cause__.__set__(error, _RemoteTraceback(f'\n"""\n{text}"""'))  # type: ignore[union-attr,arg-type]
     # Its frames would hold on to the arguments, and to us.
-    return error.with_traceback(None)
+    return BaseException.with_traceback(error, None)
 
 
 def unreadable(work: Named, error: BaseException) -> BaseException:
     from ._errors import ResultUnreadable
 
-    wrapped = ResultUnreadable(f"the result of {work.name()} could not be unpickled: {type(error).__name__}: {error}")
+    wrapped = ResultUnreadable(f"the result of {work.name()} could not be unpickled: {type(error).__name__}: {_payload.text_of(error)}")
     wrapped.__cause__ = error.with_traceback(None)
     return wrapped

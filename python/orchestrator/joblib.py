@@ -6,7 +6,7 @@
     with joblib.parallel_config("orchestrator", n_jobs=4):
         GridSearchCV(model, grid).fit(x, y)
 
-Workers are kept for the next `Parallel` with as many jobs, until they have had nothing to do for a minute. A worker that
+Workers are kept for the next `Parallel` with as many jobs; all but one go when they have had nothing to do for a minute. A worker that
 dies fails the call that it was working for, with `WorkerDied`, and none after it.
 """
 
@@ -61,6 +61,8 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         self.parallel = parallel
+        self._given = dict(options)
+        self._futures: set[Future[Any]] = set()
         options = {**self.backend_kwargs, **options}
         # What joblib tells every backend about files that arrays are put into; here they travel in shared memory.
         for of_joblib in ("temp_folder", "max_nbytes", "mmap_mode", "verbose", "context", "context_id"):
@@ -72,6 +74,9 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
     def submit(self, func: Callable[[], Any], callback: Callable[[Any], Any] | None = None) -> Future[Any]:
         """Runs a batch."""
         future = self._jobs.submit(func)
+        futures = self._futures
+        futures.add(future)
+        future.add_done_callback(futures.discard)
         if callback is not None:
             future.add_done_callback(callback)
         return future
@@ -89,11 +94,10 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
         """Ends what runs: a batch has failed."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            _discard(executor)
-            executor.terminate_workers()
-            executor.shutdown(wait=True)
+            for future in list(self._futures):  # and no others: calls of other threads have the same workers
+                executor.cancel(future)
         if ensure_ready:
-            self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel)
+            self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel, **self._given)
 
 
 _lock = threading.Lock()
@@ -119,13 +123,6 @@ def _usable(executor: Executor) -> bool:
     except Exception:
         return False
     return not executor._client.ended
-
-
-def _discard(executor: Executor) -> None:
-    with _lock:
-        for key, kept in list(_executors.items()):
-            if kept is executor:
-                del _executors[key]
 
 
 def _set_environment(environment: tuple[tuple[str, str], ...]) -> None:

@@ -1,6 +1,7 @@
 """Functions and classes for the executor's tests: workers import this module."""
 
 import ctypes
+import dataclasses
 import os
 import signal
 import sys
@@ -191,3 +192,46 @@ def count_arguments(*args):
 
 def session():
     return os.getsid(0), os.getppid()
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Nothing can be assigned to it: no cause, no traceback."""
+
+    code: int
+
+
+class FrozenAtPickle:
+    def __reduce__(self):
+        raise Frozen(4)
+
+
+class NoText(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class NoTextAtUnpickle:
+    """Raises where its job's result is read."""
+
+    def __init__(self):
+        self.home = os.getpid()
+
+    def __reduce__(self):
+        return _raise_elsewhere, (os.getpid(),)
+
+
+def _raise_elsewhere(home):
+    if os.getpid() != home:
+        raise NoText
+
+
+def no_text_at_unpickle():
+    return NoTextAtUnpickle()
+
+
+def raise_after(path, how):
+    wait_for_file(path)
+    if how == "die":
+        os._exit(3)
+    raise ValueError("late")

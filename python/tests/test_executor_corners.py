@@ -1,0 +1,148 @@
+"""Exceptions of unusual classes, and ends at unusual moments: each of these once lost a future or stopped a thread."""
+
+import asyncio
+import gc
+import signal
+import sys
+import threading
+import time
+import unittest
+
+import executor_jobs as jobs
+from executor_case import LONG_S, ExecutorCase, wait_until
+
+from orchestrator import AsyncPool, QueueTimeout
+from orchestrator._errors import AgentFailed, RemoteError, ResultUnreadable
+
+
+class Exceptions(ExecutorCase):
+    def test_one_that_cannot_be_changed(self):
+        pool = self.pool(1)
+        raised = pool.submit(jobs.leave, jobs.Frozen, 3)
+        unpicklable = pool.submit(jobs.echo, jobs.FrozenAtPickle())
+        partial = pool.map(jobs.leave, [jobs.Frozen] * 3, [5] * 3, chunksize=3)
+        others = [pool.submit(jobs.echo, n) for n in range(20)]
+        self.assertEqual([self.outcome(future) for future in others], list(range(20)))
+        # Pickle cannot make one anew either.
+        self.assertIsInstance(self.outcome(raised), RemoteError)
+        self.assertEqual(self.outcome(unpicklable), jobs.Frozen(4))
+        with self.assertRaises(RemoteError):
+            next(partial)
+
+    def test_one_without_a_text(self):
+        pool = self.pool(1)
+        unreadable = pool.submit(jobs.no_text_at_unpickle)
+        self.assertIsInstance(self.outcome(unreadable), ResultUnreadable)
+        self.assertEqual(self.outcome(pool.submit(jobs.echo, 1)), 1)
+
+    def test_both_in_an_event_loop(self):
+        async def main():
+            async with AsyncPool(1) as pool:
+                futures = [pool.submit(jobs.echo, 0), pool.submit(jobs.echo, jobs.FrozenAtPickle())]
+                futures += [pool.submit(jobs.no_text_at_unpickle), pool.submit(jobs.echo, 3)]
+                return await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), LONG_S)
+
+        first, frozen, unreadable, last = asyncio.run(main())
+        self.assertEqual((first, frozen, last), (0, jobs.Frozen(4), 3))
+        self.assertIsInstance(unreadable, ResultUnreadable)
+
+
+class Ends(ExecutorCase):
+    @unittest.skipIf(sys.version_info < (3, 9), "the end of a program comes later there")
+    def test_a_job_that_fails_after_the_programs_last_line(self):
+        for how in "raise", "die":
+            done = self.run_script(
+                """
+import threading, time
+import executor_jobs as jobs
+from orchestrator import Executor
+
+def wait(future):
+    try:
+        future.result()
+    except Exception as error:
+        print(type(error).__name__)
+
+if __name__ == "__main__":
+    pool = Executor(1)
+    future = pool.submit(jobs.raise_after, sys.argv[1], sys.argv[2])
+    threading.Thread(target=wait, args=(future,)).start()
+    def go():
+        while not threading._SHUTTING_DOWN:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        open(sys.argv[1], "w").close()
+
+    threading.Thread(target=go).start()
+""",
+                self.path(how),
+                how,
+            )
+            self.assertEqual(done.stdout, {"raise": "ValueError\n", "die": "WorkerDied\n"}[how])
+
+    def test_a_map_whose_inputs_wait_while_the_pool_is_shut_down(self):
+        for cancel in False, True:
+            pool = self.pool(1)
+            reading, go = threading.Event(), threading.Event()
+
+            def inputs():
+                yield from range(40)
+                reading.set()
+                go.wait(LONG_S)
+                yield 100
+
+            seen = []
+
+            def consume():
+                try:
+                    seen.extend(pool.map(jobs.echo, inputs()))
+                except BaseException as error:
+                    seen.append(error)
+
+            consumer = threading.Thread(target=consume, daemon=True)
+            consumer.start()
+            self.assertTrue(reading.wait(LONG_S))
+            pool.shutdown(wait=False, cancel_futures=cancel)
+            time.sleep(0.1)  # the pool may end meanwhile, or not: both must do
+            go.set()
+            consumer.join(LONG_S)
+            self.assertFalse(consumer.is_alive())
+
+    def test_a_map_in_a_cycle_is_collected_anywhere(self):
+        pool = self.pool(1)
+        old = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *old)
+        gc.set_threshold(20)
+        for _ in range(50):
+            cycle = [pool.map(jobs.echo, iter(range(100)))]
+            next(cycle[0])
+            cycle.append(cycle)
+            del cycle
+            pool.submit(jobs.echo, 1).result(LONG_S)
+
+    def test_room_that_a_late_job_leaves(self):
+        pool = self.pool(1, max_pending=2)
+        running = pool.submit(jobs.wait_for_file, self.path("go"))
+        wait_until(lambda: self.lines("go.started"), "the job's start")
+        late = pool.options(queue_timeout=0.1).submit(jobs.echo, 1)
+        after = pool.submit(jobs.echo, 2)  # waits until there is room
+        self.assertIsInstance(self.outcome(late), QueueTimeout)
+        self.touch("go")
+        self.assertEqual((self.outcome(running), self.outcome(after)), (None, 2))
+
+    def test_an_agent_that_leaves_an_idle_loop(self):
+        async def main():
+            pool = AsyncPool(1)
+            await pool.run(jobs.echo, 1)
+            pool._agent.process.send_signal(signal.SIGTERM)
+            while pool._broken is None:
+                await asyncio.sleep(0.005)
+            with self.assertRaises(AgentFailed):
+                await pool.run(jobs.echo, 2)
+            await pool.close()
+
+        asyncio.run(asyncio.wait_for(main(), LONG_S))
+
+
+if __name__ == "__main__":
+    unittest.main()
