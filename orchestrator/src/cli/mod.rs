@@ -17,5 +17,6 @@ mod recorded;
 mod report;
 mod shell;
 mod signals;
+mod words;
 
 pub use main::main;

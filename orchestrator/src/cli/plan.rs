@@ -13,6 +13,7 @@ use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
 use super::shell;
+use super::words;
 use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
 use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
@@ -389,16 +390,15 @@ pub(crate) fn launch(args: WorkerArgs, lookup: &Lookup) -> Result<(Launch, Worke
 /// # Errors
 /// When a quote has no end.
 fn command_line(word: &OsStr) -> Result<Option<(OsString, Vec<OsString>)>, Message> {
-    let mut words = shlex::bytes::Shlex::new(word.as_bytes());
-    let mut next = || words.next().map(OsString::from_vec);
-    let program = next();
-    let args: Vec<OsString> = std::iter::from_fn(next).collect();
-    if words.had_error {
+    let Some(words) = words::split(word.as_bytes()) else {
         let shown = text::quoted(word.as_bytes());
         return Err(Message::new(format!(
             "worker {shown} has a quote or a backslash without an end"
         )));
-    }
+    };
+    let mut words = words.into_iter().map(OsString::from_vec);
+    let program = words.next();
+    let args: Vec<OsString> = words.collect();
     Ok(program
         .filter(|_| !args.is_empty())
         .map(|program| (program, args)))
