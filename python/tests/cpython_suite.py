@@ -13,6 +13,7 @@ the list stays true.
 import argparse
 import atexit
 import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
