@@ -43,6 +43,15 @@ def start_and_sleep(path, seconds=600):
     time.sleep(seconds)
 
 
+def start_and_resist(path):
+    append(path, str(os.getpid()))
+    while True:
+        try:
+            time.sleep(600)
+        except BaseException:
+            append(path, "resisted")
+
+
 def fail(text="on purpose"):
     raise ValueError(text)
 

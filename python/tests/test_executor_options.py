@@ -17,7 +17,7 @@ from orchestrator._options import JobOptions, parse_size
 class Options(ExecutorCase):
     def test_timeout(self):
         pool = self.pool(2, timeout=LONG_S)
-        slow = pool.options(timeout=0.2).submit(jobs.start_and_sleep, self.path("pid"))
+        slow = pool.options(timeout=0.2).submit(jobs.start_and_resist, self.path("pid"))
         others = [pool.submit(jobs.echo, n) for n in range(10)]
         error = self.outcome(slow)
         self.assertIsInstance(error, JobTimeout)
@@ -25,7 +25,14 @@ class Options(ExecutorCase):
         self.assertIsInstance(error, BrokenProcessPool)
         self.assertNotIsInstance(error, WorkerDied)
         self.assertEqual([self.outcome(other) for other in others], list(range(10)))
-        wait_until(lambda: not alive(int(self.lines("pid")[0])))
+        wait_until(lambda: not alive(int(self.lines("pid")[0])), "the worker's end")
+
+    def test_the_worker_stays_or_is_replaced_behind_a_job_that_ends_when_its_time_is_over(self):
+        pool = self.pool(1)
+        slow = pool.options(timeout=0.2).submit(jobs.start_and_sleep, self.path("pid"))
+        self.assertIsInstance(self.outcome(slow), JobTimeout)
+        self.assertEqual(self.outcome(pool.submit(jobs.echo, "next")), "next")
+        self.assertEqual(len(self.lines("pid")), 1)
 
     def test_retries(self):
         pool = self.pool(1)
