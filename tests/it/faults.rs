@@ -30,7 +30,7 @@ fn count_verdicts(stdout: &str) -> std::collections::BTreeMap<String, usize> {
 
 /// Says that a test has not tested anything: past the test harness, which keeps
 /// what a test prints that holds.
-fn not_tested(name: &str, reason: &str) {
+pub(crate) fn not_tested(name: &str, reason: &str) {
     let line = format!("{name}: NOT TESTED, since {reason}\n");
     std::io::stderr().write_all(line.as_bytes()).ok();
 }

@@ -13,6 +13,7 @@ mod examples;
 mod faults;
 mod library;
 mod limits;
+mod parallel;
 mod pool;
 mod printing;
 mod run;
