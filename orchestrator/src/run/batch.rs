@@ -25,6 +25,7 @@ use super::runfile::{Committed, Light, LightRequest, Recorder, RunFile, RunFileE
 use super::sink::failed::Failed;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
+use super::source::item::Fields;
 use super::source::lines::Delimiter;
 use super::source::reader::{Read, Source};
 use super::source::work::{Recipe, Work};
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) pool: PoolConfig,
     /// What is done with each line.
     pub(crate) work: Work,
+    /// What the bytes of an item are to a template.
+    pub(crate) fields: Fields,
     /// What ends a line.
     pub(crate) delimiter: Delimiter,
     /// Longest line in bytes; a longer one is refused.
@@ -96,6 +99,7 @@ impl Config {
     pub(crate) fn recipe(&self) -> Recipe {
         Recipe {
             work: self.work.clone(),
+            fields: self.fields,
             delimiter: self.delimiter,
             max_line: self.max_line,
             grace: self.pool.grace,

@@ -18,6 +18,7 @@ use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
 use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
 use crate::run::sink::render::Format;
+use crate::run::source::item::Fields;
 use crate::run::source::jsonl::Shape;
 use crate::run::source::lines::Delimiter;
 use crate::run::source::template::{Template, TemplateError};
@@ -164,6 +165,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         batch: Config {
             pool,
             work,
+            fields: Fields::One,
             delimiter,
             max_line,
             limits,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::Limits;
 
+use super::item::Fields;
 use super::jsonl::Shape;
 use super::lines::{self, Content, Delimiter, Splitter};
 use super::shell::ShellText;
@@ -108,6 +109,7 @@ impl Recipe {
     fn of(work: Work) -> Recipe {
         Recipe(work::Recipe {
             work,
+            fields: Fields::One,
             delimiter: Delimiter::Newline,
             max_line: lines::DEFAULT_MAX_LINE,
             grace: Duration::ZERO,

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+pub(crate) mod item;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
 mod place;

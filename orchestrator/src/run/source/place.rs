@@ -4,6 +4,8 @@
 //! extensions and directory names are cut by bytes, since file names need not be
 //! UTF-8.
 
+use super::item::Item;
+
 /// What of a line is put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -51,15 +53,31 @@ impl Place {
         (!is_variable).then_some((written, place))
     }
 
-    /// Adds what a line puts there.
-    pub(super) fn fill(self, line: &[u8], number: u64, word: &mut Vec<u8>) {
+    /// Adds what an item puts there: of several fields each what it would put there alone, with blanks
+    /// between them.
+    pub(super) fn fill(self, item: Item<'_>, number: u64, word: &mut Vec<u8>) {
+        if self == Place::Number {
+            return word.extend_from_slice(number.to_string().as_bytes());
+        }
+        if let Some(field) = item.only() {
+            return self.field(field, word);
+        }
+        for (i, field) in item.fields().enumerate() {
+            if i > 0 {
+                word.push(b' ');
+            }
+            self.field(field, word);
+        }
+    }
+
+    fn field(self, line: &[u8], word: &mut Vec<u8>) {
         match self {
             Place::Line => word.extend_from_slice(line),
             Place::NoExtension => word.extend_from_slice(no_extension(line)),
             Place::Base => word.extend_from_slice(base(line)),
             Place::Directory => word.extend_from_slice(directory(line)),
             Place::BaseNoExtension => word.extend_from_slice(no_extension(base(line))),
-            Place::Number => word.extend_from_slice(number.to_string().as_bytes()),
+            Place::Number => {}
             Place::Path => {
                 // A name that begins so is a relative one.
                 if line.starts_with(b"-") {
@@ -117,7 +135,7 @@ mod tests {
         let (text, place) = Place::at(written.as_bytes(), None).unwrap();
         assert_eq!(text, written.as_bytes());
         let mut word = Vec::new();
-        place.fill(line, 7, &mut word);
+        place.fill(Item::value(line), 7, &mut word);
         word
     }
 

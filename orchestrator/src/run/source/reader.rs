@@ -321,6 +321,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::run::source::item::Fields;
     use crate::run::source::jsonl::Shape;
     use crate::run::source::lines::Delimiter;
     use crate::run::source::template::Template;
@@ -329,6 +330,7 @@ mod tests {
     fn maker(work: Work, sender: mpsc::Sender<Read>) -> Maker {
         let recipe = Recipe {
             work,
+            fields: Fields::One,
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::ZERO,

@@ -5,6 +5,7 @@
 //! read a line so are refused. Replacement is a single pass over each
 //! word: what a line puts in is not looked at again, even when it holds `{}`.
 
+use super::item::Item;
 use super::place::{Place, SLOT};
 use super::shell::command::{Word, program_text};
 
@@ -79,14 +80,14 @@ impl Template {
         self
     }
 
-    /// The argument vector for a line.
-    pub(crate) fn fill(&self, line: &[u8], number: u64) -> Vec<Vec<u8>> {
+    /// The argument vector for an item.
+    pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> Vec<Vec<u8>> {
         let fill_word = |parts: &Vec<Part>| {
             let mut word = Vec::new();
             for part in parts {
                 match part {
                     Part::Literal(bytes) => word.extend_from_slice(bytes),
-                    Part::Place(place) => place.fill(line, number, &mut word),
+                    Part::Place(place) => place.fill(item, number, &mut word),
                 }
             }
             word
@@ -124,10 +125,13 @@ fn parse_word(word: &[u8]) -> Vec<Part> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::item::Fields;
     use super::*;
 
     fn fill(words: &[&str], line: &str) -> Vec<String> {
-        let argv = Template::parse(words).unwrap().fill(line.as_bytes(), 7);
+        let argv = Template::parse(words)
+            .unwrap()
+            .fill(Item::value(line.as_bytes()), 7);
         argv.into_iter()
             .map(|w| String::from_utf8(w).unwrap())
             .collect()
@@ -147,6 +151,17 @@ mod tests {
         assert_eq!(fill(&["echo", "{#}"], "a"), ["echo", "7"]);
         assert_eq!(fill(&["{}"], "true"), ["true"]);
         assert_eq!(fill(&["echo", ""], "a"), ["echo", "", "a"]);
+    }
+
+    #[test]
+    fn several_fields_have_blanks_between_them() {
+        let template = Template::parse(&["x", "{}", "<{/.}> {#}"]).unwrap();
+        let filled = |bytes: &[u8], fields| template.fill(Item::new(bytes, fields), 7);
+        assert_eq!(
+            filled(b"a/b.c\0d\0", Fields::Several),
+            [&b"x"[..], b"a/b.c d ", b"<b d > 7"]
+        );
+        assert_eq!(filled(b"a", Fields::None), [&b"x"[..], b"", b"<> 7"]);
     }
 
     #[test]
@@ -192,14 +207,17 @@ mod tests {
         let template = Template::parse(&["ls", "{}"]).unwrap();
         assert_eq!(template.program(), Some(&b"ls"[..]));
         let template = template.with_program(b"/bin/ls".to_vec());
-        assert_eq!(template.fill(b"a", 1), [b"/bin/ls".to_vec(), b"a".to_vec()]);
+        assert_eq!(
+            template.fill(Item::value(b"a"), 1),
+            [b"/bin/ls".to_vec(), b"a".to_vec()]
+        );
         assert_eq!(Template::parse(&["./{}"]).unwrap().program(), None);
     }
 
     proptest! {
         #[test]
         fn any_bytes_arrive_as_they_are(line in prop::collection::vec(any::<u8>(), 0..100)) {
-            let argv = Template::parse(&["x", "{}", "a{}b{}"]).unwrap().fill(&line, 1);
+            let argv = Template::parse(&["x", "{}", "a{}b{}"]).unwrap().fill(Item::value(&line), 1);
             prop_assert_eq!(&argv[1], &line);
             let twice = [b"a", &line[..], b"b", &line[..]].concat();
             prop_assert_eq!(&argv[2], &twice);

@@ -10,6 +10,7 @@ use protocol::command::Command;
 use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, Task};
 use serde_bytes::ByteBuf;
 
+use super::item::{Fields, Item};
 use super::jsonl::{self, BadJson, Shape};
 use super::lines::{Content, Delimiter, Line};
 use super::shell::ShellText;
@@ -123,6 +124,8 @@ pub(crate) type Refused = Box<(Ticket, Refusal)>;
 pub(crate) struct Recipe {
     /// What is done with each.
     pub(crate) work: Work,
+    /// What their bytes are.
+    pub(crate) fields: Fields,
     /// What ends them.
     pub(crate) delimiter: Delimiter,
     /// Longest in bytes.
@@ -162,6 +165,7 @@ pub(crate) fn prepare(
 ) -> Result<Option<(Ticket, Bytes)>, Refused> {
     let Recipe {
         ref work,
+        fields,
         delimiter,
         max_line: limit,
         grace,
@@ -188,15 +192,17 @@ pub(crate) fn prepare(
     let made = match (&line.content, work) {
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
-            let program = || Program::Argv(strings(template.fill(bytes, seq)));
-            command(bytes, &place, (grace, limits, env), program).map(Some)
+            let item = Item::new(bytes, fields);
+            let program = || Program::Argv(strings(template.fill(item, seq)));
+            command(item, bytes, &place, (grace, limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
+            let item = Item::new(bytes, fields);
             let program = || Program::Shell {
                 text: ByteBuf::from(shell.text()),
-                args: strings(shell.fill(bytes, seq)),
+                args: strings(shell.fill(item, seq)),
             };
-            command(bytes, &place, (grace, limits, env), program).map(Some)
+            command(item, bytes, &place, (grace, limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Commands) => {
             if is_blank(work, line) {
@@ -256,12 +262,13 @@ impl fmt::Display for Place {
 type Common = (Duration, Limits, Vec<EnvChange>);
 
 fn command(
+    item: Item<'_>,
     line: &[u8],
     place: &Place,
     (grace, limits, env): Common,
     program: impl FnOnce() -> Program,
 ) -> Result<Bytes, Refusal> {
-    if memchr::memchr(0, line).is_some() {
+    if item.is_no_argument() {
         return Err(Refusal {
             what: format!("{place} holds a zero byte: {}", text::quoted(line)),
             place: Vec::new(),
@@ -304,7 +311,7 @@ fn command_line(line: &[u8], place: &Place, common: Common) -> Result<Bytes, Ref
         text: ByteBuf::from(line),
         args: Vec::new(),
     };
-    command(line, place, common, program)
+    command(Item::value(line), line, place, common, program)
 }
 
 fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
@@ -409,6 +416,7 @@ mod tests {
     fn recipe(work: &Work) -> Recipe {
         Recipe {
             work: work.clone(),
+            fields: Fields::One,
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::from_millis(1_500),
@@ -514,6 +522,19 @@ mod tests {
             "line 3 of standard input is not a job: unknown field `agrs`, expected `id` or `args`"
         );
         assert_eq!(refusal.place.len(), 1);
+    }
+
+    #[test]
+    fn zero_bytes_divide_fields_only_where_items_have_several() {
+        let work = Work::Command(Template::parse(&["wc"]).unwrap());
+        let several = Recipe {
+            fields: Fields::Several,
+            ..recipe(&work)
+        };
+        let made = prepare(&several, 1, &line(1, b"a\0b"), Vec::new());
+        let (ticket, _) = made.unwrap().unwrap();
+        assert_eq!(argv(&ticket.command), ["wc", "a b"].map(ByteBuf::from));
+        assert!(prepare(&recipe(&work), 1, &line(1, b"a\0b"), Vec::new()).is_err());
     }
 
     #[test]

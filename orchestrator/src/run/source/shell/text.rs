@@ -1,5 +1,6 @@
 //! The text as it is given to the shell, and its parameters.
 
+use super::super::item::Item;
 use super::super::place::Place;
 use super::fault::Fault;
 use super::scan::{Scan, scan};
@@ -43,11 +44,11 @@ impl ShellText {
         &self.text
     }
 
-    /// The values of `$1` and so on for a line.
-    pub(crate) fn fill(&self, line: &[u8], number: u64) -> Vec<Vec<u8>> {
+    /// The values of `$1` and so on for an item.
+    pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> Vec<Vec<u8>> {
         let fill = |place: &Place| {
             let mut value = Vec::new();
-            place.fill(line, number, &mut value);
+            place.fill(item, number, &mut value);
             value
         };
         self.places.iter().map(fill).collect()

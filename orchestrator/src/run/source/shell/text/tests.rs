@@ -11,7 +11,7 @@ fn parsed(text: &str) -> Result<String, String> {
 
 fn values(text: &str, line: &str) -> Vec<String> {
     let text = ShellText::parse(text.as_bytes()).unwrap();
-    let values = text.fill(line.as_bytes(), 7).into_iter();
+    let values = text.fill(Item::value(line.as_bytes()), 7).into_iter();
     values.map(|v| String::from_utf8(v).unwrap()).collect()
 }
 
@@ -461,6 +461,6 @@ proptest! {
     #[test]
     fn values_are_the_lines_bytes(line in prop::collection::vec(any::<u8>(), 0..60)) {
         let text = ShellText::parse(b"x '{}' \"{}\" {}").unwrap();
-        prop_assert_eq!(text.fill(&line, 1), vec![line]);
+        prop_assert_eq!(text.fill(Item::value(&line), 1), vec![line]);
     }
 }
