@@ -9,8 +9,6 @@ of the program `orchestrator`.
 Names are imported when they are asked for: workers import this package too, and start sooner for it.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False  # type checkers know the name; `typing` itself is a good part of a worker's start
 if TYPE_CHECKING:
     from typing import Any
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
         WorkerDied as WorkerDied,
     )
     from ._executor import Executor as Executor
-    from ._options import Stats as Stats
+    from ._stats import Stats as Stats
 
 _HOME = {
     "AgentFailed": "_errors",
@@ -41,23 +39,22 @@ _HOME = {
     "QueueTimeout": "_errors",
     "RemoteError": "_errors",
     "ResultUnreadable": "_errors",
-    "Stats": "_options",
+    "Stats": "_stats",
     "WorkerDied": "_errors",
 }
 
 __all__ = list(_HOME)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    # `importlib` would have to be imported itself.
+    value = getattr(__import__(f"{__name__}.{home}", fromlist=[name]), name)
     globals()[name] = value
     return value
 
 
-def __dir__() -> list[str]:
+def __dir__() -> "list[str]":
     return sorted({*globals(), *_HOME})

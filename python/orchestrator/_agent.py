@@ -9,12 +9,19 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import socket
 import sys
-from typing import TYPE_CHECKING, Sequence
 
+from ._process import Process
+
+try:
+    # The module around it imports much that is not needed here. What it adds to a socket is not either.
+    import _socket as socket
+except ImportError:
+    import socket  # type: ignore[no-redef]
+
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
-    import subprocess
+    from typing import Sequence
 
     from ._options import Settings
 
@@ -22,15 +29,14 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__))
 _PROGRAM = "orchestrator"
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _EXIT_WAIT_S = 10.0
+MSG_DONTWAIT = socket.MSG_DONTWAIT
+WRITE = MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class Agent:
     """A running agent: its process and our end of the link."""
 
-    def __init__(
-        self, program: str, process: subprocess.Popen[bytes], link: socket.socket, outputs: list[int | None]
-    ) -> None:
-        self.program = program
+    def __init__(self, process: Process, link: socket.socket, outputs: list[int | None]) -> None:
         self.process = process
         self.link = link
         self._outputs = outputs
@@ -61,13 +67,8 @@ class Agent:
     def reap(self) -> int | None:
         """Waits for the end of a process whose link has ended, with force if it hangs; its exit status, or None if
         somebody else has taken it."""
-        import subprocess
-
-        try:
-            self.process.wait(_EXIT_WAIT_S)
-        except subprocess.TimeoutExpired:
+        while self.process.wait(_EXIT_WAIT_S) is None:
             self.process.kill()
-            self.process.wait()
         return self.process.returncode
 
     def close(self) -> None:
@@ -133,8 +134,6 @@ def environment(workers: int) -> dict[str, str]:
 
 def start(line: Sequence[str], env: dict[str, str]) -> Agent:
     """Starts an agent. What this program has printed is written out before, as `multiprocessing` does."""
-    import subprocess
-
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -144,13 +143,13 @@ def start(line: Sequence[str], env: dict[str, str]) -> Agent:
     outputs = [None if stream is None else _copy(number) for number, stream in ((1, sys.__stdout__), (2, sys.__stderr__))]
     ours, theirs = socket.socketpair()
     try:
-        process = subprocess.Popen(line, stdin=theirs.fileno(), stdout=theirs.fileno(), env=env)
+        process = Process(line, env, theirs.fileno())
     except BaseException:
-        Agent("", None, ours, outputs).close()  # type: ignore[arg-type]  # it has none
+        Agent(None, ours, outputs).close()  # type: ignore[arg-type]  # it has none
         raise
     finally:
         theirs.close()
-    return Agent(line[0], process, ours, outputs)
+    return Agent(process, ours, outputs)
 
 
 def _copy(descriptor: int) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from . import _payload, _segments, _work
+from . import _encoder, _payload, _segments, _work
 from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
@@ -52,7 +52,7 @@ class Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before
             self.pool._cancel_running(self.job)
         return True
 
-    def encode(self, encoder: _work.Encoder) -> bytes:
+    def encode(self, encoder: _encoder.Encoder) -> bytes:
         fn, args, kwargs = self.fn, self.args, self.kwargs
         self.args = self.kwargs = None
         data, self.lease = encoder.call(fn, args, kwargs)
@@ -91,7 +91,7 @@ class Chunk(Job):
     size: ChunkSize
     count: int
 
-    def encode(self, encoder: _work.Encoder) -> bytes:
+    def encode(self, encoder: _encoder.Encoder) -> bytes:
         columns, self.args = self.args, None
         data, self.lease = encoder.columns(self.fn, self.blob, columns)
         self.size.learn_bytes(self.count, len(data))

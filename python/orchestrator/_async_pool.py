@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import warnings
 import weakref
@@ -17,7 +16,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, AsyncGenerator, Callable, Iterable, TypeVar
 
-from . import _agent, _client, _ending, _payload, _prepare, _reader, _segments, _wire, _work
+from . import _agent, _client, _encoder, _ending, _payload, _prepare, _reader, _segments, _wire, _work
 from ._async_job import Chunk, Job
 from ._async_map import results
 from ._connection import Bye, Connection, Done, Output, Ready, Recalled
@@ -29,7 +28,6 @@ _T = TypeVar("_T")
 _MOST_PIECES = 64
 _AT_ONCE = 256
 """Jobs that are pickled in one turn of the loop, before others have theirs."""
-_WRITE = getattr(socket, "MSG_NOSIGNAL", 0)
 _EXIT_WAIT_S = 10.0
 
 
@@ -333,7 +331,7 @@ class AsyncPool(_Jobs):
         self._loop = loop
         settings = self._settings
         self._segments = _segments.Segments()
-        self._encoder = _work.Encoder(self._segments, self._new_blob)
+        self._encoder = _encoder.Encoder(self._segments, self._new_blob)
         try:
             init, self._init_lease = _payload.encode_init(
                 _prepare.gather(), self._segments, settings.initializer, settings.initargs, True
@@ -365,9 +363,9 @@ class AsyncPool(_Jobs):
         try:
             while outgoing:
                 if len(outgoing) == 1:
-                    connection.wrote(link.send(outgoing[0], _WRITE))
+                    connection.wrote(link.send(outgoing[0], _agent.WRITE))
                 else:
-                    connection.wrote(link.sendmsg(outgoing[:_MOST_PIECES], (), _WRITE))
+                    connection.wrote(link.sendmsg(outgoing[:_MOST_PIECES], (), _agent.WRITE))
         except BlockingIOError:
             if not self._writing:
                 self._writing = True
@@ -392,8 +390,7 @@ class AsyncPool(_Jobs):
         except OSError:
             pass
         except _wire.Violation as error:
-            program = self._agent.process.args[0]  # type: ignore[index]
-            reason = f"the program {program!s} is no agent for this package: {error}"
+            reason = f"the program {self._agent.process.program} is no agent for this package: {error}"
         self._end(reason)
 
     def _take_in(self, data: bytes) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Callable
 
-from ._work import Work
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ._work import Work
 
 
 class Backlog:

@@ -116,6 +116,10 @@ def _of_user(traceback):
 
 
 def _undecodable(error):
+    from orchestrator._prepare import NoGuard
+
+    if type(error) is NoGuard:  # which says all that there is to say
+        return _wire.REJECTED, _wire.task_error(_wire.UNDECODABLE, str(error))
     import traceback
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))

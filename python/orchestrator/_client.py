@@ -15,30 +15,32 @@ An executor that is dropped is noticed by a weak reference: this object belongs 
 from __future__ import annotations
 
 import select
-import socket
-import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Sequence
 
-from . import _agent, _ending, _payload, _prepare, _reader, _segments, _work
+from . import _agent, _ending
 from ._backlog import Backlog
-from ._connection import Connection
-from ._deadlines import Deadlines
-from ._options import JobOptions, Settings, Stats
 from ._window import Window
-from ._work import Work
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
     from concurrent.futures import Executor, Future
 
+    from ._connection import Connection
+    from ._deadlines import Deadlines
+    from ._encoder import Encoder
     from ._map import LazyMap
+    from ._options import JobOptions, Settings
+    from ._segments import Lease, Segments
+    from ._stats import Stats
+    from ._work import Call, Work
 
 _AT_ONCE = 64
 """Jobs that are pickled before those among them that are ready are sent."""
 _MOST_BLOBS = 256
 _MOST_BLOB_BYTES = 64 << 20
-_WRITE = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
 _MOST_PIECES = 64
 
 
@@ -56,13 +58,14 @@ class Client:
         self.maps: set[LazyMap] = set()
         self.window = Window(settings.workers)
         self.thread: threading.Thread | None = None
-        self.encoder: _work.Encoder
-        self.deadlines = Deadlines(self)
+        # What comes with the start, see `_start`.
+        self.new_call: type[Call] | None = None
+        self.encoder: Encoder
         self.agent: _agent.Agent | None = None
         self.connection: Connection
-        self.segments: _segments.Segments | None = None
-        self._starting = threading.Lock()
-        self._init_lease: _segments.Lease | None = None
+        self.segments: Segments | None = None
+        self.init_lease: Lease | None = None
+        self._deadlines: Deadlines | None = None
         self._owner: weakref.ref[Executor] | None = None
         self.ready = False
         self._encoding = 0  # jobs out of the backlog and not yet in flight
@@ -100,9 +103,7 @@ class Client:
         # Otherwise the reader looks at it, which is the only one left that takes the lock.
 
     def submit(self, work: Work, of_map: bool = False) -> None:
-        """Takes a job. `of_map`: one of a map that began when there was no end in sight."""
-        if self.agent is None:
-            self._start()
+        """Takes a job, once started. `of_map`: one of a map that began when there was no end in sight."""
         data, error = None, None
         if self.ready and not self.backlog.size and len(self.flight) + self._encoding < self.window.size:
             try:
@@ -112,7 +113,7 @@ class Client:
             except BaseException as raised:
                 error = raised
         if work.options.queue_timeout is not None:
-            self.deadlines.watch(work, work.options.queue_timeout)
+            self._watch(work, work.options.queue_timeout)
         refill = False
         with self.lock:
             if self._bounded or self.shut or self.draining or self.broken or _ending.is_exiting or self.forked:
@@ -142,7 +143,7 @@ class Client:
                 refill = self._room() > 0
         if error is not None:
             work.future.set_running_or_notify_cancel()
-            work.fail(_work.not_pickled(error))
+            work.fail_pickling(error)
         elif refill:
             self.refill()
         elif self.connection.outgoing:
@@ -167,8 +168,21 @@ class Client:
         if waiting is None:
             self.push()
         else:
-            _work.resolve(waiting.end_cancelled)
+            waiting.resolve(waiting.end_cancelled)
         return True
+
+    def _watch(self, work: Work, seconds: float) -> None:
+        if self._deadlines is None:
+            from ._deadlines import Deadlines
+
+            with self.lock:
+                if self._deadlines is None:
+                    self._deadlines = Deadlines(self)
+        self._deadlines.watch(work, seconds)
+
+    def stop_watching(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.stop()
 
     def expire(self, work: Work) -> bool:
         """The job should have started by now. False: that cannot be told at the moment."""
@@ -188,7 +202,7 @@ class Client:
             self.push()
         else:
             work.release(True)
-            _work.resolve(work.end_late)
+            work.resolve(work.end_late)
             self.refill()
         return True
 
@@ -202,6 +216,8 @@ class Client:
             self.refill()
 
     def stats(self) -> Stats:
+        from ._stats import Stats
+
         with self.lock:
             return Stats(
                 workers=self.workers,
@@ -263,9 +279,13 @@ class Client:
 
     def function_blob(self, fn: Callable[..., Any]) -> int:
         """The blob that stands for a function in a map's chunks; 0: it is pickled with each."""
-        if self.agent is None:
-            self._start()
         return self.encoder.function_blob(fn)
+
+    def start(self) -> type[Call]:
+        """Starts the agent, once. What makes a job of a call, for `submit`."""
+        from ._start import start
+
+        return start(self)
 
     # ---- End (see also `_ending`)
 
@@ -296,8 +316,8 @@ class Client:
 
     def release_all(self) -> None:
         """The agent is gone: what was only there for it goes too."""
-        if self._init_lease is not None:
-            self._init_lease.release(False)
+        if self.init_lease is not None:
+            self.init_lease.release(False)
         if self.segments is not None:
             self.segments.close()
 
@@ -308,60 +328,7 @@ class Client:
             self.space.notify_all()
         for work in pending:
             work.release(True)
-            _work.resolve(work.cancel)
-
-    # ---- Start
-
-    def _start(self) -> None:
-        """Starts the agent and the reader, once."""
-        with self._starting:
-            if self.agent is not None:
-                return
-            self.check()
-            try:
-                line = _agent.command_line(_agent.find_agent(), _prepare.worker_command(), self.settings)
-                agent = _agent.start(line, _agent.environment(self.settings.workers))
-            except OSError as error:
-                raise _ending.agent_failed(f"the agent cannot be started: {error}")() from error
-            try:
-                self._prepare_connection()  # while the agent starts
-            except BaseException:
-                agent.end()
-                raise
-            self.thread = threading.Thread(target=_reader.Reader(self, agent).run, name="orchestrator", daemon=True)
-            _ending.clients.add(self)
-            # Last: it is what others look at.
-            self.agent = agent
-            try:
-                self.thread.start()
-            except BaseException as error:
-                self.thread = None
-                _ending.clients.discard(self)
-                with self.lock:
-                    self.ended = True
-                    self.broken = _ending.agent_failed(f"the reader cannot be started: {error}")
-                    lost = self.lose_all()
-                agent.end()
-                self.release_all()
-                for work in lost:
-                    work.release(False)
-                    _work.resolve(work.fail, self.broken())
-                raise
-
-    def _prepare_connection(self) -> None:
-        preparation = _prepare.gather()
-        if self.segments is None:
-            self.segments = _segments.Segments()
-        self.encoder = _work.Encoder(self.segments, self.new_blob)
-        try:
-            init, self._init_lease = _payload.encode_init(
-                preparation, self.segments, self.settings.initializer, self.settings.initargs, True
-            )
-        except Exception as error:
-            self.segments.close()
-            self.broken = _ending.initializer_failed(f"the initializer cannot be pickled: {error}")
-            raise self.broken() from error
-        self.connection = Connection("python %d.%d.%d" % sys.version_info[:3], init)
+            work.resolve(work.cancel)
 
     # ---- Under the lock
 
@@ -413,9 +380,9 @@ class Client:
         try:
             while outgoing:
                 if len(outgoing) == 1:
-                    connection.wrote(agent.link.send(outgoing[0], _WRITE))
+                    connection.wrote(agent.link.send(outgoing[0], _agent.WRITE))
                 else:
-                    connection.wrote(agent.link.sendmsg(outgoing[:_MOST_PIECES], (), _WRITE))
+                    connection.wrote(agent.link.sendmsg(outgoing[:_MOST_PIECES], (), _agent.WRITE))
         except BlockingIOError:
             pass
         except OSError:
@@ -515,8 +482,8 @@ class Client:
                 self.space.notify_all()
         for work, error in failed:
             work.release(True)
-            _work.resolve(work.fail, _work.not_pickled(error))
+            work.resolve(work.fail_pickling, error)
         for work in lost:
             work.release(True)
-            _work.resolve(work.fail, _ending.loss(self))
+            work.resolve(work.fail, _ending.loss(self))
 

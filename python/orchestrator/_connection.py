@@ -10,13 +10,19 @@ The client's pairs all have attempt 1: the agent counts its own.
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple, Sequence, Union
 
 from . import _wire
 from ._parts import Violation
 from ._wire import MAX_CHUNK
 
-Buffer = Union[bytes, memoryview]
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
+if TYPE_CHECKING:
+    from typing import Sequence, Union
+
+    Buffer = Union[bytes, memoryview]
+    Answer = tuple[int, int, Union[int, None], int, bytes]
+    Event = Union["Ready", "Done", "Output", "Recalled", "Bye"]
+
 
 ATTEMPT = 1
 _BATCH_BYTES = 64 * 1024
@@ -27,48 +33,49 @@ _ONE_JOB_CONTROL = _ONE_JOB.size - 12
 _NUMBERED = (_wire.FAILED, _wire.SIGNALED, _wire.SPAWN_ERROR)
 
 
-class Answer(NamedTuple):
-    """How a job ended. Answers come in lists, as plain tuples of this shape."""
-
-    job: int
-    outcome: int
-    number: int | None
-    wall_us: int
-    payload: bytes
-
-
-class Ready(NamedTuple):
+class Ready:
     """The first worker is ready; jobs may be sent."""
 
-    slots: int
-    tasks: list[str]
+    __slots__ = ("slots", "tasks")
+
+    def __init__(self, slots: int, tasks: list[str]) -> None:
+        self.slots = slots
+        self.tasks = tasks
 
 
-class Done(NamedTuple):
-    """Jobs have ended."""
+class Done:
+    """Jobs have ended: (job, outcome, its number, microseconds, payload) of each."""
 
-    answers: list[tuple[int, int, int | None, int, bytes]]
+    __slots__ = ("answers",)
+
+    def __init__(self, answers: list[Answer]) -> None:
+        self.answers = answers
 
 
-class Output(NamedTuple):
+class Output:
     """A job, or with job 0 nobody known, has printed something."""
 
-    job: int
-    stream: int
-    data: bytes
+    __slots__ = ("job", "stream", "data")
+
+    def __init__(self, job: int, stream: int, data: bytes) -> None:
+        self.job = job
+        self.stream = stream
+        self.data = data
 
 
-class Recalled(NamedTuple):
+class Recalled:
     """Of the jobs of the oldest open `recall`, these have not started and never will."""
 
-    jobs: list[int]
+    __slots__ = ("jobs",)
+
+    def __init__(self, jobs: list[int]) -> None:
+        self.jobs = jobs
 
 
-class Bye(NamedTuple):
+class Bye:
     """Nothing more will come."""
 
-
-Event = Union[Ready, Done, Output, Recalled, Bye]
+    __slots__ = ()
 
 
 class WrongVersion(Violation):
@@ -191,7 +198,7 @@ class Connection:
             data = self._greet(data)
             if not data:
                 return events
-        answers: list[tuple[int, int, int | None, int, bytes]] | None = None
+        answers: list[Answer] | None = None
         for kind, control, payload in self._reader.feed(data):
             if kind == _wire.DONE_MANY:
                 if answers is None:
@@ -223,7 +230,7 @@ class Connection:
         return received[at:]
 
     def _take_answers(
-        self, control: bytes, payload: bytes, answers: list[tuple[int, int, int | None, int, bytes]]
+        self, control: bytes, payload: bytes, answers: list[Answer]
     ) -> None:
         if self._remote:
             self._answered += 1

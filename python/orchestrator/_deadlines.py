@@ -9,8 +9,8 @@ import heapq
 import itertools
 import threading
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
     from ._client import Client
     from ._work import Work

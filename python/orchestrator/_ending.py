@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from ._client import Client
 
 clients: set[Client] = set()
@@ -115,6 +116,8 @@ def is_interrupt(kind: type[BaseException] | None) -> bool:
         return False
     if threading.current_thread() is not threading.main_thread():
         return False
+    import signal
+
     runner = getattr(getattr(signal.getsignal(signal.SIGINT), "func", None), "__self__", None)
     return bool(getattr(runner, "_interrupt_count", 0))
 

@@ -7,17 +7,21 @@ import threading
 import time
 import warnings
 from concurrent.futures import Executor as _Base, Future
-from types import TracebackType
-from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
 
 from . import _ending
 from ._client import Client
-from ._map import LazyMap
-from ._options import JobOptions, Settings, Stats
-from ._processes import WorkerProcess, children_of
-from ._work import Call
+from ._options import JobOptions, Settings
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
+
+    from ._processes import WorkerProcess
+    from ._stats import Stats
+
+    _T = TypeVar("_T")
+
 _MOST_WORKERS = (1 << 32) - 1
 
 
@@ -30,7 +34,9 @@ class _Jobs(_Base):
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         """Runs `fn(*args, **kwargs)` in a worker; the future has its result."""
         future: Future[_T] = Future()
-        self._client.submit(Call(future, fn, args, kwargs, self._options))
+        client = self._client
+        new_call = client.new_call or client.start()
+        client.submit(new_call(future, fn, args, kwargs, self._options))
         return future
 
     def map(
@@ -54,8 +60,13 @@ class _Jobs(_Base):
             raise TypeError("buffersize must be an integer or None")
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
+        client = self._client
+        if client.new_call is None:
+            client.start()  # before anything else: it takes a while, and there is more to import
+        from ._map import LazyMap
+
         end_time = None if timeout is None else timeout + time.monotonic()
-        return LazyMap(self._client, fn, iterables, self._options, chunksize, buffersize).results(end_time)
+        return LazyMap(client, fn, iterables, self._options, chunksize, buffersize).results(end_time)
 
     def options(self, **changes: Any) -> _Jobs:
         """The same pool with other options for the jobs that are submitted to what this returns.
@@ -180,6 +191,8 @@ class Executor(_Jobs):
             return None
         if client.agent is None:
             return {}
+        from ._processes import children_of
+
         found = children_of(client.agent.process.pid)
         while not (found or client.ready or client.ended):
             time.sleep(0.001)  # the agent is just starting the first

@@ -21,13 +21,15 @@ import weakref
 from collections import deque
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Sized
 
-from . import _payload, _segments, _work
+from . import _payload, _work
 from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator
+
     from ._client import Client
 
 _CHUNKS_AHEAD = 16
@@ -92,7 +94,7 @@ class LazyMap:
         self.options = options
         self.blob = client.function_blob(fn)
         self._client = client
-        self._sized = all(isinstance(iterable, Sized) for iterable in iterables)
+        self._sized = all(hasattr(type(iterable), "__len__") for iterable in iterables)
         self._single = len(iterables) == 1
         self._inputs: Iterator[Any] | None = iter(iterables[0]) if self._single else zip(*iterables)
         self._fixed = chunksize is not None

@@ -1,10 +1,11 @@
-"""What can be asked of a pool and of each job, and what it tells."""
+"""What can be asked of a pool and of each job."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
 
-from . import _wire
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
+if TYPE_CHECKING:
+    from typing import Any, Callable
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MOST_MS = (1 << 63) - 1
@@ -35,13 +36,13 @@ class JobOptions:
         self.priority = _integer("priority", priority, -(1 << 31), (1 << 31) - 1)
         limit = None if self.timeout is None else max(1, min(round(self.timeout * 1000), _MOST_MS))
         usual = limit is None and not self.retries and self.memory is None and not self.priority
-        self.wire = (
-            None
-            if usual
-            else _wire.job_options(
+        self.wire = None
+        if not usual:
+            from . import _wire
+
+            self.wire = _wire.job_options(
                 time_limit_ms=limit, retries=self.retries, memory_limit=self.memory, priority=self.priority
             )
-        )
 
     def replace(self, changes: dict[str, object]) -> JobOptions:
         """The same with some options changed; a `TypeError` names one that does not exist."""
@@ -52,36 +53,28 @@ class JobOptions:
         return JobOptions(**{**values, **changes})
 
 
-class Settings(NamedTuple):
+class Settings:
     """What a pool is made with; checked by the executor."""
 
-    workers: int
-    min_workers: int | None
-    idle_after: float | None
-    max_tasks_per_child: int | None
-    initializer: Callable[..., object] | None
-    initargs: tuple[Any, ...]
-    break_on_crash: bool
-    max_pending: int | None
-
-
-class Stats(NamedTuple):
-    """How a pool is doing. `submitted` = `pending` + `running` + all that follow."""
-
-    workers: int
-    """How many there may be."""
-    submitted: int
-    pending: int
-    """Waiting here, and still to be cancelled."""
-    running: int
-    """With the agent: running, or sent ahead to a worker."""
-    done: int
-    """Ended with a result."""
-    failed: int
-    """Ended with an exception of their own, or because of their pickling."""
-    crashed: int
-    """Ended because their worker died, or because of a timeout."""
-    cancelled: int
+    def __init__(
+        self,
+        workers: int,
+        min_workers: int | None,
+        idle_after: float | None,
+        max_tasks_per_child: int | None,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        break_on_crash: bool,
+        max_pending: int | None,
+    ) -> None:
+        self.workers = workers
+        self.min_workers = min_workers
+        self.idle_after = idle_after
+        self.max_tasks_per_child = max_tasks_per_child
+        self.initializer = initializer
+        self.initargs = initargs
+        self.break_on_crash = break_on_crash
+        self.max_pending = max_pending
 
 
 def parse_size(size: int | str) -> int:

@@ -12,29 +12,98 @@ from types import ModuleType
 
 _START = "import sys; sys.path[0] = sys.argv[1]; import orchestrator; del sys.path[0]; from orchestrator._call import main; main()"
 
+# What subprocess looks at, but -B, which half of all containers have set.
+_FLAGS = (
+    "debug", "inspect", "interactive", "isolated", "optimize", "no_user_site", "no_site",
+    "ignore_environment", "verbose", "bytes_warning", "quiet", "dev_mode", "safe_path",
+)  # fmt: skip
+
+_authkey = None
+_DIRECTORY: "str | None" = None
+try:
+    _DIRECTORY = os.getcwd()
+except OSError:
+    pass  # it is gone
+
+
+class NoGuard(RuntimeError):
+    """A worker has imported its client's program, for a function of it, and that has begun to start a pool again."""
+
+    def __init__(self):
+        super().__init__(
+            "the program starts a pool whenever it is imported, and workers import it for its functions: what it does when it"
+            " is run belongs under `if __name__ == \"__main__\":`"
+        )
+
 
 # ---- In the client
 
 
 def worker_command():
     """The command line of a worker, as a list. It takes this package from where it is, and nothing else from there."""
+    place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return [sys.executable, *_interpreter_flags(), "-c", _START, place]
+
+
+def _interpreter_flags():
+    """The options of this interpreter, for another one."""
+    if not (any(getattr(sys.flags, name, 0) for name in _FLAGS) or sys.warnoptions or getattr(sys, "_xoptions", None)):
+        return ["-B"] if sys.flags.dont_write_bytecode else []
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
-    place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return [sys.executable, *_args_from_interpreter_flags(), "-c", _START, place]
+    return _args_from_interpreter_flags()
 
 
-def gather(name="SpawnProcess"):
-    """What `multiprocessing.spawn` tells its children, and a little more. Raises RuntimeError in a process that is
+def gather():
+    """What `multiprocessing.spawn` tells its children, and a little more. Raises `NoGuard` in a process that is
     itself just importing its client's main module: the script lacks `if __name__ == "__main__"`."""
-    from multiprocessing import process, spawn
+    if _LazyMain.loading:
+        raise NoGuard
+    process = sys.modules.get("multiprocessing.process")
+    if process is None:
+        data = _gather_without_multiprocessing()
+    else:
+        from multiprocessing import spawn
 
-    data = spawn.get_preparation_data(name)
-    data["authkey"] = bytes(data["authkey"])  # its own type refuses to be pickled
+        data = spawn.get_preparation_data("SpawnProcess")
+        data["authkey"] = bytes(data["authkey"])  # its own type refuses to be pickled
     data["sys_path"] = list(data["sys_path"])
     data["sys_argv"] = list(data["sys_argv"])
-    data["parent"] = process.current_process().name, os.getpid()
+    data["parent"] = "MainProcess" if process is None else process.current_process().name, os.getpid()
     return data
+
+
+def _gather_without_multiprocessing():
+    """The same in a program that has not imported it, and need not for this: that takes as long as a worker's own part of
+    its start. If it does later, it finds the key that workers have."""
+    global _authkey
+    if _authkey is None:
+        _authkey = os.urandom(32)
+        sys.meta_path.insert(0, _AfterImport({"multiprocessing.process": _set_authkey}))
+    data = {
+        "name": "SpawnProcess",
+        "authkey": _authkey,
+        "sys_path": [path or _DIRECTORY or path for path in sys.path],
+        "sys_argv": sys.argv,
+        "orig_dir": _DIRECTORY,
+    }
+    try:
+        data["dir"] = os.getcwd()
+    except OSError:
+        pass  # it is gone
+    main = sys.modules["__main__"]
+    sys.modules.setdefault("__mp_main__", main)  # as its import does: workers know the classes of this program by that name
+    name = getattr(getattr(main, "__spec__", None), "name", None)
+    path = getattr(main, "__file__", None)
+    if name is not None:
+        data["init_main_from_name"] = name
+    elif path is not None:
+        data["init_main_from_path"] = os.path.normpath(os.path.join(_DIRECTORY or "", path))
+    return data
+
+
+def _set_authkey(module):
+    module.current_process().authkey = _authkey
 
 
 def main_can_be_imported():
@@ -84,9 +153,11 @@ class _AfterImport:
         hook = self._hooks.pop(name, None)
         if hook is None:
             return None
-        for finder in sys.meta_path:
+        for finder in list(sys.meta_path):
             spec = None if finder is self else finder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
+                if not self._hooks:
+                    sys.meta_path.remove(self)  # now: the caller's loop over it ends here
                 return self._with_hook(spec, spec.loader, hook)
         return None
 

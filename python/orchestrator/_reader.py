@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import select
-import socket
-from typing import TYPE_CHECKING, Callable
 
-from . import _ending, _payload, _segments, _wire, _work
-from ._connection import Bye, Done, Event, Output, Ready, Recalled
+from . import _agent, _ending, _payload, _segments, _wire, _work
+from ._connection import Bye, Done, Output, Ready, Recalled
 from ._parts import Violation
-from ._work import Work
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from typing import Callable
+
     from ._agent import Agent
     from ._client import Client
+    from ._connection import Event
+    from ._work import Work
 
     _Ended = tuple[Work, int, "int | None", int, bytes]
 
@@ -34,7 +36,7 @@ class Reader:
         try:
             self._read()
         except Violation as error:
-            reason = f"the program {self._agent.program} is no agent for this package: {error}"
+            reason = f"the program {self._agent.process.program} is no agent for this package: {error}"
         except BaseException as error:
             reason = f"the reader failed: {type(error).__name__}: {error}"
             raise
@@ -52,7 +54,7 @@ class Reader:
                 with client.lock:
                     client.write()
             try:
-                data = link.recv(connection.wanted, socket.MSG_DONTWAIT if pending else 0)
+                data = link.recv(connection.wanted, _agent.MSG_DONTWAIT if pending else 0)
             except BlockingIOError:
                 continue
             except OSError:
@@ -118,7 +120,7 @@ class Reader:
                 client.counts["crashed"] += len(late)
             for work in late:
                 work.release(False)
-                _work.resolve(work.end_late)
+                work.resolve(work.end_late)
         return type(event) is Bye
 
     def _end(self, work: Work, outcome: int, number: int | None, wall_us: int, payload: bytes) -> None:
@@ -167,9 +169,9 @@ class Reader:
             if not (work.running or work.job or work.begin()):
                 continue
             if client.interrupted:
-                _work.resolve(work.end_cancelled)
+                work.resolve(work.end_cancelled)
             else:
-                _work.resolve(work.fail, _ending.loss(client))
+                work.resolve(work.fail, _ending.loss(client))
 
     def _finish(self, reason: str | None) -> None:
         """The link has ended. It is known why once the process has been reaped."""
@@ -185,7 +187,7 @@ class Reader:
             if not orderly and not client.terminated and client.broken is None:
                 client.broken = _why(reason, status, client.ready, client.settings.initializer is not None)
         self._lose(lost)
-        client.deadlines.stop()
+        client.stop_watching()
         client.release_all()
         _ending.clients.discard(client)
 

@@ -6,21 +6,22 @@ with one large array hold one array. Once sent, only the function is kept, for i
 
 from __future__ import annotations
 
-import pickle
 import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
-from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Any, Callable
 
-from . import _payload, _prepare, _segments, _wire
-from ._options import JobOptions
+from . import _payload, _wire
 from ._parts import Violation
 
+TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from typing import Any, Callable
+
     from typing import Protocol
 
+    from . import _segments
     from ._client import Client
+    from ._options import JobOptions
 
     class Named(Protocol):
         """A job, as far as errors tell of it."""
@@ -29,15 +30,8 @@ if TYPE_CHECKING:
 
         def name(self) -> str: ...
 
-_dumps = pickle.dumps
-_BY_VALUE_WORTH = 512
-"""From this size on, a function is sent as a blob: once per worker instead of with every job."""
-
-
-# Typed.
-_encode_call: Callable[..., tuple[bytes, "_segments.Lease | None"]] = _payload.encode_call
+_loads = _payload.pickle.loads
 _VALUE = bytes((_payload.VALUE,))
-_PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 
 class Work:
@@ -86,6 +80,10 @@ class Work:
         except InvalidStateError:
             pass  # somebody else has ended it: a cancelled one, or the user
 
+    def fail_pickling(self, error: BaseException) -> None:
+        """Ends a job of which no pickle could be made."""
+        self.fail(not_pickled(error))
+
     def cancel(self) -> None:
         """Cancels a job that waits."""
         if self.future.cancel():
@@ -123,6 +121,14 @@ class Work:
         lease, self.lease = self.lease, None
         if lease is not None:
             lease.release(clean)
+
+    @staticmethod
+    def resolve(what: Callable[..., None], *args: Any) -> None:
+        """Calls what ends a future. What its callbacks raise harms nobody."""
+        try:
+            what(*args)
+        except BaseException:
+            report()
 
 
 def name_of(fn: Any) -> str:
@@ -167,7 +173,7 @@ class Call(Work):
         if data[:1] != _VALUE or self.lease is not None or len(data) > 4096:
             return super().answer(client, data, wall_us)
         try:
-            value = pickle.loads(data[1:])
+            value = _loads(data[1:])
         except BaseException:
             return super().answer(client, data, wall_us)  # once more, for the error
         try:
@@ -184,116 +190,6 @@ class Call(Work):
                 self.future.set_exception(raised(tag, value))
         except InvalidStateError:
             pass  # the user has ended it
-
-
-class Encoder:
-    """Turns calls into inputs: decides what is pickled how, and what goes beside the link."""
-
-    def __init__(self, segments: _segments.Segments, new_blob: Callable[[bytes], int | None]) -> None:
-        self.segments = segments
-        self._new_blob = new_blob
-        self.large_expected = 0
-        """Jobs that are looked through for large buffers before they are pickled, since one before them was large."""
-        self._by_name: dict[Callable[..., Any], int] = {}
-        self._main_by_value = not _prepare.main_can_be_imported()
-
-    def call(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bytes, _segments.Lease | None]:
-        """The input of one call. Functions that pickle writes as a name are sent once, as a blob: to look the name up is
-        most of what a small job costs here, and a good part of what it costs in the worker."""
-        kind = type(fn)
-        if kind is FunctionType or kind is BuiltinFunctionType:
-            blob = self._by_name.get(fn)
-            if blob is None:
-                blob = self._blob_of_name(fn)
-            if blob:
-                if not kwargs and not self.large_expected and _PLAIN.issuperset(map(type, args)):
-                    # No reducer that a program has registered is for these.
-                    data = _payload.HEAD.pack(_payload.CALL_BLOB, blob) + _dumps((args, kwargs), 5)
-                    if len(data) < _segments.LARGE:
-                        return data, None
-                return self.encode(_payload.CALL_BLOB, blob, (args, kwargs))
-        if self._main_by_value and getattr(fn, "__module__", None) == "__main__":
-            return self._by_value(fn, (args, kwargs), "always")
-        try:
-            return self.encode(_payload.CALL, 0, (fn, args, kwargs))
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            return self._retry(error, fn, (args, kwargs))
-
-    def _blob_of_name(self, fn: Callable[..., Any]) -> int:
-        """The blob of a function of a module; 0 for all others, and when there are too many."""
-        module = sys.modules.get(getattr(fn, "__module__", None) or "")
-        if module is None or getattr(module, fn.__qualname__, None) is not fn:
-            return 0  # a method, a closure, a lambda: not to be kept
-        if self._main_by_value and module.__name__ == "__main__":
-            return 0
-        number = self._by_name[fn] = self._new_blob(_payload.encode_blob(fn)) or 0
-        return number
-
-    def columns(
-        self, fn: Callable[..., Any], blob: int, columns: list[list[Any]]
-    ) -> tuple[bytes, _segments.Lease | None]:
-        """The input of a chunk of `map`; `blob` from `function_blob`."""
-        if blob:
-            return self.encode(_payload.COLUMNS_BLOB, blob, columns)
-        return self.encode(_payload.COLUMNS, 0, (fn, columns))
-
-    def function_blob(self, fn: Callable[..., Any]) -> int:
-        """The number of the function's blob, if it is better sent so; otherwise, and if it has no pickle, 0."""
-        always = self._main_by_value and getattr(fn, "__module__", None) == "__main__"
-        try:
-            data = _payload.encode_blob(fn, "always" if always else True)
-        except Exception:
-            return 0  # the jobs will say so
-        # What pickle writes as a name alone is short.
-        return self._new_blob(data) or 0 if len(data) >= _BY_VALUE_WORTH or b"cloudpickle" in data else 0
-
-    def encode(self, kind: int, blob: int, value: Any) -> tuple[bytes, _segments.Lease | None]:
-        """As `_payload.encode_call`. Looking for large buffers costs as much as pickling a small job: it is done for
-        jobs that turn out to be large, and for those that follow one."""
-        if self.large_expected > 0:
-            self.large_expected -= 1
-            return _encode_call(kind, blob, value, self.segments)
-        # This is `encode_call` for a small value.
-        table = _payload._reducers()
-        pickled = _dumps(value, 5) if table is None else _payload._dumps_with(table, value, None)
-        if len(pickled) >= _segments.LARGE and self.segments.enabled:
-            self.large_expected = 64
-            return _encode_call(kind, blob, value, self.segments)
-        return _payload.HEAD.pack(kind, blob) + pickled, None
-
-    def saw_result(self, size: int) -> None:
-        """Tells the size of a result that came by the link."""
-        if size >= _segments.LARGE:
-            self.large_expected = 64
-        if self.large_expected:
-            self.segments.saw_result(size)
-
-    def _retry(self, error: Exception, fn: Callable[..., Any], rest: Any) -> tuple[bytes, _segments.Lease | None]:
-        if _payload._cloudpickle() is None:
-            if hasattr(error, "add_note"):
-                error.add_note("With the package cloudpickle installed, lambdas and closures can be sent as well.")
-            raise error
-        try:
-            return self._by_value(fn, rest, True)
-        except Exception:
-            raise error from None  # it says more to somebody who knows pickle
-
-    def _by_value(
-        self, fn: Callable[..., Any], rest: Any, by_value: bool | str
-    ) -> tuple[bytes, _segments.Lease | None]:
-        data = _payload.encode_blob(fn, by_value)
-        blob = self._new_blob(data)
-        if blob is None:
-            return _encode_call(_payload.CALL, 0, (fn, *rest), self.segments, by_value)
-        return _encode_call(_payload.CALL_BLOB, blob, rest, self.segments, by_value)
-
-
-def resolve(what: Callable[..., None], *args: Any) -> None:
-    """Calls what ends a future."""
-    try:
-        what(*args)
-    except BaseException:
-        report()
 
 
 def report() -> None:

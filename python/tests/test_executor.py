@@ -244,7 +244,8 @@ with Executor(1) as pool:
             check=False,
         )
         self.assertEqual(done.stdout.splitlines()[0], "1")
-        self.assertIn("bootstrapping", done.stdout)
+        (line,) = done.stdout.splitlines()[1:]
+        self.assertRegex(line, r"^double\(\): the program starts a pool .* under `if __name__ == \"__main__\":`$")
 
     def test_max_tasks_per_child(self):
         pool = self.pool(1, max_tasks_per_child=3)
@@ -283,6 +284,59 @@ if __name__ == "__main__":
             check=False,
         )
         self.assertEqual((done.stdout, done.stderr), ("first\nprinted\nwritten\nlast\n", "complained\n"))
+
+    def test_shared_memory_outlives_the_workers_that_have_used_it(self):
+        for order in ("memory, pool", "pool, memory"):
+            with self.subTest(order):
+                script = """
+from orchestrator import Executor
+import executor_jobs as jobs
+PIECES = {
+    "memory": "from multiprocessing import shared_memory; memory = shared_memory.SharedMemory(create=True, size=8)",
+    "pool": "pool = Executor(1, max_tasks_per_child=1); pool.submit(abs, 1).result()",
+}
+if __name__ == "__main__":
+    for piece in sys.argv[1].split(", "):
+        exec(PIECES[piece])
+    pids = [pool.submit(jobs.write_to, memory.name, n).result() for n in range(3)]
+    made = pool.submit(jobs.make_memory).result()
+    pool.shutdown()
+    assert memory.buf[0] == 2 and len(set(pids)) == 3
+    made = shared_memory.SharedMemory(made)
+    assert made.buf[0] == 9
+    for each in memory, made:
+        each.close()
+        each.unlink()
+"""
+                self.run_script(script, order)
+
+    def test_a_program_that_comes_to_multiprocessing_late_has_the_key_of_its_workers(self):
+        script = """
+from orchestrator import Executor
+import executor_jobs as jobs
+if __name__ == "__main__":
+    before = "multiprocessing" in sys.modules
+    with Executor(1) as pool:
+        key = pool.submit(jobs.authkey).result()
+        import multiprocessing
+        assert bytes(multiprocessing.current_process().authkey) == key
+        assert before or multiprocessing.get_start_method(allow_none=True) is None
+        assert not any(type(finder).__module__.startswith("orchestrator") for finder in sys.meta_path)
+        with multiprocessing.Manager() as manager:
+            shared = manager.dict()
+            pool.submit(jobs.enter, shared, "a", 1).result()
+            assert shared["a"] == 1
+    with Executor(1) as pool:
+        assert pool.submit(jobs.authkey).result() == key
+"""
+        self.run_script(script)
+
+    def test_descriptors_that_this_program_would_inherit_stay_with_it(self):
+        file = open(self.path("file"), "w")
+        self.addCleanup(file.close)
+        os.set_inheritable(file.fileno(), True)
+        found = self.pool(1).submit(jobs.open_files).result()
+        self.assertNotIn(os.path.realpath(self.path("file")), found)
 
     def test_functions_of_the_script(self):
         done = self.run_script(
@@ -356,10 +410,16 @@ with Executor(1) as pool:
     def test_importing_is_light(self):
         done = self.run_script(
             """
+before = set(sys.modules)  # what an environment has imported
 import orchestrator
-assert "concurrent.futures" not in sys.modules
+assert "concurrent.futures" not in set(sys.modules) - before
 from orchestrator import Executor
-assert not {"multiprocessing", "asyncio", "subprocess"} & set(sys.modules)
+slow = {"asyncio", "multiprocessing", "pickle", "signal", "socket", "subprocess", "typing"}
+slow -= before
+assert not slow & set(sys.modules), slow & set(sys.modules)
+with Executor(1) as pool:
+    assert pool.submit(abs, -1).result() == 1
+assert not slow & set(sys.modules), slow & set(sys.modules)
 """
         )
         self.assertEqual(done.stdout, "")

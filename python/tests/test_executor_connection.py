@@ -29,6 +29,10 @@ def ok(job, data):
     return wire.done_many([wire.done_entry(job, 1, wire.OK, None, USAGE, len(data))], [data])
 
 
+def plain(event):
+    return (type(event), *(getattr(event, name) for name in event.__slots__))
+
+
 class Starting(unittest.TestCase):
     def test_nothing_is_to_be_written_before_the_greeting(self):
         connection = Connection("test", b"the init")
@@ -51,7 +55,7 @@ class Starting(unittest.TestCase):
     def test_ready(self):
         connection = connected()
         (ready,) = connection.receive(wire.ready("agent", 5, 2, ["call", "segments"]))
-        self.assertEqual(ready, Ready(2, ["call", "segments"]))
+        self.assertEqual(plain(ready), (Ready, 2, ["call", "segments"]))
 
 
 class Jobs(unittest.TestCase):
@@ -129,7 +133,7 @@ class Jobs(unittest.TestCase):
         events = []
         for at in range(0, len(data), 7):
             events += connection.receive(data[at : at + 7])
-        self.assertEqual(events, expected)
+        self.assertEqual([plain(event) for event in events], [plain(event) for event in expected])
 
     def test_frames_that_are_partly_written(self):
         connection = connected()

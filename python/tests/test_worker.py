@@ -636,7 +636,7 @@ class Surroundings(WorkerCase):
             def work(): return 1
             with Link(init=payload.encode_init(prepare.gather())[0]) as link:
                 tag, data = link.call(work)
-                print(tag, b"freeze_support" in data)
+                print(tag, b"if __name__" in data)
         """
         self.assertEqual(self.script(text, sys.executable, "script.py"), "5 True")
 
