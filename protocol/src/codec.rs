@@ -10,6 +10,7 @@
 //! control length; payload bytes travel raw behind them and are handed out
 //! without being copied. Anything that a peer can send is an error value.
 
+mod around;
 mod encoded;
 mod lists;
 mod parts;
@@ -26,6 +27,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use crate::message::{Answer, Assignment, FromWorker, Ready, Stream, ToWorker};
 use crate::{Attempt, JobId};
 
+pub use around::around_stdin;
 pub use encoded::Encoded;
 pub(crate) use encoded::encode as encode_owned;
 use lists::put_many;

@@ -39,6 +39,10 @@ pub struct CommandSpec {
     /// What it may use; in JSON it may be left out.
     #[serde(default)]
     pub limits: Limits,
+    /// A file or pipe that the command reads on stdin, in place of `stdin`; a relative
+    /// path counts from the command's working directory.
+    #[serde(default)]
+    pub stdin_path: Option<ByteBuf>,
 }
 
 impl CommandSpec {
@@ -56,6 +60,7 @@ impl CommandSpec {
             time_limit_ms: None,
             grace_ms: Self::DEFAULT_GRACE_MS,
             limits: Limits::default(),
+            stdin_path: None,
         }
     }
 }

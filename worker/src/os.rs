@@ -74,6 +74,19 @@ pub(crate) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes them wait again.
+pub(crate) fn set_blocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd.as_fd(), FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+/// Lets a pipe hold so many bytes, or as many as the system allows up to a megabyte.
+pub(crate) fn widen(pipe: impl AsFd, bytes: usize) {
+    let bytes = bytes.min(1 << 20) as i32;
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(bytes)).ok();
+}
+
 /// Reads at most so many bytes to behind those that are in a buffer.
 pub(crate) fn read_behind(
     fd: BorrowedFd<'_>,

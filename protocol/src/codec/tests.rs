@@ -324,6 +324,7 @@ fn golden_bytes_of_bincode_payloads() {
             kill: true,
         }),
     };
+    limited.stdin_path = Some(ByteBuf::from(*b"f"));
     let shell = Program::Shell {
         text: ByteBuf::from(*b"x"),
         args: vec![],
@@ -349,12 +350,13 @@ fn golden_bytes_of_bincode_payloads() {
             Encoding::Bincode.encode(&spec),
             "00000000 0100000000000000 0200000000000000 6c73 00
              0100000000000000 0100000000000000 41 00 00
-             01 0700000000000000 8813000000000000 00 00 00",
+             01 0700000000000000 8813000000000000 00 00 00 00",
         ),
         (
             Encoding::Bincode.encode(&limited),
             "00000000 0000000000000000 00 0000000000000000 00 00 8813000000000000
-             01 0200000000000000 01 1000000000000000 01 6400000000000000 01",
+             01 0200000000000000 01 1000000000000000 01 6400000000000000 01
+             01 0100000000000000 66",
         ),
         (
             Encoding::Bincode.encode(&shell),

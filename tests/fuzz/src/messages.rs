@@ -303,6 +303,7 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
         spec.limits.output = Some(OutputLimit { bytes, kill });
     }
     spec.stdin = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
+    spec.stdin_path = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     let input = Encoding::Bincode.encode(&spec).expect("it has bincode");
     assert_eq!(Encoding::Bincode.decode(&input).as_ref(), Ok(&spec));
     Ok(input)

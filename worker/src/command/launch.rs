@@ -4,10 +4,11 @@
 //! copy of this process: what it costs does not depend on the size of that.
 
 use std::ffi::{CString, OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -105,11 +106,12 @@ impl Launcher {
         let argv = argv(spec);
         check(spec, &argv)?;
         let program = resolve(spec, argv[0])?;
+        let input = open_input(spec)?;
         let spared = tree::children();
         self.look_around(turn);
         let mut pauses = BUSY_PAUSES_MS.iter();
         loop {
-            let error = match self.spawn(spec, attempt, &program, &argv) {
+            let error = match self.spawn(spec, attempt, &program, &argv, input.as_ref()) {
                 Ok(launched) => return Ok(Launched { spared, ..launched }),
                 Err(error) => error,
             };
@@ -142,6 +144,7 @@ impl Launcher {
         attempt: Attempt,
         program: &Path,
         argv: &[&OsStr],
+        input: Option<&OwnedFd>,
     ) -> io::Result<Launched> {
         let path = c_string(program.as_os_str())?;
         let argv: io::Result<_> = argv.iter().map(|argument| c_string(argument)).collect();
@@ -171,7 +174,7 @@ impl Launcher {
             env: changed.as_ref().unwrap_or(&self.variables),
             cwd: cwd.as_deref(),
             stdio: [
-                stdin_there.as_ref().unwrap_or(null).as_fd(),
+                stdin_there.as_ref().or(input).unwrap_or(null).as_fd(),
                 stdout_there.as_fd(),
                 stderr_there.as_fd(),
             ],
@@ -278,6 +281,14 @@ fn check(spec: &CommandSpec, argv: &[&OsStr]) -> Result<(), Refusal> {
     if spec.cwd.as_ref().is_some_and(|cwd| has_nul(cwd)) {
         return invalid("the working directory's name contains a NUL byte".into());
     }
+    if let Some(path) = &spec.stdin_path {
+        if has_nul(path) {
+            return invalid("the name of what it reads contains a NUL byte".into());
+        }
+        if spec.stdin.is_some() {
+            return invalid("it can read data or a file on stdin, not both".into());
+        }
+    }
     for change in &spec.env {
         let name = OsStr::from_bytes(&change.name).display();
         if change.name.is_empty() || change.name.contains(&b'=') || has_nul(&change.name) {
@@ -290,6 +301,33 @@ fn check(spec: &CommandSpec, argv: &[&OsStr]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// What the command reads, if that has a name.
+fn open_input(spec: &CommandSpec) -> Result<Option<OwnedFd>, Refusal> {
+    let Some(path) = &spec.stdin_path else {
+        return Ok(None);
+    };
+    let name = Path::new(OsStr::from_bytes(path));
+    let cwd = spec.cwd.as_deref().map_or(&b"."[..], |cwd| cwd);
+    // This thread must not wait for whoever may write to a named pipe.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(Path::new(OsStr::from_bytes(cwd)).join(name));
+    let opened = file.and_then(|file| {
+        os::set_blocking(&file)?;
+        out_of_the_way(file.into())
+    });
+    opened.map(Some).map_err(|e| {
+        let errno = Errno::from_raw(e.raw_os_error().unwrap_or(libc::EINVAL));
+        let text = format!(
+            "cannot read `{}` as its stdin: {}",
+            name.display(),
+            errno.desc()
+        );
+        Refusal::new(errno, text)
+    })
 }
 
 /// The program's absolute path. Names are looked up in the job's `PATH`; empty

@@ -31,6 +31,8 @@ use crate::tree;
 const BRIEF: Duration = Duration::from_millis(2);
 /// One that has printed more could have been stopped by a full pipe.
 const TERSE: usize = READ_SIZE / 4;
+/// What fits into a pipe, mostly.
+const PIPE: usize = 64 << 10;
 /// After this time the orchestrator is told that the command has started.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(5);
 /// How long output may wait for more of it.
@@ -124,7 +126,8 @@ impl Habits {
 
     /// Whether this one may well be over before anybody has to look at it.
     pub(crate) fn expect_brief(&self, spec: &CommandSpec) -> bool {
-        self.brief && spec.stdin.is_none()
+        let mut stdin = spec.stdin.iter();
+        self.brief && stdin.all(|data| data.len() <= PIPE) && spec.stdin_path.is_none()
     }
 }
 
@@ -140,7 +143,7 @@ pub(crate) fn attend(
     let leader = launched.leader;
     link.status
         .start(header.job.0, header.attempt.0, leader.as_raw() as u32);
-    let pidfd = match prepare(&launched) {
+    let pidfd = match prepare(&launched, spec) {
         Ok(pidfd) => pidfd,
         Err(e) => return Err(give_up(&launched, &e)),
     };
@@ -174,7 +177,9 @@ pub(crate) fn attend(
         exited_at: None,
         spared: launched.spared,
     };
-    if brief {
+    // Mostly that is all, and the command need not be looked after for it.
+    running.feed();
+    if brief && running.stdin.is_none() {
         running.leave_alone(start);
     }
     running.attend();
@@ -185,9 +190,13 @@ pub(crate) fn attend(
 }
 
 /// What can fail for want of descriptors, once the process exists.
-fn prepare(launched: &Launched) -> std::io::Result<OwnedFd> {
+fn prepare(launched: &Launched, spec: &CommandSpec) -> std::io::Result<OwnedFd> {
     if let Some(pipe) = &launched.stdin {
         os::set_nonblocking(pipe)?;
+        let size = spec.stdin.as_ref().map_or(0, |data| data.len());
+        if size > PIPE {
+            os::widen(pipe, size);
+        }
     }
     os::pidfd_open(launched.leader)
 }

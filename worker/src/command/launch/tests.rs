@@ -74,6 +74,15 @@ fn f054_f055_what_cannot_be_passed_on_is_rejected() {
         cwd: Some(ByteBuf::from("/\0")),
         ..spec(&["true"])
     });
+    bad.push(CommandSpec {
+        stdin_path: Some(ByteBuf::from("a\0")),
+        ..spec(&["true"])
+    });
+    bad.push(CommandSpec {
+        stdin: Some(ByteBuf::new()),
+        stdin_path: Some(ByteBuf::from("/dev/null")),
+        ..spec(&["true"])
+    });
     for spec in &bad {
         let refusal = check(spec, &argv(spec)).unwrap_err();
         assert_eq!(refusal.outcome, Outcome::Rejected);
@@ -89,6 +98,38 @@ fn printed(launcher: &mut Launcher, spec: &CommandSpec) -> String {
     launched.stdout.read_to_string(&mut text).unwrap();
     nix::sys::wait::waitpid(launched.leader, None).unwrap();
     text
+}
+
+#[test]
+fn a_command_reads_what_is_named_from_its_directory() {
+    let dir = std::env::temp_dir().join(format!("stdin-of-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("in"), "line\n").unwrap();
+    let named = |path: &str| CommandSpec {
+        cwd: Some(ByteBuf::from(dir.as_os_str().as_bytes())),
+        stdin_path: Some(ByteBuf::from(path)),
+        ..spec(&["cat"])
+    };
+    let mut launcher = Launcher::new();
+    assert_eq!(printed(&mut launcher, &named("in")), "line\n");
+    // Nobody waits for a writer.
+    let fifo = dir.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(printed(&mut launcher, &named("fifo")), "");
+    let flags = "grep -c 'flags:.*4...$' /proc/self/fdinfo/0";
+    let blocking = CommandSpec {
+        program: spec(&["sh", "-c", flags]).program,
+        ..named("fifo")
+    };
+    assert_eq!(printed(&mut launcher, &blocking), "0\n");
+    let refusal = launcher.launch(&named("no"), Attempt::FIRST, 0);
+    let refusal = refusal.err().unwrap();
+    assert_eq!(refusal.outcome, Outcome::SpawnError(libc::ENOENT));
+    assert_eq!(
+        refusal.error.message,
+        "cannot read `no` as its stdin: No such file or directory"
+    );
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]
@@ -149,6 +190,7 @@ fn what_cannot_be_started_leaves_no_process_behind() {
         Attempt::FIRST,
         Path::new("/nonexistent"),
         &[],
+        None,
     );
     assert_eq!(program.err().unwrap().raw_os_error(), Some(libc::ENOENT));
 }
