@@ -63,6 +63,25 @@ class Options(ExecutorCase):
         wait(blocking + futures, LONG_S)
         self.assertEqual(self.lines("order"), ["first", "second", "third", "usual", "usual", "later"])
 
+    def test_priority_behind_many_tiny_jobs(self):
+        """What is sent ahead because the jobs before were tiny does not stay before what is more urgent."""
+        pool = self.pool(1)
+
+        def order(name, pause):
+            wait([pool.submit(jobs.echo, n) for n in range(500)], LONG_S)
+            blocking = pool.submit(jobs.wait_for_file, self.path(name + "go"))
+            lows = [pool.submit(jobs.append, self.path(name), str(n)) for n in range(9)]
+            high = pool.options(priority=5).submit(jobs.append, self.path(name), "high")
+            wait_until(lambda: self.lines(name + "go.started"))
+            time.sleep(pause)
+            self.touch(name + "go")
+            wait([blocking, high, *lows], LONG_S)
+            return self.lines(name)
+
+        # How soon they are back, a busy machine decides.
+        orders = (order("try%d" % n, 0.05 * 2**n) for n in range(8))
+        self.assertIn(["high", *map(str, range(9))], orders)
+
     def test_queue_timeout_of_waiting_and_of_sent_jobs(self):
         pool = self.pool(1)
         blocking = pool.submit(jobs.wait_for_file, self.path("go"))

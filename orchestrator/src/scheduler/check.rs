@@ -146,7 +146,7 @@ impl Scheduler {
                     assert!(!killed, "{timer:?}");
                 }
                 Timer::Reap(worker) => assert!(self.workers[&worker].killed, "{timer:?}"),
-                Timer::Idle(worker) => {
+                Timer::Idle(worker) | Timer::Stuck(worker) => {
                     assert_eq!(self.workers[&worker].life, Life::Ready, "{timer:?}");
                 }
                 Timer::Respawn(seat) => assert_eq!(self.seats[seat].worker, None, "{timer:?}"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
-use super::hand_out::BETWEEN_LOOKS;
+use super::hand_out::{BETWEEN_LOOKS, PATIENCE};
 use super::id_map::IdMap;
 use super::input::{Action, Input, SchedulerConfig, Size, Terms};
 use super::job::{Ending, Job, Jobs, Place};
@@ -337,6 +337,11 @@ impl Scheduler {
         }
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.long = Some(job);
+            worker.stuck = false;
+            // With more slots the next job starts beside a long one.
+            if worker.slots == 1 && worker.life == Life::Ready {
+                self.timers.set(Timer::Stuck(id), self.now + PATIENCE);
+            }
             self.rerank(id);
         }
     }
@@ -423,8 +428,8 @@ impl Scheduler {
             && let Some(job) = self.jobs.get_mut(&job)
             && job.since.is_none()
         {
-            // Its turn had not come: that was no try.
-            job.tries = job.tries.saturating_sub(1);
+            // Its turn had not come.
+            job.come_back();
         } else if let Some(worker) = self.workers.get_mut(&id) {
             worker.left = worker.left.saturating_sub(1);
         }
@@ -463,6 +468,7 @@ impl Scheduler {
                 Timer::Start(worker) | Timer::End(worker) => self.kill(worker),
                 Timer::Reap(worker) => self.abandon(worker),
                 Timer::Idle(worker) => self.on_idle(worker),
+                Timer::Stuck(worker) => self.on_stuck(worker),
                 Timer::Respawn(seat) => self.spawn(seat),
                 Timer::Starved => {
                     if self.ready == 0 {
@@ -513,7 +519,7 @@ impl Scheduler {
                 self.attempt_over(id, ending.verdict(), None);
                 continue;
             }
-            job.tries = job.tries.saturating_sub(1);
+            job.come_back();
             if job.ending.is_some() || job.withdrawn || job.recalled {
                 let verdict = job.last.unwrap_or(Verdict::Interrupted);
                 let verdict = job.judged(verdict);
@@ -557,7 +563,7 @@ impl Scheduler {
                 self.timers.set(Timer::Retry(id), self.now + pause);
                 self.actions.push_back(Action::Retry {
                     job: id,
-                    attempts: job.tries,
+                    attempts: job.tries(),
                     verdict,
                     pause,
                 });
@@ -598,7 +604,7 @@ impl Scheduler {
         if job.place == Place::Waiting {
             self.timers.stop(Timer::Retry(id));
         }
-        self.verdict(id, verdict, worker, job.tries);
+        self.verdict(id, verdict, worker, job.tries());
     }
 
     fn verdict(&mut self, job: JobId, verdict: Verdict, worker: Option<WorkerId>, attempts: u32) {

@@ -280,6 +280,7 @@ impl Scheduler {
             if worker.life == Life::Ready {
                 self.ready -= 1;
                 self.timers.stop(Timer::Idle(id));
+                self.timers.stop(Timer::Stuck(id));
             }
             worker.life = life;
             if self.reserved == Some(id) {

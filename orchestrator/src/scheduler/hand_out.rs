@@ -13,6 +13,11 @@ use super::worker::{Class, Door, Rank};
 /// How long a job may have made its worker too large until somebody notices.
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
+/// How long a job that was sent ahead waits behind another one: then it goes to whoever
+/// is free first, in its order and by its priority. Against this time the round trip
+/// for the worker's next job is nothing.
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+
 impl Scheduler {
     /// Sends queued jobs to workers with room, then, when none is queued and a
     /// worker idles, asks a worker that sits over a long job for its others.
@@ -107,7 +112,6 @@ impl Scheduler {
             return;
         };
         job.attempt = job.attempt.next();
-        job.tries += 1;
         job.place = Place::Sent(to);
         worker.jobs.push_back((id, job.attempt));
         self.actions.push_back(Action::Send {
@@ -176,6 +180,24 @@ impl Scheduler {
         worker.recalls += 1;
         self.rerank(id);
         self.actions.push_back(Action::Recall { worker: id, jobs });
+    }
+
+    /// A worker's job has been running for a while, if it has not ended since: nothing
+    /// is to wait for it there.
+    pub(super) fn on_stuck(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        if worker.long.is_none() {
+            return;
+        }
+        worker.stuck = true;
+        let jobs = worker.waiting_behind_long();
+        if !jobs.is_empty() {
+            worker.recalls += 1;
+            self.actions.push_back(Action::Recall { worker: id, jobs });
+        }
+        self.rerank(id);
     }
 
     /// Asks every worker for the jobs whose turn has not come.

@@ -15,11 +15,9 @@ pub(super) type Jobs = IdMap<JobId, Job>;
 pub(super) struct Job {
     pub(super) place: Place,
     pub(super) terms: Terms,
-    /// The number of the last attempt; none yet when zero. Each sending has a
-    /// number of its own, so that news of an earlier one is recognised.
+    /// The number of the last attempt; none yet when zero. One that was sent and comes
+    /// back untried gives its number back: nobody will have news of it.
     pub(super) attempt: Attempt,
-    /// How many attempts count: those that were sent and not taken back.
-    pub(super) tries: u32,
     /// How many workers died while running it.
     pub(super) deaths: u32,
     /// When its turn came at the worker where it is; it may be running since.
@@ -40,7 +38,6 @@ impl Job {
             place: Place::Queued,
             terms,
             attempt: Attempt(0),
-            tries: 0,
             deaths: 0,
             since: None,
             ending: None,
@@ -48,6 +45,16 @@ impl Job {
             recalled: false,
             last: None,
         }
+    }
+
+    /// How often it was tried.
+    pub(super) fn tries(&self) -> u32 {
+        self.attempt.0
+    }
+
+    /// What was sent last has come back before it was begun: that was no try.
+    pub(super) fn come_back(&mut self) {
+        self.attempt = Attempt(self.attempt.0.saturating_sub(1));
     }
 
     /// Whether a worker died while running it: its next attempt is made alone.
@@ -58,7 +65,7 @@ impl Job {
     /// Whether no attempt follows the one that was sent, unless it is not even
     /// begun, or something is too scarce to begin it.
     pub(super) fn is_last_try(&self) -> bool {
-        self.withdrawn || self.tries > self.terms.retries
+        self.withdrawn || self.tries() > self.terms.retries
     }
 
     /// What an end that the worker reports, or that its death is, means for a

@@ -24,7 +24,7 @@ pub(super) fn next(config: &SchedulerConfig, id: JobId, job: &Job, verdict: Verd
         return Next::Verdict(Verdict::Quarantined);
     }
     match retries(job, verdict) {
-        Some(retries) if job.tries <= retries && !job.withdrawn => {
+        Some(retries) if job.tries() <= retries && !job.withdrawn => {
             Next::Again(pause(config, id, job))
         }
         Some(_) | None => Next::Verdict(verdict),
@@ -68,7 +68,7 @@ fn retries(job: &Job, verdict: Verdict) -> Option<u32> {
 /// together should not come back together. The share is a hash and no chance,
 /// so that a day can be played again.
 fn pause(config: &SchedulerConfig, id: JobId, job: &Job) -> Duration {
-    let tries = job.tries;
+    let tries = job.tries();
     let first = job.terms.retry_backoff.unwrap_or(config.retry_backoff);
     let pause = doubled(first, tries.saturating_sub(1)).min(config.retry_backoff_max);
     let share = (id.0 ^ u64::from(tries)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
@@ -82,6 +82,8 @@ pub(super) fn doubled(first: Duration, times: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use protocol::Attempt;
+
     use super::super::input::Terms;
     use super::super::sim::config;
     use super::*;
@@ -94,7 +96,7 @@ mod tests {
             retries,
             ..Terms::default()
         });
-        (job.tries, job.deaths) = (tries, deaths);
+        (job.attempt, job.deaths) = (Attempt(tries), deaths);
         next(&config(1), JobId(1), &job, verdict)
     }
 
@@ -174,7 +176,7 @@ mod tests {
                 ..Terms::default()
             });
             [1, 2, 3, 50].map(|tries| {
-                job.tries = tries;
+                job.attempt = Attempt(tries);
                 pause(&config, JobId(id), &job)
             })
         };

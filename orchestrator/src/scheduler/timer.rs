@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Reap(WorkerId),
     /// A worker may have had nothing to do for too long then.
     Idle(WorkerId),
+    /// A worker's job has been running for so long then that no other waits for it.
+    Stuck(WorkerId),
     /// A seat gets its next worker then.
     Respawn(usize),
     /// No worker could be started until then.

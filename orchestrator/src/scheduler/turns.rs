@@ -1,6 +1,7 @@
 //! Turns of the scheduler one by one: what the simulated world is too large to
 //! show exactly, above all when something happens and when it does not yet.
 
+mod stuck;
 mod together;
 mod turnover;
 mod wanted;
@@ -601,7 +602,7 @@ fn the_quickest_to_be_empty_is_reserved_and_is_free_again_afterwards() {
             attempt: held.1,
         });
     }
-    desk.wait(20 * MS);
+    desk.wait(15 * MS);
     let reserved = desk.scheduler.reserved.unwrap();
     // A new worker comes: it is idle, and gets the suspect.
     desk.ready(4);

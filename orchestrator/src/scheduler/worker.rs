@@ -20,6 +20,8 @@ pub(super) struct Worker {
     pub(super) estimate: Estimate,
     /// The job that it said has been running for a while.
     pub(super) long: Option<JobId>,
+    /// Whether that job has been running for so long that no other waits for it here.
+    pub(super) stuck: bool,
     /// How often it was asked to give jobs back and has not answered yet.
     pub(super) recalls: u32,
     /// Who may get in.
@@ -123,6 +125,7 @@ impl Worker {
             slots: 1,
             estimate: Estimate::default(),
             long: None,
+            stuck: false,
             recalls: 0,
             door: Door::Open,
             ready_at: None,
@@ -145,6 +148,7 @@ impl Worker {
     fn limit(&self, ahead: Duration) -> usize {
         let most = self.estimate.ahead(ahead);
         let most = match self.long {
+            Some(_) if self.stuck => self.slots,
             Some(_) => self.slots + most.min(1),
             None => self.slots + most,
         };
@@ -213,6 +217,7 @@ impl Worker {
         }
         if self.long == Some(job) {
             self.long = None;
+            self.stuck = false;
         }
         if self.door == Door::Alone && self.jobs.is_empty() {
             self.door = Door::Open;

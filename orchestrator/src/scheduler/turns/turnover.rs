@@ -202,7 +202,7 @@ fn a_pool_that_shrinks_harms_no_running_job_and_recalls_the_others() {
     desk.done(1, kept[1], 1, Outcome::Ok);
     assert!(
         desk.scheduler
-            .expects(WorkerId(1), JobId(sent[1]), Attempt(2))
+            .expects(WorkerId(1), JobId(sent[1]), Attempt(1))
     );
 }
 
