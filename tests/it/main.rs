@@ -6,6 +6,7 @@ mod agent;
 mod architecture;
 mod command_api;
 mod command_limits;
+mod control;
 mod dependencies;
 mod dynamics;
 mod environment;

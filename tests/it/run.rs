@@ -750,10 +750,10 @@ fn mistakes_get_answers_that_say_what_to_do() {
         "{said}"
     );
 
-    let (code, said) = mistake(&["--workers", "0", "--", "true"], "1\n");
+    let (code, said) = mistake(&["--workers", "many", "--", "true"], "1\n");
     assert_eq!(code, 2);
     assert!(
-        said.contains("there must be at least 1; leave it out to use all"),
+        said.contains("-j `many` is no number of jobs, and there is no such file"),
         "{said}"
     );
 

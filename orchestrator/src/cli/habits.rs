@@ -230,6 +230,7 @@ mod tests {
 
     fn lookup() -> Lookup {
         Lookup {
+            cpus: None,
             path: Some("/usr/bin:/bin".into()),
             cwd: "/".into(),
             must_exist: true,

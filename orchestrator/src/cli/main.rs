@@ -90,6 +90,7 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             say(&errors::gaps(gaps));
         }
     }
+    plan.warnings.iter().for_each(|warning| say(warning));
     let workers = plan.batch.pool.workers;
     match pool::allow_open_files(workers) {
         Ok(()) => {}
@@ -182,6 +183,7 @@ async fn attended(
     let outcome = tokio::select! {
         outcome = batch::run(&plan.batch, reins, record) => outcome,
         never = signals.attend(reins) => match never {},
+        never = plan.watch.clone().attend(reins) => match never {},
     };
     Ok((outcome, signals.stopped_by()))
 }
@@ -296,6 +298,7 @@ pub(super) fn lookup() -> Lookup {
     let cwd = std::env::current_dir().ok();
     Lookup {
         path: std::env::var_os("PATH"),
+        cpus: std::env::var_os(plan::control::CPUS),
         must_exist: true,
         // Without a place nobody knows what its lines mean.
         history: history().filter(|_| cwd.is_some()),

@@ -3,7 +3,7 @@
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
-//! heard by `signals`.
+//! heard by `signals`; `watch` looks at what may change a run meanwhile.
 
 mod agent;
 mod args;
@@ -17,6 +17,7 @@ mod recorded;
 mod report;
 mod shell;
 mod signals;
+mod watch;
 mod words;
 
 pub use main::main;

@@ -32,6 +32,8 @@ pub(crate) struct Lookup {
     pub(crate) must_exist: bool,
     /// Where runs without a run file are remembered, if they are.
     pub(crate) history: Option<History>,
+    /// What this process was told of how many CPUs it may count on.
+    pub(crate) cpus: Option<OsString>,
 }
 
 impl Lookup {
@@ -191,6 +193,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         }
         let lookup = Lookup {
+            cpus: None,
             path: Some(std::env::join_paths([Path::new(""), &bin]).unwrap()),
             cwd: dir.path().to_owned(),
             must_exist: true,

@@ -87,7 +87,7 @@ fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
         say(&format!("last run, of {}: {purpose}\n", time(*began_us)));
     }
     let mut args = recorded.args;
-    args.workers = changes.workers.or(args.workers);
+    args.control.workers = changes.workers.clone().or(args.control.workers);
     args.quiet = changes.quiet;
     args.run_file = Some(file);
     let lookup = Lookup {

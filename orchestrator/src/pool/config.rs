@@ -158,6 +158,9 @@ pub struct PoolConfig {
     /// limit. With too little, workers do not even start: a small one needs some
     /// megabytes.
     pub memory_per_worker: Option<u64>,
+    /// At which niceness workers run, and what their jobs start: 0 to 19. Default: at that
+    /// of this process, which a smaller one does not change.
+    pub nice: Option<i32>,
 }
 
 impl PoolConfig {
@@ -200,6 +203,7 @@ impl PoolConfig {
             init: None,
             threads_per_job: ThreadsPerJob::Share,
             memory_per_worker: None,
+            nice: None,
         }
     }
 }

@@ -124,6 +124,49 @@ pub(crate) fn limit_memory(pid: u32, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets a process, and those that it starts from now on, run at this niceness,
+/// unless it is nicer already.
+///
+/// # Errors
+/// When it has ended and was reaped, or is not ours to change.
+#[expect(unsafe_code, reason = "no crate in use offers it")]
+pub(crate) fn be_nice(pid: u32, nice: i32) -> io::Result<()> {
+    Errno::clear();
+    // SAFETY: it takes no pointer.
+    let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, pid) };
+    // -1 is a niceness as well.
+    if now == -1 && Errno::last_raw() != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if nice > now {
+        // SAFETY: it takes no pointer.
+        let set = unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, nice) };
+        Errno::result(set)?;
+    }
+    Ok(())
+}
+
+/// How many workers this process may have at most: nobody has so many jobs that
+/// can really run at once, unless they only wait.
+#[cfg(feature = "cli")]
+const MOST_WORKERS: usize = 1024;
+
+/// As many workers as the limits of this process allow.
+#[cfg(feature = "cli")]
+pub(crate) fn most_workers() -> usize {
+    let files = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((_, hard)) => hard.saturating_sub(OTHER_FILES) / FILES_PER_WORKER,
+        Err(_) => u64::MAX,
+    };
+    // A worker and its command; half of all is for others of this user.
+    let processes = match getrlimit(Resource::RLIMIT_NPROC) {
+        Ok((soft, _)) => soft / 4,
+        Err(_) => u64::MAX,
+    };
+    let most = usize::try_from(files.min(processes)).unwrap_or(usize::MAX);
+    most.clamp(1, MOST_WORKERS)
+}
+
 /// Gives memory that this process has freed back to the system, as far as the
 /// allocator knows how: a few hundred microseconds after a burst, and the next
 /// burst takes it again page by page. Nothing where the allocator is not glibc's.

@@ -100,8 +100,17 @@ impl Counter {
 impl std::str::FromStr for Halt {
     type Err = String;
 
-    /// GNU parallel's notation: `now,fail=1`, `soon,done=30%`.
+    /// GNU parallel's notation: `now,fail=1`, `soon,done=30%`, and its older one:
+    /// `1`, `2`, `-1`, `-2`, `30%`.
     fn from_str(text: &str) -> Result<Halt, String> {
+        let text = match text {
+            "1" => "soon,fail=1",
+            "2" => "now,fail=1",
+            "-1" => "soon,success=1",
+            "-2" => "now,success=1",
+            text if text.ends_with('%') && !text.contains(',') => &format!("soon,fail={text}"),
+            text => text,
+        };
         let wrong = || {
             "write now or soon, a comma, then fail, success or done, and how many of them: \
              `now,fail=1`, `soon,done=30%`"
@@ -165,10 +174,21 @@ mod tests {
         for text in ["now,fail=1", "soon,success=20", "soon,done=12.5%"] {
             assert_eq!(text.parse::<Halt>().unwrap().to_string(), text);
         }
+        for (old, new) in [
+            ("1", "soon,fail=1"),
+            ("2", "now,fail=1"),
+            ("-1", "soon,success=1"),
+            ("-2", "now,success=1"),
+            ("30%", "soon,fail=30%"),
+        ] {
+            assert_eq!(old.parse::<Halt>().unwrap().to_string(), new);
+        }
         for text in [
             "",
             "now",
             "never",
+            "3",
+            "0%",
             "now,fail",
             "later,fail=1",
             "now,lost=1",

@@ -93,6 +93,15 @@ impl Reins {
         stops
     }
 
+    /// From now on so many jobs run at once.
+    pub(crate) fn resize(&self, workers: usize) {
+        if let Some(control) = self.control.get()
+            && control.resize(workers).is_ok()
+        {
+            self.summary.borrow_mut().workers = workers;
+        }
+    }
+
     /// So many verdicts have been counted, and it goes on.
     pub(super) fn seen(&self, verdicts: usize) {
         if let Some(control) = self.control.get() {

@@ -1,6 +1,8 @@
 //! The command line, typed. What options mean together is [`super::plan`]'s
 //! business.
 
+pub(super) mod control;
+
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -10,8 +12,8 @@ use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::OutputLimit;
 
+use self::control::{ControlArgs, JobsArg};
 use crate::pool::usable_cpus;
-use crate::run::halt::Halt;
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
 const RUN_EXAMPLES: &str = "\
@@ -80,9 +82,8 @@ pub(crate) enum Command {
                       orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
 )]
 pub(crate) struct RunArgs {
-    /// How many worker processes [default: the CPUs this process may use]
-    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N", value_parser = workers)]
-    pub(crate) workers: Option<NonZero<usize>>,
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
 
     /// Items end with a zero byte, not with a line feed
     #[arg(short = '0', long)]
@@ -117,18 +118,6 @@ pub(crate) struct RunArgs {
           default_value_t = DEFAULT_MAX_LINE, hide_default_value = true)]
     pub(crate) max_line: u64,
 
-    /// End an attempt that takes longer, e.g. 90s, 5m; a bare number is seconds
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// Try a job that failed, timed out or crashed N more times [default: 0]
-    #[arg(long, value_name = "N")]
-    pub(crate) retries: Option<u32>,
-
-    /// How long a job that was told to end may take [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = grace)]
-    pub(crate) grace: Option<Duration>,
-
     /// Refuse memory beyond this to each process of a job, e.g. 500M (heap and other
     /// private memory)
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -139,10 +128,6 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) wear: WearArgs,
-
-    /// Stop early: now|soon,fail|success|done=N[%], e.g. now,fail=1
-    #[arg(long, value_name = "WHEN,WHY")]
-    pub(crate) halt: Option<Halt>,
 
     /// Record jobs and results in this file, so that the run can go on after
     /// whatever ends it (an SQLite database, see docs/run-file.md)
@@ -248,9 +233,10 @@ pub(crate) struct RetryArgs {
 /// What is to be other than in the recorded run.
 #[derive(Debug, Args)]
 pub(crate) struct Changes {
-    /// How many worker processes [default: as recorded]
-    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N", value_parser = workers)]
-    pub(crate) workers: Option<NonZero<usize>>,
+    /// How many jobs run at once, as with `run` [default: as recorded]
+    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N",
+          allow_negative_numbers = true, value_parser = control::jobs())]
+    pub(crate) workers: Option<JobsArg>,
 
     /// Do not print the summary
     #[arg(short, long)]
@@ -424,6 +410,7 @@ fn output_limit(text: &str) -> Result<OutputLimit, String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::run::jobs::Jobs;
 
     pub(crate) fn run(words: &[&str]) -> Result<RunArgs, String> {
         let all = ["orchestrator", "run"].iter().chain(words);
@@ -450,26 +437,10 @@ pub(crate) mod tests {
             &["--jobs=4", "true"],
             &["--workers", "4", "true"],
         ] {
-            assert_eq!(run(words).unwrap().workers, NonZero::new(4), "{words:?}");
+            let four = Some(JobsArg::Number(Jobs::Count(4)));
+            assert_eq!(run(words).unwrap().control.workers, four, "{words:?}");
         }
-        assert_eq!(run(&["true"]).unwrap().workers, None);
-    }
-
-    #[test]
-    fn no_workers_at_all_is_an_error_that_helps() {
-        let error = run(&["--workers", "0", "true"]).unwrap_err();
-        assert!(
-            error.starts_with(
-                "error: invalid value '0' for '--workers <N>': there must be at least 1; \
-                 leave it out to use "
-            ),
-            "{error}"
-        );
-        assert!(
-            run(&["-j", "x", "true"])
-                .unwrap_err()
-                .contains("not a number")
-        );
+        assert_eq!(run(&["true"]).unwrap().control.workers, None);
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! The checked plan: whatever can be known to be wrong is told before a worker
 //! starts and before any input is read.
 
+pub(super) mod control;
+
 use std::ffi::{OsStr, OsString};
-use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use protocol::Limits;
+
+use self::control::Controlled;
 
 use super::args::{FormatArg, InputArg, InterruptedArg, LimitArgs, RunArgs, WearArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
 use super::program::Lookup;
 use super::shell;
+use super::watch::Watch;
 use super::words;
 use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
@@ -34,6 +38,10 @@ pub(crate) struct Plan {
     pub(crate) worker: WorkerName,
     /// Whether the summary is left out.
     pub(crate) quiet: bool,
+    /// What is looked at while it runs.
+    pub(crate) watch: Watch,
+    /// Lines for stderr before it begins.
+    pub(crate) warnings: Vec<String>,
     /// Where it is recorded; how it was called, the caller adds.
     pub(crate) record: Record,
     /// Where it is remembered that it has a run file.
@@ -59,7 +67,7 @@ pub(crate) enum Record {
 /// When it makes no sense, or a program that it needs is not there.
 pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let RunArgs {
-        workers,
+        control,
         null,
         keep_order,
         worker,
@@ -68,13 +76,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         input,
         format,
         max_line,
-        timeout,
-        retries,
-        grace,
         memory_limit,
         limits,
         wear,
-        halt,
         run_file,
         resume,
         force,
@@ -98,10 +102,15 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         ),
         cwd: lookup.cwd.clone(),
     };
+    let wd = control::directory(&control, lookup)?;
+    let there = Lookup {
+        cwd: wd.clone().unwrap_or_else(|| lookup.cwd.clone()),
+        ..lookup.clone()
+    };
     let work = match shell_command {
         Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words)?,
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
-        None => work(task, input, &words, lookup)?,
+        None => work(task, input, &words, &there)?,
     };
     let limits = limits_of(&work, limits)?;
     if null && input == InputArg::Jsonl {
@@ -115,9 +124,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     pool.printed = Printed::Capture;
     // A command sees the environment that it would see without us.
     pool.threads_per_job = ThreadsPerJob::Inherit;
-    if let Some(workers) = workers {
-        pool.workers = NonZero::get(workers);
-    }
+    pool.launch.current_dir = wd;
+    let Controlled {
+        halt,
+        watch,
+        warnings,
+    } = control::control(control, lookup, &mut pool)?;
     if halt.is_some() {
         // Nothing may start behind the job that decides.
         pool.ahead = Duration::ZERO;
@@ -131,9 +143,6 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     }
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
-    pool.timeout = timeout;
-    pool.retries = retries.unwrap_or(pool.retries);
-    pool.grace = grace.unwrap_or(pool.grace);
     let delimiter = if null {
         Delimiter::Nul
     } else {
@@ -177,6 +186,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         },
         worker,
         quiet,
+        watch,
+        warnings,
         record,
         history,
         purpose,
@@ -411,8 +422,9 @@ mod tests {
     use super::super::args::tests::run;
     use super::*;
 
-    fn lookup() -> Lookup {
+    pub(super) fn lookup() -> Lookup {
         Lookup {
+            cpus: None,
             path: Some("/usr/bin:/bin".into()),
             cwd: "/".into(),
             must_exist: true,
@@ -420,11 +432,11 @@ mod tests {
         }
     }
 
-    fn planned(words: &[&str]) -> Plan {
+    pub(super) fn planned(words: &[&str]) -> Plan {
         plan(run(words).unwrap(), &lookup()).unwrap()
     }
 
-    fn refused(words: &[&str]) -> String {
+    pub(super) fn refused(words: &[&str]) -> String {
         plan(run(words).unwrap(), &lookup())
             .unwrap_err()
             .to_string()

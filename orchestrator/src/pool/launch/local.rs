@@ -16,7 +16,7 @@ use crate::pool::{PoolConfig, os, surroundings};
 /// and a directory are no reason. No process group either: the worker makes
 /// itself a session, which a group leader cannot.
 ///
-/// The limit of memory is set from here when the program has begun, but before
+/// The limit of memory and the niceness are set from here when the program has begun, but before
 /// it is told of any job.
 ///
 /// There is no kill on drop: a worker whose pipes are closed stops its job and
@@ -51,12 +51,23 @@ pub(in crate::pool) fn spawn(config: &PoolConfig) -> io::Result<Child> {
         command.current_dir(directory);
     }
     let mut child = command.spawn()?;
-    if let (Some(bytes), Some(pid)) = (config.memory_per_worker, child.id())
-        && let Err(e) = os::limit_memory(pid, bytes)
+    if let Some(pid) = child.id()
+        && let Err(e) = restrict(config, pid)
     {
         // It holds no job; the runtime reaps what is dropped.
         child.start_kill().ok();
         return Err(e);
     }
     Ok(child)
+}
+
+/// Sets what holds for a worker and for all that it starts from now on.
+fn restrict(config: &PoolConfig, pid: u32) -> io::Result<()> {
+    if let Some(bytes) = config.memory_per_worker {
+        os::limit_memory(pid, bytes)?;
+    }
+    if let Some(nice) = config.nice {
+        os::be_nice(pid, nice)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,145 @@
+//! Options about how many jobs run at once, when they start, and when all ends.
+
+use std::ffi::OsString;
+use std::num::NonZero;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use super::{grace, time};
+use crate::run::halt::Halt;
+use crate::run::jobs::Jobs;
+
+/// How many jobs run at once, when they start, and when all ends.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Control")]
+pub(crate) struct ControlArgs {
+    /// How many jobs run at once, each in a worker process: N, N% of the CPUs, +N or -N of them,
+    /// 0 for as many as the limits allow (at most 1,024), or a FILE that says so and is
+    /// read again when it changes [default: the CPUs this process may use]
+    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N",
+          allow_negative_numbers = true, value_parser = jobs())]
+    pub(crate) workers: Option<JobsArg>,
+
+    /// How many threads a job uses: run fewer jobs at once, by default the CPUs divided by
+    /// K, and tell libraries for computing (OMP_NUM_THREADS and the like, where unset)
+    #[arg(long, value_name = "K")]
+    pub(crate) threads_per_job: Option<NonZero<usize>>,
+
+    /// End an attempt that takes longer, e.g. 90s, 5m; a bare number is seconds
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Try a job that failed, timed out or crashed N more times [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+
+    /// How long a job that was told to end may take [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = grace)]
+    pub(crate) grace: Option<Duration>,
+
+    /// Stop early: never, or now|soon,fail|success|done=N[%], e.g. now,fail=1
+    #[arg(
+        long,
+        value_name = "WHEN,WHY",
+        allow_negative_numbers = true,
+        value_parser = halt
+    )]
+    pub(crate) halt: Option<HaltArg>,
+
+    /// Run jobs at this niceness, 0 to 19, if it is more than this program's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub(crate) nice: Option<i32>,
+
+    /// Run jobs in this directory, which is made if it is not there
+    #[arg(long, visible_alias = "workdir", value_name = "DIR")]
+    pub(crate) wd: Option<OsString>,
+
+    /// Jobs need this variable (repeatable): warn when it is not exported, as all that is
+    /// exported reaches them; `_` stands for those
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Vec<OsString>,
+}
+
+/// How many jobs run at once, or who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JobsArg {
+    /// So many.
+    Number(Jobs),
+    /// As many as this file says, or it is a slip of the keyboard.
+    File(PathBuf),
+}
+
+/// Reads what is behind `-j`.
+pub(super) fn jobs() -> impl TypedValueParser<Value = JobsArg> {
+    OsStringValueParser::new().map(|word| {
+        let number = std::str::from_utf8(word.as_bytes()).ok();
+        match number.and_then(|text| text.parse().ok()) {
+            Some(jobs) => JobsArg::Number(jobs),
+            None => JobsArg::File(word.into()),
+        }
+    })
+}
+
+/// When a run ends before its input does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HaltArg {
+    /// Not at all.
+    Never,
+    /// Then.
+    At(Halt),
+}
+
+fn halt(text: &str) -> Result<HaltArg, String> {
+    match text {
+        "never" | "0" => Ok(HaltArg::Never),
+        text if text.starts_with("never,") => Ok(HaltArg::Never),
+        text => text.parse().map(HaltArg::At),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::run;
+    use super::*;
+
+    fn control(words: &[&str]) -> ControlArgs {
+        run(words).unwrap().control
+    }
+
+    #[test]
+    fn the_number_of_jobs_may_begin_with_a_sign_or_be_a_file() {
+        for (word, jobs) in [
+            ("-1", JobsArg::Number(Jobs::Fewer(1))),
+            ("-100", JobsArg::Number(Jobs::Fewer(100))),
+            ("+2", JobsArg::Number(Jobs::More(2))),
+            ("0", JobsArg::Number(Jobs::Most)),
+            ("150%", JobsArg::Number(Jobs::Percent(150.0))),
+            ("abc", JobsArg::File("abc".into())),
+        ] {
+            assert_eq!(control(&["-j", word, "true"]).workers, Some(jobs.clone()));
+            assert_eq!(control(&[&format!("-j{word}")]).workers, Some(jobs));
+        }
+    }
+
+    #[test]
+    fn a_halt_may_be_never() {
+        for word in ["never", "never,fail=1", "0"] {
+            assert_eq!(control(&["--halt", word]).halt, Some(HaltArg::Never));
+        }
+        let now: Halt = "now,success=1".parse().unwrap();
+        assert_eq!(control(&["--halt", "-2"]).halt, Some(HaltArg::At(now)));
+        assert!(run(&["--halt", "later,fail=1"]).is_err());
+    }
+
+    #[test]
+    fn niceness_is_what_a_process_can_have() {
+        assert_eq!(control(&["--nice", "19"]).nice, Some(19));
+        for bad in ["-1", "20", "x"] {
+            assert!(run(&[&format!("--nice={bad}")]).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What the options about control mean: how many workers, where and how they
+//! run, when the run ends early, and what is watched meanwhile.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::super::args::control::{ControlArgs, HaltArg, JobsArg};
+use super::super::errors::Message;
+use super::super::program::Lookup;
+use super::super::watch::{JobsFile, Watch};
+use crate::pool::{PoolConfig, ThreadsPerJob, usable_cpus};
+use crate::run::halt::Halt;
+use crate::run::jobs::Jobs;
+use crate::run::text;
+
+/// The variable that tells a run inside a job on how many CPUs it may count.
+pub(crate) const CPUS: &str = "ORCHESTRATOR_CPUS";
+
+/// What these options mean beside the pool's configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Controlled {
+    /// When the run ends before its input does.
+    pub(crate) halt: Option<Halt>,
+    /// What is looked at while it runs.
+    pub(crate) watch: Watch,
+    /// Lines for stderr.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Enters what these options mean in the pool's configuration.
+///
+/// # Errors
+/// When they make no sense, or something that they name is not there.
+pub(super) fn control(
+    args: ControlArgs,
+    lookup: &Lookup,
+    pool: &mut PoolConfig,
+) -> Result<Controlled, Message> {
+    let ControlArgs {
+        workers,
+        threads_per_job,
+        timeout,
+        retries,
+        grace,
+        halt,
+        nice,
+        // Where commands are looked for depends on it: see `directory`.
+        wd: _,
+        env,
+    } = args;
+    let cpus = cpus(lookup.cpus.as_deref())?;
+    let mut watch = Watch::default();
+    pool.workers = match workers {
+        Some(JobsArg::Number(jobs)) => {
+            if jobs == Jobs::Most {
+                // There may be fewer jobs than anybody could have workers.
+                pool.min_workers = Some(1);
+            }
+            jobs.count(cpus)
+        }
+        Some(JobsArg::File(path)) => {
+            let path = lookup.cwd.join(path);
+            let file = JobsFile::open(path, cpus).or_else(|message| match lookup.must_exist {
+                true => Err(message),
+                false => Ok(None),
+            })?;
+            let number = file.as_ref().map(JobsFile::number);
+            watch.jobs = file;
+            number.unwrap_or(cpus)
+        }
+        None => threads_per_job.map_or(cpus, |threads| (cpus / threads).max(1)),
+    };
+    let share = (cpus / pool.workers).max(1);
+    let share = threads_per_job.map_or(share, |threads| threads.get());
+    if share != cpus {
+        // Else what this run was told is true for its jobs as well.
+        let share = (CPUS.into(), share.to_string().into());
+        pool.launch.env.push(share);
+    }
+    if let Some(threads) = threads_per_job {
+        pool.threads_per_job = ThreadsPerJob::Exactly(threads.get());
+    }
+    pool.timeout = timeout;
+    pool.retries = retries.unwrap_or(pool.retries);
+    pool.grace = grace.unwrap_or(pool.grace);
+    pool.nice = nice;
+    Ok(Controlled {
+        halt: match halt {
+            Some(HaltArg::At(halt)) => Some(halt),
+            Some(HaltArg::Never) | None => None,
+        },
+        watch,
+        warnings: env.iter().filter_map(missing).collect(),
+    })
+}
+
+/// How many CPUs this run may count on: all that it may use, unless it is part
+/// of a job that has been told of its share.
+fn cpus(share: Option<&OsStr>) -> Result<usize, Message> {
+    let usable = usable_cpus();
+    let Some(share) = share.filter(|share| !share.is_empty()) else {
+        return Ok(usable);
+    };
+    let number = share.to_str().and_then(|share| share.parse::<usize>().ok());
+    match number {
+        Some(number @ 1..) => Ok(number.min(usable)),
+        Some(0) | None => {
+            let shown = text::quoted(share.as_bytes());
+            Err(Message::new(format!("{CPUS} is {shown}, no number of CPUs"))
+                .tip("it is set for the jobs of a run, so that a run inside one takes no more than its share")
+                .tip(format!("to use all: unset {CPUS}")))
+        }
+    }
+}
+
+/// What to say about a variable that jobs need, if it will not reach them.
+fn missing(name: &OsString) -> Option<String> {
+    if name == "_" || std::env::var_os(name).is_some() {
+        return None;
+    }
+    // How bash exports a function of that name.
+    let mut function = OsString::from("BASH_FUNC_");
+    function.push(name);
+    function.push("%%");
+    if std::env::var_os(function).is_some() {
+        return None;
+    }
+    let shown = text::escaped(name.as_bytes());
+    Some(format!(
+        "warning: --env {shown}: there is no such variable in the environment\n  \
+         tip: export {shown}, or export -f {shown} for a function of bash\n"
+    ))
+}
+
+/// The directory in which jobs run, made if need be.
+///
+/// # Errors
+/// When it cannot be made, or is no directory.
+pub(super) fn directory(args: &ControlArgs, lookup: &Lookup) -> Result<Option<PathBuf>, Message> {
+    let Some(wanted) = args.wd.as_ref().filter(|wd| !wd.is_empty()) else {
+        return Ok(None);
+    };
+    if wanted == "..." {
+        return Err(Message::new("--wd ... is not offered")
+            .tip("to give each job a directory of its own: -c 'cd \"$(mktemp -d)\" && …'"));
+    }
+    let path = lookup.cwd.join(wanted);
+    if lookup.must_exist {
+        fs::create_dir_all(&path).map_err(|e| {
+            let shown = text::quoted(wanted.as_bytes());
+            Message::new(format!(
+                "--wd {shown} cannot be the directory of jobs: {}",
+                text::reason(&e)
+            ))
+        })?;
+    }
+    Ok(Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{lookup, planned, refused};
+    use super::*;
+
+    fn variable(words: &[&str], name: &str) -> Option<String> {
+        let env = planned(words).batch.pool.launch.env;
+        let value = env.into_iter().find(|(known, _)| known == name);
+        value.map(|(_, value)| value.into_string().unwrap())
+    }
+
+    #[test]
+    fn jobs_are_counted_by_the_cpus() {
+        let cpus = usable_cpus();
+        for (words, workers) in [
+            (&["true"][..], cpus),
+            (&["-j7", "true"], 7),
+            (&["-j", "+3", "true"], cpus + 3),
+            (&["-j", "-1000", "true"], 1),
+            (&["-j", "300%", "true"], 3 * cpus),
+            (&["--threads-per-job", "1000", "true"], 1),
+            (&["--threads-per-job", "1", "true"], cpus),
+            (&["--threads-per-job", "2", "-j5", "true"], 5),
+        ] {
+            assert_eq!(planned(words).batch.pool.workers, workers, "{words:?}");
+        }
+        let most = planned(&["-j0", "true"]).batch.pool;
+        assert!(most.workers > 1 && most.min_workers == Some(1));
+    }
+
+    #[test]
+    fn peers_3_9_what_is_no_number_of_jobs_is_an_error() {
+        let said = refused(&["-j", "abc", "true"]);
+        assert!(
+            said.starts_with("error: -j `abc` is no number of jobs, and there is no such file\n"),
+            "{said}"
+        );
+        let said = refused(&["-j", "/", "true"]);
+        assert!(said.starts_with("error: -j `/` is no number of jobs, and no file"));
+        // Who only looks at a recorded run does not need it.
+        let lookup = Lookup {
+            must_exist: false,
+            ..lookup()
+        };
+        let args = super::super::super::args::tests::run(&["-j", "abc", "true"]);
+        assert!(super::super::plan(args.unwrap(), &lookup).is_ok());
+    }
+
+    #[test]
+    fn a_job_is_told_its_share_of_the_cpus() {
+        let cpus = usable_cpus();
+        assert_eq!(variable(&["-j1", "true"], CPUS), None);
+        let all = (cpus > 1).then(|| "1".to_owned());
+        assert_eq!(variable(&["-j1000", "true"], CPUS), all);
+        let words = ["--threads-per-job", "1003", "-j2", "true"];
+        assert_eq!(variable(&words, CPUS), Some("1003".into()));
+        let pool = planned(&words).batch.pool;
+        assert_eq!(pool.threads_per_job, ThreadsPerJob::Exactly(1003));
+    }
+
+    #[test]
+    fn a_run_inside_a_job_counts_on_its_share() {
+        assert_eq!(cpus(Some("1".as_ref())).unwrap(), 1);
+        assert_eq!(cpus(Some("100000".as_ref())).unwrap(), usable_cpus());
+        assert_eq!(cpus(Some("".as_ref())).unwrap(), usable_cpus());
+        for bad in ["0", "x", "-1"] {
+            let said = cpus(Some(bad.as_ref())).unwrap_err().to_string();
+            assert!(said.contains("no number of CPUs"), "{said}");
+        }
+    }
+
+    #[test]
+    fn commands_are_looked_for_in_the_directory_of_jobs() {
+        let dir = tempfile::tempdir().unwrap();
+        let wd = dir.path().join("a/b").display().to_string();
+        assert!(refused(&["--wd", &wd, "./tool"]).contains("`./tool` not found"));
+        let tool = dir.path().join("a/b/tool");
+        fs::write(&tool, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let plan = planned(&["--wd", &wd, "./tool"]);
+        assert_eq!(plan.batch.pool.launch.current_dir, Some(wd.into()));
+        assert_eq!(plan.purpose.cwd, lookup().cwd);
+        let said = refused(&["--wd", "/dev/null/x", "true"]);
+        assert!(
+            said.contains("`/dev/null/x` cannot be the directory"),
+            "{said}"
+        );
+        assert!(refused(&["--wd", "...", "true"]).contains("not offered"));
+    }
+
+    #[test]
+    fn a_variable_that_reaches_no_job_is_told() {
+        let plan = planned(&["--env", "PATH", "--env", "_", "--env", "NO_SUCH", "true"]);
+        let [warning] = &plan.warnings[..] else {
+            panic!("{:?}", plan.warnings)
+        };
+        assert!(warning.starts_with("warning: --env NO_SUCH: "));
+    }
+}

@@ -1,0 +1,196 @@
+//! `orchestrator run`: how many jobs run at once, when, where and how they start,
+//! and when all ends.
+
+use std::fs::{self, File};
+
+use orchestrator_tests::env::finish;
+use orchestrator_tests::{TestEnv, eventually};
+
+use super::parallel::Line;
+use super::run::{ORCHESTRATOR, command, run};
+
+/// A shell text for jobs that end when so many of them have been running at once.
+fn together(number: usize) -> String {
+    format!("touch here.{{}}; until [ $(ls here.* | wc -l) -ge {number} ]; do sleep 0.01; done")
+}
+
+fn lines(number: usize) -> String {
+    (1..=number).map(|n| format!("{n}\n")).collect()
+}
+
+#[test]
+fn as_many_jobs_as_there_are_run_at_once_if_nobody_says_how_many() {
+    let env = TestEnv::new();
+    let done = run(&env, &["-q", "-j0", "-c", &together(20)], lines(20));
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+}
+
+#[test]
+fn a_file_says_how_many_jobs_run_at_once_and_may_change_its_mind() {
+    let env = TestEnv::new();
+    let file = env.file("jobs", "1\n");
+    let said = env.path().join("said");
+    let mut command = command(&env, &["-q", "-j", "jobs", "-c", &together(3)]);
+    let input = File::open(env.file("input", lines(3))).unwrap();
+    command.stdin(input).stderr(File::create(&said).unwrap());
+    let child = command.spawn().unwrap();
+    eventually("one runs", || env.path().join("here.1").exists());
+    fs::write(&file, "three").unwrap();
+    eventually("it is told", || {
+        fs::read(&said).is_ok_and(|s| !s.is_empty())
+    });
+    assert!(!env.path().join("here.2").exists(), "the old number stays");
+    fs::write(&file, "3").unwrap();
+    let done = finish(child, Vec::new());
+    assert_eq!(done.code(), 0);
+    let said = fs::read_to_string(&said).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("says `three`, no number of jobs: still 1 job at once"));
+}
+
+#[test]
+fn a_run_inside_a_job_takes_its_share_of_the_cpus() {
+    let env = TestEnv::new();
+    let nested = |options: &str| {
+        let text = format!(": {{}}; printf '1\\n2\\n' | {ORCHESTRATOR} run {options} -- true");
+        let done = run(&env, &["-q", "-j64", "-c", &text], "1\n");
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        done.stderr
+    };
+    let said = nested("");
+    assert!(said.contains(", 1 worker"), "{said}");
+    let said = nested("-j3");
+    assert!(said.contains(", 3 workers"), "{said}");
+    let said = nested("-j200%");
+    assert!(said.contains(", 2 workers"), "{said}");
+}
+
+#[test]
+fn libraries_are_told_how_many_threads_a_job_has() {
+    let env = TestEnv::new();
+    let text = ": {}; echo $OMP_NUM_THREADS $OPENBLAS_NUM_THREADS $MKL_NUM_THREADS \
+                $RAYON_NUM_THREADS $ORCHESTRATOR_CPUS";
+    let mut command = command(&env, &["-q", "--threads-per-job", "1003", "-c", text]);
+    command
+        .env("MKL_NUM_THREADS", "9")
+        .env_remove("OMP_NUM_THREADS");
+    command
+        .env_remove("OPENBLAS_NUM_THREADS")
+        .env_remove("RAYON_NUM_THREADS");
+    let done = env.run(command, "1\n");
+    assert_eq!(done.stdout(), "1003 1003 9 1003 1003\n", "{}", done.stderr);
+}
+
+#[test]
+fn jobs_run_at_a_niceness_and_never_at_a_better_one() {
+    for nice in ["7", "0"] {
+        let text = "nice; : {}";
+        let done = Line::new(&["--nice", nice, text])
+            .ours(&["run", "-q", "--nice", nice, "-c", text])
+            .stdin("1\n")
+            .same();
+        assert!(!done.stdout.is_empty(), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn jobs_run_in_a_directory_that_is_made_for_them() {
+    for (wd, printed) in [
+        ("made/here", ""),
+        (".", "there\n"),
+        ("/", "root\n"),
+        ("", "there\n"),
+    ] {
+        let text = "test -e {} && echo there; test \"$PWD\" = / && echo root; true";
+        let done = Line::new(&["--wd", wd, text])
+            .ours(&["run", "-q", "--wd", wd, "-c", text])
+            .stdin("1\n")
+            .file("1", "")
+            .same();
+        assert_eq!(done.stdout(), printed, "{wd}: {}", done.stderr);
+    }
+    let env = TestEnv::new();
+    fs::create_dir(env.path().join("sub")).unwrap();
+    let done = run(&env, &["-q", "--wd", "sub", "-c", "echo {} > out"], "x\n");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(fs::read(env.path().join("sub/out")).unwrap(), b"x\n");
+}
+
+#[test]
+fn a_variable_that_is_not_exported_is_told_and_one_that_is_reaches_the_jobs() {
+    let env = TestEnv::new();
+    let words = [
+        "-q",
+        "--env",
+        "ONE",
+        "--env",
+        "TWO",
+        "--env",
+        "_",
+        "-c",
+        "echo $ONE {}",
+    ];
+    let mut command = command(&env, &words);
+    command.env("ONE", "1");
+    let done = env.run(command, "x\n");
+    assert_eq!((done.code(), done.stdout()), (0, "1 x\n"));
+    assert!(
+        done.stderr
+            .starts_with("warning: --env TWO: there is no such variable"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(done.stderr.lines().count(), 2, "{}", done.stderr);
+}
+
+#[test]
+fn peers_3_5_a_halt_without_a_failed_job_is_no_failure() {
+    for halt in [
+        "now,done=2",
+        "soon,done=2",
+        "now,success=2",
+        "soon,done=50%",
+    ] {
+        let text = "echo {}";
+        let line = Line::new(&["-j1", "--halt", halt, text])
+            .ours(&["run", "-q", "-j1", "--halt", halt, "-c", text])
+            .stdin("1\n2\n3\n4\n");
+        let (ours, theirs) = line.both();
+        assert_eq!(
+            (ours.code(), ours.stdout()),
+            (0, "1\n2\n"),
+            "{halt}: {}",
+            ours.stderr
+        );
+        if let Some(theirs) = theirs {
+            assert_eq!(theirs.stdout(), "1\n2\n", "{halt}");
+        }
+    }
+}
+
+#[test]
+fn halts_are_those_of_gnu_parallel() {
+    for (halt, printed) in [
+        ("never", "0\n1\n0\n1\n"),
+        ("never,fail=1", "0\n1\n0\n1\n"),
+        ("0", "0\n1\n0\n1\n"),
+        ("1", "0\n1\n"),
+        ("2", "0\n1\n"),
+        ("-1", "0\n"),
+        ("-2", "0\n"),
+        ("now,fail=2", "0\n1\n0\n1\n"),
+        ("soon,fail=1%", "0\n1\n"),
+        ("26%", "0\n1\n0\n1\n"),
+        ("now,success=50%", "0\n1\n0\n"),
+    ] {
+        let text = "echo {}; exit {}";
+        let line = Line::new(&["-j1", "--halt", halt, text])
+            .ours(&["run", "-q", "-j1", "--halt", halt, "-c", text])
+            .stdin("0\n1\n0\n1\n");
+        let (ours, theirs) = line.both();
+        assert_eq!(ours.stdout(), printed, "{halt}: {}", ours.stderr);
+        if let Some(theirs) = theirs {
+            assert_eq!(theirs.stdout(), printed, "{halt}");
+        }
+    }
+}
