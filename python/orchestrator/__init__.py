@@ -26,7 +26,10 @@ if TYPE_CHECKING:
         WorkerDied as WorkerDied,
     )
     from ._executor import Executor as Executor
+    from ._run_file import RunFileError as RunFileError
     from ._stats import Stats as Stats
+
+__version__ = "0.1.0"
 
 _HOME = {
     "AgentFailed": "_errors",
@@ -38,6 +41,7 @@ _HOME = {
     "JobUnreadable": "_errors",
     "QueueTimeout": "_errors",
     "RemoteError": "_errors",
+    "RunFileError": "_run_file",
     "ResultUnreadable": "_errors",
     "Stats": "_stats",
     "WorkerDied": "_errors",

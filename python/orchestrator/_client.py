@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._encoder import Encoder
     from ._map import LazyMap
     from ._options import JobOptions, Settings
+    from ._run_file import RunFile
     from ._segments import Lease, Segments
     from ._stats import Stats
     from ._work import Call, Work
@@ -47,8 +48,11 @@ _MOST_PIECES = 64
 class Client:
     """See the module. All methods may be called from any thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, run_file: RunFile | None = None) -> None:
         self.settings = settings
+        self.run_file = run_file
+        if run_file is not None:
+            run_file.committed = self.refill
         self.workers = settings.workers
         self._bounded = settings.max_pending is not None
         self.lock = threading.Lock()
@@ -249,10 +253,22 @@ class Client:
             self._early.clear()
         self.refill()
 
-    def check(self) -> None:
+    def check(self, of_map: bool = False) -> None:
         """Raises what `submit` would raise now."""
         with self.lock:
-            self._check(False)
+            self._check(of_map)
+
+    def count_failed(self) -> None:
+        """A job has ended before it was one."""
+        with self.lock:
+            self.counts["submitted"] += 1
+            self.counts["failed"] += 1
+
+    def count_recorded(self) -> None:
+        """The run file had a job's result."""
+        with self.lock:
+            self.counts["submitted"] += 1
+            self.counts["done"] += 1
 
     def add_map(self, lazy: LazyMap) -> None:
         """Does not end before this map has read its inputs."""
@@ -320,6 +336,8 @@ class Client:
             self.init_lease.release(False)
         if self.segments is not None:
             self.segments.close()
+        if self.run_file is not None:
+            self.run_file.close()
 
     def cancel_pending(self) -> None:
         with self.lock:
@@ -347,6 +365,8 @@ class Client:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _room(self) -> int:
+        if self.run_file is not None and self.run_file.is_full():
+            return 0
         return self.window.size - len(self.flight) - self._encoding if self.ready else 0
 
     def _has_work(self) -> bool:

@@ -72,6 +72,8 @@ def shutdown(client: Client, wait: bool, cancel_futures: bool) -> None:
         client.end_if_idle()
     if client.agent is not None:
         client.push()
+    elif client.run_file is not None:
+        client.run_file.close()  # all that was asked for was in it
     if wait:
         join(client)
 
@@ -96,6 +98,8 @@ def join(client: Client) -> None:
     thread = client.thread
     if thread is None or thread is threading.current_thread():
         return
+    if client.run_file is not None and client.run_file.thread is threading.current_thread():
+        return  # a callback; the reader waits for it
     try:
         thread.join()
     except KeyboardInterrupt:
@@ -140,6 +144,10 @@ def _at_exit() -> None:
             _finish(client)
     for client in leaving:
         join(client)
+    run_file = sys.modules.get("orchestrator._run_file")
+    if run_file is not None:
+        for file in list(run_file.open_files):
+            file.close()  # the pool had nothing to run
 
 
 def _import_errors() -> None:

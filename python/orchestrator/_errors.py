@@ -43,6 +43,8 @@ class _JobEnded(BrokenProcessPool):
     stderr: str
     """The last lines that the worker wrote to its standard error, at most 4 KiB."""
 
+    _outcome: int | None = None  # by the protocol's numbers
+
     def __init__(
         self,
         reason: str,
@@ -90,6 +92,8 @@ class QueueTimeout(BrokenProcessPool, TimeoutError):
 
 class JobUnreadable(BrokenProcessPool):
     """The worker could not unpickle the job. The message holds the worker's traceback."""
+
+    _outcome: int | None = None
 
 
 class ResultUnreadable(BrokenProcessPool):

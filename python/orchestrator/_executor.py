@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
 
     from ._processes import WorkerProcess
+    from ._run_file import RunFile
     from ._stats import Stats
 
     _T = TypeVar("_T")
@@ -35,6 +36,11 @@ class _Jobs(_Base):
         """Runs `fn(*args, **kwargs)` in a worker; the future has its result."""
         future: Future[_T] = Future()
         client = self._client
+        if client.run_file is not None:
+            from ._recorded import submit
+
+            submit(client, client.run_file, future, fn, args, kwargs, self._options)
+            return future
         new_call = client.new_call or client.start()
         client.submit(new_call(future, fn, args, kwargs, self._options))
         return future
@@ -61,7 +67,9 @@ class _Jobs(_Base):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         client = self._client
-        if client.new_call is None:
+        if client.run_file is not None:
+            chunksize = 1
+        elif client.new_call is None:
             client.start()  # before anything else: it takes a while, and there is more to import
         from ._map import LazyMap
 
@@ -118,12 +126,15 @@ class Executor(_Jobs):
         retries: int = 0,
         memory: int | str | None = None,
         priority: int = 0,
+        run_file: str | os.PathLike[str] | None = None,
     ) -> None:
         """Makes a pool; what is not in the standard library's:
 
         `on_crash`: "fail-job" or "break", see the class.
         `min_workers`: how many workers stay when there is nothing to do for `idle_after` seconds.
         `max_pending`: `submit` waits while so many jobs have not ended. Usually it never waits.
+        `run_file`: a file in which results are recorded. When the program is started again, however it has ended, calls
+        that have returned are not run again: their results are in the file.
         `timeout`, `queue_timeout`, `retries`, `memory`, `priority`: what `options` says, for all jobs.
 
         `mp_context` is accepted, but workers are always fresh interpreters, as with "spawn".
@@ -157,7 +168,8 @@ class Executor(_Jobs):
                 initargs=initargs,
                 break_on_crash=on_crash == "break",
                 max_pending=_count("max_pending", max_pending, 1, None),
-            )
+            ),
+            None if run_file is None else _open_run_file(run_file),
         )
         self._client.owned_by(self)
 
@@ -235,6 +247,12 @@ class _View(_Jobs):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Does nothing: the pool is the executor's."""
+
+
+def _open_run_file(path: str | os.PathLike[str]) -> RunFile:
+    from ._run_file import RunFile
+
+    return RunFile(path)
 
 
 def _check_context(mp_context: Any, max_tasks_per_child: int | None) -> None:

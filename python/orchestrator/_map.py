@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator
 
     from ._client import Client
+    from ._run_file import RunFile
 
 _CHUNKS_AHEAD = 16
 """Chunks per worker that are read ahead of the results that have been taken."""
@@ -92,7 +93,7 @@ class LazyMap:
     ) -> None:
         self.fn = fn
         self.options = options
-        self.blob = client.function_blob(fn)
+        self.blob = 0 if client.run_file is not None else client.function_blob(fn)
         self._client = client
         self._sized = all(hasattr(type(iterable), "__len__") for iterable in iterables)
         self._single = len(iterables) == 1
@@ -199,6 +200,9 @@ class LazyMap:
         return (len(self._chunks) if self._fixed else self._items_out) < self._ahead
 
     def _read_chunk(self, inputs: Iterator[Any]) -> None:
+        if self._client.run_file is not None:
+            self._read_recorded(self._client.run_file, inputs)
+            return
         size = self.size.items
         if self._bounded and not self._fixed:
             size = min(size, self._ahead - self._items_out)
@@ -228,6 +232,25 @@ class LazyMap:
             count = 0
         if error is not None or count < size:
             self._stop(error)
+
+    def _read_recorded(self, file: RunFile, inputs: Iterator[Any]) -> None:
+        """The same with a run file, where each item is a job of its own."""
+        from ._recorded import submit
+
+        future: Future[Any] = Future()
+        try:
+            item = next(inputs)
+            args = (item,) if self._single else item
+            submit(self._client, file, future, self.fn, args, {}, self.options, True, self._begun)
+        except StopIteration:
+            self._stop(None)
+        except BaseException as raised:
+            if not self._begun:
+                raise
+            self._stop(raised)
+        else:
+            self._chunks.append((future, 1))
+            self._items_out += 1
 
     def _stop(self, error: BaseException | None) -> None:
         if self._inputs is not None:

@@ -220,15 +220,19 @@ def death(work: Named, outcome: int, number: int | None, payload: bytes) -> Base
         except Violation:
             message, chain, kind = "the worker could not run it", [], _wire.ERROR
         text = ": ".join([message, *chain])
+        refused: _errors.JobUnreadable | _errors.WorkerDied
         if kind == _wire.UNDECODABLE:
-            return _errors.JobUnreadable(f"{work.name()}: {text}")
-        return _errors.WorkerDied(text, name=work.name(), job=work.job)
+            refused = _errors.JobUnreadable(f"{work.name()}: {text}")
+        else:
+            refused = _errors.WorkerDied(text, name=work.name(), job=work.job)
+        refused._outcome = outcome
+        return refused
     try:
         reason, exit_code, signal, attempts, stderr = _wire.parse_death(payload)
     except Violation:
         reason, exit_code, signal, attempts, stderr = f"worker lost (outcome {outcome})", None, number, 1, b""
     kind_of_error = _errors.JobTimeout if outcome == _wire.TIMED_OUT else _errors.WorkerDied
-    return kind_of_error(
+    error = kind_of_error(
         reason,
         name=work.name(),
         job=work.job,
@@ -237,6 +241,8 @@ def death(work: Named, outcome: int, number: int | None, payload: bytes) -> Base
         attempts=attempts,
         stderr=stderr.decode("utf-8", "replace"),
     )
+    error._outcome = outcome
+    return error
 
 
 def not_pickled(error: BaseException) -> BaseException:

@@ -284,3 +284,40 @@ def open_files():
             except OSError:
                 pass
     return found
+
+
+def note(path, value, key=None):
+    """`key` tells one call of the same value from another."""
+    append(path, "%s\n" % value)
+    return value
+
+
+def note_generation(number, folder):
+    """Leaves the number of the program that it runs for, see test_run_file."""
+    with open(os.path.join(folder, "generation")) as file:
+        append(os.path.join(folder, "runs"), "%d:%s\n" % (number, file.read()))
+    time.sleep(0.002)
+    return number * number
+
+
+def echo_and_note(value, path):
+    append(path, "x\n")
+    return value
+
+
+def random_number():
+    return os.urandom(8)
+
+
+def sleep_for(seconds):
+    time.sleep(seconds)
+
+
+def lock():
+    import threading
+
+    return threading.Lock()
+
+
+def make_bytes(size):
+    return os.urandom(size)

@@ -123,6 +123,14 @@ impl Recorded {
 
     pub(super) fn read(file: &Path) -> Result<Recorded, Exit> {
         let configuration = runfile::configuration(file).map_err(|e| failed(&e))?;
+        if configuration.is_of_executor() {
+            let name = text::escaped(file.as_os_str().as_encoded_bytes());
+            let what = format!("run file {name}: its jobs are calls of a Python program");
+            let tip = format!(
+                "start that program again to go on; to look at it: orchestrator report {name}"
+            );
+            return Err(fail(&Message::new(what).tip(tip)));
+        }
         let words = configuration.arguments.iter().cloned();
         let words = words.map(OsString::from_vec);
         let all = ["orchestrator".into(), "run".into()]
@@ -329,6 +337,7 @@ mod tests {
             writer: Some(Some(7)),
             input_whole: false,
             light: false,
+            of_executor: false,
             dropped: 0,
             jobs: 2_000,
             verdicts: vec![("ok".into(), 1_500), ("failed".into(), 3)],

@@ -11,7 +11,7 @@ use super::plan;
 use super::recorded::{self, Named, Recorded};
 use crate::pool::Spill;
 use crate::run::output::{self, FailedJob};
-use crate::run::runfile::{self, RunFileError, State};
+use crate::run::runfile::{self, FailedCall, RunFileError, State};
 use crate::run::text;
 
 /// How many failures are shown.
@@ -68,6 +68,10 @@ impl From<RunFileError> for NotRead {
 
 /// The first jobs that did not succeed.
 fn failures(path: &Path) -> Result<Vec<FailedJob>, NotRead> {
+    if runfile::configuration(path)?.is_of_executor() {
+        let calls = runfile::failed_calls(path, SHOWN)?;
+        return Ok(calls.into_iter().map(failed_call).collect());
+    }
     let recorded = Recorded::read(path).map_err(NotRead::Exit)?;
     let lookup = recorded.lookup_for_show();
     let plan = plan::plan(recorded.args, &lookup);
@@ -87,6 +91,15 @@ fn failures(path: &Path) -> Result<Vec<FailedJob>, NotRead> {
     match read {
         Ok(()) | Err(NotRead::Enough) => Ok(all),
         Err(e) => Err(e),
+    }
+}
+
+/// A job of a Python program, in words.
+fn failed_call(call: FailedCall) -> FailedJob {
+    let error = call.error.as_deref().unwrap_or(&call.verdict);
+    FailedJob {
+        what: text::escaped(format!("{}: {error}", call.call).as_bytes()),
+        stderr: call.stderr,
     }
 }
 
@@ -124,6 +137,10 @@ fn said(state: &State, failures: &[FailedJob], name: &str) -> String {
     }
     if state.open() > 0 || failed > 0 {
         said.push('\n');
+        if state.of_executor {
+            said += "once more:     start the program again\n";
+            return said;
+        }
         if failed > 0 {
             said +=
                 &format!("all of them:   orchestrator results {name} --failed --format jsonl\n");

@@ -39,7 +39,10 @@ pub(crate) use known::Counts;
 pub(crate) use ledger::{Ledger, environment, job_id};
 pub(crate) use light::{Light, LightRequest, Remembered};
 pub(crate) use open::{Access, Gaps, Request, RunFile, open};
-pub(crate) use read::{Configuration, Pages, Shown, State, Which, configuration, outcomes, state};
+pub(crate) use read::{
+    Configuration, FailedCall, Pages, Shown, State, Which, configuration, failed_calls, outcomes,
+    state,
+};
 pub(super) use recorder::Committed;
 pub(crate) use recorder::{Recorder, Starter};
 pub(crate) use rows::{AttemptRow, LAST_US};

@@ -43,6 +43,50 @@ pub(crate) struct Configuration {
     pub(crate) light: bool,
 }
 
+/// The first of the words of a run that was no `orchestrator run`, but an `Executor` of a
+/// Python program; behind it there are the program's own.
+const EXECUTOR: &[u8] = b"--executor";
+
+impl Configuration {
+    /// Whether a Python program has recorded it, which alone can go on with it.
+    pub(crate) fn is_of_executor(&self) -> bool {
+        self.arguments.first().is_some_and(|word| word == EXECUTOR)
+    }
+}
+
+/// A job of a Python program that did not succeed.
+pub(crate) struct FailedCall {
+    pub(crate) call: String,
+    pub(crate) verdict: String,
+    pub(crate) error: Option<String>,
+    pub(crate) stderr: Vec<u8>,
+}
+
+/// The first jobs of a Python program that did not succeed.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn failed_calls(path: &Path, most: usize) -> Result<Vec<FailedCall>, RunFileError> {
+    let read = || -> Result<_, Fault> {
+        let connection = file::open_to_read(path)?.connection;
+        let mut query = connection.prepare(
+            "select coalesce(label, ''), verdict, error, coalesce(cast(stderr as blob), x'') \
+             from verdict where verdict <> 'ok' order by n limit ?",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let rows = query.query_map([most], |row| {
+            Ok(FailedCall {
+                call: row.get(0)?,
+                verdict: row.get(1)?,
+                error: row.get(2)?,
+                stderr: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    };
+    read().map_err(|e| e.of(path))
+}
+
 /// How the last run with this file was called.
 ///
 /// # Errors
@@ -282,6 +326,8 @@ pub(crate) struct State {
     pub(crate) input_whole: bool,
     /// Whether only jobs are recorded that did not succeed.
     pub(crate) light: bool,
+    /// Whether a Python program has recorded it.
+    pub(crate) of_executor: bool,
     /// How many jobs that did not succeed are only counted.
     pub(crate) dropped: i64,
     pub(crate) jobs: i64,
@@ -305,11 +351,11 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
     let read = || -> Result<State, Fault> {
         let mut opened = file::open_to_read(path)?;
         let connection = opened.connection.transaction()?;
-        let (run_id, purpose, ended_us, failure) = connection
+        let (run_id, purpose, ended_us, failure, arguments): (_, _, _, _, Vec<u8>) = connection
             .query_row(
-                "select run_id, purpose, ended_us, failure from run order by run desc limit 1",
+                "select run_id, purpose, ended_us, failure, arguments from run order by run desc limit 1",
                 [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
             )
             .optional()?
             .ok_or(Error::Missing)?;
@@ -335,6 +381,7 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
             writer: Lock::holder(&opened.path),
             input_whole: number("select input_whole from state")? != 0,
             light: number("select light from state")? != 0,
+            of_executor: arguments.split(|&byte| byte == 0).next() == Some(EXECUTOR),
             dropped: number(
                 "select cast(total(jobs) as integer) from unrecorded where verdict <> 'ok'",
             )?,
