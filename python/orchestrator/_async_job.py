@@ -10,7 +10,7 @@ from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
 if TYPE_CHECKING:
-    from ._async_pool import AsyncPool
+    from ._async_engine import Engine
 
 
 _VALUE = bytes((_payload.VALUE,))
@@ -22,7 +22,7 @@ class Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before
     __slots__ = ("pool", "fn", "args", "kwargs", "options", "job", "lease")
 
     def __init__(
-        self, pool: AsyncPool, loop: asyncio.AbstractEventLoop, fn: Any, args: Any, kwargs: Any, options: JobOptions
+        self, pool: Engine, loop: asyncio.AbstractEventLoop, fn: Any, args: Any, kwargs: Any, options: JobOptions
     ) -> None:
         super().__init__(loop=loop)
         self.pool = pool

@@ -11,14 +11,14 @@ from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
 if TYPE_CHECKING:
-    from ._async_pool import AsyncPool
+    from ._async_engine import Engine
 
 _CHUNKS_AHEAD = 16
 """Chunks per worker that are read ahead of the results that have been taken."""
 
 
 async def results(
-    pool: AsyncPool,
+    pool: Engine,
     options: JobOptions,
     fn: Callable[..., Any],
     iterables: tuple[Iterable[Any], ...],

@@ -47,13 +47,8 @@ class Calls:
         try:
             initializer, initargs = loads(start)
             initializer(*initargs)
-        except BaseException:
-            import logging
-
-            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-            import os
-
-            os._exit(1)
+        except BaseException as error:
+            _complain(error, self._neighbour)
 
     def add_blob(self, number, data, more):
         self._blobs.setdefault(number, []).append(data)
@@ -108,6 +103,25 @@ def _run_chunk(function, kind, value, segment):
         return _payload.encode_partial(results, error)
     del value
     return _payload.encode_results(results, segment)
+
+
+def _complain(error, neighbour):
+    """Ends this worker, whose initializer has raised. The client is told why, and standard error once: there may be other
+    workers, and attempts."""
+    import logging
+    import os
+    import traceback
+
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    first = True
+    if neighbour is not None:
+        try:
+            first = neighbour.complain("%s: %s" % (type(error).__name__, _payload.text_of(error)), text)
+        except OSError:
+            pass  # the client has gone
+    if first:
+        logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=error)
+    os._exit(1)
 
 
 def _of_user(traceback):

@@ -14,12 +14,12 @@ An executor that is dropped is noticed by a weak reference: this object belongs 
 
 from __future__ import annotations
 
-import select
 import threading
 import weakref
 
 from . import _agent, _ending
 from ._backlog import Backlog
+from ._sending import Sending
 from ._window import Window
 
 TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
@@ -38,14 +38,11 @@ if TYPE_CHECKING:
     from ._stats import Stats
     from ._work import Call, Work
 
-_AT_ONCE = 64
-"""Jobs that are pickled before those among them that are ready are sent."""
 _MOST_BLOBS = 256
 _MOST_BLOB_BYTES = 64 << 20
-_MOST_PIECES = 64
 
 
-class Client:
+class Client(Sending):
     """See the module. All methods may be called from any thread."""
 
     def __init__(self, settings: Settings, run_file: RunFile | None = None) -> None:
@@ -364,11 +361,6 @@ class Client:
         if self.draining:  # a map whose executor has been dropped
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _room(self) -> int:
-        if self.run_file is not None and self.run_file.is_full():
-            return 0
-        return self.window.size - len(self.flight) - self._encoding if self.ready else 0
-
     def _has_work(self) -> bool:
         return bool(self.flight or self.backlog.size or self._encoding or self.maps)
 
@@ -380,33 +372,6 @@ class Client:
         if self._bounded:
             self.space.notify_all()
         return found[0]
-
-    def _launch(self, jobs: Sequence[tuple[Work, bytes]], options: JobOptions) -> None:
-        """Enters jobs (work, data) with the same options, and sends them."""
-        entries = []
-        for work, data in jobs:
-            work.job = self._next_job
-            self._next_job += 1
-            self.flight[work.job] = work
-            entries.append((work.job, data))
-        self.connection.run(entries, options.wire)
-
-    def write(self) -> None:
-        """Writes as much as the socket takes."""
-        connection, agent = self.connection, self.agent
-        outgoing = connection.outgoing
-        if not connection.greeted or agent is None:
-            return
-        try:
-            while outgoing:
-                if len(outgoing) == 1:
-                    connection.wrote(agent.link.send(outgoing[0], _agent.WRITE))
-                else:
-                    connection.wrote(agent.link.sendmsg(outgoing[:_MOST_PIECES], (), _agent.WRITE))
-        except BlockingIOError:
-            pass
-        except OSError:
-            outgoing.clear()  # it has gone; the reader reads that
 
     def _say(self, what: Callable[[Connection], None]) -> None:
         if self.ready:
@@ -433,77 +398,3 @@ class Client:
                 self.write()
             else:
                 self.agent.hang_up()  # no worker has done anything: none has anything to end
-
-    # ---- Writing, outside of the lock
-
-    def push(self) -> None:
-        """Waits until everything is written: the reader may be waiting for something to read, and would not do it."""
-        if threading.current_thread() is self.thread:
-            return  # it looks before it reads
-        while self.connection.outgoing and self.connection.greeted:
-            agent = self.agent
-            if agent is None or self.ended or agent.link.fileno() < 0:
-                return
-            waiter = select.poll()
-            waiter.register(agent.link, select.POLLOUT)
-            waiter.poll(100)
-            with self.lock:
-                self.write()
-
-    def refill(self) -> None:
-        """Sends jobs from the backlog while the window has room."""
-        while True:
-            works: list[Work] = []
-            with self.lock:
-                while self.backlog.size and self._room() > 0 and len(works) < _AT_ONCE:
-                    work = self.backlog.popleft()
-                    if work.running:
-                        self._ahead -= 1
-                    self._encoding += 1
-                    works.append(work)
-                if not works:
-                    self.end_if_idle()
-                    break
-            self._send(works)
-        if self.connection.outgoing:
-            self.push()
-
-    def _send(self, works: list[Work]) -> None:
-        jobs: list[tuple[Work, bytes]] = []
-        failed: list[tuple[Work, BaseException]] = []
-        cancelled = 0
-        for work in works:
-            if not work.running and not work.begin():
-                cancelled += 1
-                work.release(True)
-                continue
-            try:
-                jobs.append((work, work.encode(self) if work.data is None else work.data))
-                work.data = None
-            except BaseException as raised:
-                failed.append((work, raised))
-        with self.lock:
-            self._encoding -= len(works)
-            self.counts["cancelled"] += cancelled
-            self.counts["failed"] += len(failed)
-            if self.ended or self.broken is not None:
-                lost, jobs = [work for work, _ in jobs], []
-            else:
-                lost = []
-            at = 0
-            while at < len(jobs):
-                options, end = jobs[at][0].options, at + 1
-                while end < len(jobs) and jobs[end][0].options is options:
-                    end += 1
-                self._launch(jobs[at:end], options)
-                at = end
-            self.write()
-            if self._bounded:
-                self.space.notify_all()
-        for work, error in failed:
-            work.release(True)
-            work.resolve(work.fail_pickling, error)
-        for work in lost:
-            work.release(True)
-            work.resolve(work.fail, _ending.loss(self))
-

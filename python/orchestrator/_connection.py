@@ -214,6 +214,10 @@ class Connection:
                     answers = None  # what comes behind it is to stay behind it
         return events
 
+    def said_instead(self) -> str:
+        """What has come from a program that did not greet: the beginning, in one line."""
+        return b" ".join(self._preamble[:200].split()).decode("utf-8", "replace")
+
     def _greet(self, data: bytes) -> bytes:
         received = self._preamble + data
         found = _wire.find_greeting(received)

@@ -10,7 +10,11 @@ TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from ._agent import Agent
     from ._client import Client
+    from ._sending import Sending
+    from ._connection import Connection
+    from ._segments import Segments
 
 clients: set[Client] = set()
 """Those whose reader runs."""
@@ -30,15 +34,49 @@ def agent_failed(message: str) -> Callable[[], BaseException]:
     return make
 
 
-def initializer_failed(message: str) -> Callable[[], BaseException]:
+def initializer_failed(message: str, traceback: str | None = None) -> Callable[[], BaseException]:
     """Makes `InitializerFailed`s."""
 
     def make() -> BaseException:
         from ._errors import InitializerFailed
 
-        return InitializerFailed(message)
+        error: BaseException = InitializerFailed(message)
+        if traceback is not None:
+            from ._payload import with_cause
+
+            with_cause(error, f'\n"""\n{traceback}"""')
+        return error
 
     return make
+
+
+def why(
+    reason: str | None,
+    status: int | None,
+    ready: bool,
+    connection: Connection,
+    segments: Segments,
+    agent: Agent,
+    initializer: bool,
+) -> Callable[[], BaseException]:
+    """Makes the error of a pool whose agent has ended, though nobody has asked it to. To be called before the segments are
+    closed."""
+    if reason is not None:
+        return agent_failed(reason)
+    if ready:
+        return agent_failed(f"the agent has ended, with status {status}")
+    complaint = segments.complaint()
+    if complaint is not None:
+        return initializer_failed(f"the initializer raised {complaint[0]}", complaint[1])
+    if initializer:
+        return initializer_failed(
+            "A process in the pool could not be started, most likely because its initializer failed; standard error shows why"
+        )
+    text = f"no worker could be started (the agent's exit status is {status})"
+    said = connection.said_instead()
+    if said:
+        text = f"the program {agent.process.program} is no agent for this package: it said {said!r}, and its exit status is {status}"
+    return agent_failed(text)
 
 
 def terminated() -> BaseException:
@@ -48,7 +86,7 @@ def terminated() -> BaseException:
     return BrokenProcessPool(TERMINATED)
 
 
-def loss(client: Client) -> BaseException:
+def loss(client: Sending) -> BaseException:
     """The error of a job that is lost with its pool."""
     return client.broken() if client.broken is not None else terminated()
 

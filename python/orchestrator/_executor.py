@@ -10,20 +10,21 @@ from concurrent.futures import Executor as _Base, Future
 
 from . import _ending
 from ._client import Client
-from ._options import JobOptions, Settings
+from ._options import JobOptions, Settings, workers_of
 
 TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
 
+    from typing_extensions import Unpack
+
+    from ._options import Changes
     from ._processes import WorkerProcess
     from ._run_file import RunFile
     from ._stats import Stats
 
     _T = TypeVar("_T")
-
-_MOST_WORKERS = (1 << 32) - 1
 
 
 class _Jobs(_Base):
@@ -76,7 +77,7 @@ class _Jobs(_Base):
         end_time = None if timeout is None else timeout + time.monotonic()
         return LazyMap(client, fn, iterables, self._options, chunksize, buffersize).results(end_time)
 
-    def options(self, **changes: Any) -> _Jobs:
+    def options(self, **changes: Unpack[Changes]) -> _Jobs:
         """The same pool with other options for the jobs that are submitted to what this returns.
 
         `timeout`: seconds that a job may run; then it is ended, and its future raises `JobTimeout`.
@@ -89,7 +90,7 @@ class _Jobs(_Base):
         ...     pool.options(timeout=10, retries=1).submit(pow, 2, 5).result()
         32
         """
-        return _View(self, self._options.replace(changes))
+        return _View(self, self._options.replace(**changes))
 
     def cancel(self, future: Future[Any]) -> bool:
         """Cancels a job, also one that runs: its work is ended, and the future is cancelled. False if it has ended, or is
@@ -139,38 +140,16 @@ class Executor(_Jobs):
 
         `mp_context` is accepted, but workers are always fresh interpreters, as with "spawn".
         """
-        if max_workers is None:
-            max_workers = (getattr(os, "process_cpu_count", None) or os.cpu_count)() or 1
-        elif max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        if max_tasks_per_child is not None:
-            if not isinstance(max_tasks_per_child, int):
-                raise TypeError("max_tasks_per_child must be an integer")
-            if max_tasks_per_child <= 0:
-                raise ValueError("max_tasks_per_child must be >= 1")
-        if on_crash not in ("fail-job", "break"):
-            raise ValueError("on_crash must be 'fail-job' or 'break'")
+        settings = Settings.checked(
+            max_workers, initializer, initargs, max_tasks_per_child, min_workers, idle_after, on_crash, max_pending
+        )
         _check_context(mp_context, max_tasks_per_child)
         self._given_context = mp_context
-        self._max_workers = max_workers
+        self._max_workers = settings.workers
         self._options = JobOptions(
             timeout=timeout, queue_timeout=queue_timeout, retries=retries, memory=memory, priority=priority
         )
-        self._client = Client(
-            Settings(
-                workers=min(max_workers, _MOST_WORKERS),
-                min_workers=_count("min_workers", min_workers, 0, max_workers),
-                idle_after=idle_after,
-                max_tasks_per_child=max_tasks_per_child,
-                initializer=initializer,
-                initargs=initargs,
-                break_on_crash=on_crash == "break",
-                max_pending=_count("max_pending", max_pending, 1, None),
-            ),
-            None if run_file is None else _open_run_file(run_file),
-        )
+        self._client = Client(settings, None if run_file is None else _open_run_file(run_file))
         self._client.owned_by(self)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -187,10 +166,8 @@ class Executor(_Jobs):
 
     def resize(self, max_workers: int) -> None:
         """Changes the number of workers. Workers that are too many end when they have finished their job."""
-        workers = _count("max_workers", max_workers, 1, _MOST_WORKERS)
-        assert workers is not None
-        self._max_workers = workers
-        self._client.resize(workers)
+        self._max_workers = workers_of(max_workers)
+        self._client.resize(self._max_workers)
 
     def stats(self) -> Stats:
         """How many jobs there were and are, by what has become of them."""
@@ -268,13 +245,3 @@ def _check_context(mp_context: Any, max_tasks_per_child: int | None) -> None:
         RuntimeWarning,
         stacklevel=3,
     )
-
-
-def _count(name: str, value: int | None, least: int, most: int | None) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer")
-    if value < least or most is not None and value > most:
-        raise ValueError(f"{name} must be at least {least}" + (f" and at most {most}" if most is not None else ""))
-    return value

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable, Iterator
 
     from ._client import Client
+    from ._sending import Sending
     from ._run_file import RunFile
 
 _CHUNKS_AHEAD = 16
@@ -48,10 +49,10 @@ class Chunk(_work.Work):
         self.count = len(columns[0])
         self.source = source
 
-    def encode(self, client: Client) -> bytes:
-        columns, self.columns = self.columns, None
-        assert columns is not None
-        data, self.lease = client.encoder.columns(self.fn, self.source.blob, columns)
+    def encode(self, client: Sending) -> bytes:
+        assert self.columns is not None
+        data, self.lease = client.encoder.columns(self.fn, self.source.blob, self.columns)
+        self.columns = None
         self.source.size.learn_bytes(self.count, len(data))
         return data
 

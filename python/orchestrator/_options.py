@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+
 
 TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, TypedDict
+
+    from typing_extensions import Unpack
+
+    class Changes(TypedDict, total=False):
+        """The options of jobs, as `options` takes them."""
+
+        timeout: float | None
+        queue_timeout: float | None
+        retries: int
+        memory: int | str | None
+        priority: int
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MOST_MS = (1 << 63) - 1
+_MOST_WORKERS = (1 << 32) - 1
 
 
 class JobOptions:
@@ -44,9 +58,9 @@ class JobOptions:
                 time_limit_ms=limit, retries=self.retries, memory_limit=self.memory, priority=self.priority
             )
 
-    def replace(self, changes: dict[str, object]) -> JobOptions:
+    def replace(self, **changes: Unpack[Changes]) -> JobOptions:
         """The same with some options changed; a `TypeError` names one that does not exist."""
-        values = {name: getattr(self, name) for name in JobOptions.__slots__ if name != "wire"}
+        values: dict[str, Any] = {name: getattr(self, name) for name in JobOptions.__slots__ if name != "wire"}
         for name in changes:
             if name not in values:
                 raise TypeError(f"options() got an unexpected keyword argument '{name}'")
@@ -54,27 +68,65 @@ class JobOptions:
 
 
 class Settings:
-    """What a pool is made with; checked by the executor."""
+    """What a pool is made with, checked."""
 
-    def __init__(
-        self,
-        workers: int,
-        min_workers: int | None,
-        idle_after: float | None,
-        max_tasks_per_child: int | None,
+    __slots__ = (
+        "workers", "min_workers", "idle_after", "max_tasks_per_child", "initializer", "initargs", "break_on_crash", "max_pending"
+    )  # fmt: skip
+
+    def __init__(self, **values: Any) -> None:
+        self.workers: int = values["workers"]
+        self.min_workers: int | None = values["min_workers"]
+        self.idle_after: float | None = values["idle_after"]
+        self.max_tasks_per_child: int | None = values["max_tasks_per_child"]
+        self.initializer: Callable[..., object] | None = values["initializer"]
+        self.initargs: tuple[Any, ...] = values["initargs"]
+        self.break_on_crash: bool = values["break_on_crash"]
+        self.max_pending: int | None = values["max_pending"]
+
+    @staticmethod
+    def checked(
+        max_workers: int | None,
         initializer: Callable[..., object] | None,
         initargs: tuple[Any, ...],
-        break_on_crash: bool,
-        max_pending: int | None,
-    ) -> None:
-        self.workers = workers
-        self.min_workers = min_workers
-        self.idle_after = idle_after
-        self.max_tasks_per_child = max_tasks_per_child
-        self.initializer = initializer
-        self.initargs = initargs
-        self.break_on_crash = break_on_crash
-        self.max_pending = max_pending
+        max_tasks_per_child: int | None,
+        min_workers: int | None,
+        idle_after: float | None,
+        on_crash: str = "fail-job",
+        max_pending: int | None = None,
+    ) -> Settings:
+        """From the arguments of a pool's constructor. What the standard library has too is refused in its words."""
+        workers = workers_of(max_workers)
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if max_tasks_per_child is not None:
+            if isinstance(max_tasks_per_child, bool) or not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+        if on_crash not in ("fail-job", "break"):
+            raise ValueError("on_crash must be 'fail-job' or 'break'")
+        return Settings(
+            workers=workers,
+            min_workers=None if min_workers is None else _integer("min_workers", min_workers, 0, workers),
+            idle_after=_seconds("idle_after", idle_after),
+            max_tasks_per_child=max_tasks_per_child,
+            initializer=initializer,
+            initargs=initargs,
+            break_on_crash=on_crash == "break",
+            max_pending=None if max_pending is None else _integer("max_pending", max_pending, 1, _MOST_MS),
+        )
+
+
+def workers_of(max_workers: int | None) -> int:
+    """The number of workers that somebody has asked for; without an answer, one for each CPU."""
+    if max_workers is None:
+        return (getattr(os, "process_cpu_count", None) or os.cpu_count)() or 1
+    if isinstance(max_workers, bool) or not isinstance(max_workers, int):
+        raise TypeError(f"max_workers must be an integer, not {max_workers!r}")
+    if max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    return min(max_workers, _MOST_WORKERS)
 
 
 def parse_size(size: int | str) -> int:

@@ -117,10 +117,13 @@ class Reader:
         elif type(event) is Recalled:
             with client.lock:
                 late = [client.flight.pop(job) for job in event.jobs if job in client.flight]
-                client.counts["crashed"] += len(late)
+                cancelled = [work for work in late if work.job in client.cancelled]
+                client.cancelled.difference_update(event.jobs)
+                client.counts["cancelled"] += len(cancelled)
+                client.counts["crashed"] += len(late) - len(cancelled)
             for work in late:
                 work.release(False)
-                work.resolve(work.end_late)
+                work.resolve(work.end_cancelled if work in cancelled else work.end_late)
         return type(event) is Bye
 
     def _end(self, work: Work, outcome: int, number: int | None, wall_us: int, payload: bytes) -> None:
@@ -185,20 +188,11 @@ class Reader:
             lost = client.lose_all()
             orderly = client.draining and not lost and reason is None
             if not orderly and not client.terminated and client.broken is None:
-                client.broken = _why(reason, status, client.ready, client.settings.initializer is not None)
+                assert client.segments is not None
+                client.broken = _ending.why(
+                    reason, status, client.ready, self._connection, client.segments, self._agent, client.settings.initializer is not None
+                )
         self._lose(lost)
         client.stop_watching()
         client.release_all()
         _ending.clients.discard(client)
-
-
-def _why(reason: str | None, status: int | None, ready: bool, initializer: bool) -> Callable[[], BaseException]:
-    if reason is not None:
-        return _ending.agent_failed(reason)
-    if not ready and initializer:
-        return _ending.initializer_failed(
-            "A process in the pool could not be started, most likely because its initializer failed; standard error shows why"
-        )
-    if not ready:
-        return _ending.agent_failed(f"no worker could be started (the agent's exit status is {status})")
-    return _ending.agent_failed(f"the agent has ended, with status {status}")

@@ -34,6 +34,9 @@ _MOST_AT_ONCE = 1 << 30  # a single read or write moves less than 2 GiB
 # What the client's notice board holds: a secret, by which a worker knows that it sees the right file, and the
 # descriptor of the client's resource tracker, which may come to be later.
 _BOARD = struct.Struct("<16si")
+_COMPLAINT_AT = 64
+"""Where a worker whose initializer has raised leaves the reason and the traceback."""
+_MOST_COMPLAINT = 64 * 1024
 
 
 class Segments:
@@ -60,6 +63,14 @@ class Segments:
         if self._board is not None and (descriptor != self._tracker or descriptor is None):
             os.pwrite(self._board, _BOARD.pack(self._secret, -1 if descriptor is None else descriptor), 0)
             self._tracker = descriptor
+
+    def complaint(self):
+        """Why the first worker could not start, as that has put it: (reason, traceback), or None."""
+        if self._board is None:
+            return None
+        data = os.pread(self._board, _MOST_COMPLAINT, _COMPLAINT_AT)
+        reason, _, traceback = data.decode("utf-8", "replace").partition("\0")
+        return (reason, traceback) if reason else None
 
     def lease(self, buffers):
         """A segment with these buffers (objects that `memoryview` takes) for one job; None: use the link. With no
@@ -160,6 +171,21 @@ class Neighbour:
             return os.open("/proc/%d/fd/%d" % (self._pid, number), os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
             return None
+
+    def complain(self, reason, traceback):
+        """Leaves word why this worker cannot start. False: another one has done so."""
+        import fcntl
+
+        data = ("%s\0%s" % (reason, traceback)).encode("utf-8", "backslashreplace")[:_MOST_COMPLAINT]
+        board = os.open("/proc/%d/fd/%d" % (self._pid, self._board), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(board, fcntl.LOCK_EX)
+            if os.pread(board, 1, _COMPLAINT_AT):
+                return False
+            os.pwrite(board, data, _COMPLAINT_AT)
+            return True
+        finally:
+            os.close(board)
 
     def _read_board(self):
         try:

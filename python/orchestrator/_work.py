@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from . import _segments
     from ._client import Client
+    from ._sending import Sending
     from ._options import JobOptions
 
     class Named(Protocol):
@@ -48,7 +49,7 @@ class Work:
         self.lease: _segments.Lease | None = None
         self.running = False  # whether its future says that it runs
 
-    def encode(self, client: Client) -> bytes:
+    def encode(self, client: Sending) -> bytes:
         """The job's input; raises what pickling raises. Lets go of the arguments."""
         raise NotImplementedError
 
@@ -162,10 +163,15 @@ class Call(Work):
         self.lease = None
         self.running = False
 
-    def encode(self, client: Client) -> bytes:
-        args, kwargs = self.args, self.kwargs
+    def encode(self, client: Sending) -> bytes:
+        try:
+            data, self.lease = client.encoder.call(self.fn, self.args, self.kwargs)
+        except KeyboardInterrupt:
+            raise  # perhaps it is tried again
+        except BaseException:
+            self.args = self.kwargs = None
+            raise
         self.args = self.kwargs = None
-        data, self.lease = client.encoder.call(self.fn, args, kwargs)
         return data
 
     def answer(self, client: Client, data: bytes, wall_us: int) -> bool:

@@ -321,3 +321,15 @@ def lock():
 
 def make_bytes(size):
     return os.urandom(size)
+
+
+class InterruptsOnce:
+    """Stands for Ctrl-C at the moment when it is pickled. Unpickled, it is 1."""
+
+    done = False
+
+    def __reduce__(self):
+        if not self.done:
+            self.done = True
+            raise KeyboardInterrupt
+        return int, (1,)

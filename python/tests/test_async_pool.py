@@ -200,8 +200,31 @@ class AsyncPoolTest(ExecutorCase):
         async with AsyncPool(2, jobs.initialize, (42,)) as pool:
             self.assertEqual(await pool.run(jobs.initial), 42)
         async with AsyncPool(1, jobs.raise_in_initializer) as pool:
-            with self.assertRaises(InitializerFailed):
+            with self.assertRaisesRegex(InitializerFailed, "raised RuntimeError: the initializer does not want to"):
                 await pool.run(jobs.echo, 1)
+
+    @asynchronous
+    async def test_a_close_that_is_cancelled_leaves_no_process(self):
+        pool = AsyncPool(1)
+        await pool.run(jobs.echo, 1)
+        agent = pool._agent
+        running = pool.submit(jobs.start_and_sleep, self.path("pid"))
+        await until(lambda: self.lines("pid"), "the job's start")
+        with self.assertRaises(asyncio.TimeoutError):
+            await asyncio.wait_for(pool.close(), 0.05)
+        self.assertTrue(running.cancelled())
+        await until(lambda: agent.process.returncode is not None, "the agent's end")
+
+    def test_a_pool_belongs_to_its_loop(self):
+        pool, loops = AsyncPool(1), [asyncio.new_event_loop() for _ in range(2)]
+        self.assertEqual(loops[0].run_until_complete(pool.run(jobs.echo, 1)), 1)
+        with self.assertRaisesRegex(RuntimeError, "another event loop"):
+            loops[1].run_until_complete(pool.run(jobs.echo, 2))
+        with self.assertRaisesRegex(RuntimeError, "does not run"):
+            pool.submit(jobs.echo, 3)
+        loops[0].run_until_complete(pool.close())
+        for loop in loops:
+            loop.close()
 
     @asynchronous
     async def test_large_payloads_go_both_ways(self):

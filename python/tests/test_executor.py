@@ -14,9 +14,10 @@ import warnings
 import weakref
 
 import executor_jobs as jobs
-from executor_case import LONG_S, ExecutorCase, descriptors, wait_until
+from executor_case import LONG_S, PACKAGE, ExecutorCase, descriptors, wait_until
 
-from orchestrator import Executor, InitializerFailed
+import orchestrator
+from orchestrator import AsyncPool, Executor, InitializerFailed
 
 
 class Construction(unittest.TestCase):
@@ -45,6 +46,8 @@ class Construction(unittest.TestCase):
             {"on_crash": "explode"},
             {"timeout": 0},
             {"timeout": -1.5},
+            {"idle_after": -1},
+            {"idle_after": 0},
             {"queue_timeout": 0},
             {"retries": -1},
             {"memory": 0},
@@ -55,9 +58,30 @@ class Construction(unittest.TestCase):
         ):
             with self.subTest(wrong), self.assertRaises(ValueError):
                 Executor(2, **wrong)
-        for wrong in {"timeout": "5"}, {"retries": 1.0}, {"priority": "high"}, {"max_pending": True}:
-            with self.subTest(wrong), self.assertRaises(TypeError):
-                Executor(2, **wrong)
+        for wrong in (
+            {"timeout": "5"},
+            {"retries": 1.0},
+            {"priority": "high"},
+            {"max_pending": True},
+            {"max_workers": 2.0},
+            {"max_workers": True},
+            {"max_workers": "2"},
+            {"max_tasks_per_child": True},
+            {"idle_after": "soon"},
+        ):
+            for kind in Executor, AsyncPool:
+                if kind is Executor or "max_pending" not in wrong:
+                    with self.subTest(wrong, kind=kind), self.assertRaisesRegex(TypeError, *wrong):
+                        kind(**wrong)
+        with self.assertRaisesRegex(TypeError, "max_workers must be an integer, not 1.5"):
+            Executor(2).resize(1.5)
+
+    def test_the_version_is_that_of_the_program(self):
+        manifest = os.path.join(PACKAGE, "..", "Cargo.toml")
+        if not os.path.exists(manifest):
+            self.skipTest("not in the repository")
+        with open(manifest) as file:
+            self.assertIn('\nversion = "%s"\n' % orchestrator.__version__, file.read())
 
     def test_it_is_an_executor(self):
         pool = Executor(3)
@@ -399,6 +423,7 @@ with Executor(1) as pool:
             ("echo orchestrator-worker protocol 4; cat >/dev/null", "version 4"),
             ("exit 7", "status is 7"),
             ("yes | head -c 100000", "no agent"),
+            ("echo 'error: no such thing here'; echo 'try later'; exit 3", "it said 'error: no such thing here try later', and its exit status is 3"),
         ):
             with self.subTest(text):
                 with open(path, "w") as file:

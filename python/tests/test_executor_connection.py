@@ -47,7 +47,7 @@ class Starting(unittest.TestCase):
         self.assertEqual((init[0], init[2], drain[0]), (wire.INIT, b"the init", wire.DRAIN))
 
     def test_other_programs_and_versions(self):
-        with self.assertRaisesRegex(WrongVersion, "version 4, this package 5"):
+        with self.assertRaisesRegex(WrongVersion, "version 4, this package %d" % wire.VERSION):
             Connection("test").receive(b"orchestrator-worker protocol 4\n")
         with self.assertRaisesRegex(wire.Violation, "no agent"):
             Connection("test").receive(b"y\n" * 40_000)

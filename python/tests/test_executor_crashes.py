@@ -9,7 +9,7 @@ from pickle import PicklingError
 import executor_jobs as jobs
 from executor_case import LONG_S, ExecutorCase, alive, wait_until
 
-from orchestrator import JobUnreadable, RemoteError, ResultUnreadable, WorkerDied
+from orchestrator import InitializerFailed, JobUnreadable, RemoteError, ResultUnreadable, WorkerDied
 
 WAYS = ("os._exit", "C exit", "segfault", "raise")
 
@@ -173,6 +173,12 @@ class Errors(ExecutorCase):
             pool.submit(jobs.echo, 1)
         wait_until(lambda: not alive(int(pid)))
 
+    def test_an_initializer_that_ends_the_process(self):
+        pool = self.pool(1, initializer=jobs.die, initargs=("os._exit",))
+        error = self.outcome(pool.submit(jobs.echo, 1))
+        self.assertIsInstance(error, InitializerFailed)
+        self.assertIn("most likely because its initializer failed", str(error))
+
     def test_a_failing_initializer_breaks_the_pool(self):
         # In a program of its own: the worker's complaint is written to standard error.
         done = self.run_script(
@@ -183,7 +189,10 @@ if __name__ == "__main__":
     with Executor(2, initializer=jobs.raise_in_initializer) as pool:
         futures = [pool.submit(jobs.echo, n) for n in range(5)]
         for future in futures:
-            assert isinstance(future.exception(50), InitializerFailed), future.exception()
+            error = future.exception(50)
+            assert type(error) is InitializerFailed, error
+            assert str(error) == "the initializer raised RuntimeError: the initializer does not want to", error
+            assert "in raise_in_initializer" in str(error.__cause__), error.__cause__
         try:
             pool.submit(jobs.echo, 1)
         except InitializerFailed:
@@ -192,7 +201,7 @@ if __name__ == "__main__":
             check=False,
         )
         self.assertEqual((done.returncode, done.stdout), (0, "refused\n"), done.stderr)
-        self.assertIn("the initializer does not want to", done.stderr)
+        self.assertEqual(done.stderr.count("RuntimeError: the initializer does not want to"), 1, done.stderr)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import unittest
+import unittest.mock
 from concurrent.futures import CancelledError, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -12,6 +13,16 @@ from executor_case import LONG_S, ExecutorCase, alive, wait_until
 
 from orchestrator import JobTimeout, QueueTimeout, WorkerDied
 from orchestrator._options import JobOptions, parse_size
+
+
+class LateLink:
+    """Is closed between two looks at it."""
+
+    looks = 0
+
+    def fileno(self):
+        self.looks += 1
+        return 5 if self.looks == 1 else -1
 
 
 class Options(ExecutorCase):
@@ -33,6 +44,53 @@ class Options(ExecutorCase):
         self.assertIsInstance(self.outcome(slow), JobTimeout)
         self.assertEqual(self.outcome(pool.submit(jobs.echo, "next")), "next")
         self.assertEqual(len(self.lines("pid")), 1)
+
+    def test_ctrl_c_while_another_job_is_pickled_is_the_callers(self):
+        pool = self.pool(1)
+        blocking = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(2)]
+        wait_until(lambda: pool._client.ready, "the start")
+        once = jobs.InterruptsOnce()
+        waiting = [pool.submit(jobs.echo, once), pool.submit(jobs.echo, 2)]
+        with self.assertRaises(KeyboardInterrupt):
+            pool.resize(4)  # which sends them, in this thread
+        self.touch("go")
+        self.assertEqual([self.outcome(future) for future in blocking + waiting], [None, None, 1, 2])
+
+    def test_cancelled_and_late_at_the_same_time(self):
+        pool = self.pool(1)
+        blocking = pool.submit(jobs.wait_for_file, self.path("go"))
+        wait_until(lambda: pool._client.ready, "the start")
+        client, ahead = pool._client, pool.submit(jobs.echo, 1)
+        # One that was sent ahead, and so can be taken back.
+        work = wait_until(lambda: next((work for work in list(client.flight.values()) if work.future is ahead), None), "the job")
+        with client.lock:  # both before an answer to either
+            client.connection.recall([work.job])
+            client.cancelled.add(work.job)
+            client.connection.cancel(work.job)
+            client.write()
+        self.assertIsInstance(wait_until(lambda: ahead.done() and self.cancelled(ahead)), CancelledError)
+        self.touch("go")
+        self.assertIsNone(self.outcome(blocking))
+        self.assertEqual((client.cancelled, pool.stats().cancelled, pool.stats().crashed), (set(), 1, 0))
+        self.assertEqual(self.outcome(pool.submit(jobs.echo, 3)), 3)
+
+    @staticmethod
+    def cancelled(future):
+        try:
+            return future.exception(0)
+        except CancelledError as error:
+            return error
+
+    def test_writing_to_a_link_that_was_just_closed(self):
+        pool = self.pool(1)
+        self.outcome(pool.submit(jobs.echo, 1))
+        client = pool._client
+        pool.shutdown()
+        client.ended = False  # as it is seen by a thread that is just a bit late
+        client.connection.outgoing.append(b"late")
+        with unittest.mock.patch.object(client.agent, "link", LateLink()):
+            client.push()
+        client.ended = True
 
     def test_retries(self):
         pool = self.pool(1)
