@@ -72,7 +72,8 @@ from outcome o join job j using (job);
 create table call (                  -- of the Python package: which call a job is, and what it has returned, pickled
     job integer primary key references job, key blob not null, run integer not null, result blob
 ) strict;
-create index call_key on call (key, job);
+create index call_done on call (key, run, job) where result is not null;
+create index call_open on call (key, run, job) where result is null;
 """
 _OUTCOME = "n job run verdict exit signal error attempts started_us wall_us stderr".split()
 # By the numbers of the protocol. A job that was cancelled or lost has none, and is run again.
@@ -199,7 +200,11 @@ class RunFile:
         if last is not None and last[2].split(b"\0")[0] != _EXECUTOR.encode():
             raise self._refuse("it is one of `orchestrator run`; give the executor a file of its own")
         self._run = last[0] + 1 if last else 1
-        cwd, words = os.fsencode(os.getcwd()), [_EXECUTOR, *(sys.argv or [""])]
+        try:
+            cwd = os.fsencode(os.getcwd())
+        except OSError:
+            cwd = b""  # it is gone
+        words = [_EXECUTOR, *(sys.argv or [""])]
         connection.execute(
             "insert into run values (?, ?, ?, null, null, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -231,9 +236,13 @@ class RunFile:
         if not connection.in_transaction:
             connection.execute("begin immediate")
         self._seq += 1
-        found = connection.execute(
-            "select job, result from call where key = ? and run <> ? order by job limit 1", (key, self._run)
-        ).fetchone()
+        # One with a result before others that are alike: of several tries, one may have succeeded.
+        for there in "is not null", "is null":
+            found = connection.execute(
+                f"select job, result from call where key = ? and run < ? and result {there} order by run, job limit 1", (key, self._run)
+            ).fetchone()
+            if found:
+                break
         if found:
             connection.execute("update call set run = ? where job = ?", (self._run, found[0]))
             return found[0], found[1]

@@ -7,6 +7,7 @@ be told, a call is at worst another one, and is run again.
 
 from __future__ import annotations
 
+import copyreg
 import io
 from functools import partial
 from hashlib import blake2b
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _PLAIN = frozenset((int, float, bool, str, bytes, type(None), complex))
+_USUAL = object.__reduce_ex__, object.__reduce__
 _MOST_SHOWN = 120
 
 
@@ -51,7 +53,7 @@ def _digest(data: bytes) -> bytes:
 
 def content(value: Any) -> bytes:
     """Bytes that are the same for the same content."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         text = value if kind is bytes else str.encode(value, "utf-8", "surrogatepass") if kind is str else repr(value).encode()
         return _tagged(kind.__name__, text)
@@ -69,6 +71,8 @@ def content(value: Any) -> bytes:
         return _tagged("partial", content((value.func, value.args, value.keywords)))
     if kind is CodeType:
         return _tagged("code", _code(value))
+    if (kind.__reduce_ex__, kind.__reduce__) == _USUAL and not isinstance(value, type):
+        return _tagged("object", _object(value))
     return _tagged("pickle", _pickled(value))
 
 
@@ -93,6 +97,17 @@ def _cell(cell: CellType) -> bytes:
 def _code(code: CodeType) -> bytes:
     # Its interned constants and names, and not where it stands. Python's own version is in the instructions.
     return content((code.co_code, code.co_consts, code.co_names, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]))
+
+
+def _object(value: Any) -> bytes:
+    """An object of a class that says nothing about pickling, by its class and what is in it."""
+    if type(value) in copyreg.dispatch_table or type(value) in (_payload._reducers() or ()):
+        return _pickled(value)
+    try:
+        _, args, state, items, pairs = (*value.__reduce_ex__(4), None, None, None)[:5]
+    except TypeError:
+        return _pickled(value)  # it has none, and says so
+    return content((args, state, items and list(items), pairs and list(pairs)))
 
 
 def _pickled(value: Any) -> bytes:

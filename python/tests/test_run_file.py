@@ -11,6 +11,7 @@ import threading
 import time
 import unittest
 import unittest.mock
+from collections import OrderedDict
 
 import executor_jobs as jobs
 from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, wait_until
@@ -112,6 +113,37 @@ class Recording(RunFileCase):
             )
         self.assertEqual(self.query("select verdict from attempt order by job"), [("failed",), ("crashed",), ("timeout",), ("failed",)])
         self.assertEqual(self.query("select count(*) from job"), [(4,)])
+
+    def test_of_several_tries_the_one_that_has_succeeded_counts(self):
+        for _ in range(2):
+            pool = self.open_pool(1)
+            tries = 0
+            while True:
+                tries += 1
+                try:
+                    result = pool.submit(jobs.fail_once, self.path("failed"), self.path("log")).result(LONG_S)
+                    break
+                except ValueError:
+                    pass
+            self.assertEqual(result, "at last")
+            pool.shutdown()
+        self.assertEqual((tries, len(self.lines("log"))), (1, 2))
+
+    def test_many_calls_that_are_alike(self):
+        for _ in range(2):
+            with self.open_pool(2) as pool:
+                self.assertEqual(sum(pool.map(jobs.echo, [1] * 3000)), 3000)
+                plans = [
+                    pool._client.run_file._connection.execute(
+                        f"explain query plan select job, result from call where key = ? and run < ? and result {there} order by run, job limit 1",
+                        (b"", 1),
+                    ).fetchall()
+                    for there in ("is null", "is not null")
+                ]
+        # By an index alone: else it would take longer with each.
+        for plan in plans:
+            self.assertRegex(plan[0][3], r"USING INDEX call_\w+ \(key=\? AND run<\?\)")
+            self.assertEqual(len(plan), 1)
 
     def test_what_was_cancelled_or_has_no_pickle_has_no_verdict(self):
         pool = self.open_pool(1)
@@ -350,6 +382,7 @@ class KeyTests(unittest.TestCase):
         self.assertEqual(keys.key(max, (Plain(one, one),), {}), keys.key(max, (Plain(one, other),), {}))
         self.assertEqual(content(set("abcdefgh")), content(set("hgfedcba")))
         self.assertEqual(content(functools.partial(max, 1)), content(functools.partial(max, 1)))
+        self.assertEqual(content(Plain(set("abcdefgh"), 1)), content(Plain(set("hgfedcba"), 1)))
         circle = []
         circle.append(circle)
         self.assertEqual(keys.key(len, (circle,), {}), keys.key(len, (circle,), {}))
@@ -360,6 +393,8 @@ class KeyTests(unittest.TestCase):
             (max, (1, 2), {}), (min, (1, 2), {}), (max, ((1, 2),), {}), (max, ([1, 2],), {}), (max, (1, "2"), {}), (max, (1, b"2"), {}),
             (max, (1, 2.0), {}), (max, (1,), {"default": 2}), (max, (True, 2), {}), (max, ("1", "2"), {}), (max, ("12",), {}), (max, (), {}),
             (functools.partial(max, 1), (2,), {}), (Plain(1, 2).method, (), {}), (Plain(1, 3).method, (), {}),
+            (len, (Plain(1, {2}),), {}), (len, (Plain(1, {3}),), {}), (len, (Other(1, {3}),), {}),
+            (len, (OrderedDict(a=1),), {}), (len, (OrderedDict(a=2),), {}), (len, (Words("ab"),), {}), (len, (Words("abc"),), {}),
             (adder(1), (1,), {}), (adder(2), (1,), {}), (lambda: 1, (), {}), (lambda: 2, (), {}),
         ]  # fmt: skip
         self.assertEqual(len({keys.key(*call) for call in calls}), len(calls))
@@ -371,6 +406,14 @@ class Plain:
 
     def method(self):
         return self.a
+
+
+class Other(Plain):
+    pass
+
+
+class Words(list):
+    pass
 
 
 def adder(n):
