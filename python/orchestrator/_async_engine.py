@@ -11,13 +11,16 @@ import sys
 import warnings
 import weakref
 from collections import deque
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from . import _agent, _client, _encoder, _ending, _payload, _prepare, _segments, _wire, _work
-from ._async_job import Chunk, Job
+from ._async_job import Chunk, Job, RecordedJob
 from ._connection import Bye, Connection, Done, Output, Ready, Recalled
 from ._options import JobOptions, Settings
 from ._window import Window
+
+if TYPE_CHECKING:
+    from ._run_file import RunFile
 
 _MOST_PIECES = 64
 _AT_ONCE = 256
@@ -28,8 +31,13 @@ _EXIT_WAIT_S = 10.0
 class Engine:
     """A pool without what programs see of it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, run_file: str | os.PathLike[str] | None = None) -> None:
         self._settings = settings
+        self._run_file: RunFile | None = None
+        if run_file is not None:
+            from ._run_file import RunFile
+
+            self._run_file = RunFile(run_file)
         self._window = Window(self._settings.workers)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._agent: _agent.Agent | None = None
@@ -53,6 +61,8 @@ class Engine:
         self, kind: type[Job], fn: Any, args: Any, kwargs: Any, options: JobOptions, blob: int = 0, size: Any = None,
         count: int = 0,
     ) -> Any:
+        if kind is Job and self._run_file is not None:
+            return self._take_recorded(self._run_file, fn, args, kwargs, options)
         loop = self._loop
         if loop is None or self._agent is None:
             loop = self._start()
@@ -75,6 +85,44 @@ class Engine:
             self._flushing = True
             loop.call_soon(self._flush)
         return job
+
+    def _take_recorded(self, file: RunFile, fn: Any, args: Any, kwargs: Any, options: JobOptions) -> Job:
+        """As `_take`, but what is recorded is not run."""
+        if self._closing or self._broken is not None:
+            raise self._refusal()
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop:
+            raise RuntimeError("the pool belongs to another event loop, or to one that does not run")
+        known = Job(self, loop, fn, args, kwargs, options)
+        try:
+            record, pickled = file.enter(known.name(), fn, args, kwargs)
+        except Exception as error:
+            if type(error).__name__ == "RunFileError":
+                raise
+            known.fail(_work.not_pickled(error))
+            return known
+        if pickled is not None:
+            try:
+                known.set_result(_payload.loads(pickled, 0))
+                return known
+            except Exception:
+                pass  # its class is gone or another one: it is run once more
+        job: RecordedJob = self._take(RecordedJob, fn, args, kwargs, options)
+        job.file, job.record = file, record  # nothing is sent before the loop's next turn
+        return job
+
+    def _committed(self) -> None:
+        """In the run file's thread: there is room again."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._flush_soon)
+        except RuntimeError:
+            pass  # the loop has been closed
+
+    async def _close_run_file(self) -> None:
+        if self._run_file is not None:
+            # It waits for the disk. What it has given to futures meanwhile comes before this goes on.
+            await asyncio.get_running_loop().run_in_executor(None, self._run_file.close)
 
     def _refusal(self) -> BaseException:
         if self._broken is not None:
@@ -111,6 +159,8 @@ class Engine:
         entries: list[tuple[int, bytes]] = []
         options: JobOptions | None = None
         room = self._window.size - len(self._flight) if self._ready else 0
+        if self._run_file is not None and self._run_file.is_full():
+            room = 0
         if room > _AT_ONCE:
             room = _AT_ONCE
             self._flush_soon()
@@ -193,6 +243,8 @@ class Engine:
         if self._closing or self._broken is not None:
             raise self._refusal()
         self._loop = loop
+        if self._run_file is not None:
+            self._run_file.committed = self._committed
         settings = self._settings
         self._segments = _segments.Segments()
         self._encoder = _encoder.Encoder(self._segments, self._new_blob)

@@ -11,6 +11,7 @@ from ._options import JobOptions
 
 if TYPE_CHECKING:
     from ._async_engine import Engine
+    from ._run_file import RunFile
 
 
 _VALUE = bytes((_payload.VALUE,))
@@ -80,6 +81,43 @@ class Job(asyncio.Future):  # type: ignore[type-arg]  # not subscriptable before
             wrapped.__cause__ = error
             error = wrapped
         self.set_exception(error)
+
+
+class RecordedJob(Job):
+    """One whose result is recorded in a run file, and given when that is on the disk."""
+
+    __slots__ = ("file", "record")
+
+    file: RunFile
+    record: int
+
+    def answer(self, data: bytes, wall_us: int) -> None:
+        tag, value = _payload.decode_result(data, self.lease)
+        if tag == _payload.VALUE:
+            pickled = data[1:] if data[0] == _payload.VALUE else _payload.dumps(value, None, True)
+            self.file.returned(self.record, pickled, wall_us, lambda lost: self._give_soon(lost, value, None))
+        else:
+            error = _work.raised(tag, value)
+            self.file.failed(self.record, error, True, wall_us, lambda lost: self._give_soon(lost, None, error))
+
+    def fail(self, error: BaseException) -> None:
+        self.file.failed(self.record, error, False, None, lambda lost: self._give_soon(lost, None, error))
+
+    def _give_soon(self, lost: str | None, value: Any, error: BaseException | None) -> None:
+        try:
+            self.get_loop().call_soon_threadsafe(self._give, lost, value, error)
+        except RuntimeError:
+            pass  # the loop has been closed, and nobody waits
+
+    def _give(self, lost: str | None, value: Any, error: BaseException | None) -> None:
+        if lost is not None:
+            from ._run_file import RunFileError
+
+            super().fail(RunFileError(lost))
+        elif error is not None:
+            super().fail(error)
+        elif not self.done():
+            self.set_result(value)
 
 
 class Chunk(Job):

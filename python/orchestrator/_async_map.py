@@ -6,7 +6,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, AsyncGenerator, Callable, Iterable, Iterator
 
-from ._async_job import Chunk
+from ._async_job import Chunk, Job
 from ._chunk_size import ChunkSize
 from ._options import JobOptions
 
@@ -28,9 +28,12 @@ async def results(
     """The results of a map. Closing it cancels what has not ended."""
     workers = pool._window.workers
     size = ChunkSize(chunksize, max(1, buffersize // (4 * workers)) if buffersize else 1 << 30)
-    blob = pool._function_blob(fn)
+    recorded = pool._run_file is not None
+    if recorded:
+        size = ChunkSize(1, 1)  # each item is a job of its own
+    blob = 0 if recorded else pool._function_blob(fn)
     inputs: Iterator[Any] | None = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables)
-    chunks: deque[Chunk] = deque()
+    chunks: deque[Any] = deque()
     items_ahead = 0
     failed: BaseException | None = None  # what the inputs have raised, behind what they gave
     try:
@@ -46,13 +49,21 @@ async def results(
                     failed, inputs = error, None
                 if len(items) < most:
                     inputs = None
-                if items:
+                if items and recorded:
+                    chunks.append(pool._take(Job, fn, tuple(items) if len(iterables) == 1 else items[0], {}, options))
+                    items_ahead += 1
+                elif items:
                     columns = [items] if len(iterables) == 1 else [list(column) for column in zip(*items)]
                     chunk = pool._take(Chunk, fn, columns, None, options, blob, size, len(items))
                     chunks.append(chunk)
                     items_ahead += len(items)
             if not chunks:
                 break
+            if recorded:
+                yield await chunks[0]
+                chunks.popleft()
+                items_ahead -= 1
+                continue
             results, raised = await chunks[0]
             items_ahead -= chunks.popleft().count
             results.reverse()

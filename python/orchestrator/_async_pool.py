@@ -8,6 +8,7 @@ that is what makes it several times as fast as `run_in_executor`.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, AsyncGenerator, Callable, Iterable, TypeVar
@@ -103,10 +104,11 @@ class AsyncPool(_Jobs, Engine):
         retries: int = 0,
         memory: int | str | None = None,
         priority: int = 0,
+        run_file: str | os.PathLike[str] | None = None,
     ) -> None:
         """Makes a pool; arguments are those of `Executor`."""
         Engine.__init__(
-            self, Settings.checked(max_workers, initializer, initargs, max_tasks_per_child, min_workers, idle_after)
+            self, Settings.checked(max_workers, initializer, initargs, max_tasks_per_child, min_workers, idle_after), run_file
         )
         self._pool = self
         self._options = JobOptions(
@@ -128,6 +130,7 @@ class AsyncPool(_Jobs, Engine):
         self._closing = True
         self._drain_if_idle()
         if self._agent is None:
+            await self._close_run_file()
             return
         assert self._ended is not None
         try:
@@ -135,9 +138,16 @@ class AsyncPool(_Jobs, Engine):
         except asyncio.CancelledError:
             self.terminate()
             # The loop may be about to close: this is nothing for it any more.
-            threading.Thread(target=self._agent.reap, name="orchestrator-end", daemon=True).start()
+            threading.Thread(target=self._bury, name="orchestrator-end", daemon=True).start()
             raise
         await self._reap()
+        await self._close_run_file()
+
+    def _bury(self) -> None:
+        if self._agent is not None:
+            self._agent.reap()
+        if self._run_file is not None:
+            self._run_file.close()
 
     def terminate(self) -> None:
         """Ends everything at once: all jobs are cancelled, those that run too."""

@@ -1,5 +1,6 @@
 """`run_file=`: what was seen is never run again, whatever has ended the program."""
 
+import asyncio
 import functools
 import os
 import random
@@ -16,7 +17,7 @@ from collections import OrderedDict
 import executor_jobs as jobs
 from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, wait_until
 
-from orchestrator import Executor, JobTimeout, RunFileError, WorkerDied
+from orchestrator import AsyncPool, Executor, JobTimeout, RunFileError, WorkerDied
 from orchestrator._run_file import _SCHEMA
 from orchestrator._run_key import Keys, content
 
@@ -187,6 +188,79 @@ class Recording(RunFileCase):
             except RuntimeError:
                 pass  # all was there, and the callbacks have shut it down
             self.assertTrue(done.wait(LONG_S))
+
+
+class Asynchronous(RunFileCase):
+    def run_async(self, main):
+        return asyncio.run(asyncio.wait_for(main(), LONG_S))
+
+    def test_what_has_returned_is_not_run_again(self):
+        async def main():
+            async with AsyncPool(2, run_file=self.file) as pool:
+                note = functools.partial(jobs.note, self.path("log"))
+                futures = [pool.submit(note, n) for n in range(20)]
+                self.assertEqual(await asyncio.gather(*futures), list(range(20)))
+                self.assertEqual([n async for n in pool.map(note, range(100, 120), range(20))], list(range(100, 120)))
+                self.assertEqual([len(data) async for data in pool.map(jobs.make_bytes, [400_000] * 5)], [400_000] * 5)
+                last = pool.submit(jobs.echo, {"a": 1})
+            self.assertEqual(last.result(), {"a": 1})  # leaving the block has waited
+            return pool._agent is None
+
+        self.assertEqual([self.run_async(main) for _ in range(3)], [False, True, True])
+        self.assertEqual(len(self.lines("log")), 40)
+        with self.open_pool(1) as pool:  # the same file
+            self.assertEqual(pool.submit(jobs.echo, {"a": 1}).result(LONG_S), {"a": 1})
+            self.assertIsNone(pool._client.agent)
+
+    def test_what_has_failed_is_run_again(self):
+        async def main():
+            async with AsyncPool(1, run_file=self.file) as pool:
+                with self.assertRaisesRegex(ValueError, "on purpose"):
+                    await pool.run(jobs.fail)
+                with self.assertRaises(WorkerDied):
+                    await pool.run(jobs.die, "os._exit")
+                with self.assertRaisesRegex(TypeError, "lock"):
+                    await pool.run(jobs.echo, threading.Lock())
+                with self.assertRaises(ValueError):
+                    async for _ in pool.map(jobs.fail, ["in map"]):
+                        pass
+                running = pool.submit(jobs.start_and_sleep, self.path("pid"))
+                while not self.lines("pid"):
+                    await asyncio.sleep(0.01)
+                running.cancel()
+
+        for _ in range(2):
+            self.run_async(main)
+        self.assertEqual(
+            self.query("select verdict, run from verdict order by job"), [("failed", 2), ("crashed", 2), ("failed", 2)]
+        )
+
+    def test_a_file_that_cannot_be_written(self):
+        async def main():
+            async with AsyncPool(1, run_file=self.file) as pool:
+                await pool.run(jobs.echo, 1)
+                connection = pool._run_file._connection
+                connection.execute("pragma max_page_count = %d" % connection.execute("pragma page_count").fetchone()[0])
+                for _ in range(2):
+                    with self.assertRaisesRegex(RunFileError, "cannot be written"):
+                        await pool.run(jobs.make_bytes, 200_000)
+
+        self.run_async(main)
+
+    def test_a_close_that_is_cancelled_gives_the_file_up(self):
+        async def main():
+            pool = AsyncPool(1, run_file=self.file)
+            pool.submit(jobs.start_and_sleep, self.path("pid"))
+            while not self.lines("pid"):
+                await asyncio.sleep(0.01)
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(pool.close(), 0.05)
+            return pool
+
+        pool = self.run_async(main)
+        wait_until(lambda: pool._run_file._closed, "the end")
+        with self.open_pool(1):
+            pass
 
 
 class Files(RunFileCase):
