@@ -119,7 +119,9 @@ def _complain(error, neighbour):
             first = neighbour.complain("%s: %s" % (type(error).__name__, _payload.text_of(error)), text)
         except OSError:
             pass  # the client has gone
-    if first:
+    if not first:
+        os.write(2, b"Exception in initializer, as before\n")
+    else:
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=error)
     os._exit(1)
 

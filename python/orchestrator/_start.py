@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from ._work import Call
 
 _starting = threading.Lock()
+_under_way: _agent.Agent | None = None
+"""What a thread is just starting."""
 
 
 def start(client: Client) -> type[Call]:
     """Starts the agent and the reader of a client, once."""
+    global _under_way
     with _starting:
         if client.new_call is not None:
             return client.new_call
         client.check()
         try:
             line = _agent.command_line(_agent.find_agent(), _prepare.worker_command(), client.settings)
-            agent = _agent.start(line, _agent.environment(client.settings.workers))
+            agent = _under_way = _agent.start(line, _agent.environment(client.settings.workers))
         except OSError as error:
             raise _ending.agent_failed(f"the agent cannot be started: {error}")() from error
         try:
@@ -42,10 +45,12 @@ def start(client: Client) -> type[Call]:
             client.thread = threading.Thread(target=Reader(client, agent).run, name="orchestrator", daemon=True)
         except BaseException:
             agent.end()
+            _under_way = None
             raise
         _ending.clients.add(client)
         # Last: it is what others look at.
         client.agent, client.new_call = agent, Call
+        _under_way = None
         _start_reader(client, agent)
         return Call
 
@@ -87,8 +92,11 @@ def _start_reader(client: Client, agent: _agent.Agent) -> None:
 
 
 def _in_forked_child() -> None:
-    global _starting
+    global _starting, _under_way
     _starting = threading.Lock()  # another thread may have held it
+    if _under_way is not None:
+        _under_way.drop()
+        _under_way = None
 
 
 if hasattr(os, "register_at_fork"):

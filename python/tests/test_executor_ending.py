@@ -294,6 +294,41 @@ if __name__ == "__main__":
         refused = "the pool belongs to another process: one that was forked cannot use it\n"
         self.assertEqual(self.finish(process), (0, f"{refused}2\nTrue\n{refused}2\n3\n", ""))
 
+    def test_a_fork_while_another_thread_starts_the_pool(self):
+        process = self.start(
+            """
+import os, threading, time
+from orchestrator import _start
+if __name__ == "__main__":
+    prepare, go, there = _start._prepare_connection, threading.Event(), threading.Event()
+    def slowly(client):
+        if threading.current_thread() is not threading.main_thread():
+            there.set()
+            go.wait()
+        prepare(client)
+    _start._prepare_connection = slowly
+    pool = Executor(1)
+    thread = threading.Thread(target=lambda: print(pool.submit(abs, -1).result(), flush=True))
+    thread.start()
+    there.wait()
+    link = _start._under_way.link.fileno()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(link)
+        except OSError:
+            print("closed", flush=True)
+        with pool:
+            print(pool.submit(abs, -2).result(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    go.set()
+    thread.join()
+    pool.shutdown()
+"""
+        )
+        self.assertEqual(self.finish(process), (0, "closed\n2\n1\n", ""))
+
     def test_a_fork_does_not_keep_workers_alive(self):
         process = self.start(
             """
