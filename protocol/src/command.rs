@@ -43,6 +43,10 @@ pub struct CommandSpec {
     /// path counts from the command's working directory.
     #[serde(default)]
     pub stdin_path: Option<ByteBuf>,
+    /// Where in its arguments the worker puts the number of its slot, as it
+    /// knows it from the variable `ORCHESTRATOR_SLOT`: who makes the job does not know who gets it.
+    #[serde(default)]
+    pub slots: Vec<SlotPlace>,
 }
 
 impl CommandSpec {
@@ -61,6 +65,28 @@ impl CommandSpec {
             grace_ms: Self::DEFAULT_GRACE_MS,
             limits: Limits::default(),
             stdin_path: None,
+            slots: Vec::new(),
+        }
+    }
+}
+
+/// A place for the number of the worker's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotPlace {
+    /// In which word of [`Program::Argv`], or of the `args` of [`Program::Shell`].
+    pub word: u32,
+    /// Behind how many of that word's bytes, as it was sent.
+    pub at: u32,
+}
+
+impl SlotPlace {
+    /// The place with these numbers; none of them is so large in a command that can be started.
+    #[must_use]
+    pub fn new(word: usize, at: usize) -> SlotPlace {
+        let short = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        SlotPlace {
+            word: short(word),
+            at: short(at),
         }
     }
 }

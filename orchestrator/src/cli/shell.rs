@@ -2,6 +2,7 @@
 
 use super::args::{InputArg, WorkerArgs};
 use super::errors::Message;
+use crate::run::source::place::Places;
 use crate::run::source::shell::{Fault, ShellText};
 use crate::run::source::work::Work;
 use crate::run::text::{excerpt, quoted};
@@ -16,6 +17,7 @@ pub(super) fn text(
     task: Option<&str>,
     input: InputArg,
     words: &[Vec<u8>],
+    places: &Places,
 ) -> Result<Work, Message> {
     if task.is_some() {
         return Err(Message::new("-c and --task exclude each other")
@@ -36,7 +38,7 @@ pub(super) fn text(
                 .tip("to give the arguments to a task, name it with --task instead of -c"),
         );
     }
-    let parsed = ShellText::parse(text);
+    let parsed = ShellText::parse(text, places);
     parsed
         .map(Work::Shell)
         .map_err(|fault| refused(text, &fault))

@@ -39,7 +39,7 @@ impl Driver {
                     worker,
                     attempts,
                 } => self.conclude(job, verdict, worker, attempts),
-                Action::Spawn { worker } => self.hire(worker),
+                Action::Spawn { worker, seat } => self.hire(worker, seat),
                 Action::Cancel {
                     worker,
                     job,
@@ -118,13 +118,13 @@ impl Driver {
         }
     }
 
-    fn hire(&mut self, worker: WorkerId) {
+    fn hire(&mut self, worker: WorkerId, seat: usize) {
         let config = Arc::clone(&self.config);
         let news = self.news_sender.clone();
         match &self.crew {
             Crew::Processes => {
                 let delivery = Delivery::new(worker, self.route.clone(), self.printing.lost());
-                let (orders, actor) = process::hire(worker, config, news, delivery);
+                let (orders, actor) = process::hire((worker, seat), config, news, delivery);
                 self.employ(worker, orders, actor);
             }
             Crew::Threads(factory) => {
@@ -561,7 +561,7 @@ mod tests {
             room: Arc::clone(&room),
             spill: Spill::new(0),
         });
-        let Some(Action::Spawn { worker }) = driver.scheduler.poll_action() else {
+        let Some(Action::Spawn { worker, .. }) = driver.scheduler.poll_action() else {
             panic!("a pool begins with a worker")
         };
         let (orders, _unheard) = mpsc::unbounded_channel();

@@ -238,7 +238,9 @@ pub struct Launch {
     /// Its arguments.
     pub args: Vec<OsString>,
     /// Variables of its environment: in addition to those that it inherits from
-    /// this process, or instead of them. Default: none.
+    /// this process, or instead of them. Default: none. Every worker has `ORCHESTRATOR_SLOT` as well: a
+    /// number from 1 that no other worker has whose jobs run at the same time, at most
+    /// [`PoolConfig::workers`] unless the pool was resized.
     pub env: Vec<(OsString, OsString)>,
     /// Its working directory, and its commands' unless they say otherwise.
     /// Default: this process's.

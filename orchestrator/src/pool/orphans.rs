@@ -61,9 +61,9 @@ pub fn meet_strangers() {
 }
 
 /// Starts a worker, and knows it until [`forget`].
-pub(super) fn spawn(config: &PoolConfig) -> io::Result<Child> {
+pub(super) fn spawn(config: &PoolConfig, seat: usize) -> io::Result<Child> {
     let mut workers = workers();
-    let child = launch::spawn(config)?;
+    let child = launch::spawn(config, seat)?;
     workers.extend(child.id().map(pid));
     Ok(child)
 }

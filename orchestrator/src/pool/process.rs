@@ -49,7 +49,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// is unbounded: what it holds is bounded by the worker's window, plus a few
 /// orders per worker's life.
 pub(super) fn hire(
-    id: WorkerId,
+    (id, seat): (WorkerId, usize),
     config: Arc<PoolConfig>,
     news: NewsSender,
     mut delivery: Delivery,
@@ -59,7 +59,7 @@ pub(super) fn hire(
 ) {
     let (sender, orders) = mpsc::unbounded_channel();
     let actor = async move {
-        let ending = match orphans::spawn(&config) {
+        let ending = match orphans::spawn(&config, seat) {
             Ok(child) => {
                 let config = Arc::clone(&config);
                 let process = Process::new(id, config, child, orders, news.clone(), delivery);

@@ -16,10 +16,14 @@ const THREADS: [&str; 7] = [
     "RAYON_NUM_THREADS",
 ];
 
-/// What a worker's environment has beside what it inherits, or instead of it.
+/// By this, jobs know their slot: a number from 1 that no other job has that runs at the same time.
+const SLOT: &str = "ORCHESTRATOR_SLOT";
+
+/// What the worker of a seat, from 0, has in its environment beside what it inherits, or instead of it.
 /// `is_set` knows what it inherits: who has set such a variable knows better.
 pub(super) fn environment(
     config: &PoolConfig,
+    seat: usize,
     is_set: impl Fn(&str) -> bool,
 ) -> Vec<(OsString, OsString)> {
     let threads = match config.threads_per_job {
@@ -34,6 +38,7 @@ pub(super) fn environment(
     }
     // Behind the others: the later one counts.
     all.extend(config.launch.env.iter().cloned());
+    all.push((SLOT.into(), (seat + 1).to_string().into()));
     all
 }
 
@@ -63,13 +68,16 @@ mod tests {
     #[test]
     fn threads_are_told_unless_somebody_has_already() {
         let set = |name: &str| name == "OMP_NUM_THREADS";
-        let all = environment(&config(ThreadsPerJob::Exactly(3)), set);
+        let all = environment(&config(ThreadsPerJob::Exactly(3)), 0, set);
+        let (slot, all) = all.split_last().unwrap();
+        assert_eq!(*slot, (SLOT.into(), "1".into()));
         assert_eq!(all.len(), THREADS.len() - 1);
         assert!(
             all.iter()
                 .all(|(name, n)| name != "OMP_NUM_THREADS" && n == "3")
         );
-        assert!(environment(&config(ThreadsPerJob::Inherit), set).is_empty());
+        let inherited = environment(&config(ThreadsPerJob::Inherit), 6, set);
+        assert_eq!(inherited, [(SLOT.into(), "7".into())]);
     }
 
     #[test]
@@ -77,7 +85,7 @@ mod tests {
         let share = |workers| {
             let mut config = config(ThreadsPerJob::Share);
             config.workers = workers;
-            environment(&config, |_| false)[0].1.clone()
+            environment(&config, 0, |_| false)[0].1.clone()
         };
         assert_eq!(share(1), usable_cpus().to_string().as_str());
         assert_eq!(share(usable_cpus()), "1");
@@ -88,8 +96,8 @@ mod tests {
     fn what_the_launch_says_comes_last() {
         let mut config = config(ThreadsPerJob::Exactly(3));
         config.launch.env = vec![("RAYON_NUM_THREADS".into(), "7".into())];
-        let all = environment(&config, |_| false);
-        assert_eq!(all.last(), config.launch.env.last());
+        let all = environment(&config, 0, |_| false);
+        assert_eq!(all[all.len() - 2], config.launch.env[0]);
     }
 
     #[test]

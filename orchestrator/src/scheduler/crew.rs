@@ -30,7 +30,7 @@ impl Scheduler {
         self.seats[seat].worker = Some(id);
         let deadline = self.now + self.config.start_timeout;
         self.timers.set(Timer::Start(id), deadline);
-        self.actions.push_back(Action::Spawn { worker: id });
+        self.actions.push_back(Action::Spawn { worker: id, seat });
     }
 
     pub(super) fn on_ready(&mut self, id: WorkerId, slots: u32) {

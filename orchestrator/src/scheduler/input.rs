@@ -144,8 +144,8 @@ pub(crate) enum Blame {
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Start a worker process under this number.
-    Spawn { worker: WorkerId },
+    /// Start a worker process under this number, for this seat.
+    Spawn { worker: WorkerId, seat: usize },
     /// Send a job. Those for one worker come in the order in which it runs
     /// them, and belong into one write.
     Send {

@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, Pid, eaccess};
 use protocol::{Attempt, CommandSpec, EnvChange, Outcome, Program, TaskError};
 
+use super::slot;
 use crate::os::{self, CStrings, Spawner};
 use crate::tree;
 
@@ -103,6 +104,13 @@ impl Launcher {
         attempt: Attempt,
         turn: u64,
     ) -> Result<Launched, Refusal> {
+        let spec = slot::filled(spec, slot::number).map_err(|slot| {
+            let (word, at) = (slot.word, slot.at);
+            Refusal::rejected(format!(
+                "there is no place for the slot at byte {at} of word {word}"
+            ))
+        })?;
+        let spec = &*spec;
         let argv = argv(spec);
         check(spec, &argv)?;
         let program = resolve(spec, argv[0])?;

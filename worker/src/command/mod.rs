@@ -8,6 +8,7 @@ mod cut;
 mod launch;
 mod output;
 mod running;
+mod slot;
 
 use std::sync::Arc;
 

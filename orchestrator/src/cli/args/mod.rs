@@ -2,6 +2,7 @@
 //! business.
 
 pub(super) mod control;
+pub(super) mod template;
 
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::OutputLimit;
 
 use self::control::{ControlArgs, JobsArg};
+use self::template::TemplateArgs;
 use crate::pool::usable_cpus;
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
@@ -21,6 +23,7 @@ Places in COMMAND or TEXT (none: the line is added as the last word):
   {}   the line                     {/}   its last path component
   {.}  without its extension        {//}  its directory
   {#}  the job's number, from 1     {/.}  last component without extension
+  {%}  the number of its slot, from 1; no other job that runs has the same
   {path}  the line, with ./ in front when it begins with a dash
   \\{}  in TEXT: these two characters, no place
 
@@ -128,6 +131,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) wear: WearArgs,
+
+    #[command(flatten)]
+    pub(crate) template: TemplateArgs,
 
     /// Record jobs and results in this file, so that the run can go on after
     /// whatever ends it (an SQLite database, see docs/run-file.md)

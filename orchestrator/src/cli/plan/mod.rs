@@ -2,6 +2,7 @@
 //! starts and before any input is read.
 
 pub(super) mod control;
+pub(super) mod template;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -25,7 +26,7 @@ use crate::run::sink::render::Format;
 use crate::run::source::item::Fields;
 use crate::run::source::jsonl::Shape;
 use crate::run::source::lines::Delimiter;
-use crate::run::source::template::{Template, TemplateError};
+use crate::run::source::place::Places;
 use crate::run::source::work::Work;
 use crate::run::text;
 
@@ -79,6 +80,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         memory_limit,
         limits,
         wear,
+        template,
         run_file,
         resume,
         force,
@@ -92,14 +94,16 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
+    let places = template::places(&template)?;
+    let said = purpose(
+        &worker,
+        shell_command.as_deref(),
+        task.as_deref(),
+        input,
+        &words,
+    );
     let purpose = Purpose {
-        words: purpose(
-            &worker,
-            shell_command.as_deref(),
-            task.as_deref(),
-            input,
-            &words,
-        ),
+        words: template.purpose().into_iter().chain(said).collect(),
         cwd: lookup.cwd.clone(),
     };
     let wd = control::directory(&control, lookup)?;
@@ -108,9 +112,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         ..lookup.clone()
     };
     let work = match shell_command {
-        Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words)?,
+        Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words, &places)?,
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
-        None => work(task, input, &words, &there)?,
+        None => work(task, input, &words, &places, &there)?,
     };
     let limits = limits_of(&work, limits)?;
     if null && input == InputArg::Jsonl {
@@ -303,6 +307,7 @@ fn work(
     task: Option<String>,
     input: InputArg,
     words: &[Vec<u8>],
+    places: &Places,
     lookup: &Lookup,
 ) -> Result<Work, Message> {
     let shape = match input {
@@ -324,23 +329,8 @@ fn work(
             "--input jsonl is for tasks: a command takes plain lines",
         )
         .tip("to give the arguments to a task, name it with --task instead of a command")),
-        (None, _) => command(words, lookup).map(Work::Command),
+        (None, _) => template::command(words, places, lookup).map(Work::Command),
     }
-}
-
-fn command(words: &[Vec<u8>], lookup: &Lookup) -> Result<Template, Message> {
-    habits::check_words(words, lookup)?;
-    let template = Template::parse(words).map_err(|error| match error {
-        TemplateError::Slot => Message::new("`{%}`, the number of the worker, is not offered yet")
-            .tip("`{#}` is the number of the job"),
-        TemplateError::ShellText(number) => habits::shell_text(&words[number]),
-    })?;
-    // With a place in it, every line names another program.
-    let Some(program) = template.program() else {
-        return Ok(template);
-    };
-    let path = lookup.find("command", OsStr::from_bytes(program))?;
-    Ok(template.with_program(path.into_os_string().into_vec()))
 }
 
 fn format_for(work: &Work, format: Option<FormatArg>) -> Result<Format, Message> {
@@ -609,8 +599,24 @@ mod tests {
                 1,
             ),
             (
-                &["echo", "{%}"],
-                "`{%}`, the number of the worker, is not offered yet",
+                &["--plus", "echo", "{##}"],
+                "`{##}` needs the number of all jobs",
+                1,
+            ),
+            (
+                &["echo", "{= s/a/b/ =}"],
+                "`{= s/a/b/ =}` is Perl, which is not offered",
+                1,
+            ),
+            (
+                &["--plus", "echo", "{/(/x}"],
+                "`{/(/x}` holds no regular expression",
+                1,
+            ),
+            (&["-I", "a b", "echo"], "-I `a b` must hold no blank", 1),
+            (
+                &["--er", "{}", "echo"],
+                "--extensionreplace `{}` stands for something else already",
                 1,
             ),
         ] {

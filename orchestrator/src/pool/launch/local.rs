@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use crate::pool::{PoolConfig, os, surroundings};
 
-/// Starts a worker process with piped stdin, stdout and stderr.
+/// Starts a worker process for this seat, from 0, with piped stdin, stdout and stderr.
 ///
 /// Nothing is set that would make std fork instead of using `posix_spawn`,
 /// which costs 80 ms from a large parent: no `pre_exec`, no user or group, no
@@ -24,7 +24,7 @@ use crate::pool::{PoolConfig, os, surroundings};
 ///
 /// # Errors
 /// When the program cannot be started, or not be limited.
-pub(in crate::pool) fn spawn(config: &PoolConfig) -> io::Result<Child> {
+pub(in crate::pool) fn spawn(config: &PoolConfig, seat: usize) -> io::Result<Child> {
     let launch = &config.launch;
     let inherits = |name: &str| std::env::var_os(name).is_some();
     #[expect(
@@ -38,7 +38,7 @@ pub(in crate::pool) fn spawn(config: &PoolConfig) -> io::Result<Child> {
     }
     command
         .args(&launch.args)
-        .envs(surroundings::environment(config, inherits))
+        .envs(surroundings::environment(config, seat, inherits))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

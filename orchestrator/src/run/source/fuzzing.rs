@@ -8,6 +8,7 @@ use protocol::Limits;
 use super::item::Fields;
 use super::jsonl::Shape;
 use super::lines::{self, Content, Delimiter, Splitter};
+use super::place::Places;
 use super::shell::ShellText;
 use super::template::Template;
 use super::work::{self, Work};
@@ -145,7 +146,7 @@ impl Recipe {
     /// A line goes into the words of a command, if they are accepted.
     #[must_use]
     pub fn words(words: &[&[u8]]) -> Option<Recipe> {
-        let template = Template::parse(words).ok()?;
+        let template = Template::parse(words, &Places::default()).ok()?;
         Some(Recipe::of(Work::Command(template)))
     }
 
@@ -154,7 +155,7 @@ impl Recipe {
     /// # Errors
     /// When the text is refused.
     pub fn text(text: &[u8]) -> Result<Recipe, Fault> {
-        let parsed = ShellText::parse(text);
+        let parsed = ShellText::parse(text, &Places::default());
         let recipe = parsed.map(|text| Recipe::of(Work::Shell(text)));
         recipe.map_err(|fault| Fault {
             what: fault.what(),

@@ -45,6 +45,30 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// How many fields there are.
+    pub(crate) fn count(self) -> usize {
+        match self.fields {
+            Fields::One => 1,
+            Fields::None => 0,
+            Fields::Several => 1 + memchr::memchr_iter(0, self.bytes).count(),
+        }
+    }
+
+    /// The field with this number, from 1; from the end, if it is negative.
+    pub(crate) fn nth(self, n: i32) -> Option<&'a [u8]> {
+        self.fields().nth(self.position(n)?)
+    }
+
+    /// Its place among all fields, from 0.
+    pub(crate) fn position(self, n: i32) -> Option<usize> {
+        let distance = usize::try_from(n.unsigned_abs()).ok()?;
+        match n {
+            0 => None,
+            1.. => Some(distance - 1).filter(|&at| at < self.count()),
+            _ => self.count().checked_sub(distance),
+        }
+    }
+
     /// All of them, in order.
     pub(crate) fn fields(self) -> impl Iterator<Item = &'a [u8]> + Clone {
         let splits = self.fields == Fields::Several;
@@ -69,6 +93,16 @@ mod tests {
     fn fields(bytes: &[u8], how: Fields) -> Vec<&[u8]> {
         let item = Item::new(bytes, how);
         let fields: Vec<&[u8]> = item.fields().collect();
+        assert_eq!(item.count(), fields.len());
+        for (n, field) in (1..).zip(&fields) {
+            assert_eq!(item.nth(n), Some(*field));
+            assert_eq!(item.nth(n - 1 - fields.len() as i32), Some(*field));
+        }
+        let beyond = 1 + fields.len() as i32;
+        assert_eq!(
+            [item.nth(0), item.nth(beyond), item.nth(-beyond)],
+            [None; 3]
+        );
         assert_eq!(item.only().is_some(), fields.len() == 1);
         fields
     }

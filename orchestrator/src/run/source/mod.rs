@@ -7,7 +7,7 @@ pub(crate) mod fuzzing;
 pub(crate) mod item;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
-mod place;
+pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod shell;
 pub(crate) mod template;

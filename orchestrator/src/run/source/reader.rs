@@ -324,6 +324,7 @@ mod tests {
     use crate::run::source::item::Fields;
     use crate::run::source::jsonl::Shape;
     use crate::run::source::lines::Delimiter;
+    use crate::run::source::place::Places;
     use crate::run::source::template::Template;
     use crate::run::source::work::Work;
 
@@ -383,7 +384,8 @@ mod tests {
     #[test]
     fn what_a_template_makes_much_of_is_sent_by_its_size() {
         let text = "x".repeat(20_000);
-        let work = Work::Command(Template::parse(&["echo", &text, "{}"]).unwrap());
+        let work =
+            Work::Command(Template::parse(&["echo", &text, "{}"], &Places::default()).unwrap());
         let groups = made(work, &b"1\n".repeat(100));
         assert!(
             groups.iter().all(|group| group.len() <= 4),

@@ -1,33 +1,51 @@
-//! The words of a command with places for the line: `sha256sum {}`.
+//! The words of a command with places for an item: `sha256sum {}`.
 //!
 //! The words become an argument vector, never text for a shell, so no byte of
-//! a line is ever read as program text; words that name a shell and would make it
-//! read a line so are refused. Replacement is a single pass over each
-//! word: what a line puts in is not looked at again, even when it holds `{}`.
+//! an item is ever read as program text; words that name a shell and would make it
+//! read an item so are refused. Replacement is a single pass over each
+//! word: what an item puts in is not looked at again, even when it holds `{}`.
+//!
+//! Of an item with several fields, `{}` (or `{.}` and so on) as a word of its own becomes a word
+//! for each; in a longer word they have blanks between them, or, where places repeat, the word
+//! is there once for each. A field that is missing is nothing: a place that is a whole word is no word then.
+
+use protocol::SlotPlace;
 
 use super::item::Item;
-use super::place::{Place, SLOT};
+use super::place::{Found, Place, Places, Which};
+use super::shell::Why;
 use super::shell::command::{Word, program_text};
 
-/// A command with places for the line.
+/// A command with places for an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    words: Vec<Vec<Part>>,
+    words: Vec<Vec<Piece>>,
+    several: bool,
+    repeats: bool,
 }
 
 /// A piece of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum Piece {
     Literal(Vec<u8>),
     Place(Place),
 }
 
+/// What an item makes of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// The argument vector, or the parameters of a text.
+    pub(crate) words: Vec<Vec<u8>>,
+    /// Where in them the worker puts its slot.
+    pub(crate) slots: Vec<SlotPlace>,
+}
+
 /// Why words are no template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TemplateError {
-    /// There is `{%}`.
-    Slot,
-    /// The word with this number is for a shell, which would read what a line
+    /// There is this, which is not offered.
+    Unoffered(Vec<u8>, &'static Why),
+    /// The word with this number is for a shell, which would read what an item
     /// puts in as program text.
     ShellText(usize),
 }
@@ -37,37 +55,44 @@ impl Template {
     /// the last word.
     ///
     /// # Errors
-    /// When a word holds a place that is not offered, or one where the line
+    /// When a word holds a place that is not offered, or one where the item
     /// would not stay data.
-    pub(crate) fn parse<W: AsRef<[u8]>>(words: &[W]) -> Result<Template, TemplateError> {
-        if words
+    pub(crate) fn parse<W: AsRef<[u8]>>(
+        words: &[W],
+        places: &Places,
+    ) -> Result<Template, TemplateError> {
+        let parsed: Result<Vec<_>, _> = words
             .iter()
-            .any(|word| memchr::memmem::find(word.as_ref(), SLOT).is_some())
-        {
-            return Err(TemplateError::Slot);
+            .map(|word| parse_word(word.as_ref(), places))
+            .collect();
+        let mut parsed = parsed?;
+        let mut plain = Vec::new();
+        for (number, pieces) in parsed.iter().enumerate() {
+            let place = pieces.iter().position(is_place);
+            let word = Word::plain(number, words[number].as_ref(), place);
+            // It may become several words, of which a shell would read each in another way.
+            if places.several && (is_whole(pieces) || places.repeats && pieces.iter().any(is_all)) {
+                plain.push(word.clone());
+            }
+            plain.push(word);
         }
-        let parsed: Vec<Vec<Part>> = words.iter().map(|w| parse_word(w.as_ref())).collect();
-        let plain = |(number, parts): (usize, &Vec<Part>)| {
-            let is_place = |part: &Part| matches!(part, Part::Place(_));
-            let place = parts.iter().position(is_place);
-            Word::plain(number, words[number].as_ref(), place)
-        };
-        let plain: Vec<Word> = parsed.iter().enumerate().map(plain).collect();
         if let Some(number) = program_text(&plain) {
             return Err(TemplateError::ShellText(number));
         }
-        let mut words = parsed;
-        let is_place = |part: &Part| matches!(part, Part::Place(_));
-        if !words.iter().flatten().any(is_place) {
-            words.push(vec![Part::Place(Place::Line)]);
+        if !parsed.iter().flatten().any(is_place) {
+            parsed.push(vec![Piece::Place(Place::WHOLE)]);
         }
-        Ok(Template { words })
+        Ok(Template {
+            words: parsed,
+            several: places.several,
+            repeats: places.repeats,
+        })
     }
 
-    /// The program, when it is the same for every line.
+    /// The program, when it is the same for every item.
     pub(crate) fn program(&self) -> Option<&[u8]> {
         match self.words.first()?.as_slice() {
-            [Part::Literal(name)] => Some(name),
+            [Piece::Literal(name)] => Some(name),
             _ => None,
         }
     }
@@ -75,157 +100,105 @@ impl Template {
     /// The same with another program.
     pub(crate) fn with_program(mut self, program: Vec<u8>) -> Template {
         if let Some(first) = self.words.first_mut() {
-            *first = vec![Part::Literal(program)];
+            *first = vec![Piece::Literal(program)];
         }
         self
     }
 
     /// The argument vector for an item.
-    pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> Vec<Vec<u8>> {
-        let fill_word = |parts: &Vec<Part>| {
-            let mut word = Vec::new();
-            for part in parts {
-                match part {
-                    Part::Literal(bytes) => word.extend_from_slice(bytes),
-                    Part::Place(place) => place.fill(item, number, &mut word),
-                }
-            }
-            word
+    pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> Filled {
+        let mut filled = Filled {
+            words: Vec::with_capacity(self.words.len()),
+            slots: Vec::new(),
         };
-        self.words.iter().map(fill_word).collect()
+        for pieces in &self.words {
+            if self.several && item.only().is_none() {
+                self.fill_several(pieces, item, number, &mut filled);
+            } else if !is_missing(pieces, item) {
+                filled.add(pieces, item, None, number);
+            }
+        }
+        filled
+    }
+
+    fn fill_several(&self, pieces: &[Piece], item: Item<'_>, number: u64, filled: &mut Filled) {
+        let repeats = self.repeats && item.count() > 0 && pieces.iter().any(is_all);
+        if is_whole(pieces) || repeats {
+            for field in item.fields() {
+                filled.add(pieces, item, Some(field), number);
+            }
+        } else if !is_missing(pieces, item) {
+            filled.add(pieces, item, None, number);
+        }
     }
 }
 
-fn parse_word(word: &[u8]) -> Vec<Part> {
-    let mut parts = Vec::new();
+impl Filled {
+    /// Adds a word; `{}` and the like are of `field` in it, if there is one.
+    fn add(&mut self, pieces: &[Piece], item: Item<'_>, field: Option<&[u8]>, number: u64) {
+        let mut word = Vec::new();
+        for piece in pieces {
+            match (piece, field) {
+                (Piece::Literal(bytes), _) => word.extend_from_slice(bytes),
+                (Piece::Place(Place::Slot), _) => {
+                    self.slots
+                        .push(SlotPlace::new(self.words.len(), word.len()));
+                }
+                (Piece::Place(Place::Value(Which::All, part)), Some(field)) => {
+                    part.fill(field, &mut word);
+                }
+                (Piece::Place(place), _) => place.fill(item, number, &mut word),
+            }
+        }
+        self.words.push(word);
+    }
+}
+
+fn is_place(piece: &Piece) -> bool {
+    matches!(piece, Piece::Place(_))
+}
+
+fn is_all(piece: &Piece) -> bool {
+    matches!(piece, Piece::Place(Place::Value(Which::All, _)))
+}
+
+/// Whether a word is nothing but a place for all fields.
+fn is_whole(pieces: &[Piece]) -> bool {
+    matches!(pieces, [piece] if is_all(piece))
+}
+
+/// Whether a word is nothing but a place for a field that is not there.
+fn is_missing(pieces: &[Piece], item: Item<'_>) -> bool {
+    matches!(pieces, [Piece::Place(Place::Value(Which::Nth(n), _))] if item.nth(*n).is_none())
+}
+
+fn parse_word(word: &[u8], places: &Places) -> Result<Vec<Piece>, TemplateError> {
+    let mut pieces = Vec::new();
     let mut literal = Vec::new();
     let mut rest = word;
     while let Some(&first) = rest.first() {
-        match Place::at(rest, literal.last().copied()) {
-            Some((text, place)) => {
+        match places.at(rest, literal.last().copied()) {
+            Found::Place(length, place) => {
                 if !literal.is_empty() {
-                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    pieces.push(Piece::Literal(std::mem::take(&mut literal)));
                 }
-                parts.push(Part::Place(place));
-                rest = &rest[text.len()..];
+                pieces.push(Piece::Place(place));
+                rest = &rest[length..];
             }
-            None => {
+            Found::Unoffered(length, why) => {
+                return Err(TemplateError::Unoffered(rest[..length].to_vec(), why));
+            }
+            Found::Nothing => {
                 literal.push(first);
                 rest = &rest[1..];
             }
         }
     }
-    if !literal.is_empty() || parts.is_empty() {
-        parts.push(Part::Literal(literal));
+    if !literal.is_empty() || pieces.is_empty() {
+        pieces.push(Piece::Literal(literal));
     }
-    parts
+    Ok(pieces)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::item::Fields;
-    use super::*;
-
-    fn fill(words: &[&str], line: &str) -> Vec<String> {
-        let argv = Template::parse(words)
-            .unwrap()
-            .fill(Item::value(line.as_bytes()), 7);
-        argv.into_iter()
-            .map(|w| String::from_utf8(w).unwrap())
-            .collect()
-    }
-
-    fn one(word: &str, line: &str) -> String {
-        fill(&["x", word], line).remove(1)
-    }
-
-    #[test]
-    fn the_line_goes_where_the_braces_are() {
-        assert_eq!(
-            fill(&["cp", "{}", "{}.bak"], "a b"),
-            ["cp", "a b", "a b.bak"]
-        );
-        assert_eq!(fill(&["gzip", "-9"], "a"), ["gzip", "-9", "a"]);
-        assert_eq!(fill(&["echo", "{#}"], "a"), ["echo", "7"]);
-        assert_eq!(fill(&["{}"], "true"), ["true"]);
-        assert_eq!(fill(&["echo", ""], "a"), ["echo", "", "a"]);
-    }
-
-    #[test]
-    fn several_fields_have_blanks_between_them() {
-        let template = Template::parse(&["x", "{}", "<{/.}> {#}"]).unwrap();
-        let filled = |bytes: &[u8], fields| template.fill(Item::new(bytes, fields), 7);
-        assert_eq!(
-            filled(b"a/b.c\0d\0", Fields::Several),
-            [&b"x"[..], b"a/b.c d ", b"<b d > 7"]
-        );
-        assert_eq!(filled(b"a", Fields::None), [&b"x"[..], b"", b"<> 7"]);
-    }
-
-    #[test]
-    fn other_braces_are_text() {
-        assert_eq!(one("{ }{a}{{}}{", "X"), "{ }{a}{X}{");
-        assert_eq!(one("${}", "HOME"), "$HOME");
-        assert_eq!(one("${path} ${#}", "X"), "${path} ${#}");
-        assert_eq!(one("--file={path}", "-X"), "--file=./-X");
-    }
-
-    #[test]
-    fn f122_text_for_a_shell_has_no_place() {
-        for (words, number) in [
-            (&["sh", "-c", "echo {}"][..], 2),
-            (&["/bin/bash", "-o", "pipefail", "-ec", "a{.}"], 4),
-            (&["env", "X=1", "dash", "-c", "{}"], 4),
-            (&["sh", "{//}", "{/}"], 1),
-            (&["sh", "-{}", "x"], 1),
-        ] {
-            let error = Template::parse(words).unwrap_err();
-            assert_eq!(error, TemplateError::ShellText(number), "{words:?}");
-        }
-        for words in [
-            &["sh", "-c", "echo \"$1\"", "sh", "{}"][..],
-            &["sh", "-c", "echo ${path}", "sh", "{path}"],
-            &["sh", "{}"],
-            &["sh", "./{}", "{}"],
-            &["sh", "--", "{}", "{}"],
-            &["gzip", "-c", "{}"],
-            &["sh"],
-        ] {
-            assert!(Template::parse(words).is_ok(), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn the_slot_is_refused() {
-        assert_eq!(Template::parse(&["x", "a{%}"]), Err(TemplateError::Slot));
-    }
-
-    #[test]
-    fn a_program_without_places_can_be_replaced() {
-        let template = Template::parse(&["ls", "{}"]).unwrap();
-        assert_eq!(template.program(), Some(&b"ls"[..]));
-        let template = template.with_program(b"/bin/ls".to_vec());
-        assert_eq!(
-            template.fill(Item::value(b"a"), 1),
-            [b"/bin/ls".to_vec(), b"a".to_vec()]
-        );
-        assert_eq!(Template::parse(&["./{}"]).unwrap().program(), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_arrive_as_they_are(line in prop::collection::vec(any::<u8>(), 0..100)) {
-            let argv = Template::parse(&["x", "{}", "a{}b{}"]).unwrap().fill(Item::value(&line), 1);
-            prop_assert_eq!(&argv[1], &line);
-            let twice = [b"a", &line[..], b"b", &line[..]].concat();
-            prop_assert_eq!(&argv[2], &twice);
-        }
-
-        #[test]
-        fn what_was_put_in_is_not_looked_at_again(line in "[{}./#%a]{0,12}") {
-            prop_assert_eq!(one("<{}>", &line), format!("<{line}>"));
-        }
-    }
-}
+mod tests;

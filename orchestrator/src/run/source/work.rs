@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::Command;
-use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, Task};
+use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, SlotPlace, Task};
 use serde_bytes::ByteBuf;
 
 use super::item::{Fields, Item};
@@ -193,14 +193,19 @@ pub(crate) fn prepare(
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
         (Content::Whole(bytes), Work::Command(template)) => {
             let item = Item::new(bytes, fields);
-            let program = || Program::Argv(strings(template.fill(item, seq)));
+            let program = || {
+                let filled = template.fill(item, seq);
+                (Program::Argv(strings(filled.words)), filled.slots)
+            };
             command(item, bytes, &place, (grace, limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
             let item = Item::new(bytes, fields);
-            let program = || Program::Shell {
-                text: ByteBuf::from(shell.text()),
-                args: strings(shell.fill(item, seq)),
+            let program = || {
+                let (text, filled) = shell.fill(item, seq);
+                let text = ByteBuf::from(text.into_owned());
+                let args = strings(filled.words);
+                (Program::Shell { text, args }, filled.slots)
             };
             command(item, bytes, &place, (grace, limits, env), program).map(Some)
         }
@@ -266,7 +271,7 @@ fn command(
     line: &[u8],
     place: &Place,
     (grace, limits, env): Common,
-    program: impl FnOnce() -> Program,
+    program: impl FnOnce() -> (Program, Vec<SlotPlace>),
 ) -> Result<Bytes, Refusal> {
     if item.is_no_argument() {
         return Err(Refusal {
@@ -275,11 +280,13 @@ fn command(
             tip: Some(TIP_NUL),
         });
     }
+    let (program, slots) = program();
     let spec = CommandSpec {
+        slots,
         env,
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         limits,
-        ..CommandSpec::new(program())
+        ..CommandSpec::new(program)
     };
     Encoding::Bincode.encode(&spec).map_err(|e| Refusal {
         what: format!("{place} is not a job: {e}"),
@@ -307,9 +314,10 @@ fn command_line(line: &[u8], place: &Place, common: Common) -> Result<Bytes, Ref
             tip: Some(tip),
         });
     }
-    let program = || Program::Shell {
-        text: ByteBuf::from(line),
-        args: Vec::new(),
+    let program = || {
+        let text = ByteBuf::from(line);
+        let args = Vec::new();
+        (Program::Shell { text, args }, Vec::new())
     };
     command(Item::value(line), line, place, common, program)
 }
@@ -404,7 +412,15 @@ pub(crate) fn shown(input: &Bytes) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::Places;
     use super::*;
+
+    fn several() -> Places {
+        Places {
+            several: true,
+            ..Places::default()
+        }
+    }
 
     fn line(number: u64, bytes: &'static [u8]) -> Line {
         Line {
@@ -438,7 +454,7 @@ mod tests {
 
     #[test]
     fn a_line_fills_the_template() {
-        let work = Work::Command(Template::parse(&["wc", "{}"]).unwrap());
+        let work = Work::Command(Template::parse(&["wc", "{}"], &Places::default()).unwrap());
         let line = line(3, b"a\xff");
         let (ticket, input) = prepare(&recipe(&work), 2, &line, Vec::new())
             .unwrap()
@@ -456,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_line_fills_the_parameters_of_a_shell_text() {
-        let work = Work::Shell(ShellText::parse(b"wc {.} | x").unwrap());
+        let work = Work::Shell(ShellText::parse(b"wc {.} | x", &Places::default()).unwrap());
         let (ticket, _) = prepare(&recipe(&work), 2, &line(3, b"a.b"), Vec::new())
             .unwrap()
             .unwrap();
@@ -526,20 +542,20 @@ mod tests {
 
     #[test]
     fn zero_bytes_divide_fields_only_where_items_have_several() {
-        let work = Work::Command(Template::parse(&["wc"]).unwrap());
+        let work = Work::Command(Template::parse(&["wc"], &several()).unwrap());
         let several = Recipe {
             fields: Fields::Several,
             ..recipe(&work)
         };
         let made = prepare(&several, 1, &line(1, b"a\0b"), Vec::new());
         let (ticket, _) = made.unwrap().unwrap();
-        assert_eq!(argv(&ticket.command), ["wc", "a b"].map(ByteBuf::from));
+        assert_eq!(argv(&ticket.command), ["wc", "a", "b"].map(ByteBuf::from));
         assert!(prepare(&recipe(&work), 1, &line(1, b"a\0b"), Vec::new()).is_err());
     }
 
     #[test]
     fn lines_that_no_command_can_take_are_refused() {
-        let work = Work::Command(Template::parse(&["wc"]).unwrap());
+        let work = Work::Command(Template::parse(&["wc"], &Places::default()).unwrap());
         assert_eq!(
             refused(&work, &line(1, b"a\0b")).what,
             "line 1 of standard input holds a zero byte: `a\\u{0}b`"

@@ -244,7 +244,7 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Spawn { worker } => self.spawn(worker),
+            Action::Spawn { worker, .. } => self.spawn(worker),
             Action::Send {
                 worker,
                 job,

@@ -6,6 +6,8 @@
 //! command starts. What other programs (`awk`, `sed`, `perl`) make of their
 //! arguments is between them and whoever writes the text.
 
+use std::borrow::Cow;
+
 use super::fault::{self, Why};
 
 /// A fault whose text has not been cut out yet.
@@ -21,6 +23,8 @@ pub(super) struct Mark {
 pub(in crate::run::source) struct Word {
     /// Where it begins.
     pub(super) at: usize,
+    /// Where it begins in the text that is made.
+    pub(super) made: usize,
     /// Its characters without quotes; variables as they are written.
     pub(super) value: Vec<u8>,
     /// Where the first place in it is, and how long that is.
@@ -105,9 +109,10 @@ const SPECIAL: [&[u8]; 8] = [
 ];
 
 impl Word {
-    pub(super) fn new(at: usize) -> Word {
+    pub(super) fn new(at: usize, made: usize) -> Word {
         Word {
             at,
+            made,
             ..Word::default()
         }
     }
@@ -116,6 +121,7 @@ impl Word {
     pub(in crate::run::source) fn plain(number: usize, text: &[u8], place: Option<usize>) -> Word {
         Word {
             at: number,
+            made: 0,
             value: text.to_vec(),
             place: place.map(|_| (number, text.len())),
             known: place,
@@ -225,10 +231,16 @@ pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
     for (i, word) in words.iter().enumerate() {
         let following = &words[i + 1..];
         if word.is_shell() || (i == start && word.place.is_some()) {
-            marks.extend(another_shell(following));
+            marks.extend(another_shell(&arguments_of(words, i)));
         } else if word.is_one_of(&STARTERS) {
             let texts = behind_c(following);
             marks.extend(texts.filter_map(|w| w.as_program(&fault::SHELL_TEXT)));
+            // The first could be the option, and the second its text.
+            let may_be_option = |pair: &&[Word]| pair[0].is_open() && pair[0].place.is_some();
+            let mut pairs = following.windows(2).filter(may_be_option);
+            let is_meant = i == start || word.value != b"script";
+            let text = pairs.find_map(|pair| pair[1].refused(&fault::SHELL_TEXT));
+            marks.extend(text.filter(|_| is_meant));
         } else if i == start && word.is_open() {
             // `$CC -c {}` is as good as `$SHELL -c 'ls {}'`, but for the blank.
             let texts = behind_c(following).filter(|w| w.value.contains(&b' '));
@@ -247,9 +259,27 @@ pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
 /// The number of the first of these plain words that a shell among them would
 /// read as program text, and that depends on the line.
 pub(in crate::run::source) fn program_text(words: &[Word]) -> Option<usize> {
-    let shells = (1..).zip(words).filter(|(_, word)| word.is_shell());
-    let mut marks = shells.flat_map(|(following, _)| another_shell(&words[following..]));
+    let shells = (0..).zip(words).filter(|(_, word)| word.is_shell());
+    let mut marks = shells.flat_map(|(shell, _)| another_shell(&arguments_of(words, shell)));
     marks.next().map(|mark| mark.at)
+}
+
+/// What follows a word that may be a shell. What another shell calls itself (`sh -c '…' sh {}`)
+/// takes no options, so that a word behind it that may become several is one.
+fn arguments_of(words: &[Word], shell: usize) -> Cow<'_, [Word]> {
+    let arguments = &words[shell + 1..];
+    let is_name = shell >= 3 && {
+        let option = &words[shell - 2].value;
+        let takes_text = option.starts_with(b"-") && !option.starts_with(b"--");
+        let before = &words[..shell - 2];
+        takes_text && option.contains(&b'c') && before.iter().any(Word::is_shell)
+    };
+    if !is_name {
+        return Cow::Borrowed(arguments);
+    }
+    let mut once = arguments.to_vec();
+    once.dedup();
+    Cow::Owned(once)
 }
 
 /// Where the command's name is, behind assignments and the like.

@@ -33,6 +33,18 @@ pub(super) enum Weight {
     Doubt,
 }
 
+impl Why {
+    /// What is wrong, as the end of a sentence.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// What to write instead.
+    pub(crate) fn tip(&self) -> &'static str {
+        self.tip
+    }
+}
+
 impl Fault {
     /// There is no place for the line.
     pub(super) fn no_place() -> Fault {
@@ -64,7 +76,7 @@ impl Fault {
     }
 }
 
-const fn always(what: &'static str, tip: &'static str) -> Why {
+pub(in crate::run::source) const fn always(what: &'static str, tip: &'static str) -> Why {
     Why {
         weight: Weight::Always,
         what,
@@ -92,10 +104,6 @@ pub(super) static NO_PLACE: Why = always(
 pub(super) static UNCLOSED: Why = always(
     "is not closed",
     "put a backslash before it if it is meant as a character",
-);
-pub(super) static SLOT: Why = always(
-    "is the number of the worker, which is not offered yet",
-    "`{#}` is the number of the job",
 );
 
 // Places where the line would not stay data.

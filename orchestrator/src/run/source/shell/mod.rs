@@ -9,9 +9,10 @@
 //! text is refused, and when it cannot be told what a text means, it is too.
 
 pub(super) mod command;
-mod fault;
+pub(super) mod fault;
 mod scan;
+mod several;
 mod text;
 
-pub(crate) use fault::Fault;
+pub(crate) use fault::{Fault, Why};
 pub(crate) use text::ShellText;

@@ -7,9 +7,10 @@
 //! shells disagree about the end of something, that is a fault of the kind that
 //! matters when there is a place.
 
-use super::super::place::{self, Place};
+use super::super::place::{Found, Place, Places};
 use super::command::Word;
 use super::fault::{self, Fault, Weight, Why};
+use super::several::{Put, Quotes, Span};
 
 /// What was found in a text.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub(super) struct Scan {
     pub(super) text: Vec<u8>,
     /// What the parameters are made of.
     pub(super) places: Vec<Place>,
+    /// Where they were put.
+    pub(super) puts: Vec<Put>,
+    /// Words with places for all fields in them.
+    pub(super) spans: Vec<Span>,
     /// Whether there was a place.
     pub(super) has_place: bool,
     /// Whether the text says `$1`, `$@` or the like itself.
@@ -30,15 +35,18 @@ pub(super) struct Scan {
 ///
 /// # Errors
 /// When it is not complete, or has a place where the line would not stay data.
-pub(super) fn scan(text: &[u8]) -> Result<Scan, Fault> {
+pub(super) fn scan(text: &[u8], written: &Places) -> Result<Scan, Fault> {
     let mut scanner = Scanner {
         text,
+        written,
         at: 0,
         frames: vec![Frame::Command(Command::new(Opener::Nothing))],
         faults: Vec::new(),
         found: Scan {
             text: Vec::with_capacity(text.len() + 16),
-            places: vec![Place::Line],
+            places: vec![Place::WHOLE],
+            puts: Vec::new(),
+            spans: Vec::new(),
             has_place: false,
             speaks_of_parameters: false,
             is_simple: true,
@@ -117,6 +125,7 @@ impl Command {
 
 struct Scanner<'a> {
     text: &'a [u8],
+    written: &'a Places,
     at: usize,
     frames: Vec<Frame>,
     faults: Vec<Fault>,
@@ -174,8 +183,9 @@ impl Scanner<'_> {
 
     /// The word that is being read; one begins here when there is none.
     fn word(&mut self) -> &mut Word {
-        let at = self.at;
-        self.command().word.get_or_insert_with(|| Word::new(at))
+        let (at, made) = (self.at, self.found.text.len());
+        let word = &mut self.command().word;
+        word.get_or_insert_with(|| Word::new(at, made))
     }
 
     fn fault(&mut self, at: usize, length: usize, why: &'static Why) {
@@ -228,16 +238,15 @@ impl Scanner<'_> {
     fn place(&mut self) -> bool {
         let rest = &self.text[self.at..];
         let before = self.at.checked_sub(1).map(|at| self.text[at]);
-        if rest.starts_with(place::SLOT) {
-            self.found.has_place = true;
-            self.fault(self.at, place::SLOT.len(), &fault::SLOT);
-            self.copy(place::SLOT.len());
-            return true;
+        match self.written.at(rest, before) {
+            Found::Nothing => return false,
+            Found::Place(length, place) => self.put(length, place),
+            Found::Unoffered(length, why) => {
+                self.found.has_place = true;
+                self.fault(self.at, length, why);
+                self.copy(length);
+            }
         }
-        let Some((written, place)) = Place::at(rest, before) else {
-            return false;
-        };
-        self.put(written.len(), place);
         true
     }
 
@@ -267,17 +276,25 @@ impl Scanner<'_> {
             }
         }
         let places = &mut self.found.places;
-        let known = places.iter().position(|&known| known == place);
+        let known = places.iter().position(|known| *known == place);
         let number = 1 + known.unwrap_or_else(|| {
             places.push(place);
             places.len() - 1
         });
         // With braces, a digit may follow.
-        let parameter = match self.top() {
-            Frame::Double { .. } => format!("${{{number}}}"),
-            Frame::Single { .. } => format!("'\"${{{number}}}\"'"),
-            _ => format!("\"${{{number}}}\""),
+        let quotes = match self.top() {
+            Frame::Double { .. } => Quotes::Double,
+            Frame::Single { .. } => Quotes::Single,
+            _ => Quotes::None,
         };
+        let parameter = quotes.around(&format!("${{{number}}}"));
+        self.found.puts.push(Put {
+            at: self.found.text.len(),
+            length: parameter.len(),
+            place: number - 1,
+            quotes,
+            span: None,
+        });
         self.found.text.extend_from_slice(parameter.as_bytes());
         self.at += length;
     }
@@ -285,17 +302,17 @@ impl Scanner<'_> {
     fn backslash(&mut self) {
         let next = self.text.get(self.at + 1).copied();
         let escaped = &self.text[self.at + 1..];
-        let place = Place::at(escaped, None).map(|(written, _)| written);
-        let slot = escaped.starts_with(place::SLOT).then_some(place::SLOT);
-        if let Some(written) = place.or(slot) {
+        if let Found::Place(length, _) | Found::Unoffered(length, _) =
+            self.written.at(escaped, None)
+        {
             // Within quotes the shell would leave the backslash there.
             if matches!(self.top(), Frame::Single { .. } | Frame::Double { .. }) {
                 self.at += 1;
             } else {
                 self.copy(1);
             }
-            self.word().value.extend_from_slice(written);
-            return self.copy(written.len());
+            self.word().value.extend_from_slice(&escaped[..length]);
+            return self.copy(length);
         }
         match (self.top(), next) {
             (Frame::Single { .. }, _) => self.take(b'\\'),

@@ -1,17 +1,26 @@
 //! The text as it is given to the shell, and its parameters.
 
+use std::borrow::Cow;
+
+use protocol::SlotPlace;
+
 use super::super::item::Item;
-use super::super::place::Place;
+use super::super::place::{Place, Places};
+use super::super::template::Filled;
 use super::fault::Fault;
 use super::scan::{Scan, scan};
+use super::several::Several;
 
 /// Text for a shell, with positional parameters where the places were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ShellText {
+    /// As it is for an item of one field.
     text: Vec<u8>,
     /// What `$1` and so on are made of. The first is always the line, for text
     /// that says `$1` itself.
     places: Vec<Place>,
+    /// What is needed when items may have several fields.
+    several: Option<Several>,
 }
 
 impl ShellText {
@@ -20,38 +29,51 @@ impl ShellText {
     /// end.
     ///
     /// # Errors
-    /// When the text is not complete, when there is no place for the line in
-    /// it, or one where the line would not stay data.
-    pub(crate) fn parse(text: &[u8]) -> Result<ShellText, Fault> {
-        let found = scan(text)?;
+    /// When the text is not complete, when there is no place for the item in
+    /// it, or one where the item would not stay data.
+    pub(crate) fn parse(text: &[u8], places: &Places) -> Result<ShellText, Fault> {
+        let found = scan(text, places)?;
         if found.has_place || found.speaks_of_parameters {
-            return Ok(ShellText::new(found));
+            return Ok(ShellText::new(found, places));
         }
         if !found.is_simple {
             return Err(Fault::no_place());
         }
-        let found = scan(&[text, b" {}"].concat())?;
-        Ok(ShellText::new(found))
+        let found = scan(&[text, b" ", places.whole()].concat(), places)?;
+        Ok(ShellText::new(found, places))
     }
 
-    fn new(found: Scan) -> ShellText {
-        let Scan { text, places, .. } = found;
-        ShellText { text, places }
+    fn new(found: Scan, written: &Places) -> ShellText {
+        let several = written.several;
+        ShellText {
+            several: several.then(|| Several::new(found.puts, found.spans, &found.places)),
+            text: found.text,
+            places: found.places,
+        }
     }
 
-    /// What the shell reads as its program.
+    /// What the shell reads as its program for an item of one field.
+    #[cfg(test)]
     pub(crate) fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// The values of `$1` and so on for an item.
-    pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> Vec<Vec<u8>> {
-        let fill = |place: &Place| {
+    /// What the shell reads as its program for an item, and the values of `$1` and so on.
+    pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> (Cow<'_, [u8]>, Filled) {
+        if let Some(several) = &self.several {
+            let (text, filled) = several.fill(&self.text, &self.places, item, number);
+            return (Cow::Owned(text), filled);
+        }
+        let mut filled = Filled::default();
+        for place in &self.places {
             let mut value = Vec::new();
             place.fill(item, number, &mut value);
-            value
-        };
-        self.places.iter().map(fill).collect()
+            if *place == Place::Slot {
+                filled.slots.push(SlotPlace::new(filled.words.len(), 0));
+            }
+            filled.words.push(value);
+        }
+        (Cow::Borrowed(&self.text), filled)
     }
 }
 

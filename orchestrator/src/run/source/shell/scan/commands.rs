@@ -1,10 +1,15 @@
 //! What stands outside of all quotes: words, the signs between commands,
 //! redirections and here-documents.
 
-use super::super::super::place::Place;
+use super::super::super::place::Found;
+use super::super::super::place::{Place, Which};
 use super::super::command;
 use super::super::fault;
+use super::super::several::{Put, Quotes, Span};
 use super::{Command, Document, Frame, Opener, Scanner, Word};
+
+/// As how many words a word is looked at that may become any number of them.
+const MANY: usize = 4;
 
 impl Scanner<'_> {
     /// Takes one piece of a row of commands.
@@ -63,8 +68,16 @@ impl Scanner<'_> {
         let Some(word) = command.word.take() else {
             return;
         };
-        if let Some(sign) = command.redirection.take() {
-            command.has_input |= sign == b'<';
+        let redirection = command.redirection.take();
+        let is_subject = command
+            .words
+            .last()
+            .is_some_and(|last| last.is_bare(b"case"));
+        // What is one word to the shell's grammar stays one, and so does a value.
+        let splits = redirection.is_none() && !is_subject && !word.is_assignment();
+        let becomes_several = self.end_span(word.made, splits);
+        if let Some(sign) = redirection {
+            self.command().has_input |= sign == b'<';
             return;
         }
         let (at, is_case) = (word.at, word.is_bare(b"case"));
@@ -76,7 +89,48 @@ impl Scanner<'_> {
         if is_case && self.frames.iter().any(substituted) {
             self.fault(at, 4, &fault::CASE);
         }
-        self.command().words.push(word);
+        // Looked at as several words, of which a command reads each in another way.
+        let copies = if becomes_several { MANY } else { 1 };
+        let words = &mut self.command().words;
+        words.extend(std::iter::repeat_n(word, copies));
+    }
+
+    /// The word that began here ends. Gives whether it may become several words.
+    fn end_span(&mut self, from: usize, splits: bool) -> bool {
+        if !self.written.several {
+            return false;
+        }
+        let found = &mut self.found;
+        let is_own = |put: &&mut Put| put.at >= from && put.span.is_none();
+        let mut own: Vec<&mut Put> = found
+            .puts
+            .iter_mut()
+            .rev()
+            .take_while(|put| put.at >= from)
+            .filter(is_own)
+            .collect();
+        let alone =
+            matches!(&own[..], [put] if put.at == from && from + put.length == found.text.len());
+        for put in &mut own {
+            put.span = Some(found.spans.len());
+        }
+        let takes_all =
+            |put: &&mut Put| matches!(found.places[put.place], Place::Value(Which::All, _));
+        let has_all = own.iter().any(takes_all);
+        let unquoted = own.iter().any(|put| put.quotes == Quotes::None);
+        let to = found.text.len();
+        let has_blank = found.text[from..to].iter().any(u8::is_ascii_whitespace);
+        let repeats = self.written.repeats && splits && has_all && !has_blank;
+        if !own.is_empty() {
+            found.spans.push(Span {
+                from,
+                to,
+                splits,
+                repeats,
+                alone,
+            });
+        }
+        repeats || splits && has_all && unquoted
     }
 
     /// The current command ends here, and is looked at.
@@ -218,13 +272,13 @@ impl Scanner<'_> {
     fn in_document(&mut self, quoted: bool) {
         let rest = &self.text[self.at..];
         let before = self.at.checked_sub(1).map(|at| self.text[at]);
-        match Place::at(rest, before).filter(|_| before != Some(b'\\')) {
-            Some((written, _)) => {
+        match self.written.at(rest, before) {
+            Found::Place(length, _) | Found::Unoffered(length, _) if before != Some(b'\\') => {
                 self.found.has_place = true;
-                self.fault(self.at, written.len(), &fault::HERE_DOCUMENT);
-                self.copy(written.len());
+                self.fault(self.at, length, &fault::HERE_DOCUMENT);
+                self.copy(length);
             }
-            None => {
+            _ => {
                 if rest[0] == b'$' && !quoted {
                     self.look_for_parameters();
                 }

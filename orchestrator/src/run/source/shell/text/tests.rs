@@ -1,17 +1,22 @@
 use proptest::prelude::*;
 
+use super::super::super::item::Fields;
 use super::*;
 
 /// The text that the shell gets, or what is wrong with the one that was given.
 fn parsed(text: &str) -> Result<String, String> {
-    let parsed = ShellText::parse(text.as_bytes());
+    let parsed = ShellText::parse(text.as_bytes(), &Places::default());
     let text = |found: ShellText| String::from_utf8(found.text).unwrap();
     parsed.map(text).map_err(|fault| fault.what())
 }
 
 fn values(text: &str, line: &str) -> Vec<String> {
-    let text = ShellText::parse(text.as_bytes()).unwrap();
-    let values = text.fill(Item::value(line.as_bytes()), 7).into_iter();
+    let text = ShellText::parse(text.as_bytes(), &Places::default()).unwrap();
+    let values = text
+        .fill(Item::value(line.as_bytes()), 7)
+        .1
+        .words
+        .into_iter();
     values.map(|v| String::from_utf8(v).unwrap()).collect()
 }
 
@@ -166,7 +171,7 @@ fn a_text_without_a_place_for_the_line_is_refused() {
 /// Checks that a text is refused for this reason, and where.
 #[track_caller]
 fn refused(text: &str, shown: &str, why: &str) {
-    let fault = match ShellText::parse(text.as_bytes()) {
+    let fault = match ShellText::parse(text.as_bytes(), &Places::default()) {
         Ok(found) => panic!("{text} becomes {}", String::from_utf8_lossy(found.text())),
         Err(fault) => fault,
     };
@@ -223,11 +228,8 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
         ("test ! 5 -eq \"{}\"", "arithmetic"),
         ("ssh host cat {}", "another machine"),
         ("ssh -p 22 -- host 'cat {}'", "another machine"),
-        ("a{%}", "not offered"),
-        ("echo '{%}'", "not offered"),
     ] {
-        let shown = if text.contains("{%}") { "{%}" } else { "{}" };
-        refused(text, shown, why);
+        refused(text, "{}", why);
     }
     refused("[ {//} {/} ]", "{/}", "for a test");
     refused("{//} {/}", "{//}", "names the command");
@@ -237,6 +239,8 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
     refused("{//}>f {/}", "{//}", "names the command");
     refused("{//}5>f {/}", "{//}", "names the command");
     refused("echo `x` $(({#}))", "{#}", "arithmetic");
+    refused("echo '{= x =}'", "{= x =}", "is Perl");
+    refused("su {//} {/}", "{/}", "text of another shell");
 }
 
 #[test]
@@ -358,13 +362,13 @@ fn text_whose_meaning_is_in_doubt_is_refused_when_it_has_a_place() {
         ("echo $(cat <<E) {}", ")", "more than one way"),
     ] {
         // The quotes of a word are not part of what is shown.
-        let fault = ShellText::parse(text.as_bytes()).unwrap_err();
+        let fault = ShellText::parse(text.as_bytes(), &Places::default()).unwrap_err();
         let said = fault.what();
         assert!(said.contains(why), "{text}: {said}");
         assert!(!shown.is_empty());
         // Without a place it is the author's business.
         let without = text.replace("{}", "x").replace("{/}", "x") + "; \"$1\"";
-        let without = ShellText::parse(without.as_bytes());
+        let without = ShellText::parse(without.as_bytes(), &Places::default());
         assert!(without.is_ok(), "{text}: {without:?}");
     }
 }
@@ -383,7 +387,7 @@ fn what_is_not_closed_is_refused_with_its_column() {
         ("echo \"$(echo \"a)\"", 5, "\""),
         ("echo $(a # b)", 5, "$("),
     ] {
-        let fault = ShellText::parse(text.as_bytes()).unwrap_err();
+        let fault = ShellText::parse(text.as_bytes(), &Places::default()).unwrap_err();
         let column = at + 1;
         let said = format!("`{shown}` at column {column} is not closed");
         assert_eq!(fault.what(), said, "{text}");
@@ -436,6 +440,153 @@ fn piece() -> impl Strategy<Value = (String, String)> {
     })
 }
 
+/// The text and the parameters for an item with these fields.
+fn made(text: &str, repeats: bool, fields: &[&str]) -> (String, Vec<String>) {
+    let places = Places {
+        several: true,
+        repeats,
+        ..Places::default()
+    };
+    let text = match ShellText::parse(text.as_bytes(), &places) {
+        Ok(text) => text,
+        Err(fault) => panic!("{text}: {}", fault.what()),
+    };
+    let bytes = fields.join("\0");
+    let how = if fields.is_empty() {
+        Fields::None
+    } else {
+        Fields::Several
+    };
+    let (text, filled) = text.fill(Item::new(bytes.as_bytes(), how), 7);
+    let string = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let parameters = filled.words.into_iter().map(string).collect();
+    (string(text.into_owned()), parameters)
+}
+
+#[test]
+fn several_fields_are_words_of_their_own_outside_of_quotes() {
+    for (text, becomes) in [
+        ("cat {}", r#"cat "$@""#),
+        ("cat", r#"cat "$@""#),
+        ("cat a{}b", r#"cat a"$@"b"#),
+        (r#"cat "a {} b""#, r#"cat "a ${1} ${2} b""#),
+        ("cat 'a {} b'", r#"cat 'a '"${1} ${2}"' b'"#),
+        (
+            "x={} cat {} > {}",
+            r#"x="${1} ${2}" cat "$@" > "${1} ${2}""#,
+        ),
+        (
+            "case {} in a) ls {};; esac",
+            r#"case "${1} ${2}" in a) ls "$@";; esac"#,
+        ),
+        (
+            r#"for x in {}; do ls "$x"; done"#,
+            r#"for x in "$@"; do ls "$x"; done"#,
+        ),
+        (r#"a "$(b {} c)""#, r#"a "$(b "$@" c)""#),
+        ("cp {2} {-2} {1}", r#"cp "${2}" "${1}" "${1}""#),
+        ("cp {3} a{3} {-3}x > {3}", r#"cp  a"" ""x > """#),
+        (r#"cp '{3}' "{3}""#, r#"cp ''""'' """#),
+        (r#"cat "$1" "$2" | wc"#, r#"cat "$1" "$2" | wc"#),
+        (r"cat \{1} {1}", r#"cat \{1} "${1}""#),
+        ("cat ${1} {1}", r#"cat ${1} "${1}""#),
+    ] {
+        let (made, parameters) = made(text, false, &["a/b.c", "d"]);
+        assert_eq!(made, becomes, "{text}");
+        assert_eq!(parameters, ["a/b.c", "d"]);
+    }
+    let (text, parameters) = made("x {.} {} {#} {1/} {/}", false, &["a/b.c", "d"]);
+    assert_eq!(
+        text,
+        r#"x "${3}" "${4}" "${1}" "${2}" "${5}" "${6}" "${7}" "${8}""#
+    );
+    assert_eq!(
+        parameters,
+        ["a/b.c", "d", "a/b", "d", "7", "b.c", "b.c", "d"]
+    );
+    let none = made("cat {} a{}b '{}'", false, &[]).0;
+    assert_eq!(none, r#"cat  a""b ''""''"#);
+}
+
+#[test]
+fn where_places_repeat_a_word_without_blanks_is_there_for_each_field() {
+    for (text, becomes) in [
+        ("cat {}", r#"cat "${1}" "${2}""#),
+        ("cat a{}b", r#"cat a"${1}"b a"${2}"b"#),
+        ("cat 'a{}b' c", r#"cat 'a'"${1}"'b' 'a'"${2}"'b' c"#),
+        (r#"cat "a{}b""#, r#"cat "a${1}b" "a${2}b""#),
+        (r#"cat "a {} b""#, r#"cat "a ${1} ${2} b""#),
+        ("x=a{} cat > {}", r#"x=a"${1} ${2}" cat > "${1} ${2}""#),
+        ("cat {1}-{2}", r#"cat "${1}"-"${2}""#),
+        ("cat {1}-{}", r#"cat "${1}"-"${1}" "${1}"-"${2}""#),
+        ("cat a{}$(b) {#}", r#"cat a"${1}"$(b) a"${2}"$(b) "${3}""#),
+        ("cat $(b a{}) c", r#"cat $(b a"${1}" a"${2}") c"#),
+    ] {
+        assert_eq!(made(text, true, &["x", "y"]).0, becomes, "{text}");
+    }
+    assert_eq!(made("cat {} a{}b", true, &[]).0, r#"cat  a""b"#);
+}
+
+#[test]
+fn f122_several_fields_are_no_options_and_no_program_text() {
+    let places = Places {
+        several: true,
+        ..Places::default()
+    };
+    for text in [
+        "sh {}",
+        "bash -x {}",
+        "[ a = {} ]",
+        "[ {} ]",
+        "test {}",
+        "su {}",
+        "flock {}",
+        "{}",
+        "ssh -- {}",
+        "export x=1 {}",
+        "x=1 {} y",
+    ] {
+        let fault = ShellText::parse(text.as_bytes(), &places);
+        assert!(fault.is_err(), "{text}: {fault:?}");
+    }
+    for text in [
+        "sh script {}",
+        "echo {}",
+        r#"sh -c 'echo "$@"' sh {}"#,
+        "[ -f {1} ]",
+        "env {1} x",
+    ] {
+        let fault = ShellText::parse(text.as_bytes(), &places);
+        assert!(fault.is_ok(), "{text}: {fault:?}");
+    }
+}
+
+#[test]
+fn the_slot_is_a_parameter_that_the_worker_fills() {
+    let text = ShellText::parse(b"echo {} '{%}' {%}x", &Places::default()).unwrap();
+    let (made, filled) = text.fill(Item::value(b"a"), 7);
+    let becomes = br#"echo "${1}" ''"${2}"'' "${2}"x"#;
+    assert_eq!(made, becomes.as_slice());
+    assert_eq!(filled.words, [&b"a"[..], b""]);
+    assert_eq!(filled.slots, [SlotPlace::new(1, 0)]);
+}
+
+proptest! {
+    #[test]
+    fn fields_are_parameters_and_never_part_of_the_text(
+        fields in prop::collection::vec(prop::collection::vec(1..=255u8, 0..20), 1..5),
+        repeats in any::<bool>()) {
+        let places = Places { several: true, repeats, ..Places::default() };
+        let text = ShellText::parse(b"x {} a{}b '{}' \"{} {1}\" {9} {-1}", &places).unwrap();
+        let bytes = fields.join(&0);
+        let (made, filled) = text.fill(Item::new(&bytes, Fields::Several), 1);
+        prop_assert_eq!(filled.words, fields.clone());
+        // What it says depends on how many there are alone.
+        let others = vec![&b"y"[..]; fields.len()].join(&0);
+        prop_assert_eq!(made, text.fill(Item::new(&others, Fields::Several), 1).0);
+    }
+}
+
 proptest! {
     #[test]
     fn quotes_are_followed_through_any_nesting((text, becomes) in piece()) {
@@ -452,7 +603,7 @@ proptest! {
             Just("$"), Just("sh -c "), Just("eval "), Just("\u{fc}"), Just("{%}"), Just("<"),
         ], 0..14)) {
         let text = text.concat();
-        if let Err(fault) = ShellText::parse(text.as_bytes()) {
+        if let Err(fault) = ShellText::parse(text.as_bytes(), &Places::default()) {
             // A place may have been added.
             prop_assert!(fault.at <= text.len() + 1 && !fault.what().is_empty());
         }
@@ -460,7 +611,7 @@ proptest! {
 
     #[test]
     fn values_are_the_lines_bytes(line in prop::collection::vec(any::<u8>(), 0..60)) {
-        let text = ShellText::parse(b"x '{}' \"{}\" {}").unwrap();
-        prop_assert_eq!(text.fill(Item::value(&line), 1), vec![line]);
+        let text = ShellText::parse(b"x '{}' \"{}\" {}", &Places::default()).unwrap();
+        prop_assert_eq!(text.fill(Item::value(&line), 1).1.words, vec![line]);
     }
 }

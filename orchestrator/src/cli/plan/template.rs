@@ -1,0 +1,101 @@
+//! How places are written, and what a command or a text with them becomes.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::super::args::template::TemplateArgs;
+use super::super::errors::Message;
+use super::super::habits;
+use super::super::program::Lookup;
+use crate::run::source::place::{Places, Plain};
+use crate::run::source::template::{Template, TemplateError};
+use crate::run::text;
+
+impl TemplateArgs {
+    /// The plain places that are written in another way, with the options that say so.
+    fn renamed(&self) -> [(&'static str, Plain, Option<&OsString>); 7] {
+        [
+            ("-I", Plain::Whole, self.replace.as_ref()),
+            (
+                "--extensionreplace",
+                Plain::NoExtension,
+                self.extensionreplace.as_ref(),
+            ),
+            (
+                "--basenamereplace",
+                Plain::Base,
+                self.basenamereplace.as_ref(),
+            ),
+            (
+                "--dirnamereplace",
+                Plain::Directory,
+                self.dirnamereplace.as_ref(),
+            ),
+            (
+                "--basenameextensionreplace",
+                Plain::BaseNoExtension,
+                self.basenameextensionreplace.as_ref(),
+            ),
+            ("--seqreplace", Plain::Number, self.seqreplace.as_ref()),
+            ("--slotreplace", Plain::Slot, self.slotreplace.as_ref()),
+        ]
+    }
+
+    /// What of this belongs to the purpose of a run: with other places, the same words are another command.
+    pub(crate) fn purpose(&self) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        for (option, _, written) in self.renamed() {
+            if let Some(written) = written {
+                all.extend([option.into(), written.as_bytes().to_vec()]);
+            }
+        }
+        if self.plus {
+            all.push(b"--plus".to_vec());
+        }
+        all
+    }
+}
+
+/// How places are written.
+///
+/// # Errors
+/// When a place could not be told from other text.
+pub(crate) fn places(args: &TemplateArgs) -> Result<Places, Message> {
+    let mut places = Places {
+        plus: args.plus,
+        ..Places::default()
+    };
+    for (option, plain, written) in args.renamed() {
+        let Some(written) = written else { continue };
+        let renamed = places.rename(plain, written.as_bytes().to_vec());
+        renamed.map_err(|why| {
+            let shown = text::quoted(written.as_bytes());
+            Message::new(format!("{option} {shown} {why}")).tip(format!("for example: {option} @@"))
+        })?;
+    }
+    Ok(places)
+}
+
+/// The words of a command with places, its program resolved.
+///
+/// # Errors
+/// When there is no such program, or a place that is not offered or would not stay data.
+pub(crate) fn command(
+    words: &[Vec<u8>],
+    places: &Places,
+    lookup: &Lookup,
+) -> Result<Template, Message> {
+    habits::check_words(words, lookup)?;
+    let template = Template::parse(words, places).map_err(|error| match error {
+        TemplateError::Unoffered(written, why) => {
+            Message::new(format!("{} {}", text::quoted(&written), why.what())).tip(why.tip())
+        }
+        TemplateError::ShellText(number) => habits::shell_text(&words[number]),
+    })?;
+    // With a place in it, every line names another program.
+    let Some(program) = template.program() else {
+        return Ok(template);
+    };
+    let path = lookup.find("command", OsStr::from_bytes(program))?;
+    Ok(template.with_program(path.into_os_string().into_vec()))
+}
