@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _APPLICATION_ID, _VERSION = 0x6F726366, 1
 _BATCH_S = 0.005
 _MOST_WAITING, _MOST_WAITING_BYTES = 1000, 64 << 20
+_MOST_RESULT = 999_000_000
+"""Bytes; SQLite has a limit, too."""
 _EXECUTOR = "--executor"
 """The first of a run's words, which is none of `orchestrator run`: only a Python program can go on with it."""
 
@@ -256,27 +258,30 @@ class RunFile:
 
     def returned(self, job: int, pickled: bytes, wall_us: int, then: _Then) -> None:
         """A call has returned; `then` is called when that is on the disk."""
+        if len(pickled) > _MOST_RESULT:
+            then(str(self._refuse(f"a result of {len(pickled)} bytes is more than it can hold")))
+            return
         row = {"verdict": "ok", "exit": 0, "attempts": 1, "started_us": _now_us() - wall_us, "wall_us": wall_us}
         self._put(_End({"job": job, **row}, pickled, then))
 
     def failed(self, job: int, error: BaseException, raised: bool, wall_us: int | None, then: _Then) -> None:
         """A call has not returned: it has raised (`raised`), or its worker is gone."""
-        verdict = "failed" if raised else _VERDICTS.get(getattr(error, "_outcome", None) or -1)
-        if verdict is None:
-            then(None)  # cancelled, or lost with the pool: nothing is known of it, and it is run again
-            return
-        text = _text(getattr(error, "reason", None) or f"{type(error).__name__}: {_payload.text_of(error)}")
-        row = {
-            "job": job,
-            "verdict": verdict,
-            "exit": 1 if raised else getattr(error, "exit_code", None),
-            "signal": getattr(error, "signal", None),
-            "error": json.dumps({"message": text, "location": None, "chain": [], "kind": "Error"}),
-            "attempts": getattr(error, "attempts", None) or 1,
-            "wall_us": wall_us,
-            "started_us": None if wall_us is None else _now_us() - wall_us,
-            "stderr": _text(getattr(error, "stderr", None) or "").encode() or None,
-        }
+        row: dict[str, Any] = {"job": job, "verdict": "failed", "attempts": 1}
+        text = f"{type(error).__name__}: {_payload.text_of(error)}"
+        if raised:
+            row.update(exit=1, wall_us=wall_us, started_us=None if wall_us is None else _now_us() - wall_us)
+        else:
+            verdict = _VERDICTS.get(getattr(error, "_outcome", None) or -1)
+            if verdict is None:
+                then(None)  # cancelled, or lost with the pool: nothing is known of it, and it is run again
+                return
+            row["verdict"] = verdict
+            if hasattr(error, "exit_code"):
+                death: Any = error
+                text = death.reason
+                row.update(exit=death.exit_code, signal=death.signal, attempts=death.attempts)
+                row["stderr"] = _text(death.stderr).encode() or None
+        row["error"] = json.dumps({"message": _text(text), "location": None, "chain": [], "kind": "Error"})
         self._put(_End(row, None, then))
 
     def _put(self, end: _End) -> None:
@@ -322,7 +327,7 @@ class RunFile:
             with self._lock:
                 if self.broken is None:
                     self._write(ends)
-        except self._error as error:
+        except Exception as error:
             self.broken = str(self._refuse(f"it cannot be written: {error}"))
 
     def _write(self, ends: list[_End]) -> None:

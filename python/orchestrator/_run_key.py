@@ -136,4 +136,6 @@ def _shown(value: Any) -> str:
         return repr(value if len(value) <= _MOST_SHOWN else value[:_MOST_SHOWN])
     if type(value) in _PLAIN:
         return repr(value) if type(value) is not int or value.bit_length() < 256 else "<int>"
+    if isinstance(value, (type, FunctionType)):
+        return value.__qualname__
     return f"<{type(value).__name__}>"

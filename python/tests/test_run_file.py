@@ -12,6 +12,7 @@ import threading
 import time
 import unittest
 import unittest.mock
+import urllib.error
 from collections import OrderedDict
 
 import executor_jobs as jobs
@@ -114,6 +115,30 @@ class Recording(RunFileCase):
             )
         self.assertEqual(self.query("select verdict from attempt order by job"), [("failed",), ("crashed",), ("timeout",), ("failed",)])
         self.assertEqual(self.query("select count(*) from job"), [(4,)])
+
+    def test_exceptions_with_attributes_of_all_kinds(self):
+        pool = self.open_pool(1)
+        for kind, args in (
+            (subprocess.CalledProcessError, (-9, "command", b"out", b"err")),
+            (urllib.error.URLError, (OSError("no network"),)),
+            (UnicodeDecodeError, ("utf-8", b"\xff", 0, 1, "why")),
+            (OSError, (5, "\udcff")),
+            (SystemExit, (3,)),
+        ):
+            error = self.outcome(pool.submit(jobs.leave, kind, *args))
+            self.assertEqual((type(error), str(error)), (kind, str(kind(*args))))
+        pool.shutdown()
+        self.assertEqual(self.query("select distinct verdict, exit from verdict"), [("failed", 1)])
+        report = self.orchestrator("report", self.file)
+        self.assertIn("leave(URLError, <OSError>): URLError: <urlopen error no network>", report.stdout)
+
+    def test_a_result_that_is_too_large(self):
+        with unittest.mock.patch("orchestrator._run_file._MOST_RESULT", 1000):
+            pool = self.open_pool(1)
+            error = self.outcome(pool.submit(jobs.make_bytes, 2000))
+            self.assertIsInstance(error, RunFileError)
+            self.assertRegex(str(error), "a result of 20.. bytes is more than it can hold")
+            self.assertEqual(self.outcome(pool.submit(jobs.echo, 1)), 1)
 
     def test_of_several_tries_the_one_that_has_succeeded_counts(self):
         for _ in range(2):
