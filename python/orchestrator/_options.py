@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
 
@@ -100,8 +101,7 @@ class Settings:
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if max_tasks_per_child is not None:
-            if isinstance(max_tasks_per_child, bool) or not isinstance(max_tasks_per_child, int):
-                raise TypeError("max_tasks_per_child must be an integer")
+            max_tasks_per_child = _index("max_tasks_per_child", max_tasks_per_child)
             if max_tasks_per_child <= 0:
                 raise ValueError("max_tasks_per_child must be >= 1")
         if on_crash not in ("fail-job", "break"):
@@ -122,11 +122,10 @@ def workers_of(max_workers: int | None) -> int:
     """The number of workers that somebody has asked for; without an answer, one for each CPU."""
     if max_workers is None:
         return (getattr(os, "process_cpu_count", None) or os.cpu_count)() or 1
-    if isinstance(max_workers, bool) or not isinstance(max_workers, int):
-        raise TypeError(f"max_workers must be an integer, not {max_workers!r}")
-    if max_workers <= 0:
+    number = _index("max_workers", max_workers)
+    if number <= 0:
         raise ValueError("max_workers must be greater than 0")
-    return min(max_workers, _MOST_WORKERS)
+    return min(number, _MOST_WORKERS)
 
 
 def parse_size(size: int | str) -> int:
@@ -149,16 +148,26 @@ def parse_size(size: int | str) -> int:
 def _seconds(name: str, value: float | None) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or None")
+    if isinstance(value, bool) or not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    value = float(value)
     if not value > 0:
         raise ValueError(f"{name} must be greater than 0")
-    return None if value == float("inf") else float(value)
+    return None if value == float("inf") else value
 
 
 def _integer(name: str, value: int, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer")
+    value = _index(name, value)
     if not least <= value <= most:
         raise ValueError(f"{name} must be between {least} and {most}")
     return value
+
+
+def _index(name: str, value: int) -> int:
+    """An integer, also one of numpy's."""
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise TypeError(f"{name} must be an integer, not {value!r}")

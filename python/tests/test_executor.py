@@ -76,6 +76,18 @@ class Construction(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "max_workers must be an integer, not 1.5"):
             Executor(2).resize(1.5)
 
+    def test_integers_of_other_kinds(self):
+        class Four:
+            def __index__(self):
+                return 4
+
+            def __float__(self):
+                return 4.0
+
+        self.assertEqual(Executor(Four())._max_workers, 4)
+        self.assertEqual(Executor(Four(), timeout=Four())._options.timeout, 4.0)
+        self.assertEqual(Executor(5, min_workers=Four(), retries=Four())._client.settings.min_workers, 4)
+
     def test_the_version_is_that_of_the_program(self):
         manifest = os.path.join(PACKAGE, "..", "Cargo.toml")
         if not os.path.exists(manifest):
