@@ -28,7 +28,7 @@ class LateLink:
 class Options(ExecutorCase):
     def test_timeout(self):
         pool = self.pool(2, timeout=LONG_S)
-        slow = pool.options(timeout=0.2).submit(jobs.start_and_resist, self.path("pid"))
+        slow = pool.options(timeout=0.6).submit(jobs.start_and_resist, self.path("pid"))  # time enough to leave its number
         others = [pool.submit(jobs.echo, n) for n in range(10)]
         error = self.outcome(slow)
         self.assertIsInstance(error, JobTimeout)
@@ -40,7 +40,7 @@ class Options(ExecutorCase):
 
     def test_the_worker_stays_or_is_replaced_behind_a_job_that_ends_when_its_time_is_over(self):
         pool = self.pool(1)
-        slow = pool.options(timeout=0.2).submit(jobs.start_and_sleep, self.path("pid"))
+        slow = pool.options(timeout=0.6).submit(jobs.start_and_sleep, self.path("pid"))
         self.assertIsInstance(self.outcome(slow), JobTimeout)
         self.assertEqual(self.outcome(pool.submit(jobs.echo, "next")), "next")
         self.assertEqual(len(self.lines("pid")), 1)
@@ -158,12 +158,12 @@ class Options(ExecutorCase):
         self.assertEqual(self.outcome(usual), "usual")
         self.assertEqual(self.lines("ran"), ["usual"])
         self.assertIsNone(self.outcome(blocking))
-        self.assertEqual(view.submit(jobs.echo, 1).result(LONG_S), 1)
+        self.assertEqual(pool.options(queue_timeout=LONG_S).submit(jobs.echo, 1).result(LONG_S), 1)
 
     def test_queue_timeout_does_not_end_what_runs(self):
-        pool = self.pool(1, queue_timeout=0.3)
-        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)
-        future = pool.submit(time.sleep, 1)
+        pool = self.pool(1)
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)  # the start of the pool counts, too
+        future = pool.options(queue_timeout=1).submit(time.sleep, 1.5)
         self.assertIsNone(future.result(LONG_S))
 
     def test_views_change_what_they_say_and_nothing_else(self):
