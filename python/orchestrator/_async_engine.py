@@ -122,7 +122,7 @@ class Engine:
     async def _close_run_file(self) -> None:
         if self._run_file is not None:
             # It waits for the disk. What it has given to futures meanwhile comes before this goes on.
-            await asyncio.get_running_loop().run_in_executor(None, self._run_file.close)
+            await asyncio.get_running_loop().run_in_executor(None, self._run_file.close, not self._terminated)
 
     def _refusal(self) -> BaseException:
         if self._broken is not None:

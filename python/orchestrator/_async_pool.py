@@ -147,7 +147,7 @@ class AsyncPool(_Jobs, Engine):
         if self._agent is not None:
             self._agent.reap()
         if self._run_file is not None:
-            self._run_file.close()
+            self._run_file.close(False)
 
     def terminate(self) -> None:
         """Ends everything at once: all jobs are cancelled, those that run too."""

@@ -334,7 +334,7 @@ class Client(Sending):
         if self.segments is not None:
             self.segments.close()
         if self.run_file is not None:
-            self.run_file.close()
+            self.run_file.close(not self.terminated and self.broken is None)
 
     def cancel_pending(self) -> None:
         with self.lock:

@@ -285,6 +285,9 @@ class RunFile:
         self._put(_End(row, None, then))
 
     def _put(self, end: _End) -> None:
+        if self._closed:
+            end.then(str(self._refuse("it has been closed")))
+            return
         with self._changed:
             self._waiting.append(end)
             self._waiting_bytes += end.size
@@ -350,8 +353,9 @@ class RunFile:
 
     # ---- End
 
-    def close(self) -> None:
-        """When all futures have ended: commits what there is, and gives the file up."""
+    def close(self, whole: bool = True) -> None:
+        """When all futures have ended: commits what there is, and gives the file up. `whole`: nobody has broken off what the
+        program was about."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -369,7 +373,9 @@ class RunFile:
                     if not self._connection.in_transaction:
                         self._connection.execute("begin immediate")
                     self._connection.execute("update run set ended_us = ? where run = ?", (_now_us(), self._run))
-                    self._connection.execute("update state set input_whole = 1, shown = (select coalesce(max(n), 0) from outcome)")
+                    self._connection.execute(
+                        "update state set input_whole = ?, shown = (select coalesce(max(n), 0) from outcome)", (whole,)
+                    )
                     self._connection.execute("commit")
                 self._connection.close()
             except self._error:

@@ -372,6 +372,14 @@ class Files(RunFileCase):
             self.assertEqual(done.returncode, 125)
             self.assertIn("calls of a Python program", done.stderr)
 
+    def test_whether_it_came_to_its_end(self):
+        for end, whole in (lambda pool: pool.terminate_workers(), "not read"), (lambda pool: pool.shutdown(), "read"):
+            pool = self.open_pool(1)
+            self.assertEqual(pool.submit(jobs.echo, whole).result(LONG_S), whole)
+            end(pool)
+            pool.shutdown()
+            self.assertIn("input     %s to its end" % whole, self.orchestrator("status", self.file).stdout)
+
     @unittest.skipUnless(os.path.exists(SCHEMA), "not in the repository")
     def test_the_tables_are_those_of_the_command_line(self):
         def tables(script):
