@@ -136,6 +136,12 @@ impl Control {
         self.send(Command::Seen(verdicts));
     }
 
+    /// Gives back the memory that the busiest moment has taken, when there is no job.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rest(&self) {
+        self.send(Command::Rest);
+    }
+
     /// Starts no further jobs, and no further attempts: those that have not
     /// started end as `Interrupted`, those that wait for another attempt as the
     /// last one did. What runs runs on.

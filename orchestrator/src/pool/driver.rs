@@ -66,6 +66,9 @@ pub(super) enum Command {
     Resume,
     /// So many verdicts have been taken note of.
     Seen(usize),
+    /// Nothing has happened for a while.
+    #[cfg(feature = "cli")]
+    Rest,
     /// What has not started is not wanted any more.
     Withdraw,
     /// No more jobs will come.
@@ -488,6 +491,12 @@ impl Driver {
             Command::Pause(told) => self.pause(&told),
             Command::Resume => self.resume(),
             Command::Seen(verdicts) => self.tell(Input::Seen { verdicts }),
+            #[cfg(feature = "cli")]
+            Command::Rest => {
+                self.jobs.rest();
+                self.scheduler.shrink();
+                super::os::return_free_memory();
+            }
             Command::Withdraw => self.tell(Input::Withdraw),
             Command::Drain => {
                 self.close(PoolError::Closed);

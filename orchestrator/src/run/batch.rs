@@ -461,7 +461,13 @@ async fn drive(
             }
             // The feeding half may have gone on meanwhile.
             Turn::Rest if desk.len() > 0 => {}
-            Turn::Rest => rest.take(),
+            Turn::Rest => {
+                rest.take();
+                output.rest();
+                desk.rest();
+                // The last, since it gives what is free back to the system.
+                reins.rest();
+            }
             Turn::Behind(Behind::WriteFailed(e)) => return Err(Failure::Write(e)),
             Turn::Behind(Behind::RecordFailed(e)) => return Err(Failure::RunFile(e)),
         }

@@ -72,6 +72,11 @@ impl Desk {
         self.state.borrow().under_way.len()
     }
 
+    /// Gives up the memory that many jobs have taken.
+    pub(super) fn rest(&self) {
+        self.state.borrow_mut().under_way.rest();
+    }
+
     /// The ticket of a job that has ended.
     pub(super) fn take(&self, job: JobId) -> Option<Ticket> {
         let mut state = self.state.borrow_mut();

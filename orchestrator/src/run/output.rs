@@ -141,6 +141,13 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// Nothing is under way: the memory that the busiest moment took is not needed.
+    pub(super) fn rest(&mut self) {
+        if let Some(ordered) = &mut self.ordered {
+            ordered.rest();
+        }
+    }
+
     /// Counts these, which is all that becomes of them.
     pub(super) fn summarise(&mut self, desk: &Desk, reports: &[JobReport]) {
         for report in reports {

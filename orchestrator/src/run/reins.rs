@@ -109,6 +109,13 @@ impl Reins {
         }
     }
 
+    /// There is nothing to do, after much.
+    pub(super) fn rest(&self) {
+        if let Some(control) = self.control.get() {
+            control.rest();
+        }
+    }
+
     /// Nothing is started and no time passes until `resume`.
     pub(crate) async fn pause(&self) {
         if let Some(control) = self.control.get() {

@@ -1,12 +1,10 @@
 //! A batch at rest gives back the memory that its busiest moment took.
 //!
-//! The lists of what one turn ends are large when jobs are tiny. The allocator
-//! keeps them for the next turn, which is what makes them cheap; but a batch may
+//! Tables of jobs, and the lists of what one turn ends, are large when jobs are tiny.
+//! They are kept for the next turn, which is what makes them cheap; but a batch may
 //! wait for its next line for hours.
 
 use std::time::Duration;
-
-use crate::pool;
 
 /// So many jobs leave enough behind that looking for it pays.
 const MANY: usize = 10_000;
@@ -39,6 +37,5 @@ impl Rest {
     /// It is here.
     pub(super) fn take(&mut self) {
         self.jobs = 0;
-        pool::return_free_memory();
     }
 }

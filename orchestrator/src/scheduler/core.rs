@@ -245,6 +245,12 @@ impl Scheduler {
         running
     }
 
+    /// Gives up the memory that many jobs have taken, when there are none.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shrink(&mut self) {
+        self.jobs.rest();
+    }
+
     /// How many jobs have no verdict.
     pub(crate) fn unfinished(&self) -> usize {
         self.jobs.len()

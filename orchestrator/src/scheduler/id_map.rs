@@ -79,6 +79,15 @@ impl<K: Id, V> IdMap<K, V> {
         self.len == 0
     }
 
+    /// Gives up the memory that many have taken, if none is here now.
+    #[cfg(feature = "cli")]
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() && self.row.is_empty() {
+            self.row = VecDeque::new();
+            self.others = HashMap::default();
+        }
+    }
+
     /// The place of an id in the row, which may not be so long.
     fn place(&self, id: K) -> Option<usize> {
         usize::try_from(id.number().checked_sub(self.first)?).ok()
@@ -285,6 +294,24 @@ mod tests {
         assert_eq!(map.len(), 3);
     }
 
+    #[cfg(feature = "cli")]
+    #[test]
+    fn one_that_rests_is_small_and_goes_on() {
+        let mut map = IdMap::default();
+        for id in 1..=10_000 {
+            map.insert(JobId(id), id);
+        }
+        map.rest();
+        assert_eq!(map.len(), 10_000, "it is not empty");
+        for id in (1..=10_000).rev() {
+            assert_eq!(map.remove(&JobId(id)), Some(id));
+        }
+        map.rest();
+        assert_eq!((map.row.capacity(), map.others.capacity()), (0, 0));
+        map.insert(JobId(10_001), 7);
+        assert_eq!(map.get(&JobId(10_001)), Some(&7));
+    }
+
     proptest! {
         #[test]
         fn it_is_a_map(steps in proptest::collection::vec((0..4u8, 0..6000u64), 1..2000)) {
@@ -301,6 +328,9 @@ mod tests {
                     _ => at,
                 };
                 let key = JobId(id);
+                if map.is_empty() {
+                    map.rest();
+                }
                 if step == 3 {
                     prop_assert_eq!(map.remove(&key), model.remove(&key));
                 } else {

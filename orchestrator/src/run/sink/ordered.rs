@@ -59,6 +59,13 @@ impl<T> Ordered<T> {
         self.next += 1;
     }
 
+    /// Gives up the memory that many waiting items have taken, if none waits now.
+    pub(crate) fn rest(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+    }
+
     /// The number whose turn it is.
     pub(crate) fn next(&self) -> u64 {
         self.next
