@@ -12,6 +12,7 @@ mod dynamics;
 mod environment;
 mod examples;
 mod faults;
+mod generated;
 mod library;
 mod limits;
 mod parallel;

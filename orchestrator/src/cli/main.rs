@@ -14,6 +14,7 @@ use super::agent;
 use super::args::{Cli, Command, RunArgs, TasksArgs};
 use super::errors::{self, Message};
 use super::exit::Exit;
+use super::generated;
 use super::habits;
 use super::plan::{self, Plan, Record as Wanted};
 use super::program::Lookup;
@@ -60,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args),
         Command::Tasks(args) => tasks(args),
         Command::Agent(args) => agent::agent(args),
+        Command::Completions(args) => generated::completions(&args),
+        Command::Man(args) => generated::man(&args),
         Command::Worker => Exit::OK,
     });
     exit.unwrap_or(Exit::RUN_FAILED).code()

@@ -73,6 +73,10 @@ pub(crate) enum Command {
     /// Be a pool that speaks the worker protocol on stdin and stdout (normally started
     /// by programs; see docs/protocol.md)
     Agent(AgentArgs),
+    /// Print the completions for a shell
+    Completions(CompletionsArgs),
+    /// Print a manual page, in roff: `orchestrator man run | man -l -`
+    Man(ManArgs),
 }
 
 /// `orchestrator run`.
@@ -301,6 +305,22 @@ pub(crate) struct WorkerArgs {
 pub(crate) struct TasksArgs {
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
+}
+
+/// `orchestrator completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `orchestrator man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Of which command [default: of the program]
+    #[arg(value_name = "COMMAND")]
+    pub(crate) of: Option<String>,
 }
 
 /// `orchestrator agent`.
