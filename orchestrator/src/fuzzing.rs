@@ -3,3 +3,4 @@
 
 pub use crate::run::runfile::fuzzing::{APPLICATION_ID, SCHEMA, read_run_file};
 pub use crate::run::source::fuzzing::{Fault, Job, Line, Recipe, Refused, lines};
+pub use crate::run::source::pipe::fuzzing::Rules;

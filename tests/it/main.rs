@@ -16,6 +16,7 @@ mod generated;
 mod library;
 mod limits;
 mod parallel;
+mod pipe;
 mod pool;
 mod printing;
 mod run;

@@ -138,6 +138,13 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
             "standard input could not be read: {}",
             text::reason(e)
         )),
+        Failure::TooLarge(limit) => {
+            let limit = text::size(*limit as u64);
+            Message::new(format!(
+                "a record of standard input is larger than {limit}, the limit; what comes before it is done"
+            ))
+            .tip("raise it with --block, or say what ends a record: --recend, --recstart")
+        }
         Failure::Write(WriteError::Failed(e)) => {
             Message::new(format!("results could not be written: {}", text::reason(e)))
         }

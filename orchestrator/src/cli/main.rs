@@ -109,9 +109,12 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             Work::Commands => "commands",
             _ => "jobs",
         };
-        say(&format!(
-            "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
-        ));
+        match plan.batch.pipe {
+            None => say(&format!(
+                "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
+            )),
+            Some(_) => say("reading what the command reads from the terminal: Ctrl-D to end\n"),
+        }
     }
     let name = match &record {
         Record::File(file) if !file.is_light() => {
@@ -239,7 +242,7 @@ fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal
         summarize(summary, reins.stopped().filter(|_| stopped), plan.quiet);
         return match dies_of {
             Some(exit) => exit,
-            None if summary.all_failed() == 0 => Exit::OK,
+            None if summary.all_failed() == 0 && !summary.unread => Exit::OK,
             None => Exit::JOBS_FAILED,
         };
     };
@@ -249,7 +252,11 @@ fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal
     }
     // Where something was done, what was done is worth telling; where results
     // went nowhere, it would only look like success.
-    if matches!(failure, Failure::Read(_) | Failure::Pool(_)) && summary.jobs() > 0 {
+    if matches!(
+        failure,
+        Failure::Read(_) | Failure::TooLarge(_) | Failure::Pool(_)
+    ) && summary.jobs() > 0
+    {
         summarize(summary, None, plan.quiet);
     }
     dies_of.unwrap_or(exit)

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
@@ -69,6 +70,20 @@ pub(super) fn open_files(pid: u32) -> Option<u64> {
     match list.metadata().ok()?.len() {
         0 => Some(list.read_dir().ok()?.count() as u64),
         files => Some(files),
+    }
+}
+
+/// How many bytes are in a pipe that nobody has read.
+#[cfg(feature = "cli")]
+#[expect(unsafe_code, reason = "no crate that is used offers it")]
+pub(crate) fn unread(pipe: &OwnedFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one number to where the pointer points, which is ours.
+    let end = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    if end == 0 {
+        bytes.unsigned_abs() as usize
+    } else {
+        0
     }
 }
 

@@ -27,6 +27,7 @@ use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
 use super::source::item::Fields;
 use super::source::lines::Delimiter;
+use super::source::pipe::Pipe;
 use super::source::reader::{Read, Source};
 use super::source::work::{Recipe, Work};
 use crate::pool::{
@@ -71,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) failed_to: Option<PathBuf>,
     /// Whether lines are kept until their jobs have ended.
     pub(crate) keep_items: bool,
+    /// How the input is cut, if it is what commands read.
+    pub(crate) pipe: Option<Pipe>,
 }
 
 /// Where a batch is recorded.
@@ -105,6 +108,10 @@ impl Config {
             grace: self.pool.grace,
             limits: self.limits,
             keep_items: self.keep_items,
+            pipe: self
+                .pipe
+                .as_ref()
+                .map(|pipe| pipe.for_workers(self.pool.workers)),
         }
     }
 }
@@ -132,6 +139,8 @@ pub(crate) enum Failure {
     },
     /// The input cannot be read.
     Read(io::Error),
+    /// A record of the input is larger than so many bytes.
+    TooLarge(usize),
     /// The output cannot be written.
     Write(WriteError),
     /// What jobs printed cannot be kept until it is written.
@@ -156,6 +165,7 @@ impl Failure {
         match self {
             Failure::UnknownTask { .. } => "the task is unknown",
             Failure::Read(_) => "the input could not be read",
+            Failure::TooLarge(_) => "a record was too large",
             Failure::Write(_) => "results could not be written",
             Failure::Spill(_) => "output of jobs could not be kept",
             Failure::RunFile(_) => "the run file could not be written",
@@ -336,7 +346,7 @@ async fn end_pool(pool: Pool, driven: Result<bool, Failure>) -> Result<bool, Fai
             Err(e) => Err(Failure::Pool(e)),
         },
         // Everything that was read has been done.
-        Err(failure @ Failure::Read(_)) => {
+        Err(failure @ (Failure::Read(_) | Failure::TooLarge(_))) => {
             pool.shutdown().await.ok();
             Err(failure)
         }
@@ -427,7 +437,9 @@ async fn drive(
                         output.total(jobs);
                     }
                     // What was read before the error is still finished.
-                    Err(failure @ Failure::Read(_)) => unread = Some(failure),
+                    Err(failure @ (Failure::Read(_) | Failure::TooLarge(_))) => {
+                        unread = Some(failure);
+                    }
                     Err(failure) => return Err(failure),
                 }
             }

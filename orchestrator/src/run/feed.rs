@@ -6,7 +6,8 @@
 //! that are under way, and, when the order is kept, how far it is ahead of the
 //! entry whose turn it is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use protocol::{Encoding, JobId};
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use super::batch::{Config, Failure};
 use super::runfile::{Counts, Starter};
 use super::sink::ordered::MAX_WAITING;
+use super::source::pipe::lanes::Unread;
 use super::source::reader::{Made, Read};
 use super::source::work::{Refusal, Refused, Ticket};
 use super::text;
@@ -25,7 +27,7 @@ use crate::scheduler::IdMap;
 const BATCH: usize = 256;
 
 /// How many bytes of input may be under way, beside one job's that may be
-/// larger by itself.
+/// larger by itself; more when blocks are that large that workers would have none.
 const MAX_BYTES: usize = 16 << 20;
 
 /// What the other half is to tell about the input.
@@ -39,12 +41,16 @@ pub(super) enum Notice {
     Resumed(Counts),
     /// These lines go to stderr.
     Warning(String),
+    /// Input that no process has read.
+    Unread(Unread),
 }
 
 /// The tickets of all jobs that are under way.
 #[derive(Debug)]
 pub(super) struct Desk {
     keep_order: bool,
+    /// How many bytes may be under way.
+    most: Cell<usize>,
     state: RefCell<State>,
     changed: Notify,
 }
@@ -62,6 +68,7 @@ impl Desk {
     pub(super) fn new(keep_order: bool) -> Desk {
         Desk {
             keep_order,
+            most: Cell::new(MAX_BYTES),
             state: RefCell::default(),
             changed: Notify::new(),
         }
@@ -106,10 +113,15 @@ impl Desk {
         state.under_way.insert(job, ticket);
     }
 
+    /// So many bytes may be under way, if that is more than usual.
+    fn widen(&self, bytes: usize) {
+        self.most.set(bytes.max(MAX_BYTES));
+    }
+
     fn has_room(&self, seq: u64, bytes: usize) -> bool {
         let state = self.state.borrow();
         let near = !self.keep_order || seq < state.next.max(1) + MAX_WAITING;
-        near && (state.bytes == 0 || state.bytes + bytes <= MAX_BYTES)
+        near && (state.bytes == 0 || state.bytes + bytes <= self.most.get())
     }
 
     async fn room(&self, seq: u64, bytes: usize) {
@@ -142,11 +154,19 @@ pub(super) async fn feed(
         batch: pool.batch(),
         starter,
         turn: 0,
+        held: None,
     };
+    if let Some(pipe) = &config.pipe {
+        // Each worker has one, and one is next.
+        desk.widen(pipe.rules.block.saturating_mul(config.pool.workers + 1));
+    }
     while let Some(read) = source.recv().await {
         match read {
             Read::Made(made) => feeder.take(made).await?,
             Read::Failed(e) => return Err(Failure::Read(e)),
+            Read::TooLarge(limit) => return Err(Failure::TooLarge(limit)),
+            Read::Hold(fd) => feeder.held = Some(fd),
+            Read::Unread(unread) => feeder.notify(Notice::Unread(unread)).await,
             Read::Total(lines) => feeder.notify(Notice::Total(lines)).await,
             Read::Unreadable(e) => return Err(Failure::RunFile(e)),
             Read::End(resumed) => {
@@ -173,6 +193,8 @@ struct Feeder<'a> {
     starter: Option<Starter>,
     /// The last place in the output that was given to a line.
     turn: u64,
+    /// What tells the thread that reads that nothing more is wanted, when it is gone.
+    held: Option<OwnedFd>,
 }
 
 impl Feeder<'_> {
@@ -279,6 +301,7 @@ mod tests {
             id: None,
             size,
             command: Bytes::new(),
+            bell: None,
         }
     }
 

@@ -201,6 +201,10 @@ impl<'a> Output<'a> {
             }
             Notice::Total(lines) => self.total(lines),
             Notice::Warning(text) => self.tell(text.as_bytes())?,
+            Notice::Unread(unread) => {
+                self.reins.summary.borrow_mut().unread = true;
+                self.tell(unread.to_string().as_bytes())?;
+            }
         }
         self.flush().await
     }

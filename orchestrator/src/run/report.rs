@@ -92,6 +92,8 @@ pub(crate) struct Summary {
     pub(crate) failed_before: u64,
     /// Whether its jobs come from a run file.
     pub(crate) again: bool,
+    /// Whether some input was given to processes and not read by them.
+    pub(crate) unread: bool,
     /// The light record of what did not succeed.
     pub(crate) remembered: Option<Remembered>,
     /// How many workers there were.
@@ -227,6 +229,7 @@ mod tests {
 
     fn summary(succeeded: u64, failed: u64) -> Summary {
         Summary {
+            unread: false,
             succeeded,
             failed,
             lost: 0,

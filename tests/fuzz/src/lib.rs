@@ -5,6 +5,7 @@
 //! hand: a byte or two that say how the rest is cut or what to make of it, then the
 //! very bytes that a peer or a file would hold.
 
+mod blocks;
 mod cut;
 mod frames;
 mod greeting;
@@ -14,6 +15,7 @@ mod messages;
 mod run_file;
 mod templates;
 
+pub use blocks::blocks;
 pub use frames::frames;
 pub use greeting::greeting;
 pub use jobs::jobs;

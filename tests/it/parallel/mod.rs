@@ -7,6 +7,7 @@
 //! set, as in `.ci/run`.
 
 mod oracle;
+mod pipe;
 mod run;
 
 pub(crate) use oracle::Line;

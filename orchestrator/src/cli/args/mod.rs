@@ -2,6 +2,7 @@
 //! business.
 
 pub(super) mod control;
+mod pipe;
 pub(super) mod template;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
 
 use self::control::{ControlArgs, JobsArg};
@@ -32,6 +34,10 @@ Examples:
       find . -name '*.log' -print0 | orchestrator run -0 -j8 -- gzip -9 {}
   A pipe for each file; the shell reads TEXT, and never a file's name as a program
       ls *.log | orchestrator run -k -c 'grep ERROR {} | sort > {.}.errors'
+  Sort a large file in pieces of 100 MB, 8 at a time, then merge them
+      orchestrator run --pipe --block 100M -j8 -c 'sort > part.{#}' < big.txt && sort -m part.*
+  Keep 4 processes fed with records of several lines
+      orchestrator run --pipe --round-robin --recstart '>' -j4 -- ./align < genes.fasta
   Run lines that are commands themselves
       orchestrator run < commands.txt
   Call a task of a worker of your own with each line as its JSON argument
@@ -176,6 +182,9 @@ pub(crate) struct RunArgs {
     /// Do not print the summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) pipe: PipeArgs,
 
     /// The command to run for each line, without a shell
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]

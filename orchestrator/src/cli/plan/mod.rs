@@ -2,6 +2,7 @@
 //! starts and before any input is read.
 
 pub(super) mod control;
+mod pipe;
 pub(super) mod template;
 
 use std::ffi::{OsStr, OsString};
@@ -88,18 +89,24 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         no_record,
         failed_to,
         quiet,
+        pipe,
         words,
     } = args;
     let words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
-    let places = template::places(&template)?;
+    let mut places = template::places(&template)?;
+    if pipe.pipe {
+        pipe::check_places(&places, pipe::texts(shell_command.as_deref(), &words))?;
+        places.appends = false;
+    }
     let said = purpose(
         &worker,
         shell_command.as_deref(),
         task.as_deref(),
         input,
+        pipe.pipe,
         &words,
     );
     let purpose = Purpose {
@@ -147,12 +154,28 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     }
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
-    let delimiter = if null {
+    let others = pipe::Others {
+        null,
+        share: halt.is_some_and(|halt| halt.needs_total()),
+        retries: pool.retries > 0,
+        recorded: run_file.is_some(),
+        failed_to: failed_to.is_some(),
+    };
+    let pipe = pipe::pipe(pipe, others, pool.workers)?;
+    if let Some(pipe) = &pipe {
+        pipe::check_work(&work)?;
+        pipe::prepare(&mut pool, pipe);
+    }
+    let delimiter = if pipe.is_some() {
+        Delimiter::Block
+    } else if null {
         Delimiter::Nul
     } else {
         Delimiter::Newline
     };
-    let history = lookup.history.clone().filter(|_| !no_record);
+    // What processes have read that are fed is nowhere else: none can be run again.
+    let is_fed = pipe.as_ref().is_some_and(|pipe| pipe.lanes.is_some());
+    let history = lookup.history.clone().filter(|_| !no_record && !is_fed);
     let record = match (run_file, &history) {
         (Some(path), _) => Record::File(Request {
             path,
@@ -187,6 +210,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             halt,
             keep_items: failed_to.is_some() || matches!(record, Record::Light(_)),
             failed_to,
+            pipe,
         },
         worker,
         quiet,
@@ -204,6 +228,7 @@ fn purpose(
     shell_command: Option<&OsStr>,
     task: Option<&str>,
     input: InputArg,
+    pipe: bool,
     words: &[Vec<u8>],
 ) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = Vec::new();
@@ -215,6 +240,9 @@ fn purpose(
             add("--worker-arg".as_ref());
             add(arg);
         }
+    }
+    if pipe {
+        add("--pipe".as_ref());
     }
     if let Some(task) = task {
         add("--task".as_ref());
@@ -408,7 +436,7 @@ fn command_line(word: &OsStr) -> Result<Option<(OsString, Vec<OsString>)>, Messa
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::args::tests::run;
     use super::*;
 

@@ -29,7 +29,7 @@ impl Failed {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn write(&self, item: &[u8]) -> io::Result<()> {
-        let line = [item, &[self.delimiter.byte()]].concat();
+        let line = [item, self.delimiter.bytes()].concat();
         (&self.file).write_all(&line)
     }
 }

@@ -251,6 +251,7 @@ pub(crate) mod tests {
             id: None,
             size: 0,
             command: RawJob::command(&spec).unwrap().input,
+            bell: None,
         }
     }
 

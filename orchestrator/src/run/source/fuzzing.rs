@@ -116,6 +116,7 @@ impl Recipe {
             grace: Duration::ZERO,
             limits: Limits::default(),
             keep_items: false,
+            pipe: None,
         })
     }
 

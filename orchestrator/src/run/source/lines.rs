@@ -19,14 +19,17 @@ pub(crate) enum Delimiter {
     Newline,
     /// A zero byte, which no file name holds.
     Nul,
+    /// Nothing: a piece is a block of records, which end with whatever they end with.
+    Block,
 }
 
 impl Delimiter {
-    /// The byte that ends a piece.
-    pub(crate) fn byte(self) -> u8 {
+    /// What ends a piece.
+    pub(crate) fn bytes(self) -> &'static [u8] {
         match self {
-            Delimiter::Newline => b'\n',
-            Delimiter::Nul => 0,
+            Delimiter::Newline => b"\n",
+            Delimiter::Nul => b"\0",
+            Delimiter::Block => b"",
         }
     }
 
@@ -35,6 +38,7 @@ impl Delimiter {
         match self {
             Delimiter::Newline => "line",
             Delimiter::Nul => "item",
+            Delimiter::Block => "block",
         }
     }
 }
@@ -78,7 +82,7 @@ pub(super) struct Splitter {
 impl Splitter {
     pub(super) fn new(delimiter: Delimiter, limit: u64) -> Splitter {
         Splitter {
-            delimiter: delimiter.byte(),
+            delimiter: delimiter.bytes().first().copied().unwrap_or(b'\n'),
             limit,
             ended: 0,
             partial: Vec::new(),

@@ -7,6 +7,7 @@ pub(crate) mod fuzzing;
 pub(crate) mod item;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
+pub(crate) mod pipe;
 pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod shell;

@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use protocol::EnvChange;
 use tokio::sync::{mpsc, oneshot};
 
 use super::lines::{Line, Splitter};
+use super::pipe::Pipe;
+use super::pipe::lanes::{Lanes, Unread};
 use super::work::{self, Recipe, Refused, Ticket};
 use crate::pool::unlinked_file;
 use crate::run::runfile::{self, Counts, Ledger, Pages, RunFileError};
@@ -44,6 +46,12 @@ pub(crate) enum Read {
     Made(Vec<Made>),
     /// Reading failed; nothing follows.
     Failed(io::Error),
+    /// A record is larger than this many bytes; nothing follows.
+    TooLarge(usize),
+    /// To be kept for as long as anything is wanted.
+    Hold(OwnedFd),
+    /// Input that was given to a process, or was to be, and that nobody has read.
+    Unread(Unread),
     /// The run file cannot be read; nothing follows.
     Unreadable(RunFileError),
     /// That was all, and this is what it was, compared to what was recorded. A
@@ -69,6 +77,15 @@ impl Made {
             Made::Job(ticket, _) => Some(ticket),
             Made::Refused(refused) => Some(&mut refused.0),
             Made::Warning(_) => None,
+        }
+    }
+}
+
+impl From<Result<(Ticket, Bytes), Refused>> for Made {
+    fn from(made: Result<(Ticket, Bytes), Refused>) -> Made {
+        match made {
+            Ok((ticket, input)) => Made::Job(ticket, input),
+            Err(refused) => Made::Refused(refused),
         }
     }
 }
@@ -100,6 +117,18 @@ impl Source {
                 let Ok(ledger) = told.blocking_recv() else {
                     return;
                 };
+                match recipe.pipe.clone() {
+                    None => {}
+                    Some(Pipe {
+                        rules,
+                        lanes: Some(most),
+                    }) => {
+                        return Lanes::new(recipe, rules, most.get(), sender).run(&stdin);
+                    }
+                    Some(Pipe { rules, lanes: None }) => {
+                        return Maker::new(recipe, sender, ledger).read_blocks(&stdin, rules);
+                    }
+                }
                 if !count_first {
                     return Maker::new(recipe, sender, ledger).read_all(&stdin);
                 }
@@ -159,7 +188,7 @@ fn count(input: &File, recipe: &Recipe, sender: &mpsc::Sender<Read>) -> io::Resu
 }
 
 /// Reads what is there, or waits for it; nothing at the end.
-fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match input.read(buffer) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -174,18 +203,18 @@ fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Makes jobs of lines.
-struct Maker {
-    recipe: Recipe,
+pub(super) struct Maker {
+    pub(super) recipe: Recipe,
     /// How many lines were jobs, or should have been.
-    seq: u64,
+    pub(super) seq: u64,
     /// How many of them were not left out.
     turn: u64,
-    ledger: Option<Ledger>,
+    pub(super) ledger: Option<Ledger>,
     /// What was not sent yet.
     made: Vec<Made>,
     /// Size of the inputs in there.
     bytes: usize,
-    sender: mpsc::Sender<Read>,
+    pub(super) sender: mpsc::Sender<Read>,
 }
 
 impl Maker {
@@ -237,10 +266,7 @@ impl Maker {
                 if let Some(last) = splitter.finish() {
                     self.take(&last);
                 }
-                self.send();
-                let resumed = self.ledger.take().and_then(Ledger::finish);
-                self.sender.blocking_send(Read::End(resumed)).ok();
-                return;
+                return self.end();
             }
             let chunk = Bytes::copy_from_slice(&buffer[..read]);
             splitter.push(&chunk, |line| self.take(&line));
@@ -256,13 +282,18 @@ impl Maker {
             return;
         }
         self.seq += 1;
-        let Some(ledger) = &mut self.ledger else {
-            if let Some(made) = self.made_of(self.seq, line, Vec::new()) {
-                self.push(made, 0);
-            }
-            return;
-        };
-        let Some(entry) = ledger.find(line) else {
+        if self.ledger.is_some() {
+            return self.enter(line);
+        }
+        if let Some(made) = self.made_of(self.seq, line, Vec::new()) {
+            self.push(made, 0);
+        }
+    }
+
+    /// Looks a line up in the run file: it may be done, and is recorded if it is new.
+    pub(super) fn enter(&mut self, line: &Line) {
+        let found = self.ledger.as_mut().and_then(|ledger| ledger.find(line));
+        let Some(entry) = found else {
             return;
         };
         let env = runfile::environment(entry.job, entry.key);
@@ -279,15 +310,12 @@ impl Maker {
 
     /// What a line is; nothing when it is blank and stands for nothing.
     fn made_of(&self, seq: u64, line: &Line, env: Vec<EnvChange>) -> Option<Made> {
-        match work::prepare(&self.recipe, seq, line, env) {
-            Ok(None) => None,
-            Ok(Some((ticket, input))) => Some(Made::Job(ticket, input)),
-            Err(refused) => Some(Made::Refused(refused)),
-        }
+        let made = work::prepare(&self.recipe, seq, line, env).transpose()?;
+        Some(made.into())
     }
 
     /// The next to be sent, and its number in the run file.
-    fn push(&mut self, mut made: Made, row: i64) {
+    pub(super) fn push(&mut self, mut made: Made, row: i64) {
         self.turn += 1;
         if let Some(ticket) = made.ticket() {
             ticket.turn = self.turn;
@@ -302,7 +330,14 @@ impl Maker {
         }
     }
 
-    fn send(&mut self) {
+    /// The input has ended.
+    pub(super) fn end(mut self) {
+        self.send();
+        let resumed = self.ledger.take().and_then(Ledger::finish);
+        self.sender.blocking_send(Read::End(resumed)).ok();
+    }
+
+    pub(super) fn send(&mut self) {
         if !self.made.is_empty() {
             self.bytes = 0;
             let next = Vec::with_capacity(self.made.len());
@@ -337,6 +372,7 @@ mod tests {
             grace: Duration::ZERO,
             limits: protocol::Limits::default(),
             keep_items: false,
+            pipe: None,
         };
         Maker::new(recipe, sender, None)
     }

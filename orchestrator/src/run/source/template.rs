@@ -79,7 +79,7 @@ impl Template {
         if let Some(number) = program_text(&plain) {
             return Err(TemplateError::ShellText(number));
         }
-        if !parsed.iter().flatten().any(is_place) {
+        if places.appends && !parsed.iter().flatten().any(is_place) {
             parsed.push(vec![Piece::Place(Place::WHOLE)]);
         }
         Ok(Template {

@@ -13,6 +13,10 @@ use serde_bytes::ByteBuf;
 use super::item::{Fields, Item};
 use super::jsonl::{self, BadJson, Shape};
 use super::lines::{Content, Delimiter, Line};
+use super::pipe::Pipe;
+use super::pipe::job::prepare_block;
+use super::pipe::lanes::Bell;
+use super::pipe::window::Block;
 use super::shell::ShellText;
 use super::template::Template;
 use crate::run::text;
@@ -76,6 +80,8 @@ pub(crate) struct Ticket {
     /// What is run, if it is a command: its input as the worker gets it, shared
     /// with the pool.
     pub(crate) command: Bytes,
+    /// What ends with it, for whoever feeds the job.
+    pub(crate) bell: Option<Bell>,
 }
 
 /// Why a line is no job.
@@ -136,6 +142,8 @@ pub(crate) struct Recipe {
     pub(crate) limits: Limits,
     /// Whether lines are wanted when their jobs have failed.
     pub(crate) keep_items: bool,
+    /// How the input is cut, if it is what commands read.
+    pub(crate) pipe: Option<Pipe>,
 }
 
 /// Whether this is a blank line that stands for nothing.
@@ -163,6 +171,10 @@ pub(crate) fn prepare(
     line: &Line,
     env: Vec<EnvChange>,
 ) -> Result<Option<(Ticket, Bytes)>, Refused> {
+    if let (Some(_), Content::Whole(block)) = (&recipe.pipe, &line.content) {
+        let block = Block::copied(block);
+        return prepare_block(recipe, seq, line.number, block, env).map(Some);
+    }
     let Recipe {
         ref work,
         fields,
@@ -171,6 +183,7 @@ pub(crate) fn prepare(
         grace,
         limits,
         keep_items,
+        pipe: _,
     } = *recipe;
     let mut ticket = Ticket {
         seq,
@@ -184,6 +197,7 @@ pub(crate) fn prepare(
         id: None,
         size: 0,
         command: Bytes::new(),
+        bell: None,
     };
     let place = Place {
         unit: delimiter.unit(),
@@ -237,6 +251,25 @@ pub(crate) fn prepare(
             Ok(Some((ticket, input)))
         }
         Err(refusal) => Err(Box::new((ticket, refusal))),
+    }
+}
+
+/// What runs for a job that no item fills the template of.
+pub(super) fn program_without_item(work: &Work, seq: u64) -> (Program, Vec<SlotPlace>) {
+    let item = Item::new(b"", Fields::None);
+    match work {
+        Work::Command(template) => {
+            let filled = template.fill(item, seq);
+            (Program::Argv(strings(filled.words)), filled.slots)
+        }
+        Work::Shell(shell) => {
+            let (text, filled) = shell.fill(item, seq);
+            let text = ByteBuf::from(text.into_owned());
+            let args = strings(filled.words);
+            (Program::Shell { text, args }, filled.slots)
+        }
+        // The plan has refused them; no program is none to start.
+        Work::Commands | Work::Task { .. } => (Program::Argv(Vec::new()), Vec::new()),
     }
 }
 
@@ -441,6 +474,7 @@ mod tests {
                 ..Limits::default()
             },
             keep_items: false,
+            pipe: None,
         }
     }
 

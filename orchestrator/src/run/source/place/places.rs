@@ -18,6 +18,8 @@ pub(crate) struct Places {
     pub(crate) repeats: bool,
     /// Names of the fields, in order.
     pub(crate) names: Vec<Vec<u8>>,
+    /// Whether `{}` is added to a command that has no place: not if it gets nothing of an item.
+    pub(crate) appends: bool,
 }
 
 /// A place that has a name of its own.
@@ -117,6 +119,7 @@ impl Default for Places {
         Places {
             written: written.to_vec(),
             plus: false,
+            appends: true,
             several: false,
             repeats: false,
             names: Vec::new(),

@@ -33,7 +33,7 @@ impl ShellText {
     /// it, or one where the item would not stay data.
     pub(crate) fn parse(text: &[u8], places: &Places) -> Result<ShellText, Fault> {
         let found = scan(text, places)?;
-        if found.has_place || found.speaks_of_parameters {
+        if found.has_place || found.speaks_of_parameters || !places.appends {
             return Ok(ShellText::new(found, places));
         }
         if !found.is_simple {
