@@ -20,7 +20,6 @@ fn blocks_have_the_same_size() {
         same(&["--block", block], numbers(3_000));
     }
     same(&[], numbers(300_000));
-    same(&["--block", "10"], "a\nlonger than the block is\n\nb\nc");
     same(&["--recend", "", "--block", "4"], numbers(10));
     same(&[], "");
 }
