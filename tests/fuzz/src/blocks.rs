@@ -23,7 +23,12 @@ pub fn blocks(data: &[u8]) {
     let records = usize::from(options / 8 % 8);
     let block = 1 + usize::from(*block);
     let rules = |limit| {
-        Rules::new((end, start), is_pattern, (per_record, records), (block, limit))
+        Rules::new(
+            (end, start),
+            is_pattern,
+            (per_record, records),
+            (block, limit),
+        )
     };
     let Some(unlimited) = rules(NO_LIMIT) else {
         return;

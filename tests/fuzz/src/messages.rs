@@ -7,8 +7,8 @@ use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use protocol::codec::{Message, TRAILER, encode, encode_answer, encode_head, encode_jobs};
 use protocol::{
     Answer, Assignment, Attempt, Codec, CommandSpec, Death, DoneHeader, Encoding, FromWorker,
-    Hello, JobHeader, JobId, JobOptions, LinkKind, Outcome, OutputLimit, Parts, Program, Ready, SlotPlace,
-    Stream, TaskError, ToWorker, Usage, WorkerId,
+    Hello, JobHeader, JobId, JobOptions, LinkKind, Outcome, OutputLimit, Parts, Program, Ready,
+    SlotPlace, Stream, TaskError, ToWorker, Usage, WorkerId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -302,7 +302,12 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
     if let Some((bytes, kill)) = u.arbitrary()? {
         spec.limits.output = Some(OutputLimit { bytes, kill });
     }
-    spec.slots = many(u, |u| Ok(SlotPlace { word: u.arbitrary()?, at: u.arbitrary()? }))?;
+    spec.slots = many(u, |u| {
+        Ok(SlotPlace {
+            word: u.arbitrary()?,
+            at: u.arbitrary()?,
+        })
+    })?;
     spec.stdin = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     spec.stdin_path = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     let input = Encoding::Bincode.encode(&spec).expect("it has bincode");
