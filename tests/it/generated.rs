@@ -1,5 +1,7 @@
 //! Completions and manual pages, as the shells and `man` take them.
 
+use std::io::Write as _;
+
 use orchestrator_tests::{Done, TestEnv};
 
 use crate::run::ORCHESTRATOR;
@@ -15,7 +17,8 @@ fn read_by(env: &TestEnv, words: &[&str], input: &str) -> Option<Done> {
     let mut look = env.command("/bin/sh");
     look.args(["-c", "command -v \"$1\"", "sh", words[0]]);
     if env.run(look, "").code() != 0 {
-        eprintln!("NOT TESTED with {}, which is not there", words[0]);
+        let line = format!("NOT TESTED with {}, which is not there\n", words[0]);
+        std::io::stderr().write_all(line.as_bytes()).ok();
         return None;
     }
     let mut command = env.command("/usr/bin/env");
