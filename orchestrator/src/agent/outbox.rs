@@ -4,15 +4,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use protocol::codec::{self, ANSWER_OVERHEAD, room_for};
 use protocol::{Answer, CREDIT, DoneHeader, FromWorker, MAX_CHUNK, Stream};
 
 use super::pairs::Pair;
-use crate::pool::Payload;
+use crate::pool::{Frames, Payload, SLICES};
 
-/// How many pieces are written at once.
-const SLICES: usize = 8;
 /// While more than this waits to be written, nothing more is made for the client,
 /// and nothing more is taken from it.
 const HIGH_WATER: usize = 1 << 20;
@@ -21,12 +19,7 @@ const MAX_RESULTS: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// What goes before `bytes`: chunks, and what stands between them.
-    ready: VecDeque<Bytes>,
-    /// How many bytes those are.
-    ready_len: usize,
-    /// Frames, the first perhaps written in part.
-    bytes: BytesMut,
+    frames: Frames,
     /// Results that are sent in chunks.
     results: HashMap<Pair, Sending>,
     /// Those of them that may be gone on with.
@@ -50,42 +43,22 @@ struct Sending {
 impl Outbox {
     /// What is to be written, in order, or the first of it.
     pub(super) fn slices(&self) -> [IoSlice<'_>; SLICES] {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let all = self.ready.iter().map(|piece| &piece[..]);
-        for (slice, piece) in slices.iter_mut().zip(all.chain([&self.bytes[..]])) {
-            *slice = IoSlice::new(piece);
-        }
-        slices
+        self.frames.slices()
     }
 
     /// So much was written.
-    pub(super) fn advance(&mut self, mut written: usize) {
-        while written > 0
-            && let Some(first) = self.ready.front_mut()
-        {
-            let n = written.min(first.len());
-            first.advance(n);
-            if first.is_empty() {
-                self.ready.pop_front();
-            }
-            self.ready_len -= n;
-            written -= n;
-        }
-        self.bytes.advance(written);
+    pub(super) fn advance(&mut self, written: usize) {
+        self.frames.advance(written);
     }
 
     /// Whether there is nothing to be written now.
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn len(&self) -> usize {
-        self.ready_len + self.bytes.len()
+        self.frames.is_empty()
     }
 
     /// Whether the client reads what it is told: only then it is listened to.
     pub(super) fn is_read(&self) -> bool {
-        self.len() < HIGH_WATER
+        self.frames.len() < HIGH_WATER
     }
 
     /// Whether further answers can be taken.
@@ -105,12 +78,12 @@ impl Outbox {
 
     /// Bytes that are no frame.
     pub(super) fn text(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        self.frames.end().extend_from_slice(bytes);
     }
 
     /// A message that fits into one frame.
     pub(super) fn say(&mut self, message: &FromWorker) {
-        if let Err(e) = codec::encode(message, &mut self.bytes) {
+        if let Err(e) = codec::encode(message, self.frames.end()) {
             debug_assert!(false, "a message that fits into no frame: {e}");
         }
     }
@@ -146,7 +119,7 @@ impl Outbox {
         if answers.is_empty() {
             return;
         }
-        if let Err(e) = codec::encode_answers(answers, &mut self.bytes) {
+        if let Err(e) = codec::encode_answers(answers, self.frames.end()) {
             debug_assert!(false, "answers that fit into no frame: {e}");
         }
     }
@@ -215,18 +188,13 @@ impl Outbox {
     fn chunk(&mut self, (job, attempt): Pair, data: Bytes) {
         let chunk = data.clone();
         let message = FromWorker::ResultChunk { job, attempt, data };
-        if let Err(e) = codec::encode_head(&message, &mut self.bytes) {
-            debug_assert!(false, "a chunk that fits into no frame: {e}");
-            return;
-        }
-        self.ready_len += self.bytes.len() + chunk.len();
-        self.ready.extend([self.bytes.split().freeze(), chunk]);
-        self.bytes.put_u8(codec::TRAILER);
+        self.frames.chunk(&message, chunk);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use protocol::{Attempt, Codec, JobId, Outcome, ToWorker, Usage};
     use tokio_util::codec::Decoder;
 

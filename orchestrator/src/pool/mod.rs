@@ -34,6 +34,7 @@ mod driver;
 mod error;
 mod event;
 mod executor;
+mod frames;
 mod front;
 mod gather;
 mod handle;
@@ -80,6 +81,8 @@ pub(crate) use driver::Note;
 pub use error::{JobError, PoolError, TrySubmitError};
 pub use event::{Event, EventKind, EventStream, MAX_PRINTED};
 pub use executor::Executor;
+#[cfg(feature = "cli")]
+pub(crate) use frames::{Frames, SLICES};
 pub use front::Pool;
 pub use gather::{Gather, GatherAll, gather, gather_all};
 pub use handle::{JobHandle, RawHandle};

@@ -8,12 +8,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use protocol::codec::{ASSIGNMENT_OVERHEAD, room_for};
 use protocol::{Assignment, Attempt, CREDIT, Encoded, JobId, MAX_CHUNK, ToWorker, codec};
 
-/// How many pieces are written at once.
-const SLICES: usize = 8;
+use super::frames::{Frames, SLICES};
+
 /// While more than this waits to be written, jobs wait as they are.
 const HIGH_WATER: usize = 1 << 20;
 
@@ -21,12 +21,7 @@ type Key = (JobId, Attempt);
 
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    /// What goes before `bytes`: chunks, and what stands between them.
-    ready: VecDeque<Bytes>,
-    /// How many bytes those are.
-    ready_len: usize,
-    /// Frames, or the last part of one, the first perhaps written in part.
-    bytes: BytesMut,
+    frames: Frames,
     /// What follows them, in order.
     backlog: VecDeque<Parcel>,
     /// Inputs of which only a part was sent.
@@ -51,37 +46,21 @@ struct Rest {
 impl Outgoing {
     /// What is to be written, in order, or the first of it.
     pub(super) fn slices(&self) -> [IoSlice<'_>; SLICES] {
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let all = self.ready.iter().map(|piece| &piece[..]);
-        for (slice, piece) in slices.iter_mut().zip(all.chain([&self.bytes[..]])) {
-            *slice = IoSlice::new(piece);
-        }
-        slices
+        self.frames.slices()
     }
 
     /// So much was written. Whoever says this calls `pump` afterwards.
-    pub(super) fn advance(&mut self, mut written: usize) {
-        while written > 0
-            && let Some(first) = self.ready.front_mut()
-        {
-            let n = written.min(first.len());
-            first.advance(n);
-            if first.is_empty() {
-                self.ready.pop_front();
-            }
-            self.ready_len -= n;
-            written -= n;
-        }
-        self.bytes.advance(written);
+    pub(super) fn advance(&mut self, written: usize) {
+        self.frames.advance(written);
     }
 
     /// Whether there is nothing to be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.frames.is_empty()
     }
 
     fn len(&self) -> usize {
-        self.ready_len + self.bytes.len()
+        self.frames.len()
     }
 
     /// Jobs with their whole inputs, or all but the head.
@@ -108,9 +87,7 @@ impl Outgoing {
     /// Nobody will read any of it.
     pub(super) fn discard(&mut self) {
         self.end(false);
-        self.ready.clear();
-        self.ready_len = 0;
-        self.bytes.clear();
+        self.frames.discard();
     }
 
     /// The worker takes more of an input.
@@ -155,7 +132,7 @@ impl Outgoing {
     }
 
     fn frame(&mut self, message: &ToWorker) {
-        if let Err(e) = codec::encode(message, &mut self.bytes) {
+        if let Err(e) = codec::encode(message, self.frames.end()) {
             debug_assert!(false, "a message that fits into no frame: {e}");
         }
     }
@@ -199,7 +176,7 @@ impl Outgoing {
         if jobs.is_empty() {
             return;
         }
-        if let Err(e) = codec::encode_jobs(jobs, &mut self.bytes) {
+        if let Err(e) = codec::encode_jobs(jobs, self.frames.end()) {
             debug_assert!(false, "jobs that fit into no frame: {e}");
         }
     }
@@ -207,13 +184,7 @@ impl Outgoing {
     fn chunk(&mut self, (job, attempt): Key, data: Bytes) {
         let chunk = data.clone();
         let message = ToWorker::InputChunk { job, attempt, data };
-        if let Err(e) = codec::encode_head(&message, &mut self.bytes) {
-            debug_assert!(false, "a chunk that fits into no frame: {e}");
-            return;
-        }
-        self.ready_len += self.bytes.len() + chunk.len();
-        self.ready.extend([self.bytes.split().freeze(), chunk]);
-        self.bytes.put_u8(codec::TRAILER);
+        self.frames.chunk(&message, chunk);
     }
 
     /// Sends as much of an input as the worker has given credit for.
@@ -234,6 +205,7 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
     use protocol::{Codec, Encoding, FromWorker, JobHeader};
     use tokio_util::codec::Decoder;
 
