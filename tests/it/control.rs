@@ -2,12 +2,15 @@
 //! and when all ends.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use orchestrator_tests::env::finish;
 use orchestrator_tests::{TestEnv, eventually};
 
 use super::parallel::Line;
-use super::run::{ORCHESTRATOR, command, run};
+use super::run::{ORCHESTRATOR, command, objects, run};
 
 /// A shell text for jobs that end when so many of them have been running at once.
 fn together(number: usize) -> String {
@@ -193,4 +196,86 @@ fn halts_are_those_of_gnu_parallel() {
             assert_eq!(theirs.stdout(), printed, "{halt}");
         }
     }
+}
+
+#[test]
+fn jobs_start_one_after_the_other_with_a_pause_between() {
+    let env = TestEnv::new();
+    // All four run at once, which they could not if the pause were between an end and a
+    // start.
+    let text = format!("date +%s%N; {}", together(4));
+    let done = run(
+        &env,
+        &["-q", "-j4", "--delay", "200ms", "-c", &text],
+        lines(4),
+    );
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let mut starts: Vec<u64> = done
+        .stdout()
+        .lines()
+        .map(|at| at.parse().unwrap())
+        .collect();
+    starts.sort_unstable();
+    let all = starts[3] - starts[0];
+    assert!(all > 400_000_000, "{all} ns for three pauses of 200 ms");
+}
+
+#[test]
+fn a_job_that_takes_many_times_as_long_as_others_is_ended() {
+    let env = TestEnv::new();
+    let text = "case {} in 4) exec sleep 600 ;; *) sleep 0.2 ;; esac";
+    let words = [
+        "-q",
+        "-j1",
+        "--timeout",
+        "400%",
+        "--format",
+        "jsonl",
+        "-c",
+        text,
+    ];
+    let done = run(&env, &words, lines(4));
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    for job in objects(done.stdout()) {
+        let verdict = if job["seq"] == 4 { "timeout" } else { "ok" };
+        assert_eq!(job["verdict"], verdict, "{job}");
+    }
+}
+
+#[test]
+fn jobs_start_where_the_machine_has_room() {
+    for (option, value) in [
+        ("--memfree", "1k"),
+        ("--load", "100000"),
+        ("--load", "10000000%"),
+    ] {
+        let done = Line::new(&["-j2", option, value, "echo {}"])
+            .ours(&["run", "-q", "-j2", option, value, "-c", "echo {}"])
+            .stdin("1\n2\n3\n")
+            .any_order()
+            .same();
+        assert_eq!(done.stdout().len(), 6, "{}", done.stderr);
+    }
+}
+
+#[test]
+fn no_job_starts_where_the_machine_has_no_room() {
+    let env = TestEnv::new();
+    let words = ["-j2", "--memfree", "1P", "--", "touch"];
+    let mut command = command(&env, &words);
+    command.stdin(File::open(env.file("input", lines(3))).unwrap());
+    let mut child = command.spawn().unwrap();
+    let pid = Pid::from_raw(child.id() as i32);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    // Before it has handlers, the signal would end it.
+    eventually("workers are there", || env.processes().len() >= 3);
+    while !told.contains(" 0 running, 3 waiting, 2 workers, ") {
+        kill(pid, Signal::SIGUSR1).unwrap();
+        stderr.read_line(&mut told).unwrap();
+    }
+    kill(pid, Signal::SIGINT).unwrap();
+    let done = finish(child, Vec::new());
+    assert_eq!(done.code(), 130);
+    assert!(!env.path().join("1").exists());
 }

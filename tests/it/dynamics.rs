@@ -309,3 +309,38 @@ fn a_worker_that_dies_of_its_last_job_has_not_ended_as_it_was_told() {
         assert_eq!(&*unexpected[0], "was killed by SIGKILL");
     });
 }
+
+#[test]
+fn the_job_that_began_last_makes_room_and_is_run_again_as_its_first_try() {
+    let env = TestEnv::new();
+    block_on(async {
+        let pool = Pool::start(config(&env, 2)).unwrap();
+        let control = pool.control();
+        let sh = |text: &str| {
+            pool.command(["/bin/sh", "-c", text])
+                .current_dir(env.path())
+        };
+        // The first time for ever.
+        let second = "echo $ORCHESTRATOR_ATTEMPT; test -e twice && exit; : > twice; sleep 600";
+        let first = sh("until test -e go; do sleep 0.01; done");
+        let jobs = async { tokio::join!(first, sh(second)) };
+        let others = async {
+            until(&pool, |stats| {
+                stats.running == 2 && env.path().join("twice").exists()
+            })
+            .await;
+            let job = control.put_back_youngest().await.unwrap();
+            until(&pool, |stats| stats.ended("ok") == 1).await;
+            assert!(control.put_back_youngest().await.is_none(), "only one runs");
+            env.file("go", "");
+            job
+        };
+        let ((first, second), job) = tokio::join!(jobs, others);
+        first.unwrap();
+        assert_eq!(second.unwrap().stdout, "1\n", "what it said before is void");
+        assert_eq!(job.attempt.0, 1);
+        let stats = pool.stats().await;
+        assert_eq!((stats.retries, stats.workers_died), (0, 0));
+        pool.shutdown().await.unwrap();
+    });
+}

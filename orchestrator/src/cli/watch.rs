@@ -1,5 +1,6 @@
 //! What is looked at while a run goes on: the file that says how many jobs run
-//! at once. One timer for all of it, and none when there is nothing to look at.
+//! at once, and whether the machine has room for more. One timer for all of it, and
+//! none when there is nothing to look at.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -12,12 +13,19 @@ use std::time::Duration;
 use super::errors::{self, Message};
 use super::main::say;
 use crate::pool;
+use crate::run::gate::{self, Gate, Measured};
 use crate::run::jobs::Jobs;
 use crate::run::reins::Reins;
 use crate::run::text;
 
 /// How often to look whether the file has changed.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often to measure what the machine has room for.
+const MEASURE: Duration = Duration::from_millis(100);
+
+/// How often to look whether there is a pool already.
+const BEGIN: Duration = Duration::from_millis(2);
 
 /// How much of the file is read: a number and some blanks.
 const LONGEST: u64 = 256;
@@ -27,21 +35,57 @@ const LONGEST: u64 = 256;
 pub(crate) struct Watch {
     /// The file that says how many jobs run at once.
     pub(crate) jobs: Option<JobsFile>,
+    /// What must be so for a job to start.
+    pub(crate) gate: Gate,
 }
 
 impl Watch {
     /// Looks, and pulls the reins; for as long as it is polled.
     pub(super) async fn attend(mut self, reins: &Reins) -> Infallible {
-        let Some(file) = &mut self.jobs else {
+        if self.jobs.is_none() && !self.gate.is_there() {
             return std::future::pending().await;
+        }
+        while !reins.hold() {
+            tokio::time::sleep(BEGIN).await;
+        }
+        let (pause, looks) = match self.gate.is_there() {
+            true => (MEASURE, LOOK.div_duration_f64(MEASURE) as u32),
+            false => (LOOK, 1),
         };
-        loop {
-            tokio::time::sleep(LOOK).await;
-            match file.look() {
-                Ok(None) => {}
-                Ok(Some(workers)) => resize(reins, workers),
-                Err(warning) => say(&warning),
+        for turn in (1..=looks).cycle() {
+            if self.gate.is_there() {
+                self.measure(reins).await;
             }
+            tokio::time::sleep(pause).await;
+            if let Some(file) = self.jobs.as_mut().filter(|_| turn == looks) {
+                match file.look() {
+                    Ok(None) => {}
+                    Ok(Some(workers)) => resize(reins, workers),
+                    Err(warning) => say(&warning),
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Lets as many jobs start as there is room for, or one make room.
+    async fn measure(&self, reins: &Reins) {
+        let text = |path| fs::read_to_string(path).unwrap_or_default();
+        let measured = Measured {
+            load: self.gate.load.and_then(|_| gate::load(&text("/proc/stat"))),
+            memory: self
+                .gate
+                .memory
+                .and_then(|_| gate::memory(&text("/proc/meminfo"))),
+        };
+        reins.allow_starts(self.gate.starts(measured));
+        if self.gate.is_short(measured)
+            && let Some(job) = reins.put_back_youngest().await
+        {
+            let left = text::size(measured.memory.unwrap_or_default());
+            say(&format!(
+                "warning: only {left} of memory are available (--memfree): run again later:\n{job}"
+            ));
         }
     }
 }

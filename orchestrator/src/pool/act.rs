@@ -75,6 +75,13 @@ impl Driver {
                 } => self.retry(job, attempts, verdict, pause),
                 Action::Weigh { worker, job } => self.look_at_size(worker, job),
                 Action::Kept { job } => self.note(Note::Kept(job)),
+                Action::PutBack { job } => {
+                    // What it has said is void.
+                    drop(answer(&mut self.answers, job));
+                    if let Some(entry) = self.jobs.get_mut(&job) {
+                        entry.traces = None;
+                    }
+                }
                 Action::Broken => {
                     let why = self.failure.take().or(self.deaths.last());
                     let why = why.unwrap_or(PoolError::Closed);
@@ -296,7 +303,7 @@ impl Driver {
             return;
         };
         let answer = answer(&mut self.answers, job);
-        let limit = limit(entry, &self.config);
+        let limit = limit(entry, &self.config, self.scheduler.usual_limit());
         if self.out_of_memory {
             entry.traces().out_of_memory = true;
         }
@@ -333,7 +340,7 @@ impl Driver {
                 entry.traces().out_of_memory = true;
             }
             verdict = judged(&entry, verdict);
-            let limit = limit(&entry, &self.config);
+            let limit = limit(&entry, &self.config, self.scheduler.usual_limit());
             error = reason(&mut entry, answer.as_ref(), verdict, limit, &self.how);
         }
         let (usage, payload) = answer.unwrap_or_default();
@@ -444,9 +451,11 @@ fn answer(answers: &mut VecDeque<(JobId, Usage, Bytes)>, job: JobId) -> Option<(
 }
 
 /// How long an attempt at a job may take.
-fn limit(entry: &Entry, config: &PoolConfig) -> Duration {
+fn limit(entry: &Entry, config: &PoolConfig, usual: Option<Duration>) -> Duration {
     let wish = entry.wishes.as_ref().and_then(|wishes| wishes.timeout);
-    wish.or(config.timeout).unwrap_or_default()
+    // More than milliseconds says nothing.
+    let usual = usual.map(|limit| Duration::from_millis(limit.as_millis() as u64));
+    wish.or(config.timeout).or(usual).unwrap_or_default()
 }
 
 /// Keeps a result, of which parts may have come before.

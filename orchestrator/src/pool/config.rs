@@ -158,6 +158,19 @@ pub struct PoolConfig {
     /// limit. With too little, workers do not even start: a small one needs some
     /// megabytes.
     pub memory_per_worker: Option<u64>,
+    /// The least time between the starts of two jobs; a further attempt is a start as
+    /// well. Default: none. With it, or `starts_by_leave`, nothing is sent ahead.
+    pub start_delay: Duration,
+    /// Whether `start_delay` grows by 30 % when an attempt fails and shrinks by 10 %
+    /// when one ends well. Default: no.
+    pub start_delay_adapts: bool,
+    /// Whether jobs start only by [`Control::allow_starts`](super::Control::allow_starts).
+    /// Default: no.
+    pub starts_by_leave: bool,
+    /// How long an attempt at a job may take that has no other time limit: such a
+    /// percentage of the median of the times of those that have ended well. Default: for
+    /// ever, as before any has.
+    pub timeout_percent: Option<f64>,
     /// At which niceness workers run, and what their jobs start: 0 to 19. Default: at that
     /// of this process, which a smaller one does not change.
     pub nice: Option<i32>,
@@ -203,6 +216,10 @@ impl PoolConfig {
             init: None,
             threads_per_job: ThreadsPerJob::Share,
             memory_per_worker: None,
+            start_delay: Duration::ZERO,
+            start_delay_adapts: false,
+            starts_by_leave: false,
+            timeout_percent: None,
             nice: None,
         }
     }

@@ -94,6 +94,21 @@ impl Control {
         Ok(())
     }
 
+    /// So many jobs may start from now on, until this is said again: for a pool whose
+    /// [`starts_by_leave`](super::PoolConfig::starts_by_leave) is set, where none may before.
+    pub fn allow_starts(&self, jobs: usize) {
+        self.send(Command::AllowStarts(jobs));
+    }
+
+    /// Ends the job that began last, to make room for the others, and starts it again when
+    /// its turn comes; that was no try. Not the only job that runs, nor one more while
+    /// another one is about to end in this way. Which job it is.
+    pub async fn put_back_youngest(&self) -> Option<RunningJob> {
+        let (reply, job) = oneshot::channel();
+        self.send(Command::PutBack(reply));
+        job.await.ok()
+    }
+
     /// Nothing is started any more, running commands are stopped (SIGSTOP) and no
     /// deadline comes nearer, until [`Control::resume`]. Functions run on: they
     /// cannot be stopped without their worker. Returns when the workers have

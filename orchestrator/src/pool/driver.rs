@@ -61,6 +61,10 @@ pub(super) enum Command {
     Stats(oneshot::Sender<Stats>),
     /// So many workers from now on.
     Resize(usize),
+    /// So many jobs may start until this is said again.
+    AllowStarts(usize),
+    /// End the job that began last and put it back; which one it is.
+    PutBack(oneshot::Sender<RunningJob>),
     /// Stand still; the sender is dropped when all workers have been told.
     Pause(mpsc::Sender<()>),
     Resume,
@@ -488,6 +492,8 @@ impl Driver {
             Command::Status(reply) => drop(reply.send(self.status())),
             Command::Stats(reply) => drop(reply.send(self.stats())),
             Command::Resize(workers) => self.tell(Input::Resize { workers }),
+            Command::AllowStarts(starts) => self.tell(Input::Leave { starts }),
+            Command::PutBack(reply) => self.put_back(reply),
             Command::Pause(told) => self.pause(&told),
             Command::Resume => self.resume(),
             Command::Seen(verdicts) => self.tell(Input::Seen { verdicts }),
@@ -571,6 +577,17 @@ impl Driver {
         for hired in self.workers.values() {
             hired.orders.send(Order::Say(ToWorker::Resume)).ok();
         }
+    }
+
+    fn put_back(&mut self, reply: oneshot::Sender<RunningJob>) {
+        let Some(job) = self.scheduler.spare() else {
+            return;
+        };
+        let mut running = self.status().running.into_iter();
+        let spare = running.find(|running| running.job == job);
+        self.tell(Input::PutBack { job });
+        // Whoever asked may have gone.
+        spare.map(|spare| reply.send(spare));
     }
 
     fn status(&self) -> Status {
@@ -661,9 +678,11 @@ impl Drop for Driver {
 
 /// The part of the configuration by which the scheduler decides.
 fn rules(config: &PoolConfig) -> SchedulerConfig {
+    let gated = config.start_delay > Duration::ZERO || config.starts_by_leave;
     SchedulerConfig {
         workers: config.workers,
-        ahead: config.ahead,
+        // Where it matters when a job starts, it is sent only then.
+        ahead: if gated { Duration::ZERO } else { config.ahead },
         start_timeout: config.start_timeout,
         start_attempts: config.start_attempts,
         restart_limit: config.restart_limit,
@@ -684,5 +703,9 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
         max_files_per_worker: config.max_files_per_worker,
         idle_timeout: config.idle_timeout,
         min_workers: config.min_workers,
+        start_delay: config.start_delay.min(FOREVER),
+        start_delay_adapts: config.start_delay_adapts,
+        starts_by_leave: config.starts_by_leave,
+        timeout_percent: config.timeout_percent,
     }
 }

@@ -659,6 +659,11 @@ fn check(config: &PoolConfig) -> Result<(), PoolError> {
         "a job needs at least one thread (`threads_per_job`)"
     } else if config.max_jobs_per_worker == Some(0) {
         "a worker must be allowed at least one job (`max_jobs_per_worker`)"
+    } else if config
+        .timeout_percent
+        .is_some_and(|percent| !(percent > 0.0 && percent <= 1e6))
+    {
+        "a share of the median must be more than 0% and at most 1,000,000% (`timeout_percent`)"
     } else if config.launch.is_unprepared() {
         "this program would start itself over and over: call `orchestrator::init(registry)` \
          first thing in `main`, and use `Launch::current_exe()`"

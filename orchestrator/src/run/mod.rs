@@ -4,7 +4,7 @@
 //! - [`feed`]: hands jobs to the pool, as fast as it takes them.
 //! - [`batch`]: the loop in which everything meets; [`output`]: what becomes of
 //!   its results; [`reins`]: what it can be told from beside; [`halt`]: when it has
-//!   seen enough; [`jobs`]: how many run at once.
+//!   seen enough; [`jobs`]: how many run at once; [`gate`]: when the machine has room for them.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
 //! - [`report`]: what the run came to, folded from the pool's events.
@@ -13,6 +13,7 @@
 
 pub(crate) mod batch;
 mod feed;
+pub(crate) mod gate;
 pub(crate) mod halt;
 pub(crate) mod jobs;
 pub(crate) mod output;

@@ -102,6 +102,25 @@ impl Reins {
         }
     }
 
+    /// Whether there is a pool already.
+    pub(crate) fn hold(&self) -> bool {
+        self.control.get().is_some()
+    }
+
+    /// So many jobs may start until this is said again, in a run whose jobs need leave.
+    pub(crate) fn allow_starts(&self, jobs: usize) {
+        if let Some(control) = self.control.get() {
+            control.allow_starts(jobs);
+        }
+    }
+
+    /// Ends the job that began last, to be run again later; which one, in a line for a
+    /// person.
+    pub(crate) async fn put_back_youngest(&self) -> Option<String> {
+        let running = self.control.get()?.put_back_youngest().await?;
+        Some(self.describe(&running))
+    }
+
     /// So many verdicts have been counted, and it goes on.
     pub(super) fn seen(&self, verdicts: usize) {
         if let Some(control) = self.control.get() {

@@ -155,6 +155,7 @@ impl Scheduler {
                     let job = &self.jobs[&job];
                     assert!(job.ending.is_none() && job.since.is_some(), "{timer:?}");
                 }
+                Timer::Gate => assert!(self.gate.is_some()),
                 Timer::Cancel(job) => assert!(self.jobs[&job].ending.is_some(), "{timer:?}"),
                 Timer::Retry(job) => assert_eq!(self.jobs[&job].place, Place::Waiting),
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
+use super::gate::{Gate, Usual};
 use super::hand_out::{BETWEEN_LOOKS, PATIENCE};
 use super::id_map::IdMap;
 use super::input::{Action, Input, SchedulerConfig, Size, Terms};
@@ -73,6 +74,10 @@ pub(crate) struct Scheduler {
     /// How many workers are `Ready`.
     pub(super) ready: usize,
     pub(super) timers: Timers,
+    /// What lets jobs start, if anything has been said about that.
+    pub(super) gate: Option<Gate>,
+    /// How long jobs take, if they are measured by each other.
+    pub(super) usual: Option<Usual>,
     pub(super) actions: VecDeque<Action>,
     pub(super) last_worker: u32,
     /// Workers that died in a row without anybody having finished a job, and
@@ -98,6 +103,8 @@ impl Scheduler {
     pub(crate) fn new(config: SchedulerConfig, now: Duration) -> Scheduler {
         let seats = (0..config.workers).map(|_| Seat::default()).collect();
         let mut scheduler = Scheduler {
+            gate: Gate::of(&config),
+            usual: Usual::of(&config),
             config,
             now,
             phase: Phase::Open,
@@ -153,6 +160,8 @@ impl Scheduler {
             Input::Cancel { job } => self.end_job(job, Ending::Cancelled),
             Input::GiveBack { jobs } => self.give_back(jobs),
             Input::Outgrown { job } => self.outgrown(job),
+            Input::Leave { starts } => self.give_leave(starts),
+            Input::PutBack { job } => self.make_room(job),
             Input::Ready { worker, slots } => self.on_ready(worker, slots),
             Input::Started {
                 worker,
@@ -277,7 +286,11 @@ impl Scheduler {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
-        if job.ending.is_some() {
+        if let Some(earlier) = &mut job.ending {
+            if *earlier == Ending::PutBack {
+                // It was told to end already, and now it is for good.
+                *earlier = ending;
+            }
             return;
         }
         let worker = match job.place {
@@ -375,7 +388,11 @@ impl Scheduler {
         let seat = worker.seat;
         self.seats[seat].thrive();
         self.deaths = 0;
+        if let Some(gate) = &mut self.gate {
+            gate.ended(true);
+        }
         self.tally.succeeded += 1;
+        self.took(took);
         self.unsettled = Some(id);
         self.conclude(job, Verdict::Ok, Some(id));
         if self.phase != Phase::Open {
@@ -430,6 +447,9 @@ impl Scheduler {
         self.seats[seat].thrive();
         self.deaths = 0;
         self.count(id, outcome);
+        if outcome == Outcome::Ok {
+            self.took(took);
+        }
         if outcome == Outcome::Cancelled
             && let Some(job) = self.jobs.get_mut(&job)
             && job.since.is_none()
@@ -481,7 +501,13 @@ impl Scheduler {
                         self.break_down();
                     }
                 }
-                Timer::Limit(job) => self.end_job(job, Ending::TimedOut),
+                Timer::Limit(job) => {
+                    if self.is_overdue(job) {
+                        self.end_job(job, Ending::TimedOut);
+                    }
+                }
+                // What has waited is handed out now.
+                Timer::Gate => {}
                 Timer::Weigh(job) => {
                     if let Some(Place::Sent(worker)) = self.jobs.get(&job).map(|j| j.place) {
                         self.timers.set(Timer::Weigh(job), self.now + BETWEEN_LOOKS);
@@ -521,6 +547,10 @@ impl Scheduler {
             let Some(job) = self.jobs.get_mut(&id) else {
                 continue;
             };
+            if job.makes_room(Verdict::Interrupted) {
+                self.put_back(id);
+                continue;
+            }
             if let Some(ending @ (Ending::TimedOut | Ending::Outgrown)) = job.ending {
                 self.attempt_over(id, ending.verdict(), None);
                 continue;
@@ -551,8 +581,14 @@ impl Scheduler {
             return;
         };
         let verdict = job.judged(verdict);
+        if job.makes_room(verdict) {
+            return self.put_back(id);
+        }
         if verdict == Verdict::Crashed {
             job.deaths += 1;
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.ended(verdict == Verdict::Ok);
         }
         match retry::next(&self.config, id, job, verdict) {
             Next::Verdict(verdict) => self.conclude(id, verdict, worker),
@@ -588,7 +624,7 @@ impl Scheduler {
     }
 
     fn stop_timers(&mut self, id: JobId, terms: Terms) {
-        if terms.timeout.is_some() {
+        if terms.timeout.is_some() || self.usual.is_some() {
             self.timers.stop(Timer::Limit(id));
         }
         if terms.weighed {

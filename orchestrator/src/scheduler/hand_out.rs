@@ -45,8 +45,12 @@ impl Scheduler {
             let Some(&Rank { class, worker, .. }) = self.ranks.first() else {
                 return;
             };
+            if !self.may_start() {
+                return;
+            }
             let room = self.workers[&worker].room(self.config.ahead);
             let share = match class {
+                _ if self.gate.is_some() => 1,
                 Class::Idle | Class::BehindLong => 1,
                 Class::Ahead => self.queue.len().div_ceil(self.ready.max(1)),
             };
@@ -70,6 +74,9 @@ impl Scheduler {
             let Some(&Rank { worker, .. }) = idle else {
                 return self.reserve();
             };
+            if !self.may_start() {
+                return;
+            }
             if let Some(job) = self.queue.pop_suspect() {
                 self.send(worker, job);
                 self.set_door(worker, Door::Alone);
@@ -113,6 +120,9 @@ impl Scheduler {
         };
         job.attempt = job.attempt.next();
         job.place = Place::Sent(to);
+        if let Some(gate) = &mut self.gate {
+            gate.passed(self.now);
+        }
         worker.jobs.push_back((id, job.attempt));
         self.actions.push_back(Action::Send {
             worker: to,
@@ -137,7 +147,11 @@ impl Scheduler {
             return self.await_end(id);
         }
         let terms = job.terms;
-        if let Some(timeout) = terms.timeout {
+        let usual = match &self.usual {
+            Some(usual) => usual.limit(),
+            None => None,
+        };
+        if let Some(timeout) = terms.timeout.or(usual) {
             self.timers.set(Timer::Limit(id), self.now + timeout);
         }
         if terms.weighed {

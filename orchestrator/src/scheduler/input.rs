@@ -31,6 +31,10 @@ pub(crate) struct SchedulerConfig {
     pub(crate) max_files_per_worker: Option<u64>,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) min_workers: Option<usize>,
+    pub(crate) start_delay: Duration,
+    pub(crate) start_delay_adapts: bool,
+    pub(crate) starts_by_leave: bool,
+    pub(crate) timeout_percent: Option<f64>,
 }
 
 /// On what terms a job runs.
@@ -71,6 +75,10 @@ pub(crate) enum Input {
     GiveBack { jobs: Vec<JobId> },
     /// A job has made its worker larger than it may.
     Outgrown { job: JobId },
+    /// So many jobs may start until this is said again; where starts need leave.
+    Leave { starts: usize },
+    /// This job is to make room: it is ended, and begins again later.
+    PutBack { job: JobId },
     /// A worker takes jobs.
     Ready { worker: WorkerId, slots: u32 },
     /// A job has been running for a while.
@@ -196,6 +204,8 @@ pub(crate) enum Action {
     Weigh { worker: WorkerId, job: JobId },
     /// A job that was wanted back has started, or is about to.
     Kept { job: JobId },
+    /// A job that was to make room has ended, and waits to begin again.
+    PutBack { job: JobId },
     /// No worker can be kept alive; all jobs get their verdict `Lost`.
     Broken,
     /// All jobs have their verdict and all workers are gone, for good.

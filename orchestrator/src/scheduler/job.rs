@@ -98,6 +98,8 @@ pub(super) enum Ending {
     Interrupted,
     /// Its worker became too large.
     Outgrown,
+    /// It makes room, and is to begin again.
+    PutBack,
 }
 
 impl Ending {
@@ -105,7 +107,7 @@ impl Ending {
         match self {
             Ending::Cancelled => Verdict::Cancelled,
             Ending::TimedOut => Verdict::Timeout,
-            Ending::Interrupted => Verdict::Interrupted,
+            Ending::Interrupted | Ending::PutBack => Verdict::Interrupted,
             Ending::Outgrown => Verdict::Oom,
         }
     }

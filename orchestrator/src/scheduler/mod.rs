@@ -13,6 +13,7 @@ mod check;
 mod core;
 mod crew;
 mod end;
+mod gate;
 mod hand_out;
 mod id_map;
 mod input;

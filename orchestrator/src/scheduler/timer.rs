@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Respawn(usize),
     /// No worker could be started until then.
     Starved,
+    /// The next job may start then.
+    Gate,
     /// A job's attempt has taken as long as it may.
     Limit(JobId),
     /// It is to be seen then how large a job has made its worker.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::{grace, time};
+use super::{grace, size, time};
 use crate::run::halt::Halt;
 use crate::run::jobs::Jobs;
 
@@ -29,9 +29,26 @@ pub(crate) struct ControlArgs {
     #[arg(long, value_name = "K")]
     pub(crate) threads_per_job: Option<NonZero<usize>>,
 
-    /// End an attempt that takes longer, e.g. 90s, 5m; a bare number is seconds
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub(crate) timeout: Option<Duration>,
+    /// End an attempt that takes longer, e.g. 90s, 5m; a bare number is seconds; N% of the
+    /// median of the times of jobs that have succeeded
+    #[arg(long, value_name = "TIME|N%", value_parser = timeout)]
+    pub(crate) timeout: Option<TimeoutArg>,
+
+    /// Start a job only so long after the one before, e.g. 0.5, 100ms; with `auto` behind it
+    /// (0.5auto) longer after each failure, shorter after each success
+    #[arg(long, value_name = "TIME[auto]", value_parser = delay)]
+    pub(crate) delay: Option<DelayArg>,
+
+    /// Start no job while so many processes run on this machine, or wait for a disk: N,
+    /// N% of the CPUs, +N, -N, 0 for any at all
+    #[arg(long, alias = "max-load", value_name = "N", allow_negative_numbers = true,
+          value_parser = load)]
+    pub(crate) load: Option<Jobs>,
+
+    /// Start no job while less memory than this is available, e.g. 1G; while it is less than
+    /// half, end the job that began last and run it again later
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memfree: Option<u64>,
 
     /// Try a job that failed, timed out or crashed N more times [default: 0]
     #[arg(long, value_name = "N")]
@@ -84,6 +101,45 @@ pub(super) fn jobs() -> impl TypedValueParser<Value = JobsArg> {
     })
 }
 
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TimeoutArg {
+    /// So long.
+    Time(Duration),
+    /// Such a percentage of what others took.
+    Percent(f64),
+}
+
+fn timeout(text: &str) -> Result<TimeoutArg, String> {
+    let Some(share) = text.strip_suffix('%') else {
+        return time(text).map(TimeoutArg::Time);
+    };
+    match share.parse() {
+        Ok(percent) if percent > 0.0 && percent <= 1e6 => Ok(TimeoutArg::Percent(percent)),
+        _ => Err("a share of the median is more than 0%, e.g. 300%".into()),
+    }
+}
+
+/// The time between two starts, and whether it adapts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DelayArg {
+    pub(crate) pause: Duration,
+    pub(crate) adapts: bool,
+}
+
+fn delay(text: &str) -> Result<DelayArg, String> {
+    let bare = text.strip_suffix("auto");
+    grace(bare.unwrap_or(text)).map(|pause| DelayArg {
+        pause,
+        adapts: bare.is_some(),
+    })
+}
+
+fn load(text: &str) -> Result<Jobs, String> {
+    let jobs = text.parse();
+    jobs.map_err(|()| "write a number of processes: N, N% of the CPUs, +N or -N".into())
+}
+
 /// When a run ends before its input does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HaltArg {
@@ -133,6 +189,40 @@ mod tests {
         let now: Halt = "now,success=1".parse().unwrap();
         assert_eq!(control(&["--halt", "-2"]).halt, Some(HaltArg::At(now)));
         assert!(run(&["--halt", "later,fail=1"]).is_err());
+    }
+
+    #[test]
+    fn a_timeout_may_be_a_share_and_a_delay_may_adapt() {
+        let seconds = Duration::from_secs;
+        for (word, wanted) in [
+            ("90", TimeoutArg::Time(seconds(90))),
+            ("5m", TimeoutArg::Time(seconds(300))),
+            ("250%", TimeoutArg::Percent(250.0)),
+        ] {
+            assert_eq!(control(&["--timeout", word]).timeout, Some(wanted));
+        }
+        for (word, pause, adapts) in [("2", 2, false), ("2sauto", 2, true), ("1mauto", 60, true)] {
+            let pause = seconds(pause);
+            assert_eq!(
+                control(&["--delay", word]).delay,
+                Some(DelayArg { pause, adapts })
+            );
+        }
+        for bad in [
+            "--timeout=0%",
+            "--timeout=%",
+            "--timeout=-5%",
+            "--timeout=inf%",
+            "--timeout=0",
+            "--delay=x",
+            "--delay=auto",
+            "--delay=-1",
+            "--delay=1x",
+            "--load=x",
+            "--memfree=1x",
+        ] {
+            assert!(run(&[bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -419,11 +419,13 @@ fn size(text: &str) -> Result<u64, String> {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
         Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
         Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        Some(b't' | b'T') => (&text[..text.len() - 1], 40),
+        Some(b'p' | b'P') => (&text[..text.len() - 1], 50),
         _ => (text, 0),
     };
     let number: u64 = digits
         .parse()
-        .map_err(|_| "not a size; write bytes, or a number with K, M or G".to_owned())?;
+        .map_err(|_| "not a size; write bytes, or a number with K, M, G, T or P".to_owned())?;
     match number.checked_mul(1 << shift) {
         None => Err("too large".into()),
         Some(0) => Err("it must be at least 1".into()),

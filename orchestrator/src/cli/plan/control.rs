@@ -6,11 +6,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::super::args::control::{ControlArgs, HaltArg, JobsArg};
+use super::super::args::control::{ControlArgs, HaltArg, JobsArg, TimeoutArg};
 use super::super::errors::Message;
 use super::super::program::Lookup;
 use super::super::watch::{JobsFile, Watch};
 use crate::pool::{PoolConfig, ThreadsPerJob, usable_cpus};
+use crate::run::gate::Gate;
 use crate::run::halt::Halt;
 use crate::run::jobs::Jobs;
 use crate::run::text;
@@ -42,6 +43,9 @@ pub(super) fn control(
         workers,
         threads_per_job,
         timeout,
+        delay,
+        load,
+        memfree,
         retries,
         grace,
         halt,
@@ -82,7 +86,24 @@ pub(super) fn control(
     if let Some(threads) = threads_per_job {
         pool.threads_per_job = ThreadsPerJob::Exactly(threads.get());
     }
-    pool.timeout = timeout;
+    match timeout {
+        Some(TimeoutArg::Time(time)) => pool.timeout = Some(time),
+        Some(TimeoutArg::Percent(percent)) => pool.timeout_percent = Some(percent),
+        None => {}
+    }
+    if let Some(delay) = delay {
+        pool.start_delay = delay.pause;
+        pool.start_delay_adapts = delay.adapts;
+    }
+    watch.gate = Gate {
+        // No process at all is fewer than one.
+        load: load.map(|load| match load {
+            Jobs::Most => 1,
+            load => load.count(cpus) as u64,
+        }),
+        memory: memfree,
+    };
+    pool.starts_by_leave = watch.gate.is_there();
     pool.retries = retries.unwrap_or(pool.retries);
     pool.grace = grace.unwrap_or(pool.grace);
     pool.nice = nice;

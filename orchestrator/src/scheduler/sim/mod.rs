@@ -48,6 +48,10 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         max_files_per_worker: None,
         idle_timeout: None,
         min_workers: None,
+        start_delay: Duration::ZERO,
+        start_delay_adapts: false,
+        starts_by_leave: false,
+        timeout_percent: None,
     }
 }
 
@@ -299,8 +303,8 @@ impl World {
                 assert!(attempts <= most, "job {job} was tried {attempts} times");
                 self.judge(job, verdict);
             }
-            // Nobody asks for either here; turns show them.
-            Action::Weigh { .. } | Action::Kept { .. } => {}
+            // Nobody asks for these here; turns show them.
+            Action::Weigh { .. } | Action::Kept { .. } | Action::PutBack { .. } => {}
             Action::Broken => self.broken = true,
             Action::Ended => {
                 assert!(self.workers.is_empty(), "ended before its workers");
