@@ -47,6 +47,20 @@ pub struct CommandSpec {
     /// knows it from the variable `ORCHESTRATOR_SLOT`: who makes the job does not know who gets it.
     #[serde(default)]
     pub slots: Vec<SlotPlace>,
+    /// How it is made to stop, for its time or because it was cancelled: signals for its
+    /// process group, one after the other, and at last SIGKILL, also where none is named.
+    /// When empty, SIGTERM, and `grace_ms` later SIGKILL.
+    #[serde(default)]
+    pub stop: Vec<StopStep>,
+}
+
+/// One step of making a command stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopStep {
+    /// The signal's number on this system.
+    pub signal: i32,
+    /// How long the command may then take, in milliseconds, before the next step.
+    pub wait_ms: u64,
 }
 
 impl CommandSpec {
@@ -66,6 +80,7 @@ impl CommandSpec {
             limits: Limits::default(),
             stdin_path: None,
             slots: Vec::new(),
+            stop: Vec::new(),
         }
     }
 }

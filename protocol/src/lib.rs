@@ -23,7 +23,7 @@ pub mod task;
 
 pub use agent::{Death, JobOptions};
 pub use codec::{Codec, Encoded, FrameError, MAX_CHUNK, MAX_FRAME, Parts};
-pub use command::{CommandSpec, EnvChange, Limits, OutputLimit, Program, SlotPlace};
+pub use command::{CommandSpec, EnvChange, Limits, OutputLimit, Program, SlotPlace, StopStep};
 pub use greeting::{Greeting, GreetingScan, MAX_PREAMBLE};
 pub use ids::{Attempt, JobId, WorkerId};
 pub use message::{

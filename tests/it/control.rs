@@ -279,3 +279,47 @@ fn no_job_starts_where_the_machine_has_no_room() {
     assert_eq!(done.code(), 130);
     assert!(!env.path().join("1").exists());
 }
+
+#[test]
+fn a_command_is_made_to_stop_by_the_signals_that_were_asked_for() {
+    // Each signal shows itself; the shell waits on until it is killed.
+    let text = "trap 'echo int' INT; trap 'echo usr1' USR1; trap '' TERM; \
+                while :; do sleep 0.05; done; : {}";
+    let words = |termseq| ["--timeout", "1", "--termseq", termseq];
+    for termseq in [
+        "INT,200,USR1,200,TERM,100,KILL,25",
+        "2,200,SIGUSR1,200,KILL",
+    ] {
+        let ours = ["run", "-q"]
+            .iter()
+            .copied()
+            .chain(words(termseq))
+            .chain(["-c", text]);
+        let done = Line::new(&[&words(termseq)[..], &[text]].concat())
+            .ours(&ours.collect::<Vec<_>>())
+            .stdin("1\n")
+            .same();
+        assert_eq!(done.stdout(), "int\nusr1\n", "{}", done.stderr);
+    }
+}
+
+#[test]
+fn jobs_find_the_number_of_their_slot_from_zero_in_a_variable() {
+    let text = format!("echo $LANE; {}", together(3));
+    let done = Line::new(&["-j3", "--process-slot-var", "LANE", &text])
+        .ours(&[
+            "run",
+            "-q",
+            "-j3",
+            "--process-slot-var",
+            "LANE",
+            "-c",
+            &text,
+        ])
+        .stdin(lines(3))
+        .any_order()
+        .same();
+    let mut slots: Vec<&str> = done.stdout().lines().collect();
+    slots.sort_unstable();
+    assert_eq!(slots, ["0", "1", "2"], "{}", done.stderr);
+}

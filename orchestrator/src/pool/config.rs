@@ -171,6 +171,9 @@ pub struct PoolConfig {
     /// percentage of the median of the times of those that have ended well. Default: for
     /// ever, as before any has.
     pub timeout_percent: Option<f64>,
+    /// In which variable jobs find the number of their slot, counted from 0; beside
+    /// `ORCHESTRATOR_SLOT`, which counts from 1. Default: none.
+    pub slot_variable: Option<OsString>,
     /// At which niceness workers run, and what their jobs start: 0 to 19. Default: at that
     /// of this process, which a smaller one does not change.
     pub nice: Option<i32>,
@@ -220,6 +223,7 @@ impl PoolConfig {
             start_delay_adapts: false,
             starts_by_leave: false,
             timeout_percent: None,
+            slot_variable: None,
             nice: None,
         }
     }

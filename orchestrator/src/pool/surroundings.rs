@@ -39,6 +39,9 @@ pub(super) fn environment(
     // Behind the others: the later one counts.
     all.extend(config.launch.env.iter().cloned());
     all.push((SLOT.into(), (seat + 1).to_string().into()));
+    if let Some(name) = &config.slot_variable {
+        all.push((name.clone(), seat.to_string().into()));
+    }
     all
 }
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::vec;
 
-use protocol::Limits;
+use protocol::{Limits, StopStep};
 use tokio::sync::mpsc;
 
 use super::feed::{Notice, feed};
@@ -62,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) max_line: u64,
     /// What each command may use.
     pub(crate) limits: Limits,
+    /// How it is made to stop, if that was said.
+    pub(crate) stop: Vec<StopStep>,
     /// What a job's end looks like.
     pub(crate) format: Format,
     /// Whether entries come in the order of the input.
@@ -106,6 +108,7 @@ impl Config {
             delimiter: self.delimiter,
             max_line: self.max_line,
             grace: self.pool.grace,
+            stop: self.stop.clone(),
             limits: self.limits,
             keep_items: self.keep_items,
             pipe: self

@@ -8,7 +8,7 @@ use protocol::codec::{Message, TRAILER, encode, encode_answer, encode_head, enco
 use protocol::{
     Answer, Assignment, Attempt, Codec, CommandSpec, Death, DoneHeader, Encoding, FromWorker,
     Hello, JobHeader, JobId, JobOptions, LinkKind, Outcome, OutputLimit, Parts, Program, Ready,
-    SlotPlace, Stream, TaskError, ToWorker, Usage, WorkerId,
+    SlotPlace, StopStep, Stream, TaskError, ToWorker, Usage, WorkerId,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -308,6 +308,7 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
             at: u.arbitrary()?,
         })
     })?;
+    spec.stop = many(u, |u| Ok(StopStep { signal: u.arbitrary()?, wait_ms: u.arbitrary()? }))?;
     spec.stdin = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     spec.stdin_path = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     let input = Encoding::Bincode.encode(&spec).expect("it has bincode");

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::unistd::{AccessFlags, Pid, eaccess};
 use protocol::{Attempt, CommandSpec, EnvChange, Outcome, Program, TaskError};
 
@@ -297,6 +298,9 @@ fn check(spec: &CommandSpec, argv: &[&OsStr]) -> Result<(), Refusal> {
             return invalid("it can read data or a file on stdin, not both".into());
         }
     }
+    if let Some(step) = spec.stop.iter().find(|step| !is_signal(step.signal)) {
+        return invalid(format!("{} is no signal", step.signal));
+    }
     for change in &spec.env {
         let name = OsStr::from_bytes(&change.name).display();
         if change.name.is_empty() || change.name.contains(&b'=') || has_nul(&change.name) {
@@ -336,6 +340,10 @@ fn open_input(spec: &CommandSpec) -> Result<Option<OwnedFd>, Refusal> {
         );
         Refusal::new(errno, text)
     })
+}
+
+fn is_signal(number: i32) -> bool {
+    Signal::try_from(number).is_ok()
 }
 
 /// The program's absolute path. Names are looked up in the job's `PATH`; empty

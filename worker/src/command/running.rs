@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpgid};
-use protocol::{CommandSpec, FromWorker, JobHeader, Limits, Outcome, Stream, TaskError};
+use protocol::{CommandSpec, FromWorker, JobHeader, Limits, Outcome, StopStep, Stream, TaskError};
 
 use super::cut::Cut;
 use super::launch::{Launched, Refusal};
@@ -73,6 +73,9 @@ struct Running<'a> {
     link: &'a Link,
     key: Key,
     grace: Duration,
+    /// How it is made to stop, if that was said, and how many of those steps were done.
+    steps: &'a [StopStep],
+    done: usize,
     /// The command's process, and the group that it leads.
     leader: Pid,
     pidfd: OwnedFd,
@@ -89,7 +92,7 @@ struct Running<'a> {
     announce_at: Option<Moment>,
     /// When the time is up.
     limit_at: Option<Moment>,
-    /// When asking to stop has been in vain.
+    /// When the last step of making it stop has been in vain.
     kill_at: Option<Moment>,
     paused_since: Option<Moment>,
     stopping: Option<Why>,
@@ -152,6 +155,8 @@ pub(crate) fn attend(
         link,
         key: (header.job, header.attempt),
         grace: Duration::from_millis(spec.grace_ms),
+        steps: &spec.stop,
+        done: 0,
         leader,
         pidfd,
         stdin: launched
@@ -386,8 +391,7 @@ impl Running<'_> {
             self.stop(Why::OutputLimit, now);
         }
         if self.kill_at.is_some_and(|at| at <= now) {
-            self.kill_at = None;
-            self.signal(Signal::SIGKILL);
+            self.step(now);
         }
         let mut state = self.link.state();
         let waiting = state.outbox.waiting_since(now);
@@ -414,10 +418,33 @@ impl Running<'_> {
             return;
         }
         self.stopping = Some(why);
-        self.signal(Signal::SIGTERM);
+        self.step(now);
         // A stopped process takes no notice of anything else.
         self.signal(Signal::SIGCONT);
-        self.kill_at = Some(now + self.grace);
+    }
+
+    /// The next step of making it stop; the last one is SIGKILL.
+    fn step(&mut self, now: Moment) {
+        let next = match (self.steps, self.done) {
+            ([], 0) => Some((Signal::SIGTERM, self.grace)),
+            // Nobody is left to care how it ends.
+            (_, 1..) if self.orphaned => None,
+            (steps, done) => steps.get(done).and_then(|step| {
+                let signal = Signal::try_from(step.signal).ok()?;
+                Some((signal, Duration::from_millis(step.wait_ms)))
+            }),
+        };
+        self.done += 1;
+        match next.filter(|(signal, _)| *signal != Signal::SIGKILL) {
+            Some((signal, wait)) => {
+                self.signal(signal);
+                self.kill_at = Some(now + wait);
+            }
+            None => {
+                self.kill_at = None;
+                self.signal(Signal::SIGKILL);
+            }
+        }
     }
 
     /// The leader is alive or a zombie here, so the group is still its own.

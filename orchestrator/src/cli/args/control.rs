@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use nix::sys::signal::Signal;
+use protocol::StopStep;
 
 use super::{grace, size, time};
 use crate::run::halt::Halt;
@@ -57,6 +59,16 @@ pub(crate) struct ControlArgs {
     /// How long a job that was told to end may take [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = grace)]
     pub(crate) grace: Option<Duration>,
+
+    /// How commands are made to stop, signals and milliseconds between them, e.g.
+    /// TERM,200,TERM,100,KILL,25; at last always KILL [default: TERM, and KILL after --grace]
+    #[arg(long, visible_alias = "term-seq", value_name = "SIG,MS,…", value_parser = termseq,
+          conflicts_with = "grace")]
+    pub(crate) termseq: Option<TermSeq>,
+
+    /// Tell jobs the number of their slot, from 0, in this variable
+    #[arg(long, value_name = "NAME", value_parser = OsStringValueParser::new().try_map(name))]
+    pub(crate) process_slot_var: Option<OsString>,
 
     /// Stop early: never, or now|soon,fail|success|done=N[%], e.g. now,fail=1
     #[arg(
@@ -138,6 +150,42 @@ fn delay(text: &str) -> Result<DelayArg, String> {
 fn load(text: &str) -> Result<Jobs, String> {
     let jobs = text.parse();
     jobs.map_err(|()| "write a number of processes: N, N% of the CPUs, +N or -N".into())
+}
+
+/// How commands are made to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TermSeq(pub(crate) Vec<StopStep>);
+
+fn termseq(text: &str) -> Result<TermSeq, String> {
+    let words: Vec<&str> = text.split(',').collect();
+    let steps = words.chunks(2).map(|step| {
+        let name = step[0].strip_prefix("SIG").unwrap_or(step[0]);
+        let number = match name.parse() {
+            Ok(number) => Signal::try_from(number),
+            Err(_) => format!("SIG{name}").parse(),
+        };
+        let wait = step.get(1).map_or(Ok(0), |ms| ms.parse::<u64>());
+        match (number, wait) {
+            (Ok(signal), Ok(wait_ms)) => Ok(StopStep {
+                signal: signal as i32,
+                wait_ms,
+            }),
+            (Err(_), _) => Err(format!("`{name}` is no signal")),
+            (Ok(_), Err(_)) => Err(format!(
+                "behind {name} there must be a number of milliseconds: TERM,200,KILL,25"
+            )),
+        }
+    });
+    steps.collect::<Result<_, _>>().map(TermSeq)
+}
+
+/// The name of a variable.
+fn name(word: OsString) -> Result<OsString, &'static str> {
+    match word.as_bytes() {
+        b"" => Err("a variable has a name"),
+        name if name.contains(&b'=') => Err("a variable's name has no `=` in it"),
+        _ => Ok(word),
+    }
 }
 
 /// When a run ends before its input does.
@@ -222,6 +270,27 @@ mod tests {
             "--memfree=1x",
         ] {
             assert!(run(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn signals_and_waits_take_turns() {
+        let steps = |text| termseq(text).map(|seq| seq.0);
+        let step = |signal, wait_ms| StopStep { signal, wait_ms };
+        let gnus = steps("TERM,200,TERM,100,TERM,50,KILL,25").unwrap();
+        assert_eq!(
+            gnus,
+            [step(15, 200), step(15, 100), step(15, 50), step(9, 25)]
+        );
+        assert_eq!(steps("SIGINT,5,9").unwrap(), [step(2, 5), step(9, 0)]);
+        for bad in [
+            "", "FOO", "TERM,x", "TERM,", "TERM,1,", "TERM,-1", "0", "99", "TERM,INT",
+        ] {
+            assert!(steps(bad).is_err(), "{bad}");
+        }
+        assert!(run(&["--termseq", "TERM", "--grace", "1", "true"]).is_err());
+        for bad in ["", "A=B"] {
+            assert!(run(&[&format!("--process-slot-var={bad}"), "true"]).is_err());
         }
     }
 

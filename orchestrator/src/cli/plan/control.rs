@@ -5,6 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::StopStep;
 
 use super::super::args::control::{ControlArgs, HaltArg, JobsArg, TimeoutArg};
 use super::super::errors::Message;
@@ -26,6 +29,8 @@ pub(crate) struct Controlled {
     pub(crate) halt: Option<Halt>,
     /// What is looked at while it runs.
     pub(crate) watch: Watch,
+    /// How commands are made to stop, if that was said.
+    pub(crate) stop: Vec<StopStep>,
     /// Lines for stderr.
     pub(crate) warnings: Vec<String>,
 }
@@ -48,6 +53,8 @@ pub(super) fn control(
         memfree,
         retries,
         grace,
+        termseq,
+        process_slot_var,
         halt,
         nice,
         // Where commands are looked for depends on it: see `directory`.
@@ -106,6 +113,12 @@ pub(super) fn control(
     pool.starts_by_leave = watch.gate.is_there();
     pool.retries = retries.unwrap_or(pool.retries);
     pool.grace = grace.unwrap_or(pool.grace);
+    let stop = termseq.map(|seq| seq.0).unwrap_or_default();
+    if !stop.is_empty() {
+        let all = stop.iter().map(|step| Duration::from_millis(step.wait_ms));
+        pool.grace = all.fold(Duration::ZERO, Duration::saturating_add);
+    }
+    pool.slot_variable = process_slot_var;
     pool.nice = nice;
     Ok(Controlled {
         halt: match halt {
@@ -113,6 +126,7 @@ pub(super) fn control(
             Some(HaltArg::Never) | None => None,
         },
         watch,
+        stop,
         warnings: env.iter().filter_map(missing).collect(),
     })
 }

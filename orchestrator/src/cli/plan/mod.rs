@@ -139,8 +139,15 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let Controlled {
         halt,
         watch,
+        stop,
         warnings,
     } = control::control(control, lookup, &mut pool)?;
+    if !stop.is_empty() && work.task().is_some() {
+        return Err(
+            Message::new("--termseq is for commands: a task has no process of its own")
+                .tip("to give a function time to end: --grace"),
+        );
+    }
     if halt.is_some() {
         // Nothing may start behind the job that decides.
         pool.ahead = Duration::ZERO;
@@ -205,6 +212,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             delimiter,
             max_line,
             limits,
+            stop,
             format,
             keep_order: keep_order || format == Format::Value,
             halt,

@@ -114,6 +114,7 @@ impl Recipe {
             delimiter: Delimiter::Newline,
             max_line: lines::DEFAULT_MAX_LINE,
             grace: Duration::ZERO,
+            stop: Vec::new(),
             limits: Limits::default(),
             keep_items: false,
             pipe: None,

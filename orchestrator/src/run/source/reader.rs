@@ -370,6 +370,7 @@ mod tests {
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::ZERO,
+            stop: Vec::new(),
             limits: protocol::Limits::default(),
             keep_items: false,
             pipe: None,

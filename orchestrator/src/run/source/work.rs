@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::command::Command;
-use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, SlotPlace, Task};
+use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, SlotPlace, StopStep, Task};
 use serde_bytes::ByteBuf;
 
 use super::item::{Fields, Item};
@@ -138,6 +138,8 @@ pub(crate) struct Recipe {
     pub(crate) max_line: u64,
     /// How long a command that was asked to end may take.
     pub(crate) grace: Duration,
+    /// How it is made to stop, if that was said.
+    pub(crate) stop: Vec<StopStep>,
     /// What a command may use.
     pub(crate) limits: Limits,
     /// Whether lines are wanted when their jobs have failed.
@@ -181,6 +183,7 @@ pub(crate) fn prepare(
         delimiter,
         max_line: limit,
         grace,
+        ref stop,
         limits,
         keep_items,
         pipe: _,
@@ -211,7 +214,7 @@ pub(crate) fn prepare(
                 let filled = template.fill(item, seq);
                 (Program::Argv(strings(filled.words)), filled.slots)
             };
-            command(item, bytes, &place, (grace, limits, env), program).map(Some)
+            command(item, bytes, &place, ((grace, stop), limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
             let item = Item::new(bytes, fields);
@@ -221,13 +224,13 @@ pub(crate) fn prepare(
                 let args = strings(filled.words);
                 (Program::Shell { text, args }, filled.slots)
             };
-            command(item, bytes, &place, (grace, limits, env), program).map(Some)
+            command(item, bytes, &place, ((grace, stop), limits, env), program).map(Some)
         }
         (Content::Whole(bytes), Work::Commands) => {
             if is_blank(work, line) {
                 return Ok(None);
             }
-            command_line(bytes, &place, (grace, limits, env)).map(Some)
+            command_line(bytes, &place, ((grace, stop), limits, env)).map(Some)
         }
         (Content::Whole(bytes), Work::Task { shape, .. }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
@@ -295,15 +298,15 @@ impl fmt::Display for Place {
     }
 }
 
-/// What the commands of all lines have in common: their grace, limits, and
+/// What the commands of all lines have in common: how they stop, limits, and
 /// environment.
-type Common = (Duration, Limits, Vec<EnvChange>);
+type Common<'a> = ((Duration, &'a [StopStep]), Limits, Vec<EnvChange>);
 
 fn command(
     item: Item<'_>,
     line: &[u8],
     place: &Place,
-    (grace, limits, env): Common,
+    ((grace, stop), limits, env): Common<'_>,
     program: impl FnOnce() -> (Program, Vec<SlotPlace>),
 ) -> Result<Bytes, Refusal> {
     if item.is_no_argument() {
@@ -316,6 +319,7 @@ fn command(
     let (program, slots) = program();
     let spec = CommandSpec {
         slots,
+        stop: stop.to_vec(),
         env,
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         limits,
@@ -330,7 +334,7 @@ fn command(
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(line: &[u8], place: &Place, common: Common) -> Result<Bytes, Refusal> {
+fn command_line(line: &[u8], place: &Place, common: Common<'_>) -> Result<Bytes, Refusal> {
     // One item may hold several lines.
     let mut lines = line.split(|&byte| byte == b'\n');
     let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
@@ -469,6 +473,10 @@ mod tests {
             delimiter: Delimiter::Newline,
             max_line: 1 << 20,
             grace: Duration::from_millis(1_500),
+            stop: vec![StopStep {
+                signal: 2,
+                wait_ms: 7,
+            }],
             limits: Limits {
                 cpu_s: Some(7),
                 ..Limits::default()
@@ -497,6 +505,13 @@ mod tests {
         assert_eq!(work.kind(), ("command", Encoding::Bincode));
         let spec: CommandSpec = Encoding::Bincode.decode(&input).unwrap();
         assert_eq!((spec.grace_ms, spec.limits.cpu_s), (1_500, Some(7)));
+        assert_eq!(
+            spec.stop[..],
+            [StopStep {
+                signal: 2,
+                wait_ms: 7
+            }]
+        );
         let argv = argv(&ticket.command);
         assert_eq!(
             argv,

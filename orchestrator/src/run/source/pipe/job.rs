@@ -69,6 +69,7 @@ fn spec(recipe: &Recipe, seq: u64, env: Vec<EnvChange>) -> Result<CommandSpec, P
         env,
         grace_ms: u64::try_from(recipe.grace.as_millis()).unwrap_or(u64::MAX),
         limits: recipe.limits,
+        stop: recipe.stop.clone(),
         ..CommandSpec::new(program)
     })
 }
