@@ -17,6 +17,8 @@ use crate::pool::PoolError;
 use crate::run::batch::Failure;
 use crate::run::runfile::{Error, Gaps, RunFileError};
 use crate::run::sink::writer::WriteError;
+use crate::run::source::inputs::OpenError;
+use crate::run::source::values::ReadError;
 use crate::run::text;
 
 /// A message about an error.
@@ -134,10 +136,7 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
             return (Some(unknown_task(task, offered, worker)), Exit::USAGE);
         }
         Failure::Pool(e) => pool(e, worker),
-        Failure::Read(e) => Message::new(format!(
-            "standard input could not be read: {}",
-            text::reason(e)
-        )),
+        Failure::Read(e) => unreadable(e),
         Failure::TooLarge(limit) => {
             let limit = text::size(*limit as u64);
             Message::new(format!(
@@ -163,6 +162,24 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         Failure::Bug(what) => Message::new(format!("internal error: {what} (please report)")),
     };
     (Some(message), Exit::RUN_FAILED)
+}
+
+/// The input cannot be read any further.
+fn unreadable(e: &ReadError) -> Message {
+    let ReadError { what, why } = e;
+    Message::new(format!("{what} could not be read: {}", text::reason(why)))
+}
+
+/// The input cannot be opened, or its names of columns not be read.
+pub(super) fn no_input(e: &OpenError) -> Message {
+    match e {
+        OpenError::Read(e) => unreadable(e),
+        OpenError::Open(path, why) => {
+            let path = text::quoted(path.as_os_str().as_encoded_bytes());
+            let why = text::reason(why);
+            Message::new(format!("the input file {path} cannot be opened: {why}"))
+        }
+    }
 }
 
 /// The directory where a recorded run began is not to be had.

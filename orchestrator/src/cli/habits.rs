@@ -66,16 +66,6 @@ pub(super) fn check_words(words: &[Vec<u8>], lookup: &Lookup) -> Result<(), Mess
             "the command is an empty word (an unset variable?)",
         ));
     }
-    let is_list = |word: &&Vec<u8>| matches!(&word[..], b":::" | b":::+" | b"::::" | b"::::+");
-    if let Some(list) = words.iter().find(is_list) {
-        let shown = text::quoted(list);
-        return Err(
-            Message::new(format!("{shown} does not start a list of arguments here")).tip(
-                "arguments come from standard input: \
-                 printf '%s\\n' a b | orchestrator run -- COMMAND {}",
-            ),
-        );
-    }
     if is_quoted_command(first, lookup) {
         return Err(quoted_command(first, &words[1..]));
     }
@@ -209,8 +199,8 @@ fn advice(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
 /// Options of xargs and GNU parallel that have nothing to say here.
 fn option_advice(name: &str) -> Option<&'static str> {
     match name {
-        "-n" | "-N" | "-L" | "-l" => Some("one line is always one job"),
-        "-I" | "-i" => Some("`{}` needs no -I"),
+        "-l" => Some("-L N packs so many lines"),
+        "-i" => Some("`{}` needs no -i"),
         _ => None,
     }
 }
@@ -286,12 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_arguments_and_empty_commands_are_refused() {
-        for list in [":::", ":::+", "::::"] {
-            let said = checked(&["echo", "{}", list, "a"]).unwrap_err();
-            assert!(said.starts_with(&format!("error: `{list}` does")), "{said}");
-            assert!(said.contains("\n  tip: arguments come from standard input: "));
-        }
+    fn empty_commands_are_refused() {
         assert_eq!(
             checked(&["", "{}"]).unwrap_err(),
             "error: the command is an empty word (an unset variable?)\n"

@@ -26,6 +26,7 @@ use crate::run::reins::{Reins, Stop};
 use crate::run::report::Summary;
 use crate::run::runfile::{self, History, LightRequest, Remembered, Request};
 use crate::run::sink::writer::WriteError;
+use crate::run::source::inputs::Opened;
 use crate::run::source::work::Work;
 use crate::run::text;
 
@@ -81,6 +82,27 @@ fn run(args: RunArgs) -> Exit {
 /// Runs a plan; these words say how it was asked for.
 pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
     let wanted = std::mem::replace(&mut plan.record, Wanted::Nothing);
+    let reads_stdin = !wanted.is_input() && plan.batch.inputs.reads_stdin();
+    let opened = match wanted.is_input() {
+        true => None,
+        false => match plan
+            .opened
+            .take()
+            .map_or_else(|| plan.batch.inputs.open(), Ok)
+        {
+            Ok(opened) => Some(opened.packed(&plan.batch.inputs)),
+            Err(e) => return refuse(&errors::no_input(&e)),
+        },
+    };
+    // Whoever runs recorded jobs again has no input to read them from.
+    let named = plan
+        .names
+        .iter()
+        .map(|name| [b"--header-name=", &name[..]].concat());
+    let words = match wanted.is_input() {
+        true => words,
+        false => named.chain(words).collect(),
+    };
     let record = match open(wanted, words) {
         Ok(record) => record,
         Err(message) => return fail(&message),
@@ -103,10 +125,10 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             plan.batch.pool.workers = fit;
         }
     }
-    let reads_stdin = record.file().is_none_or(|file| file.which().is_none());
     if reads_stdin && io::stdin().is_terminal() {
         let jobs = match plan.batch.work {
             Work::Commands => "commands",
+            Work::Jobs { .. } => "objects",
             _ => "jobs",
         };
         match plan.batch.pipe {
@@ -133,7 +155,7 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         std::thread::Builder::new().spawn(point).ok();
     }
     let ended = match runtime() {
-        Ok(runtime) => runtime.block_on(attended(&plan, &reins, record)),
+        Ok(runtime) => runtime.block_on(attended(&plan, &reins, record, opened)),
         Err(message) => return fail(&message),
     };
     match ended {
@@ -184,10 +206,11 @@ async fn attended(
     plan: &Plan,
     reins: &Reins,
     record: Record,
+    opened: Option<Opened>,
 ) -> io::Result<(Outcome, Option<Signal>)> {
     let mut signals = Signals::install(plan.batch.pool.grace, plan.quiet)?;
     let outcome = tokio::select! {
-        outcome = batch::run(&plan.batch, reins, record) => outcome,
+        outcome = batch::run(&plan.batch, reins, record, opened) => outcome,
         never = signals.attend(reins) => match never {},
         never = plan.watch.clone().attend(reins) => match never {},
     };

@@ -136,7 +136,7 @@ impl Recorded {
         let all = ["orchestrator".into(), "run".into()]
             .into_iter()
             .chain(words);
-        let args = match Cli::try_parse_from(all) {
+        let mut args = match Cli::try_parse_from(all) {
             Ok(Cli {
                 command: Command::Run(args),
             }) => *args,
@@ -146,6 +146,10 @@ impl Recorded {
                 return Err(fail(&Message::new(what)));
             }
         };
+        if args.sources.header_name.is_empty() {
+            // There was nothing, and so no names.
+            args.sources.header = None;
+        }
         Ok(Recorded {
             configuration,
             args,
@@ -213,7 +217,7 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
     Renderer {
         format: plan.batch.format,
         task: plan.batch.work.task(),
-        delimiter: plan.batch.delimiter,
+        origin: plan.batch.inputs.origin(),
         started: UNIX_EPOCH,
         room: Arc::clone(room),
         tip_given: true,

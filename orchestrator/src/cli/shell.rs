@@ -30,13 +30,13 @@ pub(super) fn text(
             quoted(first)
         ))
         .tip("the text is one word: put all of it in quotes behind -c")
-        .tip("arguments come from standard input, one per line"));
+        .tip("items come from standard input, one per line, or stand behind `:::`"));
     }
     if input == InputArg::Jsonl {
-        return Err(
-            Message::new("--input jsonl is for tasks: shell text takes plain lines")
-                .tip("to give the arguments to a task, name it with --task instead of -c"),
-        );
+        let what = "-c and --input jsonl exclude each other: each object says what runs";
+        return Err(Message::new(what)
+            .tip("a job looks like this: {\"shell\": \"sort < a\"}")
+            .tip("to give the arguments to a task, name it with --task instead of -c"));
     }
     let parsed = ShellText::parse(text, places);
     parsed
@@ -50,10 +50,9 @@ pub(super) fn text(
 /// When a task was forgotten: its arguments must not be run as commands.
 pub(super) fn commands(worker: &WorkerArgs, input: InputArg) -> Result<Work, Message> {
     if input == InputArg::Jsonl {
-        return Err(
-            Message::new("--input jsonl is for tasks, and no task is named")
-                .tip("name it: --task NAME"),
-        );
+        return Ok(Work::Jobs {
+            tasks: worker.worker.is_some(),
+        });
     }
     if worker.worker.is_some() {
         return Err(

@@ -92,6 +92,16 @@ impl<'a> Batch<'a> {
         id
     }
 
+    /// The same with an input that is no larger than the pool takes.
+    ///
+    /// # Errors
+    /// When it is.
+    #[cfg(feature = "cli")]
+    pub(crate) fn add_job(&mut self, job: RawJob, reports: &Reports) -> Result<JobId, PoolError> {
+        self.shared.fits(job.input.len())?;
+        Ok(self.add_raw(job, reports))
+    }
+
     /// Takes room for so many jobs if there is any.
     #[cfg(feature = "cli")]
     pub(crate) fn take_room(&mut self, jobs: usize) {

@@ -25,10 +25,11 @@ use super::runfile::{Committed, Light, LightRequest, Recorder, RunFile, RunFileE
 use super::sink::failed::Failed;
 use super::sink::render::Format;
 use super::sink::writer::{WriteError, Writer};
+use super::source::inputs::{Inputs, Opened};
 use super::source::item::Fields;
-use super::source::lines::Delimiter;
 use super::source::pipe::Pipe;
 use super::source::reader::{Read, Source};
+use super::source::values::ReadError;
 use super::source::work::{Recipe, Work};
 use crate::pool::{
     self, Event, EventStream, JobReport, Pool, PoolConfig, PoolError, ReportStream, Reports,
@@ -56,10 +57,8 @@ pub(crate) struct Config {
     pub(crate) work: Work,
     /// What the bytes of an item are to a template.
     pub(crate) fields: Fields,
-    /// What ends a line.
-    pub(crate) delimiter: Delimiter,
-    /// Longest line in bytes; a longer one is refused.
-    pub(crate) max_line: u64,
+    /// Where lines come from.
+    pub(crate) inputs: Inputs,
     /// What each command may use.
     pub(crate) limits: Limits,
     /// How it is made to stop, if that was said.
@@ -105,8 +104,9 @@ impl Config {
         Recipe {
             work: self.work.clone(),
             fields: self.fields,
-            delimiter: self.delimiter,
-            max_line: self.max_line,
+            delimiter: self.inputs.delimiter,
+            origin: self.inputs.origin(),
+            max_line: self.inputs.max_line,
             grace: self.pool.grace,
             stop: self.stop.clone(),
             limits: self.limits,
@@ -141,7 +141,7 @@ pub(crate) enum Failure {
         offered: Arc<[String]>,
     },
     /// The input cannot be read.
-    Read(io::Error),
+    Read(ReadError),
     /// A record of the input is larger than so many bytes.
     TooLarge(usize),
     /// The output cannot be written.
@@ -183,7 +183,12 @@ impl Failure {
 /// Runs a batch from the first line to the last result, or as far as the reins
 /// let it. With a run file, all of it is recorded there; its jobs may come from
 /// there as well. Without, what does not succeed is remembered, if that is wanted.
-pub(crate) async fn run(config: &Config, reins: &Reins, record: Record) -> Outcome {
+pub(crate) async fn run(
+    config: &Config,
+    reins: &Reins,
+    record: Record,
+    opened: Option<Opened>,
+) -> Outcome {
     reins.summary.borrow_mut().workers = config.pool.workers;
     // This program has no children but workers, beside those that it was born
     // with.
@@ -198,7 +203,7 @@ pub(crate) async fn run(config: &Config, reins: &Reins, record: Record) -> Outco
         let id = (RUN_ID.into(), file.run_id().into());
         pool.launch.env.push(id);
     }
-    let ended = match Ends::open(config, record) {
+    let ended = match Ends::open(config, record, opened) {
         // Before the workers: they can be fewer, these cannot.
         Err(e) => Err(e),
         Ok(ends) => match Pool::start_watched(pool) {
@@ -234,13 +239,14 @@ struct Ends {
 }
 
 impl Ends {
-    fn open(config: &Config, record: Record) -> Result<Ends, Failure> {
+    fn open(config: &Config, record: Record, opened: Option<Opened>) -> Result<Ends, Failure> {
         let recipe = config.recipe();
         let file = record.file();
         let source = match file.and_then(|file| Some((file, file.which()?))) {
             None => {
                 let count_first = config.halt.is_some_and(|halt| halt.needs_total());
-                Source::stdin(recipe, count_first)
+                let opened = opened.ok_or(Failure::Bug("the input was not opened"))?;
+                Source::input(recipe, opened, config.inputs.shuffle, count_first)
             }
             Some((file, which)) => {
                 Source::recorded(recipe, file.pages(which).map_err(Failure::RunFile)?)
@@ -249,7 +255,10 @@ impl Ends {
         let source = source.map_err(Failure::Resources)?;
         let failed = match &config.failed_to {
             None => None,
-            Some(path) => Some(Failed::create(path, config.delimiter).map_err(Failure::FailedTo)?),
+            Some(path) => Some(
+                Failed::create(path, config.inputs.delimiter, config.fields)
+                    .map_err(Failure::FailedTo)?,
+            ),
         };
         let shown = file.map(RunFile::shown);
         let writer = Writer::start(shown).map_err(Failure::Resources)?;
@@ -264,6 +273,10 @@ impl Ends {
 
 /// Before any input is read: do the workers know the task?
 async fn check_task(pool: &Pool, work: &Work) -> Result<(), Failure> {
+    if let Work::Jobs { tasks: true } = work {
+        // Each job names its own; their workers are there before the first is read.
+        return pool.tasks().await.map(drop).map_err(Failure::Pool);
+    }
     let offered = pool.tasks().await.map_err(Failure::Pool)?;
     let command = <protocol::command::Command as protocol::Task>::NAME;
     let task = work.task().unwrap_or(command);

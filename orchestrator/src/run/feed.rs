@@ -20,7 +20,7 @@ use super::source::pipe::lanes::Unread;
 use super::source::reader::{Made, Read};
 use super::source::work::{Refusal, Refused, Ticket};
 use super::text;
-use crate::pool::{Batch, Pool, PoolError, Reports};
+use crate::pool::{Batch, Pool, PoolError, RawJob, Reports};
 use crate::scheduler::IdMap;
 
 /// How many jobs are handed over together at most.
@@ -259,7 +259,21 @@ impl Feeder<'_> {
             None => None,
             Some(starter) => Some(starter.starting(ticket.row).await),
         };
-        match self.batch.add_to(self.kind, input, &self.reports) {
+        let (task, encoding) = self.kind;
+        let added = match &ticket.wishes {
+            None => self.batch.add_to(self.kind, input, &self.reports),
+            Some(wishes) => {
+                let mut job = match &wishes.task {
+                    Some(task) => RawJob::encoded(task.to_string(), input, encoding),
+                    None => RawJob::encoded(task, input, encoding),
+                };
+                job.timeout = wishes.timeout;
+                job.retries = wishes.retries;
+                job.label.clone_from(&wishes.label);
+                self.batch.add_job(job, &self.reports)
+            }
+        };
+        match added {
             Ok(id) => {
                 if let Some(start) = start {
                     start.started();
@@ -269,9 +283,8 @@ impl Feeder<'_> {
             }
             Err(PoolError::InputTooLarge { size, limit }) => {
                 let what = format!(
-                    "{} {} of standard input makes a job of {}, more than the limit of {}",
-                    self.config.delimiter.unit(),
-                    ticket.line,
+                    "{} makes a job of {}, more than the limit of {}",
+                    self.config.inputs.origin().item(ticket.line),
                     text::size(size),
                     text::size(limit)
                 );
@@ -299,6 +312,7 @@ mod tests {
             item: None,
             line: seq,
             id: None,
+            wishes: None,
             size,
             command: Bytes::new(),
             bell: None,

@@ -69,7 +69,7 @@ impl<'a> Output<'a> {
         let renderer = Renderer {
             format: config.format,
             task: config.work.task(),
-            delimiter: config.delimiter,
+            origin: config.inputs.origin(),
             started: reins.clock.wall,
             room: Arc::clone(pool.spill()),
             tip_given: false,

@@ -186,7 +186,7 @@ impl Summary {
             return "no jobs: nothing was left to do".into();
         }
         if jobs == 0 {
-            return "no jobs: standard input was empty".into();
+            return "no jobs: the input was empty".into();
         }
         let seconds = self.wall.as_secs_f64().max(1e-6);
         let rate = jobs as f64 / seconds;
@@ -276,10 +276,7 @@ mod tests {
             ..summary(1, 0)
         };
         assert_eq!(short.line(), "1 job succeeded in 10ms (100/s, 4 workers)");
-        assert_eq!(
-            Summary::default().line(),
-            "no jobs: standard input was empty"
-        );
+        assert_eq!(Summary::default().line(), "no jobs: the input was empty");
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn termseq(text: &str) -> Result<TermSeq, String> {
     let words: Vec<&str> = text.split(',').collect();
     let steps = words.chunks(2).map(|step| {
         let name = step[0].strip_prefix("SIG").unwrap_or(step[0]);
-        let number = match name.parse() {
+        let number = match name.parse::<i32>() {
             Ok(number) => Signal::try_from(number),
             Err(_) => format!("SIG{name}").parse(),
         };

@@ -2,6 +2,8 @@
 //! business.
 
 pub(super) mod control;
+mod input;
+mod packing;
 mod pipe;
 pub(super) mod template;
 
@@ -16,6 +18,8 @@ pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
 
 use self::control::{ControlArgs, JobsArg};
+pub(crate) use self::input::{SourceArgs, TrimArg};
+pub(crate) use self::packing::PackArgs;
 use self::template::TemplateArgs;
 use crate::pool::usable_cpus;
 use crate::run::source::lines::DEFAULT_MAX_LINE;
@@ -38,6 +42,9 @@ Examples:
       orchestrator run --pipe --block 100M -j8 -c 'sort > part.{#}' < big.txt && sort -m part.*
   Keep 4 processes fed with records of several lines
       orchestrator run --pipe --round-robin --recstart '>' -j4 -- ./align < genes.fasta
+  Every combination of two lists, or a file and a list
+      orchestrator run -- ./simulate {1} {2} ::: fast slow ::: 1 2 3
+      orchestrator run -a hosts.txt -- ping -c1 {}
   Run lines that are commands themselves
       orchestrator run < commands.txt
   Call a task of a worker of your own with each line as its JSON argument
@@ -60,7 +67,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run one job for each line of standard input
+    /// Run one job for each line of standard input, or item of other sources
     Run(Box<RunArgs>),
     /// Go on with a run whose input was read to its end, from its run file
     Resume(ResumeArgs),
@@ -89,7 +96,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(
     after_help = RUN_EXAMPLES,
-    override_usage = "orchestrator run [OPTIONS] -- COMMAND [ARGUMENT]...\n       \
+    override_usage = "orchestrator run [OPTIONS] -- COMMAND [ARGUMENT]... [::: ITEM... | :::: FILE...]...\n       \
                       orchestrator run [OPTIONS] -c TEXT\n       \
                       orchestrator run [OPTIONS] < COMMANDS\n       \
                       orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
@@ -118,7 +125,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) task: Option<String>,
 
-    /// What a line is, with --task
+    /// What a line is, with --task or without a command
     #[arg(long, value_enum, value_name = "HOW", default_value = "lines")]
     pub(crate) input: InputArg,
 
@@ -186,7 +193,14 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) pipe: PipeArgs,
 
-    /// The command to run for each line, without a shell
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) packing: PackArgs,
+
+    /// The command to run for each line, without a shell; behind it, `::: ITEM...` and
+    /// `:::: FILE...` are sources of items
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) words: Vec<OsString>,
 }
@@ -358,9 +372,10 @@ pub(crate) struct AgentArgs {
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InputArg {
-    /// the task's argument
+    /// the task's argument, or a command
     Lines,
-    /// an object: {"id": any string or number, "args": the task's argument}
+    /// an object: {"argv" or "shell" or "task" and "args", "id", "stdin", "env", "cwd",
+    /// "timeout", "retries", "label"}; with --task {"id", "args"}
     Jsonl,
 }
 

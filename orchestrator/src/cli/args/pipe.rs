@@ -18,12 +18,12 @@ pub(crate) struct PipeArgs {
     #[arg(long, visible_alias = "block-size", value_name = "SIZE", value_parser = size, requires = "pipe")]
     pub(crate) block: Option<usize>,
 
-    /// How many records a block has, however large they are
-    #[arg(short = 'N', value_name = "RECORDS", requires = "pipe")]
+    /// How many records a block has, however large they are: -N
+    #[arg(skip)]
     pub(crate) records: Option<NonZero<usize>>,
 
-    /// A record is so many lines
-    #[arg(short = 'L', value_name = "LINES", requires = "pipe")]
+    /// A record is so many lines: -L
+    #[arg(skip)]
     pub(crate) lines: Option<NonZero<usize>>,
 
     /// What a record ends with [default: \n, or nothing with --recstart]; nothing: a block may

@@ -2,6 +2,8 @@
 //! starts and before any input is read.
 
 pub(super) mod control;
+mod input;
+mod packing;
 mod pipe;
 pub(super) mod template;
 
@@ -24,6 +26,7 @@ use crate::pool::{Launch, PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
 use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
 use crate::run::sink::render::Format;
+use crate::run::source::inputs::Opened;
 use crate::run::source::item::Fields;
 use crate::run::source::jsonl::Shape;
 use crate::run::source::lines::Delimiter;
@@ -32,12 +35,16 @@ use crate::run::source::work::Work;
 use crate::run::text;
 
 /// What `orchestrator run` will do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Plan {
     /// The batch.
     pub(crate) batch: Config,
     /// Its worker, for messages.
     pub(crate) worker: WorkerName,
+    /// Its input, if that was opened for the names of columns.
+    pub(crate) opened: Option<Opened>,
+    /// Those names.
+    pub(crate) names: Vec<Vec<u8>>,
     /// Whether the summary is left out.
     pub(crate) quiet: bool,
     /// What is looked at while it runs.
@@ -61,6 +68,13 @@ pub(crate) enum Record {
     Light(LightRequest),
     /// In a run file.
     File(Request),
+}
+
+impl Record {
+    /// Whether jobs come from there, and no input is read.
+    pub(crate) fn is_input(&self) -> bool {
+        matches!(self, Record::File(request) if matches!(request.access, Access::Again(_)))
+    }
 }
 
 /// Checks what was asked for.
@@ -89,14 +103,25 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         no_record,
         failed_to,
         quiet,
-        pipe,
+        mut pipe,
+        mut sources,
+        mut packing,
         words,
     } = args;
-    let words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
+    let mut words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
+    packing::share(&mut packing, &mut pipe, null)?;
+    let names = std::mem::take(&mut sources.header_name);
+    let mut inputs = input::inputs(sources, &packing, (null, max_line), &mut words)?;
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
-    let mut places = template::places(&template)?;
+    let (names, opened) = input::names(&inputs, names)?;
+    let mut places = Places {
+        several: inputs.fields() != Fields::One,
+        repeats: packing.repeats(),
+        names: names.clone(),
+        ..template::places(&template)?
+    };
     if pipe.pipe {
         pipe::check_places(&places, pipe::texts(shell_command.as_deref(), &words))?;
         places.appends = false;
@@ -110,7 +135,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         &words,
     );
     let purpose = Purpose {
-        words: template.purpose().into_iter().chain(said).collect(),
+        words: template
+            .purpose()
+            .into_iter()
+            .chain(packing.purpose().map(|option| option.as_bytes().to_vec()))
+            .chain(said)
+            .collect(),
         cwd: lookup.cwd.clone(),
     };
     let wd = control::directory(&control, lookup)?;
@@ -127,6 +157,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")
             .tip("objects end with a line feed: leave out -0"));
+    }
+    if inputs.fields() != Fields::One {
+        input::check_fields(&work)?;
     }
     let format = format_for(&work, format)?;
     let (launch, worker) = launch(worker, lookup)?;
@@ -173,16 +206,15 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         pipe::check_work(&work)?;
         pipe::prepare(&mut pool, pipe);
     }
-    let delimiter = if pipe.is_some() {
-        Delimiter::Block
-    } else if null {
-        Delimiter::Nul
-    } else {
-        Delimiter::Newline
-    };
+    if pipe.is_some() {
+        input::check_one_stream(&inputs)?;
+        inputs.delimiter = Delimiter::Block;
+    }
     // What processes have read that are fed is nowhere else: none can be run again.
     let is_fed = pipe.as_ref().is_some_and(|pipe| pipe.lanes.is_some());
     let history = lookup.history.clone().filter(|_| !no_record && !is_fed);
+    let typed = words.first().map(Vec::as_slice);
+    inputs.packing = packing::packing(&packing, &work, typed, pool.workers)?;
     let record = match (run_file, &history) {
         (Some(path), _) => Record::File(Request {
             path,
@@ -208,9 +240,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         batch: Config {
             pool,
             work,
-            fields: Fields::One,
-            delimiter,
-            max_line,
+            fields: inputs.fields(),
+            inputs,
             limits,
             stop,
             format,
@@ -221,6 +252,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             pipe,
         },
         worker,
+        opened,
+        names,
         quiet,
         watch,
         warnings,
@@ -265,6 +298,9 @@ fn purpose(
     } else if !words.is_empty() {
         add("--".as_ref());
         words.iter().for_each(|word| add(OsStr::from_bytes(word)));
+    } else if input == InputArg::Jsonl {
+        add("--input".as_ref());
+        add("jsonl".as_ref());
     }
     all
 }
@@ -298,7 +334,9 @@ fn limits_of(work: &Work, args: LimitArgs) -> Result<Limits, Message> {
         ),
     ];
     let refused = given.iter().find(|(given, ..)| *given);
-    if let (Work::Task { .. }, Some((_, option, tip))) = (work, refused) {
+    if work.task().is_some()
+        && let Some((_, option, tip)) = refused
+    {
         let what = format!("{option} is for commands: a task has no process of its own");
         return Err(Message::new(what).tip(*tip));
     }
@@ -362,8 +400,9 @@ fn work(
                   program are given with --worker-arg",
             )),
         (None, _) if input == InputArg::Jsonl => Err(Message::new(
-            "--input jsonl is for tasks: a command takes plain lines",
+            "a command and --input jsonl exclude each other: each object says what runs",
         )
+        .tip("a job looks like this: {\"argv\": [\"gzip\", \"a\"]}")
         .tip("to give the arguments to a task, name it with --task instead of a command")),
         (None, _) => template::command(words, places, lookup).map(Work::Command),
     }
@@ -377,13 +416,17 @@ fn format_for(work: &Work, format: Option<FormatArg>) -> Result<Format, Message>
         .tip("to get what commands print together with all that is known: --format jsonl"))
     };
     match (work, format) {
-        (Work::Task { .. }, None | Some(FormatArg::Result)) => Ok(Format::Result),
-        (Work::Task { .. }, Some(FormatArg::Value)) => Ok(Format::Value),
+        (Work::Task { .. } | Work::Jobs { tasks: true }, None | Some(FormatArg::Result)) => {
+            Ok(Format::Result)
+        }
+        (Work::Task { .. } | Work::Jobs { tasks: true }, Some(FormatArg::Value)) => {
+            Ok(Format::Value)
+        }
         (_, Some(FormatArg::Jsonl)) => Ok(Format::Jsonl),
-        (Work::Task { .. }, Some(FormatArg::Text)) => Err(Message::new(
-            "--format text is for commands: a task gives values",
-        )
-        .tip("to get the bare values: --format value")),
+        (Work::Task { .. } | Work::Jobs { tasks: true }, Some(FormatArg::Text)) => Err(
+            Message::new("--format text is for commands: a task gives values")
+                .tip("to get the bare values: --format value"),
+        ),
         (_, None | Some(FormatArg::Text)) => Ok(Format::Text),
         (_, Some(FormatArg::Value)) => for_tasks("value"),
         (_, Some(FormatArg::Result)) => for_tasks("result"),
@@ -496,7 +539,7 @@ pub(super) mod tests {
         let program = template.program().unwrap();
         assert!(program.starts_with(b"/") && program.ends_with(b"/sh"));
         assert_eq!(plan.batch.pool.workers, 3);
-        assert_eq!(plan.batch.delimiter, Delimiter::Nul);
+        assert_eq!(plan.batch.inputs.delimiter, Delimiter::Nul);
         assert_eq!(
             (plan.batch.format, plan.batch.keep_order),
             (Format::Text, true)
@@ -562,7 +605,6 @@ pub(super) mod tests {
                 "nothing to do with the lines: a worker is named, but no task",
                 2,
             ),
-            (&["--input", "jsonl"], "--input jsonl is for tasks", 1),
             (
                 &["-c", "true", "--task", "t"],
                 "-c and --task exclude each other",
@@ -575,8 +617,8 @@ pub(super) mod tests {
             ),
             (
                 &["-c", "cat {}", "--input", "jsonl"],
-                "--input jsonl is for tasks",
-                1,
+                "-c and --input jsonl exclude each other",
+                2,
             ),
             (
                 &["-c", "cat {}", "--format", "value"],
@@ -586,8 +628,8 @@ pub(super) mod tests {
             (&["--format", "result"], "--format result is for tasks", 1),
             (
                 &["--input", "jsonl", "true"],
-                "--input jsonl is for tasks",
-                1,
+                "a command and --input jsonl exclude each other",
+                2,
             ),
             (
                 &["--format", "value", "true"],

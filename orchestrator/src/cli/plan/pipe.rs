@@ -199,9 +199,11 @@ pub(super) fn prepare(pool: &mut PoolConfig, pipe: &Pipe) {
 pub(super) fn check_work(work: &Work) -> Result<(), Message> {
     match work {
         Work::Command(_) | Work::Shell(_) => Ok(()),
-        Work::Commands => Err(Message::new("--pipe needs a command that reads the blocks")
-            .tip("for example: orchestrator run --pipe -- wc -l")
-            .tip("to run lines that are commands, leave out --pipe")),
+        Work::Commands | Work::Jobs { .. } => {
+            Err(Message::new("--pipe needs a command that reads the blocks")
+                .tip("for example: orchestrator run --pipe -- wc -l")
+                .tip("to run lines that are commands, leave out --pipe"))
+        }
         Work::Task { .. } => Err(
             Message::new("--pipe is for commands: a task takes one line")
                 .tip("leave out --task and name a command, or leave out --pipe"),
@@ -287,7 +289,7 @@ mod tests {
     fn large_blocks_are_let_through() {
         let plan = planned(&["--pipe", "--block", "1G", "cat"]);
         assert!(plan.batch.pool.max_payload > 1 << 30);
-        assert_eq!(plan.batch.delimiter.unit(), "block");
+        assert_eq!(plan.batch.inputs.origin().unit(), "block");
         let round = planned(&["--pipe", "--round-robin", "-j3", "-c", "cat"]);
         let lanes = round.batch.pipe.and_then(|pipe| pipe.lanes);
         assert_eq!(lanes, NonZero::new(3));

@@ -80,6 +80,10 @@ impl Keys {
                 .update(b"\0too long\0")
                 .update(&length.to_le_bytes())
                 .finalize(),
+            Content::Unfit(unfit) => blake3::Hasher::new_keyed(&self.0)
+                .update(unfit.what.as_bytes())
+                .update(b"\0unfit\0")
+                .finalize(),
         };
         let mut key = [0; 16];
         key.copy_from_slice(&hash.as_bytes()[..16]);

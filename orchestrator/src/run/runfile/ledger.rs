@@ -50,7 +50,7 @@ impl Ledger {
                 id: ticket.id.clone(),
                 item: match &line.content {
                     Content::Whole(bytes) => Some(bytes.clone()),
-                    Content::TooLong { .. } => None,
+                    Content::TooLong { .. } | Content::Unfit(_) => None,
                 },
             });
         }

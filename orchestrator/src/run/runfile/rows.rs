@@ -357,7 +357,7 @@ impl RecordedJob {
     pub(super) fn is_for(&self, keys: Keys) -> bool {
         match &self.line.content {
             whole @ Content::Whole(_) => keys.key(whole) == self.key,
-            Content::TooLong { .. } => true,
+            Content::TooLong { .. } | Content::Unfit(_) => true,
         }
     }
 

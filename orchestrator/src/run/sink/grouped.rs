@@ -100,7 +100,7 @@ pub(in crate::run) fn sentence(
     let id = id.map(|id| format!(" (id {})", text::escaped(id.as_bytes())));
     let place = format!(
         "{} {}{}",
-        renderer.delimiter.unit(),
+        renderer.origin.unit(),
         ticket.line,
         id.unwrap_or_default(),
     );
@@ -109,7 +109,7 @@ pub(in crate::run) fn sentence(
     if verdict == Verdict::Rejected && error.is_some() {
         return format!("{place}: {predicate}");
     }
-    let (subject, what) = match renderer.task {
+    let (subject, what) = match renderer.task(ticket) {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
             let command = work::shown(&ticket.command).map(|shown| format!(": {shown}"));

@@ -85,7 +85,7 @@ fn write_job(
     verdict: Verdict,
 ) -> io::Result<()> {
     write_head(out, ticket)?;
-    if let Some(task) = renderer.task {
+    if let Some(task) = renderer.task(ticket) {
         out.write_all(b",\"task\":")?;
         serde_json::to_writer(&mut *out, task)?;
     } else {
@@ -95,6 +95,14 @@ fn write_job(
             write_bytes(out, word)?;
         }
         out.write_all(b"]")?;
+    }
+    if let Some(label) = ticket
+        .wishes
+        .as_ref()
+        .and_then(|wishes| wishes.label.as_ref())
+    {
+        out.write_all(b",\"label\":")?;
+        serde_json::to_writer(&mut *out, &**label)?;
     }
     let is_command = renderer.task.is_none();
     let exit = match verdict {

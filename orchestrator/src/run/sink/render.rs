@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use super::{grouped, jsonl, result};
 use crate::pool::{Capture, JobReport, Spill};
-use crate::run::source::lines::Delimiter;
+use crate::run::source::origin::Origin;
 use crate::run::source::work::{Refusal, Ticket};
 
 /// What a job's end looks like.
@@ -51,7 +51,7 @@ pub(crate) struct Renderer {
     /// The task, unless the jobs are commands.
     pub(crate) task: Option<&'static str>,
     /// What the input's pieces are called.
-    pub(crate) delimiter: Delimiter,
+    pub(crate) origin: Origin,
     /// When the pool's clock was zero.
     pub(crate) started: SystemTime,
     /// Where output is kept.
@@ -90,6 +90,15 @@ impl Told {
 }
 
 impl Renderer {
+    /// The task of a job, unless it is a command.
+    pub(super) fn task<'a>(&'a self, ticket: &'a Ticket) -> Option<&'a str> {
+        let own = ticket
+            .wishes
+            .as_ref()
+            .and_then(|wishes| wishes.task.as_deref());
+        self.task.map(|task| own.unwrap_or(task))
+    }
+
     /// Renders the end of a job that has its verdict.
     ///
     /// # Errors
@@ -226,13 +235,14 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::pool::{Omitted, RawJob};
+    use crate::run::source::lines::Delimiter;
     use crate::scheduler::Verdict;
 
     pub(crate) fn renderer(format: Format, task: Option<&'static str>) -> Renderer {
         Renderer {
             format,
             task,
-            delimiter: Delimiter::Newline,
+            origin: Origin::stdin(Delimiter::Newline),
             started: SystemTime::UNIX_EPOCH,
             room: Spill::new(1 << 20),
             tip_given: false,
@@ -249,6 +259,7 @@ pub(crate) mod tests {
             item: None,
             line: 4,
             id: None,
+            wishes: None,
             size: 0,
             command: RawJob::command(&spec).unwrap().input,
             bell: None,

@@ -34,7 +34,8 @@ pub(super) fn render(
             out.write_all(b"}\n")?;
         }
         (Err(why), Format::Value) if spoiled => {
-            said = Some(format!("error: line {}: {why}", ticket.line));
+            let unit = renderer.origin.unit();
+            said = Some(format!("error: {unit} {}: {why}", ticket.line));
         }
         (Err(_), Format::Value) => {}
         (Err(why), _) => write_failure(out, ticket, why)?,

@@ -8,6 +8,7 @@ use protocol::Limits;
 use super::item::Fields;
 use super::jsonl::Shape;
 use super::lines::{self, Content, Delimiter, Splitter};
+use super::origin::Origin;
 use super::place::Places;
 use super::shell::ShellText;
 use super::template::Template;
@@ -36,6 +37,7 @@ impl Line {
     pub fn bytes(&self) -> &[u8] {
         match &self.0.content {
             Content::Whole(bytes) | Content::TooLong { start: bytes, .. } => bytes,
+            Content::Unfit(_) => &[],
         }
     }
 
@@ -51,6 +53,7 @@ impl Line {
         match &self.0.content {
             Content::Whole(bytes) => bytes.len() as u64,
             Content::TooLong { length, .. } => *length,
+            Content::Unfit(_) => 0,
         }
     }
 }
@@ -112,6 +115,7 @@ impl Recipe {
             work,
             fields: Fields::One,
             delimiter: Delimiter::Newline,
+            origin: Origin::stdin(Delimiter::Newline),
             max_line: lines::DEFAULT_MAX_LINE,
             grace: Duration::ZERO,
             stop: Vec::new(),

@@ -64,16 +64,9 @@ struct Named<'a> {
 /// # Errors
 /// When it is not valid JSON or not of this shape.
 pub(crate) fn parse(shape: Shape, line: &Bytes) -> Result<Option<Parsed>, BadJson> {
-    if line
-        .iter()
-        .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
-    {
+    let Some(whole) = whole(line)? else {
         return Ok(None);
-    }
-    // Checked as a whole first: for a syntax error inside a record this gives
-    // the same column, and what remains can only be a wrong record.
-    let whole: &RawValue = serde_json::from_slice(line).map_err(|e| bad_json(&e, line))?;
-    let whole = whole.get();
+    };
     if shape == Shape::Argument {
         return Ok(Some(Parsed {
             id: None,
@@ -101,19 +94,35 @@ pub(crate) fn parse(shape: Shape, line: &Bytes) -> Result<Option<Parsed>, BadJso
     }))
 }
 
+/// The JSON of a line; `None` when it is blank.
+///
+/// # Errors
+/// When it is not valid. Checked as a whole first: for a syntax error inside a record this
+/// gives the same column, and what remains can only be a wrong record.
+pub(super) fn whole(line: &[u8]) -> Result<Option<&str>, BadJson> {
+    if line
+        .iter()
+        .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
+    {
+        return Ok(None);
+    }
+    let whole: &RawValue = serde_json::from_slice(line).map_err(|e| bad_json(&e, line))?;
+    Ok(Some(whole.get()))
+}
+
 /// The id of an object that is no job for another reason.
-fn id_of(object: &str) -> Option<Box<str>> {
+pub(super) fn id_of(object: &str) -> Option<Box<str>> {
     let named: Named<'_> = serde_json::from_str(object).ok()?;
     let id = named.id.map(RawValue::get);
     id.filter(|id| is_id(id)).map(Box::from)
 }
 
 /// Whether a JSON value is a string or a number.
-fn is_id(value: &str) -> bool {
+pub(super) fn is_id(value: &str) -> bool {
     value.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit())
 }
 
-fn not_a_job(why: &str) -> BadJson {
+pub(super) fn not_a_job(why: &str) -> BadJson {
     BadJson {
         what: why.to_owned(),
         column: None,
@@ -146,7 +155,7 @@ fn bad_json(error: &serde_json::Error, line: &[u8]) -> BadJson {
 
 /// What the parser says without the position, which it counts within a line, and fit
 /// for a terminal: it may repeat a name of the line, whose escapes are undone by then.
-fn bare(error: &serde_json::Error) -> String {
+pub(super) fn bare(error: &serde_json::Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     escaped(text.strip_suffix(&position).unwrap_or(&text).as_bytes())

@@ -21,6 +21,8 @@ pub(crate) enum Delimiter {
     Nul,
     /// Nothing: a piece is a block of records, which end with whatever they end with.
     Block,
+    /// These bytes; without any, nothing does. They live as long as the program.
+    Text(&'static [u8]),
 }
 
 impl Delimiter {
@@ -30,6 +32,7 @@ impl Delimiter {
             Delimiter::Newline => b"\n",
             Delimiter::Nul => b"\0",
             Delimiter::Block => b"",
+            Delimiter::Text(text) => text,
         }
     }
 
@@ -37,7 +40,7 @@ impl Delimiter {
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Delimiter::Newline => "line",
-            Delimiter::Nul => "item",
+            Delimiter::Nul | Delimiter::Text(_) => "item",
             Delimiter::Block => "block",
         }
     }
@@ -64,36 +67,66 @@ pub(crate) enum Content {
         /// Its whole length in bytes.
         length: u64,
     },
+    /// It is no item.
+    Unfit(Box<Unfit>),
+}
+
+/// What makes no item, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfit {
+    /// What is wrong, one line that names the place.
+    pub(crate) what: String,
+    /// Of which kind that is.
+    pub(crate) why: Why,
+}
+
+/// Kinds of what makes no item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is longer than the limit.
+    TooLong,
+    /// It holds a zero byte, which would divide it.
+    ZeroByte,
+    /// Its quotes are not those of CSV.
+    Quotes,
+    /// It fits into no command line.
+    NoRoom,
 }
 
 /// Cuts a stream of bytes into lines, however the stream is cut into reads.
 #[derive(Debug)]
 pub(super) struct Splitter {
-    delimiter: u8,
-    limit: u64,
+    delimiter: &'static [u8],
+    pub(super) limit: u64,
     /// Lines that have ended.
     pub(super) ended: u64,
     /// The beginning of the line that has not; never longer than the limit.
     partial: Vec<u8>,
     /// Its length so far, which may be larger.
     length: u64,
+    /// Bytes behind it that may be the beginning of a delimiter of several.
+    begun: Vec<u8>,
 }
 
 impl Splitter {
     pub(super) fn new(delimiter: Delimiter, limit: u64) -> Splitter {
         Splitter {
-            delimiter: delimiter.bytes().first().copied().unwrap_or(b'\n'),
+            delimiter: delimiter.bytes(),
             limit,
             ended: 0,
             partial: Vec::new(),
             length: 0,
+            begun: Vec::new(),
         }
     }
 
     /// Takes the next bytes and gives the lines that they complete.
     pub(super) fn push(&mut self, chunk: &Bytes, mut take: impl FnMut(Line)) {
+        let &[delimiter] = self.delimiter else {
+            return self.push_several(chunk, take);
+        };
         let mut from = 0;
-        for at in memchr::memchr_iter(self.delimiter, chunk) {
+        for at in memchr::memchr_iter(delimiter, chunk) {
             let piece = chunk.slice(from..at);
             from = at + 1;
             take(self.end(piece));
@@ -101,8 +134,35 @@ impl Splitter {
         self.hold(&chunk[from..]);
     }
 
+    /// The same with a delimiter of several bytes, which may lie in two chunks; or
+    /// of none.
+    fn push_several(&mut self, chunk: &Bytes, mut take: impl FnMut(Line)) {
+        if self.delimiter.is_empty() {
+            return self.hold(chunk);
+        }
+        let joined = match self.begun.is_empty() {
+            true => chunk.clone(),
+            false => Bytes::from([&std::mem::take(&mut self.begun)[..], chunk].concat()),
+        };
+        let mut from = 0;
+        for at in memchr::memmem::find_iter(&joined, self.delimiter) {
+            let piece = joined.slice(from..at);
+            from = at + self.delimiter.len();
+            take(self.end(piece));
+        }
+        let rest = &joined[from..];
+        let longest = rest.len().min(self.delimiter.len() - 1);
+        let mut lengths = (1..=longest).rev();
+        let begun = lengths.find(|&n| self.delimiter.starts_with(&rest[rest.len() - n..]));
+        let (held, begun) = rest.split_at(rest.len() - begun.unwrap_or(0));
+        self.begun = begun.to_vec();
+        self.hold(held);
+    }
+
     /// The last line, when it was not ended by a delimiter.
     pub(super) fn finish(&mut self) -> Option<Line> {
+        let begun = std::mem::take(&mut self.begun);
+        self.hold(&begun);
         (self.length > 0).then(|| self.end(Bytes::new()))
     }
 
@@ -147,6 +207,8 @@ impl Splitter {
 
 #[cfg(test)]
 mod tests {
+    use std::str;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -164,7 +226,7 @@ mod tests {
     fn whole(line: &Line) -> &[u8] {
         match &line.content {
             Content::Whole(bytes) => bytes,
-            Content::TooLong { .. } => panic!("too long"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -178,6 +240,20 @@ mod tests {
         assert_eq!(lines[2].number, 3);
         assert!(split(&[b""], Delimiter::Newline, 10).is_empty());
         assert_eq!(split(&[b"a\0b\n\0"], Delimiter::Nul, 10).len(), 2);
+    }
+
+    #[test]
+    fn a_delimiter_may_be_several_bytes_or_none() {
+        let text = |chunks: &[&[u8]], delimiter| {
+            let lines = split(chunks, Delimiter::Text(delimiter), 100);
+            let lines = lines.iter().map(|line| whole(line).to_vec());
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(text(&[b"a,;b,c,;"], b",;"), [&b"a"[..], b"b,c"]);
+        assert_eq!(text(&[b"a,", b";b,", b"c,"], b",;"), [&b"a"[..], b"b,c,"]);
+        assert_eq!(text(&[b"aab", b"aaab"], b"aab"), [&b""[..], b"a"]);
+        assert_eq!(text(&[b"a\n", b"b\n"], b""), [b"a\nb\n"]);
+        assert!(text(&[], b"").is_empty());
     }
 
     #[test]
@@ -236,8 +312,23 @@ mod tests {
                         prop_assert_eq!(*length, want.len() as u64);
                         prop_assert!(want.starts_with(start));
                     }
+                    Content::Unfit(unfit) => panic!("{unfit:?}"),
                 }
             }
+        }
+
+        #[test]
+        fn a_long_delimiter_may_be_cut_anywhere(data in "[ab]{0,14}", delimiter in "[ab]{2,3}") {
+            let delimiter = Delimiter::Text(delimiter.into_bytes().leak());
+            let at_once = split(&[data.as_bytes()], delimiter, 100);
+            let bytes: Vec<&[u8]> = data.as_bytes().chunks(1).collect();
+            prop_assert_eq!(&split(&bytes, delimiter, 100), &at_once);
+            let mut expected: Vec<&str> = data.split(str::from_utf8(delimiter.bytes()).unwrap()).collect();
+            if expected.last().is_some_and(|last| last.is_empty()) {
+                expected.pop();
+            }
+            let got: Vec<&[u8]> = at_once.iter().map(whole).collect();
+            prop_assert_eq!(got, expected.iter().map(|line| line.as_bytes()).collect::<Vec<_>>());
         }
 
         #[test]

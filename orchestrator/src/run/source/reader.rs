@@ -1,4 +1,4 @@
-//! Standard input, or what a run file holds of it, made into jobs.
+//! The input, or what a run file holds of it, made into jobs.
 //!
 //! A thread of its own reads, because reading a file or a terminal blocks, and
 //! makes jobs of the lines, which is work that nobody else need wait for. It
@@ -8,24 +8,23 @@
 //! in the pipe and not in memory.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::thread;
 
 use bytes::Bytes;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use protocol::EnvChange;
 use tokio::sync::{mpsc, oneshot};
 
+use super::combine::Combined;
+use super::inputs::{Input, Items, Opened};
 use super::lines::{Line, Splitter};
 use super::pipe::Pipe;
 use super::pipe::lanes::{Lanes, Unread};
+use super::spool::{Shuffled, Spool, Store};
+use super::values::{READ, ReadError, Stopped, read_some};
 use super::work::{self, Recipe, Refused, Ticket};
-use crate::pool::unlinked_file;
 use crate::run::runfile::{self, Counts, Ledger, Pages, RunFileError};
-
-/// How much is read at once, in bytes.
-const READ: usize = 64 << 10;
 
 /// How many lines are sent together at most: one read may hold many thousands.
 const GROUP: usize = 1024;
@@ -45,7 +44,7 @@ pub(crate) enum Read {
     /// What was made of lines that became complete.
     Made(Vec<Made>),
     /// Reading failed; nothing follows.
-    Failed(io::Error),
+    Failed(ReadError),
     /// A record is larger than this many bytes; nothing follows.
     TooLarge(usize),
     /// To be kept for as long as anything is wanted.
@@ -90,7 +89,7 @@ impl From<Result<(Ticket, Bytes), Refused>> for Made {
     }
 }
 
-/// Standard input, of which nothing was read yet.
+/// Where jobs come from, of which none was made yet.
 #[derive(Debug)]
 pub(crate) struct Source {
     made: mpsc::Receiver<Read>,
@@ -98,17 +97,22 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Starts the thread that reads standard input, once it is told to. It is
+    /// Starts the thread that reads what was opened, once it is told to. It is
     /// never waited for: it may sit in a `read` that only the end of this
     /// process can end.
     ///
-    /// With `count_first`, everything is read before the first line is given, into
-    /// an unlinked file, and how much it is comes first.
+    /// With `count_first`, everything is read before the first item is given, into
+    /// an unlinked file, and how much it is comes first; so it is when the order is to
+    /// be another one.
     ///
     /// # Errors
-    /// When there is no thread or no descriptor left for it.
-    pub(crate) fn stdin(recipe: Recipe, count_first: bool) -> io::Result<Source> {
-        let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    /// When there is no thread left for it.
+    pub(crate) fn input(
+        recipe: Recipe,
+        opened: Opened,
+        shuffle: Option<u64>,
+        count_first: bool,
+    ) -> io::Result<Source> {
         let (sender, made) = mpsc::channel(AHEAD);
         let (go, told) = oneshot::channel();
         thread::Builder::new()
@@ -117,27 +121,28 @@ impl Source {
                 let Ok(ledger) = told.blocking_recv() else {
                     return;
                 };
-                match recipe.pipe.clone() {
-                    None => {}
-                    Some(Pipe {
-                        rules,
-                        lanes: Some(most),
-                    }) => {
-                        return Lanes::new(recipe, rules, most.get(), sender).run(&stdin);
+                if let Some(Pipe { rules, lanes }) = recipe.pipe.clone()
+                    && let Input::Plain(file) = &opened.input
+                {
+                    return match lanes {
+                        Some(most) => Lanes::new(recipe, rules, most.get(), sender).run(file),
+                        None => Maker::new(recipe, sender, ledger).read_blocks(file, rules),
+                    };
+                }
+                let mut maker = Maker::new(recipe, sender, ledger);
+                let ended = match (opened.input, shuffle, count_first) {
+                    (Input::Plain(file), None, false) => maker.read_lines(&file),
+                    (input, Some(seed), _) => {
+                        let all = Shuffled::new(seed).map_err(Stopped::temporary);
+                        all.and_then(|all| maker.read_twice(input, all))
                     }
-                    Some(Pipe { rules, lanes: None }) => {
-                        return Maker::new(recipe, sender, ledger).read_blocks(&stdin, rules);
+                    (input, None, true) => {
+                        let all = Spool::new().map_err(Stopped::temporary);
+                        all.and_then(|all| maker.read_twice(input, all))
                     }
-                }
-                if !count_first {
-                    return Maker::new(recipe, sender, ledger).read_all(&stdin);
-                }
-                match count(&stdin, &recipe, &sender) {
-                    Ok(Some(copy)) => Maker::new(recipe, sender, ledger).read_all(&copy),
-                    // Nobody wants it any more.
-                    Ok(None) => {}
-                    Err(e) => drop(sender.blocking_send(Read::Failed(e))),
-                }
+                    (Input::Items(items), None, false) => maker.read_items(items),
+                };
+                maker.conclude(ended);
             })?;
         Ok(Source { made, go })
     }
@@ -167,41 +172,6 @@ impl Source {
     }
 }
 
-/// Reads everything, and gives a copy of it to be read again; first of all says
-/// how many lines there are.
-fn count(input: &File, recipe: &Recipe, sender: &mpsc::Sender<Read>) -> io::Result<Option<File>> {
-    let mut splitter = Splitter::new(recipe.delimiter, recipe.max_line);
-    let mut copy = unlinked_file()?;
-    let mut buffer = vec![0; READ];
-    loop {
-        let read = read_some(input, &mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        copy.write_all(&buffer[..read])?;
-        splitter.push(&Bytes::copy_from_slice(&buffer[..read]), drop);
-    }
-    drop(splitter.finish());
-    copy.rewind()?;
-    let total = sender.blocking_send(Read::Total(splitter.ended));
-    Ok(total.is_ok().then_some(copy))
-}
-
-/// Reads what is there, or waits for it; nothing at the end.
-pub(super) fn read_some(mut input: &File, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(buffer) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // Another program made the shared descriptor non-blocking.
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-                poll(&mut fds, PollTimeout::NONE).ok();
-            }
-            end => return end,
-        }
-    }
-}
-
 /// Makes jobs of lines.
 pub(super) struct Maker {
     pub(super) recipe: Recipe,
@@ -215,6 +185,8 @@ pub(super) struct Maker {
     /// Size of the inputs in there.
     bytes: usize,
     pub(super) sender: mpsc::Sender<Read>,
+    /// Whether nobody took what was sent.
+    unwanted: bool,
 }
 
 impl Maker {
@@ -227,6 +199,7 @@ impl Maker {
             made: Vec::new(),
             bytes: 0,
             sender,
+            unwanted: false,
         }
     }
 
@@ -251,26 +224,83 @@ impl Maker {
         }
     }
 
-    fn read_all(mut self, input: &File) {
+    /// Reads lines that are items as they are.
+    fn read_lines(&mut self, input: &File) -> Result<(), Stopped> {
         let mut splitter = Splitter::new(self.recipe.delimiter, self.recipe.max_line);
         let mut buffer = vec![0; READ];
         while !self.sender.is_closed() {
-            let read = match read_some(input, &mut buffer) {
-                Ok(read) => read,
-                Err(e) => {
-                    self.sender.blocking_send(Read::Failed(e)).ok();
-                    return;
-                }
-            };
+            let read = read_some(input, &mut buffer).map_err(|why| {
+                let what = self.recipe.origin.place().to_owned();
+                Stopped::Failed(ReadError { what, why })
+            })?;
             if read == 0 {
                 if let Some(last) = splitter.finish() {
                     self.take(&last);
                 }
-                return self.end();
+                return Ok(());
             }
             let chunk = Bytes::copy_from_slice(&buffer[..read]);
             splitter.push(&chunk, |line| self.take(&line));
             self.send();
+        }
+        Err(Stopped::Unwanted)
+    }
+
+    /// Reads what is made of sources.
+    fn read_items(&mut self, mut items: Items) -> Result<(), Stopped> {
+        loop {
+            let next = items.next(&mut || {
+                self.send();
+                !self.sender.is_closed()
+            })?;
+            match next {
+                None => return Ok(()),
+                Some(item) => self.take(&item),
+            }
+            if self.unwanted {
+                return Err(Stopped::Unwanted);
+            }
+        }
+    }
+
+    /// Reads everything into this, says how much it is, and makes jobs of what it gives.
+    fn read_twice(&mut self, input: Input, mut all: impl Store) -> Result<(), Stopped> {
+        let mut items = match input {
+            Input::Items(items) => items,
+            Input::Plain(file) => Items::Each(Box::new(Combined::lines(
+                file,
+                Splitter::new(self.recipe.delimiter, self.recipe.max_line),
+                self.recipe.origin.clone(),
+            ))),
+        };
+        while let Some(item) = items.next(&mut || !self.sender.is_closed())? {
+            if !work::is_blank(&self.recipe.work, &item) {
+                all.push(&item).map_err(Stopped::temporary)?;
+            }
+        }
+        all.rewind().map_err(Stopped::temporary)?;
+        let total = self.sender.blocking_send(Read::Total(all.count()));
+        if total.is_err() {
+            return Err(Stopped::Unwanted);
+        }
+        while let Some(item) = all.next().map_err(Stopped::temporary)? {
+            self.take(&item);
+            if self.unwanted {
+                return Err(Stopped::Unwanted);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what is left to be said.
+    fn conclude(mut self, ended: Result<(), Stopped>) {
+        match ended {
+            Err(Stopped::Unwanted) => {}
+            Err(Stopped::Failed(e)) => {
+                self.send();
+                self.sender.blocking_send(Read::Failed(e)).ok();
+            }
+            Ok(()) => self.end(),
         }
     }
 
@@ -345,20 +375,22 @@ impl Maker {
             if let Some(ledger) = &mut self.ledger {
                 ledger.send();
             }
-            // Whether anybody wants more is looked at before the next read.
-            self.sender.blocking_send(Read::Made(made)).ok();
+            let sent = self.sender.blocking_send(Read::Made(made));
+            self.unwanted |= sent.is_err();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Seek, Write};
     use std::time::Duration;
 
     use super::*;
     use crate::run::source::item::Fields;
     use crate::run::source::jsonl::Shape;
     use crate::run::source::lines::Delimiter;
+    use crate::run::source::origin::Origin;
     use crate::run::source::place::Places;
     use crate::run::source::template::Template;
     use crate::run::source::work::Work;
@@ -368,6 +400,7 @@ mod tests {
             work,
             fields: Fields::One,
             delimiter: Delimiter::Newline,
+            origin: Origin::stdin(Delimiter::Newline),
             max_line: 1 << 20,
             grace: Duration::ZERO,
             stop: Vec::new(),
@@ -384,7 +417,9 @@ mod tests {
         file.write_all(input).unwrap();
         file.rewind().unwrap();
         let (sender, mut reads) = mpsc::channel(1000);
-        maker(work, sender).read_all(&file);
+        let mut maker = maker(work, sender);
+        let ended = maker.read_lines(&file);
+        maker.conclude(ended);
         let mut groups = Vec::new();
         loop {
             match reads.try_recv().expect("it says when it ends") {
@@ -437,6 +472,8 @@ mod tests {
         let (sender, reads) = mpsc::channel(1);
         drop(reads);
         // Without an end.
-        maker(Work::Commands, sender).read_all(&File::open("/dev/zero").unwrap());
+        let zeros = File::open("/dev/zero").unwrap();
+        let ended = maker(Work::Commands, sender).read_lines(&zeros);
+        assert!(matches!(ended, Err(Stopped::Unwanted)));
     }
 }

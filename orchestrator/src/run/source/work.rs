@@ -11,8 +11,10 @@ use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, SlotPlace, Sto
 use serde_bytes::ByteBuf;
 
 use super::item::{Fields, Item};
+use super::job::{self, Runs, Wishes};
 use super::jsonl::{self, BadJson, Shape};
-use super::lines::{Content, Delimiter, Line};
+use super::lines::{Content, Delimiter, Line, Unfit, Why};
+use super::origin::Origin;
 use super::pipe::Pipe;
 use super::pipe::job::prepare_block;
 use super::pipe::lanes::Bell;
@@ -30,6 +32,11 @@ pub(crate) enum Work {
     Shell(ShellText),
     /// Run the line itself with a shell.
     Commands,
+    /// Do what the line says, a whole job.
+    Jobs {
+        /// Whether it calls a task of the workers; otherwise it runs a command.
+        tasks: bool,
+    },
     /// Call a task.
     Task {
         /// Its name. It lives as long as the program: every job has it.
@@ -44,8 +51,42 @@ impl Work {
     /// commands.
     pub(crate) fn task(&self) -> Option<&'static str> {
         match self {
-            Work::Command(_) | Work::Shell(_) | Work::Commands => None,
+            Work::Command(_) | Work::Shell(_) | Work::Commands | Work::Jobs { tasks: false } => {
+                None
+            }
+            // Each job names its own.
+            Work::Jobs { tasks: true } => Some(""),
             Work::Task { name, .. } => Some(name),
+        }
+    }
+
+    /// How long the words are that a command gets for these fields, which have a zero byte
+    /// between each two; nothing when an item has to be one value.
+    pub(crate) fn lengths(&self) -> Option<impl Fn(&[u8]) -> Vec<usize>> {
+        if !matches!(self, Work::Command(_) | Work::Shell(_)) {
+            return None;
+        }
+        Some(move |fields: &[u8]| {
+            let item = Item::new(fields, Fields::Several);
+            let (text, filled) = match self {
+                Work::Command(template) => (None, template.fill(item, u64::MAX)),
+                Work::Shell(shell) => {
+                    let (text, filled) = shell.fill(item, u64::MAX);
+                    (Some(text.len()), filled)
+                }
+                Work::Commands | Work::Jobs { .. } | Work::Task { .. } => return Vec::new(),
+            };
+            // The shell's own words are few and short.
+            let words = filled.words.iter().map(Vec::len);
+            text.into_iter().chain(words).collect()
+        })
+    }
+
+    /// The program of every job, if it is one and the same.
+    pub(crate) fn program(&self) -> Option<&[u8]> {
+        match self {
+            Work::Command(template) => template.program(),
+            _ => None,
         }
     }
 
@@ -75,6 +116,8 @@ pub(crate) struct Ticket {
     pub(crate) item: Option<Bytes>,
     /// The id that the input gave it, as JSON text.
     pub(crate) id: Option<Box<str>>,
+    /// What is wanted of this job beside others.
+    pub(crate) wishes: Option<Box<Wishes>>,
     /// Size of its input in bytes.
     pub(crate) size: usize,
     /// What is run, if it is a command: its input as the worker gets it, shared
@@ -98,8 +141,15 @@ pub(crate) struct Refusal {
 const TIP_ARGUMENT: &str = "give one JSON value per line; to run a command for each plain line instead, \
      put it after `--`";
 const TIP_RECORD: &str = "a job looks like this: {\"id\": \"a\", \"args\": 40}";
+const TIP_JOB: &str = "a job looks like this: {\"argv\": [\"gzip\", \"a\"]}, or {\"shell\": \"gzip < a > b\"}; \
+     docs/input.md has all fields";
 const TIP_TOO_LONG: &str = "raise the limit with --max-line, or pass a file name";
 const TIP_NUL: &str = "no argument can hold one; use -0 if the items are separated by zero bytes";
+
+const TIP_QUOTES: &str =
+    "quotes stand around a whole field, and are doubled within: a,\"b \"\"c\"\"\"";
+const TIP_NO_ROOM: &str =
+    "give fewer or shorter arguments to one command, or raise the limit with -s";
 
 const TIP_CR: &str =
     "it would be part of the command (Windows line ends?): tr -d '\\r' < FILE | orchestrator run";
@@ -118,6 +168,9 @@ pub(super) fn warning(recipe: &Recipe, line: &Line) -> Option<String> {
     else {
         return None;
     };
+    if recipe.origin.unit() != Delimiter::Newline.unit() {
+        return None;
+    }
     // It would be seen nowhere, and a file of that name would not be found.
     bytes.ends_with(b"\r").then(|| WARNING_CR.to_owned())
 }
@@ -134,6 +187,8 @@ pub(crate) struct Recipe {
     pub(crate) fields: Fields,
     /// What ends them.
     pub(crate) delimiter: Delimiter,
+    /// What they are called.
+    pub(crate) origin: Origin,
     /// Longest in bytes.
     pub(crate) max_line: u64,
     /// How long a command that was asked to end may take.
@@ -153,11 +208,11 @@ pub(super) fn is_blank(work: &Work, line: &Line) -> bool {
     let blanks: &[u8] = match work {
         Work::Command(_) | Work::Shell(_) => return false,
         Work::Commands => b" \t\n",
-        Work::Task { .. } => b" \t\n\r",
+        Work::Jobs { .. } | Work::Task { .. } => b" \t\n\r",
     };
     match &line.content {
         Content::Whole(bytes) => bytes.iter().all(|byte| blanks.contains(byte)),
-        Content::TooLong { .. } => false,
+        Content::TooLong { .. } | Content::Unfit(_) => false,
     }
 }
 
@@ -180,7 +235,8 @@ pub(crate) fn prepare(
     let Recipe {
         ref work,
         fields,
-        delimiter,
+        ref origin,
+        delimiter: _,
         max_line: limit,
         grace,
         ref stop,
@@ -198,16 +254,18 @@ pub(crate) fn prepare(
         },
         line: line.number,
         id: None,
+        wishes: None,
         size: 0,
         command: Bytes::new(),
         bell: None,
     };
     let place = Place {
-        unit: delimiter.unit(),
+        origin,
         number: line.number,
     };
     let made = match (&line.content, work) {
         (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
+        (Content::Unfit(unfit), _) => Err(unfit_for(unfit)),
         (Content::Whole(bytes), Work::Command(template)) => {
             let item = Item::new(bytes, fields);
             let program = || {
@@ -232,6 +290,19 @@ pub(crate) fn prepare(
             }
             command_line(bytes, &place, ((grace, stop), limits, env)).map(Some)
         }
+        (Content::Whole(bytes), Work::Jobs { tasks }) => {
+            let made = job::parse(bytes).and_then(|job| {
+                let Some(job) = job else { return Ok(None) };
+                ticket.id = job.id;
+                ticket.wishes =
+                    Some(Box::new(job.wishes)).filter(|wishes| **wishes != Wishes::default());
+                whole_job(job.runs, *tasks, ((grace, stop), limits, env)).map(Some)
+            });
+            made.map_err(|mut e| {
+                ticket.id = e.id.take().or(ticket.id.take());
+                bad_line(&place, bytes, TIP_JOB, e)
+            })
+        }
         (Content::Whole(bytes), Work::Task { shape, .. }) => jsonl::parse(*shape, bytes)
             .map(|parsed| {
                 parsed.map(|parsed| {
@@ -241,7 +312,11 @@ pub(crate) fn prepare(
             })
             .map_err(|mut e| {
                 ticket.id = e.id.take();
-                bad_line(&place, bytes, *shape, e)
+                let tip = match shape {
+                    Shape::Argument => TIP_ARGUMENT,
+                    Shape::Record => TIP_RECORD,
+                };
+                bad_line(&place, bytes, tip, e)
             }),
     };
     match made {
@@ -272,7 +347,9 @@ pub(super) fn program_without_item(work: &Work, seq: u64) -> (Program, Vec<SlotP
             (Program::Shell { text, args }, filled.slots)
         }
         // The plan has refused them; no program is none to start.
-        Work::Commands | Work::Task { .. } => (Program::Argv(Vec::new()), Vec::new()),
+        Work::Commands | Work::Jobs { .. } | Work::Task { .. } => {
+            (Program::Argv(Vec::new()), Vec::new())
+        }
     }
 }
 
@@ -280,21 +357,21 @@ pub(super) fn program_without_item(work: &Work, seq: u64) -> (Program, Vec<SlotP
 fn kept(work: &Work, line: &Bytes) -> Bytes {
     match work {
         // Its input is a part of it, and keeps what was read with it anyway.
-        Work::Task { .. } => line.clone(),
+        Work::Task { .. } | Work::Jobs { tasks: true } => line.clone(),
         // A slow command is not to keep all of that.
         _ => Bytes::copy_from_slice(line),
     }
 }
 
 /// Where a line stands, for a message.
-struct Place {
-    unit: &'static str,
+struct Place<'a> {
+    origin: &'a Origin,
     number: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} of standard input", self.unit, self.number)
+        f.write_str(&self.origin.item(self.number))
     }
 }
 
@@ -305,7 +382,7 @@ type Common<'a> = ((Duration, &'a [StopStep]), Limits, Vec<EnvChange>);
 fn command(
     item: Item<'_>,
     line: &[u8],
-    place: &Place,
+    place: &Place<'_>,
     ((grace, stop), limits, env): Common<'_>,
     program: impl FnOnce() -> (Program, Vec<SlotPlace>),
 ) -> Result<Bytes, Refusal> {
@@ -332,9 +409,43 @@ fn command(
     })
 }
 
+/// The input of a job that a line is all of.
+fn whole_job(
+    runs: Runs,
+    tasks: bool,
+    ((grace, stop), limits, mut env): Common<'_>,
+) -> Result<Bytes, BadJson> {
+    let command = match (runs, tasks) {
+        (Runs::Task(args), true) => return Ok(args),
+        (Runs::Command(command), false) => *command,
+        (Runs::Task(..), false) => {
+            return Err(jsonl::not_a_job(
+                "it names a task, and no --worker is given that has one",
+            ));
+        }
+        (Runs::Command(_), true) => {
+            return Err(jsonl::not_a_job(
+                "it is a command, and the --worker of this run has tasks",
+            ));
+        }
+    };
+    env.extend(command.env);
+    let spec = CommandSpec {
+        stop: stop.to_vec(),
+        env,
+        cwd: command.cwd,
+        stdin: command.stdin,
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        limits,
+        ..CommandSpec::new(command.program)
+    };
+    let encoded = Encoding::Bincode.encode(&spec);
+    encoded.map_err(|e| jsonl::not_a_job(&e.to_string()))
+}
+
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(line: &[u8], place: &Place, common: Common<'_>) -> Result<Bytes, Refusal> {
+fn command_line(line: &[u8], place: &Place<'_>, common: Common<'_>) -> Result<Bytes, Refusal> {
     // One item may hold several lines.
     let mut lines = line.split(|&byte| byte == b'\n');
     let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
@@ -363,10 +474,10 @@ fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
     all.into_iter().map(ByteBuf::from).collect()
 }
 
-fn too_long(place: &Place, start: &[u8], length: u64, limit: u64) -> Refusal {
+fn too_long(place: &Place<'_>, start: &[u8], length: u64, limit: u64) -> Refusal {
     if length == 0 {
         return Refusal {
-            what: format!("{place} was too long to be recorded"),
+            what: format!("{place} was no item, and is not recorded"),
             place: Vec::new(),
             tip: Some(TIP_TOO_LONG),
         };
@@ -382,11 +493,21 @@ fn too_long(place: &Place, start: &[u8], length: u64, limit: u64) -> Refusal {
     }
 }
 
-fn bad_line(place: &Place, line: &[u8], shape: Shape, error: BadJson) -> Refusal {
-    let tip = Some(match shape {
-        Shape::Argument => TIP_ARGUMENT,
-        Shape::Record => TIP_RECORD,
-    });
+fn unfit_for(unfit: &Unfit) -> Refusal {
+    let tip = match unfit.why {
+        Why::TooLong => TIP_TOO_LONG,
+        Why::ZeroByte => TIP_NUL,
+        Why::Quotes => TIP_QUOTES,
+        Why::NoRoom => TIP_NO_ROOM,
+    };
+    Refusal {
+        what: unfit.what.clone(),
+        place: Vec::new(),
+        tip: Some(tip),
+    }
+}
+
+fn bad_line(place: &Place<'_>, line: &[u8], tip: &'static str, error: BadJson) -> Refusal {
     let margin = format!("{} | ", place.number);
     let indent = " ".repeat(margin.len() - 2);
     let (shown, caret) = text::excerpt(line, error.column.unwrap_or(1));
@@ -402,7 +523,7 @@ fn bad_line(place: &Place, line: &[u8], shape: Shape, error: BadJson) -> Refusal
     Refusal {
         what,
         place: lines,
-        tip,
+        tip: Some(tip),
     }
 }
 
@@ -471,6 +592,7 @@ mod tests {
             work: work.clone(),
             fields: Fields::One,
             delimiter: Delimiter::Newline,
+            origin: Origin::stdin(Delimiter::Newline),
             max_line: 1 << 20,
             grace: Duration::from_millis(1_500),
             stop: vec![StopStep {

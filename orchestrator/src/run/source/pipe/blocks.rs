@@ -11,6 +11,7 @@ use super::splitter::{Rules, Splitter, Step};
 use super::window::{Block, Window};
 use crate::run::source::lines::{Content, Line};
 use crate::run::source::reader::{Maker, Read};
+use crate::run::source::values::ReadError;
 
 /// Standard input, cut into blocks.
 #[derive(Debug)]
@@ -104,6 +105,7 @@ impl Maker {
                     // Nothing that is complete waits for what is not.
                     self.send();
                     if let Err(e) = cutter.read(input, wanted) {
+                        let e = ReadError::of(&self.recipe.origin, e);
                         self.sender.blocking_send(Read::Failed(e)).ok();
                         return;
                     }

@@ -82,6 +82,7 @@ fn ticket(seq: u64, number: u64) -> Ticket {
         line: number,
         item: None,
         id: None,
+        wishes: None,
         size: 0,
         command: Bytes::new(),
         bell: None,

@@ -21,6 +21,7 @@ use super::job::prepare_lane;
 use super::splitter::Rules;
 use crate::pool::unread;
 use crate::run::source::reader::{Made, Read};
+use crate::run::source::values::ReadError;
 use crate::run::source::work::Recipe;
 use crate::run::text;
 
@@ -134,7 +135,7 @@ impl Lanes {
             Ok(Some(last)) => last,
             // It was stopped.
             Ok(None) => return,
-            Err(e) => Read::Failed(e),
+            Err(e) => Read::Failed(ReadError::of(&self.recipe.origin, e)),
         };
         self.sender.blocking_send(last).ok();
     }
@@ -182,7 +183,7 @@ impl Lanes {
             if let (true, Some(Next::Read(wanted))) = (events.readable, next) {
                 next = None;
                 if let Err(e) = self.cutter.read(input, wanted) {
-                    last = Some(Read::Failed(e));
+                    last = Some(Read::Failed(ReadError::of(&self.recipe.origin, e)));
                 }
             }
             next = self.write(&events, next)?;

@@ -8,7 +8,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::run::source::reader::read_some;
+use crate::run::source::values::read_some;
 
 /// Room in front of what is read, for what a job's input begins with.
 const HEAD: usize = 4 << 10;
