@@ -83,6 +83,36 @@ impl CommandSpec {
             stop: Vec::new(),
         }
     }
+
+    /// Puts the number of a slot in its places, if there are any, and leaves none.
+    ///
+    /// # Errors
+    /// When there is no such place: which.
+    pub fn fill_slots(&mut self, number: &[u8]) -> Result<(), SlotPlace> {
+        let mut slots = std::mem::take(&mut self.slots);
+        let words = match &mut self.program {
+            Program::Argv(words) | Program::Shell { args: words, .. } => words,
+        };
+        slots.sort_by_key(|slot| (slot.word, slot.at));
+        let mut rest = &slots[..];
+        while let Some(&SlotPlace { word, .. }) = rest.first() {
+            let (here, others) = rest.split_at(rest.partition_point(|slot| slot.word == word));
+            rest = others;
+            let word = usize::try_from(word).ok();
+            let word = word.and_then(|word| words.get_mut(word)).ok_or(here[0])?;
+            let mut made = Vec::with_capacity(word.len() + here.len() * number.len());
+            let mut from = 0;
+            for slot in here {
+                let at = usize::try_from(slot.at).map_err(|_| *slot)?;
+                made.extend_from_slice(word.get(from..at).ok_or(*slot)?);
+                made.extend_from_slice(number);
+                from = at;
+            }
+            made.extend_from_slice(&word[from..]);
+            *word = ByteBuf::from(made);
+        }
+        Ok(())
+    }
 }
 
 /// A place for the number of the worker's slot.
@@ -153,4 +183,39 @@ pub struct EnvChange {
     pub name: ByteBuf,
     /// Its new value; absent removes it.
     pub value: Option<ByteBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str], slots: &[(u32, u32)]) -> Result<Vec<String>, SlotPlace> {
+        let words = words.iter().map(|word| ByteBuf::from(*word)).collect();
+        let mut spec = CommandSpec::new(Program::Argv(words));
+        let slots = slots.iter().map(|&(word, at)| SlotPlace { word, at });
+        spec.slots = slots.collect();
+        spec.fill_slots(b"12")?;
+        assert!(spec.slots.is_empty());
+        let Program::Argv(words) = spec.program else {
+            panic!("{spec:?}")
+        };
+        let text = |word: ByteBuf| String::from_utf8(word.into_vec()).unwrap();
+        Ok(words.into_iter().map(text).collect())
+    }
+
+    #[test]
+    fn the_number_stands_in_every_place() {
+        let slots = [(2, 1), (1, 0), (2, 3), (2, 1)];
+        let filled = words(&["x", "", "a-b"], &slots);
+        assert_eq!(filled.unwrap(), ["x", "12", "a1212-b12"]);
+        assert_eq!(words(&["x"], &[]).unwrap(), ["x"]);
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_refused() {
+        for slot in [(1, 0), (0, 2), (u32::MAX, 0), (0, u32::MAX)] {
+            let error = words(&["x"], &[(0, 1), slot]).unwrap_err();
+            assert_eq!((error.word, error.at), slot);
+        }
+    }
 }

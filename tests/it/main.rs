@@ -28,5 +28,6 @@ mod shell;
 mod signals;
 mod sources;
 mod surroundings_config;
+mod templates;
 mod threads;
 mod worker_protocol;

@@ -988,6 +988,11 @@ fn habits_from_other_tools_get_an_answer() {
             "-L N packs so many lines",
         ),
         (
+            &["-i", "echo", "{}"],
+            "unexpected argument '-i' found",
+            "`{}` needs no -i",
+        ),
+        (
             &["--", "", "{}"],
             "the command is an empty word (an unset variable?)",
             "",

@@ -307,9 +307,10 @@ fn a_refused_text_is_shown_with_a_caret_and_what_to_write() {
              tip: write {} where it belongs\n",
         ),
         (
-            "echo {%}",
-            "error: `{%}` at column 6 is the number of the worker, which is not offered yet\n  \
-             | echo {%}\n  |      ^\n  tip: `{#}` is the number of the job\n",
+            "echo {= s/a/b/ =}",
+            "error: `{= s/a/b/ =}` at column 6 is Perl, which is not offered\n  \
+             | echo {= s/a/b/ =}\n  |      ^\n  tip: `--plus` has places that change a value: \
+             {/re/text}, {%re}, {^^re} and others\n",
         ),
     ] {
         let done = run(&env, &["-c", text], "x\n");

@@ -200,7 +200,7 @@ fn advice(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
 fn option_advice(name: &str) -> Option<&'static str> {
     match name {
         "-l" => Some("-L N packs so many lines"),
-        "-i" => Some("`{}` needs no -i"),
+        "-i" => Some("`{}` needs no -i; to write another word for it: -I STR"),
         _ => None,
     }
 }

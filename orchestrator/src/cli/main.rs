@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::agent;
 use super::args::{Cli, Command, RunArgs, TasksArgs};
+use super::dry;
 use super::errors::{self, Message};
 use super::exit::Exit;
 use super::generated;
@@ -81,6 +82,9 @@ fn run(args: RunArgs) -> Exit {
 
 /// Runs a plan; these words say how it was asked for.
 pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
+    if plan.dry_run {
+        return dry::show(&plan);
+    }
     let wanted = std::mem::replace(&mut plan.record, Wanted::Nothing);
     let reads_stdin = !wanted.is_input() && plan.batch.inputs.reads_stdin();
     let opened = match wanted.is_input() {

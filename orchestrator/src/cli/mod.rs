@@ -3,10 +3,11 @@
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
-//! heard by `signals`; `watch` looks at what may change a run meanwhile. Pages for `man` and completions are `generated`.
+//! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile. Pages for `man` and completions are `generated`.
 
 mod agent;
 mod args;
+mod dry;
 mod errors;
 mod exit;
 mod generated;

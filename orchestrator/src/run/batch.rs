@@ -63,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// How it is made to stop, if that was said.
     pub(crate) stop: Vec<StopStep>,
+    /// The shell that reads texts, if it is not the worker's own.
+    pub(crate) shell: Option<&'static [u8]>,
     /// What a job's end looks like.
     pub(crate) format: Format,
     /// Whether entries come in the order of the input.
@@ -110,6 +112,7 @@ impl Config {
             grace: self.pool.grace,
             stop: self.stop.clone(),
             limits: self.limits,
+            shell: self.shell,
             keep_items: self.keep_items,
             pipe: self
                 .pipe
@@ -230,6 +233,12 @@ pub(crate) async fn run(
     }
 }
 
+/// Where jobs come from that are not recorded.
+pub(super) fn input(config: &Config, opened: Opened) -> io::Result<Source> {
+    let count_first = config.halt.is_some_and(|halt| halt.needs_total());
+    Source::input(config.recipe(), opened, config.inputs.shuffle, count_first)
+}
+
 /// Where a batch begins and ends, each with a thread of its own.
 struct Ends {
     source: Source,
@@ -240,15 +249,14 @@ struct Ends {
 
 impl Ends {
     fn open(config: &Config, record: Record, opened: Option<Opened>) -> Result<Ends, Failure> {
-        let recipe = config.recipe();
         let file = record.file();
         let source = match file.and_then(|file| Some((file, file.which()?))) {
             None => {
-                let count_first = config.halt.is_some_and(|halt| halt.needs_total());
                 let opened = opened.ok_or(Failure::Bug("the input was not opened"))?;
-                Source::input(recipe, opened, config.inputs.shuffle, count_first)
+                input(config, opened)
             }
             Some((file, which)) => {
+                let recipe = config.recipe();
                 Source::recorded(recipe, file.pages(which).map_err(Failure::RunFile)?)
             }
         };

@@ -5,6 +5,7 @@
 //! - [`batch`]: the loop in which everything meets; [`output`]: what becomes of
 //!   its results; [`reins`]: what it can be told from beside; [`halt`]: when it has
 //!   seen enough; [`jobs`]: how many run at once; [`gate`]: when the machine has room for them.
+//! - [`dry`]: what would be run.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
 //! - [`report`]: what the run came to, folded from the pool's events.
@@ -12,6 +13,7 @@
 //! Nothing here looks at the command line or chooses an exit code.
 
 pub(crate) mod batch;
+pub(crate) mod dry;
 mod feed;
 pub(crate) mod gate;
 pub(crate) mod halt;

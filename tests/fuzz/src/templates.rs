@@ -10,7 +10,7 @@ use protocol::{CommandSpec, Encoding, Program};
 const NUMBER: u64 = 90_210;
 
 /// How places are written.
-const PLACES: [&str; 7] = ["{}", "{.}", "{/}", "{//}", "{/.}", "{#}", "{path}"];
+const PLACES: [&str; 8] = ["{}", "{.}", "{/}", "{//}", "{/.}", "{#}", "{%}", "{path}"];
 
 /// The first byte says how many words follow, each with a zero byte behind it; what
 /// remains is the line. The shell's text is all words with blanks between them.
@@ -25,6 +25,7 @@ pub fn templates(data: &[u8]) {
         argv(&recipe, &words, line);
     }
     let text = words.join(&b' ');
+    several(&words, &text, line, count >= 128);
     match Recipe::text(&text) {
         Ok(recipe) => shell(&recipe, &text, line),
         Err(fault) => {
@@ -48,8 +49,42 @@ fn program(recipe: &Recipe, line: &[u8]) -> Option<Program> {
         return None;
     }
     let job = prepared.expect("any other line is one").expect("a job");
-    let spec: CommandSpec = Encoding::Bincode.decode(&job.input).expect("its own");
-    Some(spec.program)
+    Some(started(&job.input))
+}
+
+/// What is started in a slot without a number.
+fn started(input: &[u8]) -> Program {
+    let mut spec: CommandSpec = Encoding::Bincode.decode(input).expect("its own");
+    spec.fill_slots(b"").expect("the places are there");
+    spec.program
+}
+
+/// Items of several fields: how many words there are, and what the text says, depends on how many
+/// fields there are and not on what they hold.
+fn several(words: &[&[u8]], text: &[u8], line: &[u8], repeats: bool) {
+    let fields: Vec<&[u8]> = line.split(|&byte| byte == 0).collect();
+    let others = vec![&b"x"[..]; fields.len()].join(&0);
+    let made = |recipe: &Recipe, item: &[u8]| {
+        let prepared = recipe.prepare(NUMBER, &Line::whole(2, item.to_vec().into()));
+        started(&prepared.expect("an item").expect("a job").input)
+    };
+    if let Some(recipe) = Recipe::several(Ok(words), repeats) {
+        match (made(&recipe, line), made(&recipe, &others)) {
+            (Program::Argv(one), Program::Argv(other)) => assert_eq!(one.len(), other.len()),
+            other => panic!("words became a text: {other:?}"),
+        }
+    }
+    let Some(recipe) = Recipe::several(Err(text), repeats) else {
+        return;
+    };
+    match (made(&recipe, line), made(&recipe, &others)) {
+        (Program::Shell { text: one, args }, Program::Shell { text: other, .. }) => {
+            assert_eq!(one, other);
+            let first: Vec<&[u8]> = args.iter().take(fields.len()).map(|arg| &arg[..]).collect();
+            assert_eq!(first, fields, "$1 and so on are the fields");
+        }
+        other => panic!("a text became words: {other:?}"),
+    }
 }
 
 fn argv(recipe: &Recipe, words: &[&[u8]], line: &[u8]) {
@@ -65,10 +100,10 @@ fn argv(recipe: &Recipe, words: &[&[u8]], line: &[u8]) {
         let mut filled = Vec::new();
         let mut at = 0;
         while at < word.len() {
-            if let Some(place) = place_at(word, at) {
+            if let Some((place, length)) = place_at(word, at) {
                 filled.extend(value(place, line));
                 has_place = true;
-                at += place.len();
+                at += length;
             } else {
                 filled.push(word[at]);
                 at += 1;
@@ -82,12 +117,28 @@ fn argv(recipe: &Recipe, words: &[&[u8]], line: &[u8]) {
     assert_eq!(argv, expected);
 }
 
-/// The place that begins here.
-fn place_at(text: &[u8], at: usize) -> Option<&'static str> {
+/// The place that begins here, as it would be written without a number, and its length.
+fn place_at(text: &[u8], at: usize) -> Option<(&'static str, usize)> {
     let is_variable = at > 0 && text[at - 1] == b'$';
     let fits = |place: &&str| text[at..].starts_with(place.as_bytes());
-    let place = PLACES.into_iter().find(fits)?;
-    (!is_variable || !["{#}", "{path}"].contains(&place)).then_some(place)
+    let place = PLACES.into_iter().find(fits);
+    if let Some(place) = place {
+        let is_place = !is_variable || !["{#}", "{path}"].contains(&place);
+        return is_place.then_some((place, place.len()));
+    }
+    // With the number of the only field.
+    let inner = text[at..].strip_prefix(b"{")?;
+    let length = inner.iter().position(|&byte| byte == b'}')?;
+    let inner = std::str::from_utf8(&inner[..length]).ok()?;
+    let unsigned = inner.strip_prefix('-').unwrap_or(inner);
+    let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = unsigned.split_at(digits);
+    let is_first = number.parse() == Ok(1_i32);
+    let place = PLACES
+        .into_iter()
+        .find(|place| place[1..place.len() - 1] == *rest)?;
+    let takes_number = !["{#}", "{%}"].contains(&place);
+    (is_first && takes_number && !is_variable).then_some((place, length + 2))
 }
 
 /// What a line puts into a place, said once more in other words.
@@ -95,8 +146,8 @@ fn value(place: &str, line: &[u8]) -> Vec<u8> {
     let slash = line.iter().rposition(|&b| b == b'/');
     let base = slash.map_or(line, |slash| &line[slash + 1..]);
     let stem = match base.iter().rposition(|&b| b == b'.') {
-        Some(dot) if dot + 1 < base.len() => &base[..dot],
-        _ => base,
+        Some(dot) => &base[..dot],
+        None => base,
     };
     let before = &line[..line.len() - base.len()];
     match place {
@@ -105,6 +156,7 @@ fn value(place: &str, line: &[u8]) -> Vec<u8> {
         "{/}" => base.to_vec(),
         "{/.}" => stem.to_vec(),
         "{#}" => NUMBER.to_string().into_bytes(),
+        "{%}" => Vec::new(),
         "{path}" if line.starts_with(b"-") => [b"./", line].concat(),
         "{path}" => line.to_vec(),
         "{//}" => {
@@ -186,11 +238,11 @@ fn puts(
             at += 1;
             continue;
         }
-        let place = place_at(given, at)?;
+        let (place, written) = place_at(given, at)?;
         let (put, length, number) = put_at(&made[out..])?;
         assert_eq!(args[number - 1], value(place, line), "{place}");
         puts.push((out, put));
-        at += place.len();
+        at += written;
         out += length;
     }
     (out == made.len()).then_some(puts)

@@ -9,5 +9,6 @@
 mod oracle;
 mod pipe;
 mod run;
+mod templates;
 
 pub(crate) use oracle::Line;

@@ -105,7 +105,7 @@ impl Launcher {
         attempt: Attempt,
         turn: u64,
     ) -> Result<Launched, Refusal> {
-        let spec = slot::filled(spec, slot::number).map_err(|slot| {
+        let spec = slot::filled(spec).map_err(|slot| {
             let (word, at) = (slot.word, slot.at);
             Refusal::rejected(format!(
                 "there is no place for the slot at byte {at} of word {word}"

@@ -31,6 +31,8 @@ Places in COMMAND or TEXT (none: the line is added as the last word):
   {#}  the job's number, from 1     {/.}  last component without extension
   {%}  the number of its slot, from 1; no other job that runs has the same
   {path}  the line, with ./ in front when it begins with a dash
+  {1} {-1} {2/.}  the first, the last field, of the second the last component
+       without extension, where items have several fields; {NAME} by its column's name
   \\{}  in TEXT: these two characters, no place
 
 Examples:

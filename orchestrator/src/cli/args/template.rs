@@ -8,6 +8,14 @@ use clap::Args;
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Places and shell")]
 pub(crate) struct TemplateArgs {
+    /// The shell for TEXT, or for lines that are commands, by name or path [default: sh]
+    #[arg(long, value_name = "SHELL")]
+    pub(crate) shell: Option<OsString>,
+
+    /// Run nothing; print for each job a line that does the same in a shell
+    #[arg(long, visible_alias = "dryrun", conflicts_with = "resume")]
+    pub(crate) dry_run: bool,
+
     /// Write STR for {}
     #[arg(short = 'I', value_name = "STR", allow_hyphen_values = true)]
     pub(crate) replace: Option<OsString>,

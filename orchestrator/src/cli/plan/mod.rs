@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) names: Vec<Vec<u8>>,
     /// Whether the summary is left out.
     pub(crate) quiet: bool,
+    /// Whether what would be run is only shown.
+    pub(crate) dry_run: bool,
     /// What is looked at while it runs.
     pub(crate) watch: Watch,
     /// Lines for stderr before it begins.
@@ -153,6 +155,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
         None => work(task, input, &words, &places, &there)?,
     };
+    let shell = template::shell(&template, &work, &there)?;
+    let dry_run = template::dry_run(&template, &work)?;
     let limits = limits_of(&work, limits)?;
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")
@@ -244,6 +248,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             inputs,
             limits,
             stop,
+            shell,
             format,
             keep_order: keep_order || format == Format::Value,
             halt,
@@ -255,6 +260,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         opened,
         names,
         quiet,
+        dry_run,
         watch,
         warnings,
         record,

@@ -9,6 +9,7 @@ use super::super::habits;
 use super::super::program::Lookup;
 use crate::run::source::place::{Places, Plain};
 use crate::run::source::template::{Template, TemplateError};
+use crate::run::source::work::Work;
 use crate::run::text;
 
 impl TemplateArgs {
@@ -52,6 +53,9 @@ impl TemplateArgs {
         if self.plus {
             all.push(b"--plus".to_vec());
         }
+        if let Some(shell) = &self.shell {
+            all.extend([b"--shell".to_vec(), shell.as_bytes().to_vec()]);
+        }
         all
     }
 }
@@ -74,6 +78,59 @@ pub(crate) fn places(args: &TemplateArgs) -> Result<Places, Message> {
         })?;
     }
     Ok(places)
+}
+
+/// Shells that read a text as POSIX says, and its parameters as values.
+const POSIX: [&[u8]; 12] = [
+    b"sh", b"bash", b"dash", b"ash", b"ksh", b"ksh93", b"mksh", b"lksh", b"oksh", b"yash", b"zsh",
+    b"posh",
+];
+
+/// The shell that reads texts, if it is not the workers' own. It lives as long as the program.
+///
+/// # Errors
+/// When there is nothing for a shell, no such shell, or one in which an item would not stay data.
+pub(crate) fn shell(
+    args: &TemplateArgs,
+    work: &Work,
+    lookup: &Lookup,
+) -> Result<Option<&'static [u8]>, Message> {
+    let Some(name) = &args.shell else {
+        return Ok(None);
+    };
+    let shown = text::quoted(name.as_bytes());
+    let base = name.as_bytes().rsplit(|&byte| byte == b'/').next();
+    match work {
+        Work::Command(_) | Work::Task { .. } => {
+            return Err(
+                Message::new("--shell is for -c TEXT, and for lines that are commands")
+                    .tip("a command behind `--` is run without a shell: leave out --shell"),
+            );
+        }
+        Work::Shell(_) if !base.is_some_and(|base| POSIX.contains(&base)) => {
+            return Err(Message::new(format!(
+                "--shell {shown}: places of a text are parameters as in `sh`, which it may not know"
+            ))
+            .tip("name a shell like sh, bash, dash, ksh or zsh"));
+        }
+        Work::Shell(_) | Work::Commands => {}
+    }
+    let path = lookup.find("shell", name)?.into_os_string().into_vec();
+    Ok((path != b"/bin/sh").then(|| &*path.leak()))
+}
+
+/// Whether nothing is to be run.
+///
+/// # Errors
+/// When there are no commands that could be shown.
+pub(crate) fn dry_run(args: &TemplateArgs, work: &Work) -> Result<bool, Message> {
+    if args.dry_run && work.task().is_some() {
+        return Err(Message::new(
+            "--dry-run is for commands: a task's call is no line for a shell",
+        )
+        .tip("leave out --dry-run"));
+    }
+    Ok(args.dry_run)
 }
 
 /// The words of a command with places, its program resolved.

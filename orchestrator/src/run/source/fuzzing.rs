@@ -120,6 +120,7 @@ impl Recipe {
             grace: Duration::ZERO,
             stop: Vec::new(),
             limits: Limits::default(),
+            shell: None,
             keep_items: false,
             pipe: None,
         })
@@ -168,6 +169,25 @@ impl Recipe {
             column: fault.column(),
             tip: fault.tip(),
         })
+    }
+
+    /// An item of several fields goes into the words of a command or into a text for a shell, if
+    /// they are accepted. A zero byte is between two fields.
+    #[must_use]
+    pub fn several(words: Result<&[&[u8]], &[u8]>, repeats: bool) -> Option<Recipe> {
+        let places = Places {
+            several: true,
+            repeats,
+            plus: true,
+            ..Places::default()
+        };
+        let work = match words {
+            Ok(words) => Work::Command(Template::parse(words, &places).ok()?),
+            Err(text) => Work::Shell(ShellText::parse(text, &places).ok()?),
+        };
+        let Recipe(recipe) = Recipe::of(work);
+        let fields = Fields::Several;
+        Some(Recipe(work::Recipe { fields, ..recipe }))
     }
 
     /// Makes a job of a line; none of a blank one.

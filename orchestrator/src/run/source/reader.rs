@@ -405,6 +405,7 @@ mod tests {
             grace: Duration::ZERO,
             stop: Vec::new(),
             limits: protocol::Limits::default(),
+            shell: None,
             keep_items: false,
             pipe: None,
         };

@@ -20,7 +20,7 @@ use super::pipe::job::prepare_block;
 use super::pipe::lanes::Bell;
 use super::pipe::window::Block;
 use super::shell::ShellText;
-use super::template::Template;
+use super::template::{Filled, Template};
 use crate::run::text;
 
 /// What is done with every line of this run.
@@ -197,6 +197,8 @@ pub(crate) struct Recipe {
     pub(crate) stop: Vec<StopStep>,
     /// What a command may use.
     pub(crate) limits: Limits,
+    /// The absolute path of the shell that reads texts, if it is not the worker's `/bin/sh`.
+    pub(crate) shell: Option<&'static [u8]>,
     /// Whether lines are wanted when their jobs have failed.
     pub(crate) keep_items: bool,
     /// How the input is cut, if it is what commands read.
@@ -241,6 +243,7 @@ pub(crate) fn prepare(
         grace,
         ref stop,
         limits,
+        shell: reader,
         keep_items,
         pipe: _,
     } = *recipe;
@@ -279,8 +282,7 @@ pub(crate) fn prepare(
             let program = || {
                 let (text, filled) = shell.fill(item, seq);
                 let text = ByteBuf::from(text.into_owned());
-                let args = strings(filled.words);
-                (Program::Shell { text, args }, filled.slots)
+                read_by(reader, text, filled)
             };
             command(item, bytes, &place, ((grace, stop), limits, env), program).map(Some)
         }
@@ -288,7 +290,7 @@ pub(crate) fn prepare(
             if is_blank(work, line) {
                 return Ok(None);
             }
-            command_line(bytes, &place, ((grace, stop), limits, env)).map(Some)
+            command_line(bytes, reader, &place, ((grace, stop), limits, env)).map(Some)
         }
         (Content::Whole(bytes), Work::Jobs { tasks }) => {
             let made = job::parse(bytes).and_then(|job| {
@@ -445,7 +447,12 @@ fn whole_job(
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
-fn command_line(line: &[u8], place: &Place<'_>, common: Common<'_>) -> Result<Bytes, Refusal> {
+fn command_line(
+    line: &[u8],
+    reader: Option<&[u8]>,
+    place: &Place<'_>,
+    common: Common<'_>,
+) -> Result<Bytes, Refusal> {
     // One item may hold several lines.
     let mut lines = line.split(|&byte| byte == b'\n');
     let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
@@ -462,12 +469,29 @@ fn command_line(line: &[u8], place: &Place<'_>, common: Common<'_>) -> Result<By
             tip: Some(tip),
         });
     }
-    let program = || {
-        let text = ByteBuf::from(line);
-        let args = Vec::new();
-        (Program::Shell { text, args }, Vec::new())
-    };
+    let program = || read_by(reader, ByteBuf::from(line), Filled::default());
     command(Item::value(line), line, place, common, program)
+}
+
+/// The text with its parameters, for the shell that is to read it.
+fn read_by(reader: Option<&[u8]>, text: ByteBuf, parameters: Filled) -> (Program, Vec<SlotPlace>) {
+    let Filled { words, mut slots } = parameters;
+    let Some(path) = reader else {
+        let args = strings(words);
+        return (Program::Shell { text, args }, slots);
+    };
+    let name = memchr::memrchr(b'/', path).map_or(path, |slash| &path[slash + 1..]);
+    let shell = [
+        ByteBuf::from(path),
+        ByteBuf::from("-c"),
+        text,
+        ByteBuf::from(name),
+    ];
+    for slot in &mut slots {
+        slot.word = slot.word.saturating_add(4);
+    }
+    let words = shell.into_iter().chain(strings(words));
+    (Program::Argv(words.collect()), slots)
 }
 
 fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
@@ -525,6 +549,13 @@ fn bad_line(place: &Place<'_>, line: &[u8], tip: &'static str, error: BadJson) -
         place: lines,
         tip: Some(tip),
     }
+}
+
+/// What the job of this input runs in a slot.
+pub(crate) fn command_in(input: &Bytes, slot: &[u8]) -> Option<Program> {
+    let mut spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
+    spec.fill_slots(slot).ok()?;
+    Some(spec.program)
 }
 
 /// What runs for the job of this input.
@@ -603,6 +634,7 @@ mod tests {
                 cpu_s: Some(7),
                 ..Limits::default()
             },
+            shell: None,
             keep_items: false,
             pipe: None,
         }
@@ -651,6 +683,33 @@ mod tests {
         assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));
         let command = shown(&ticket.command).unwrap();
         assert_eq!(command, "`wc \"${2}\" | x` for `a.b`");
+    }
+
+    #[test]
+    fn another_shell_reads_the_same_text_and_parameters() {
+        let work = Work::Shell(ShellText::parse(b"x {} {%}", &Places::default()).unwrap());
+        let bash = Recipe {
+            shell: Some(b"/bin/bash"),
+            ..recipe(&work)
+        };
+        let (_, input) = prepare(&bash, 2, &line(3, b"a"), Vec::new())
+            .unwrap()
+            .unwrap();
+        let words = ["/bin/bash", "-c", "x \"${1}\" \"${2}\"", "bash", "a", ""];
+        assert_eq!(argv(&input), words.map(ByteBuf::from));
+        let spec: CommandSpec = Encoding::Bincode.decode(&input).unwrap();
+        assert_eq!(spec.slots, [SlotPlace::new(5, 0)]);
+        let lines = Recipe {
+            work: Work::Commands,
+            ..bash
+        };
+        let (_, input) = prepare(&lines, 2, &line(3, b"a b"), Vec::new())
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            argv(&input),
+            ["/bin/bash", "-c", "a b", "bash"].map(ByteBuf::from)
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Parts of a path, by bytes.
 
-/// Without the last `n` extensions; as it is when there are not so many. A dot begins one unless
-/// nothing or a slash follows.
+/// Without the last `n` extensions; as it is when there are not so many. The last dot begins one, also
+/// when nothing follows, but not when a slash does.
 pub(super) fn no_extension(path: &[u8], n: usize) -> &[u8] {
     stem(path, n).unwrap_or(path)
 }
@@ -14,7 +14,7 @@ pub(super) fn extension(path: &[u8], n: usize) -> &[u8] {
 fn stem(path: &[u8], n: usize) -> Option<&[u8]> {
     (0..n).try_fold(path, |path, _| {
         let dot = memchr::memrchr2(b'.', b'/', path)?;
-        (path[dot] == b'.' && dot + 1 < path.len()).then_some(&path[..dot])
+        (path[dot] == b'.').then_some(&path[..dot])
     })
 }
 

@@ -1,0 +1,173 @@
+//! What would be run, as lines for a shell that do the same.
+//!
+//! Nothing is run here, and nothing that is run goes through these lines: whatever an item holds
+//! stands in them as the value of a quoted word.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use protocol::Program;
+use tokio::sync::mpsc;
+
+use super::batch::{Config, input};
+use super::runfile::RunFileError;
+use super::source::reader::{Made, Read};
+use super::source::work::{self, Refused};
+
+/// Something to be told beside the lines.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A line of the input is no job.
+    Refused(Refused),
+    /// Lines for stderr.
+    Warning(String),
+}
+
+/// Why it has ended too early.
+#[derive(Debug)]
+pub(crate) enum DryFailure {
+    Read(io::Error),
+    Write(io::Error),
+    RunFile(RunFileError),
+    Resources(io::Error),
+    Bug(&'static str),
+}
+
+/// Writes a line for each job of the input, as soon as it is read.
+///
+/// # Errors
+/// When the input cannot be read, or the lines not be written.
+pub(crate) fn dry_run(
+    config: &Config,
+    mut out: impl Write,
+    mut tell: impl FnMut(Told),
+) -> Result<(), DryFailure> {
+    let source = input(config).map_err(DryFailure::Resources)?;
+    let mut reads: mpsc::Receiver<Read> = source.read(None);
+    let directory = config.pool.launch.current_dir.as_ref();
+    let directory = directory.map(|directory| directory.as_os_str().as_encoded_bytes());
+    let mut lines = Vec::new();
+    while let Some(read) = reads.blocking_recv() {
+        match read {
+            Read::Made(made) => {
+                for made in made {
+                    match made {
+                        Made::Job(ticket, _) => line(&ticket.command, directory, &mut lines),
+                        Made::Refused(refused) => tell(Told::Refused(refused)),
+                        Made::Warning(text) => tell(Told::Warning(text)),
+                    }
+                }
+                out.write_all(&lines).map_err(DryFailure::Write)?;
+                out.flush().map_err(DryFailure::Write)?;
+                lines.clear();
+            }
+            Read::Total(_) => {}
+            Read::Failed(e) => return Err(DryFailure::Read(e)),
+            Read::Unreadable(e) => return Err(DryFailure::RunFile(e)),
+            Read::End(_) => return Ok(()),
+        }
+    }
+    Err(DryFailure::Bug("the thread that reads the input is gone"))
+}
+
+/// Adds the line of a job, as it would be run in the first slot.
+fn line(command: &Bytes, directory: Option<&[u8]>, out: &mut Vec<u8>) {
+    let Some(program) = work::command_in(command, b"1") else {
+        return;
+    };
+    if let Some(directory) = directory {
+        out.extend_from_slice(b"(cd -- ");
+        word(directory, out);
+        out.extend_from_slice(b" && ");
+    }
+    match &program {
+        Program::Argv(words) => {
+            for (i, text) in words.iter().enumerate() {
+                match i {
+                    // The name of an alias or a word of the shell's grammar is none in quotes.
+                    0 if !text.contains(&b'/') => quoted(text, out),
+                    0 => word(text, out),
+                    _ => {
+                        out.push(b' ');
+                        word(text, out);
+                    }
+                }
+            }
+        }
+        Program::Shell { text, args } => {
+            out.extend_from_slice(b"sh -c ");
+            quoted(text, out);
+            out.extend_from_slice(b" sh");
+            for argument in args {
+                out.push(b' ');
+                word(argument, out);
+            }
+        }
+    }
+    out.extend_from_slice(if directory.is_some() { b")\n" } else { b"\n" });
+}
+
+/// Adds a word that a shell reads as these bytes.
+fn word(bytes: &[u8], out: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:,+@%".contains(byte);
+    if !bytes.is_empty() && bytes.iter().all(is_plain) {
+        out.extend_from_slice(bytes);
+    } else {
+        quoted(bytes, out);
+    }
+}
+
+fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'\'');
+    for &byte in bytes {
+        match byte {
+            b'\'' => out.extend_from_slice(br"'\''"),
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{CommandSpec, Encoding, SlotPlace};
+    use serde_bytes::ByteBuf;
+
+    use super::*;
+
+    fn shown(spec: &CommandSpec, directory: Option<&str>) -> String {
+        let input = Encoding::Bincode.encode(spec).unwrap();
+        let mut out = Vec::new();
+        line(&input, directory.map(str::as_bytes), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn argv(words: &[&str]) -> CommandSpec {
+        CommandSpec::new(Program::Argv(
+            words.iter().map(|word| ByteBuf::from(*word)).collect(),
+        ))
+    }
+
+    #[test]
+    fn a_line_is_words_in_quotes_where_they_need_some() {
+        for (words, line) in [
+            (&["/bin/ls", "-l", "a.b"][..], "/bin/ls -l a.b\n"),
+            (&["if", "a b", "", "~", "x=1"], "'if' 'a b' '' '~' 'x=1'\n"),
+            (&["/a b", "it's", "$x\n"], "'/a b' 'it'\\''s' '$x\n'\n"),
+        ] {
+            assert_eq!(shown(&argv(words), None), line);
+        }
+        assert_eq!(shown(&argv(&["/x"]), Some("a b")), "(cd -- 'a b' && /x)\n");
+    }
+
+    #[test]
+    fn a_text_is_shown_as_it_is_run_in_the_first_slot() {
+        let mut spec = CommandSpec::new(Program::Shell {
+            text: ByteBuf::from("echo \"${1}\" '\"${2}\"'"),
+            args: vec![ByteBuf::from("a;b"), ByteBuf::from("x")],
+        });
+        spec.slots = vec![SlotPlace::new(1, 1)];
+        let line = "sh -c 'echo \"${1}\" '\\''\"${2}\"'\\''' sh 'a;b' x1\n";
+        assert_eq!(shown(&spec, None), line);
+    }
+}
