@@ -156,7 +156,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         None => work(task, input, &words, &places, &there)?,
     };
     let shell = template::shell(&template, &work, &there)?;
-    let dry_run = template::dry_run(&template, &work)?;
+    let dry_run = template::dry_run(&template, &work, pipe.pipe)?;
     let limits = limits_of(&work, limits)?;
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")

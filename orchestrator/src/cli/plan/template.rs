@@ -123,7 +123,13 @@ pub(crate) fn shell(
 ///
 /// # Errors
 /// When there are no commands that could be shown.
-pub(crate) fn dry_run(args: &TemplateArgs, work: &Work) -> Result<bool, Message> {
+pub(crate) fn dry_run(args: &TemplateArgs, work: &Work, pipes: bool) -> Result<bool, Message> {
+    if args.dry_run && pipes {
+        return Err(Message::new(
+            "--dry-run and --pipe exclude each other: a block is no part of a line",
+        )
+        .tip("leave out --pipe to see the command"));
+    }
     if args.dry_run && work.task().is_some() {
         return Err(Message::new(
             "--dry-run is for commands: a task's call is no line for a shell",

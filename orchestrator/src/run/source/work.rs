@@ -335,18 +335,16 @@ pub(crate) fn prepare(
 }
 
 /// What runs for a job that no item fills the template of.
-pub(super) fn program_without_item(work: &Work, seq: u64) -> (Program, Vec<SlotPlace>) {
+pub(super) fn program_without_item(recipe: &Recipe, seq: u64) -> (Program, Vec<SlotPlace>) {
     let item = Item::new(b"", Fields::None);
-    match work {
+    match &recipe.work {
         Work::Command(template) => {
             let filled = template.fill(item, seq);
             (Program::Argv(strings(filled.words)), filled.slots)
         }
         Work::Shell(shell) => {
             let (text, filled) = shell.fill(item, seq);
-            let text = ByteBuf::from(text.into_owned());
-            let args = strings(filled.words);
-            (Program::Shell { text, args }, filled.slots)
+            read_by(recipe.shell, ByteBuf::from(text.into_owned()), filled)
         }
         // The plan has refused them; no program is none to start.
         Work::Commands | Work::Jobs { .. } | Work::Task { .. } => {

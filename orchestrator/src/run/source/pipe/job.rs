@@ -63,7 +63,7 @@ pub(in crate::run::source) fn prepare_lane(
 }
 
 fn spec(recipe: &Recipe, seq: u64, env: Vec<EnvChange>) -> Result<CommandSpec, PayloadError> {
-    let (program, slots) = work::program_without_item(&recipe.work, seq);
+    let (program, slots) = work::program_without_item(recipe, seq);
     Ok(CommandSpec {
         slots,
         env,
