@@ -61,7 +61,8 @@ pub(crate) fn dry_run(
                 out.flush().map_err(DryFailure::Write)?;
                 lines.clear();
             }
-            Read::Total(_) => {}
+            // Of blocks, which are no part of a line: the plan has refused them.
+            Read::TooLarge(_) | Read::Hold(_) | Read::Unread(_) | Read::Total(_) => {}
             Read::Failed(e) => return Err(DryFailure::Read(e)),
             Read::Unreadable(e) => return Err(DryFailure::RunFile(e)),
             Read::End(_) => return Ok(()),
