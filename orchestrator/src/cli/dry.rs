@@ -9,9 +9,10 @@ use super::plan::Plan;
 use crate::run::batch::Failure;
 use crate::run::dry::{DryFailure, Told, dry_run};
 use crate::run::sink::writer::WriteError;
+use crate::run::source::inputs::Opened;
 
 /// Shows what a plan would run.
-pub(super) fn show(plan: &Plan) -> Exit {
+pub(super) fn show(plan: &Plan, opened: Opened) -> Exit {
     let mut refused = false;
     let tell = |told| match told {
         Told::Warning(text) => say(&text),
@@ -27,7 +28,12 @@ pub(super) fn show(plan: &Plan) -> Exit {
             say(&message.to_string());
         }
     };
-    let ended = dry_run(&plan.batch, BufWriter::new(io::stdout().lock()), tell);
+    let ended = dry_run(
+        &plan.batch,
+        opened,
+        BufWriter::new(io::stdout().lock()),
+        tell,
+    );
     let failure = match ended {
         Ok(()) if refused => return Exit::JOBS_FAILED,
         Ok(()) => return Exit::OK,

@@ -82,9 +82,6 @@ fn run(args: RunArgs) -> Exit {
 
 /// Runs a plan; these words say how it was asked for.
 pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
-    if plan.dry_run {
-        return dry::show(&plan);
-    }
     let wanted = std::mem::replace(&mut plan.record, Wanted::Nothing);
     let reads_stdin = !wanted.is_input() && plan.batch.inputs.reads_stdin();
     let opened = match wanted.is_input() {
@@ -97,6 +94,10 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             Ok(opened) => Some(opened.packed(&plan.batch.inputs)),
             Err(e) => return refuse(&errors::no_input(&e)),
         },
+    };
+    let opened = match opened {
+        Some(opened) if plan.dry_run => return dry::show(&plan, opened),
+        opened => opened,
     };
     // Whoever runs recorded jobs again has no input to read them from.
     let named = plan

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 
 use super::batch::{Config, input};
 use super::runfile::RunFileError;
+use super::source::inputs::Opened;
 use super::source::reader::{Made, Read};
+use super::source::values::ReadError;
 use super::source::work::{self, Refused};
 
 /// Something to be told beside the lines.
@@ -26,7 +28,7 @@ pub(crate) enum Told {
 /// Why it has ended too early.
 #[derive(Debug)]
 pub(crate) enum DryFailure {
-    Read(io::Error),
+    Read(ReadError),
     Write(io::Error),
     RunFile(RunFileError),
     Resources(io::Error),
@@ -39,10 +41,11 @@ pub(crate) enum DryFailure {
 /// When the input cannot be read, or the lines not be written.
 pub(crate) fn dry_run(
     config: &Config,
+    opened: Opened,
     mut out: impl Write,
     mut tell: impl FnMut(Told),
 ) -> Result<(), DryFailure> {
-    let source = input(config).map_err(DryFailure::Resources)?;
+    let source = input(config, opened).map_err(DryFailure::Resources)?;
     let mut reads: mpsc::Receiver<Read> = source.read(None);
     let directory = config.pool.launch.current_dir.as_ref();
     let directory = directory.map(|directory| directory.as_os_str().as_encoded_bytes());

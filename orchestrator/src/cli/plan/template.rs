@@ -101,7 +101,7 @@ pub(crate) fn shell(
     let shown = text::quoted(name.as_bytes());
     let base = name.as_bytes().rsplit(|&byte| byte == b'/').next();
     match work {
-        Work::Command(_) | Work::Task { .. } => {
+        Work::Command(_) | Work::Task { .. } | Work::Jobs { .. } => {
             return Err(
                 Message::new("--shell is for -c TEXT, and for lines that are commands")
                     .tip("a command behind `--` is run without a shell: leave out --shell"),
@@ -130,7 +130,7 @@ pub(crate) fn dry_run(args: &TemplateArgs, work: &Work, pipes: bool) -> Result<b
         )
         .tip("leave out --pipe to see the command"));
     }
-    if args.dry_run && work.task().is_some() {
+    if args.dry_run && matches!(work, Work::Task { .. } | Work::Jobs { .. }) {
         return Err(Message::new(
             "--dry-run is for commands: a task's call is no line for a shell",
         )
