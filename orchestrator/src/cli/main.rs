@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::panic::{self, PanicHookInfo};
+use std::panic::{self, PanicHookInfo, UnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ use super::habits;
 use super::plan::{self, Plan, Record as Wanted};
 use super::program::Lookup;
 use super::signals::{self, Signals};
-use super::{recorded, report};
+use super::{parallel, recorded, report};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
 use crate::run::batch::{self, Failure, Outcome, Record};
 use crate::run::reins::{Reins, Stop};
@@ -36,6 +36,11 @@ use crate::run::text;
 /// Not to be called from within an async runtime. The panic hook is replaced.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "parallel") {
+        // Its words are taken apart in another way.
+        return guarded(|| parallel::parallel(words.collect()));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(mut e) => {
@@ -51,10 +56,7 @@ pub fn main() -> ExitCode {
     if let Command::Worker = cli.command {
         return worker::Registry::new().serve();
     }
-    signals::unblock();
-    panic::set_hook(Box::new(on_panic));
-    // The hook has said what there is to say.
-    let exit = panic::catch_unwind(|| match cli.command {
+    guarded(|| match cli.command {
         Command::Run(args) => run(*args),
         Command::Resume(args) => recorded::resume(args),
         Command::Retry(args) => recorded::retry(args),
@@ -65,8 +67,17 @@ pub fn main() -> ExitCode {
         Command::Agent(args) => agent::agent(args),
         Command::Completions(args) => generated::completions(&args),
         Command::Man(args) => generated::man(&args),
+        Command::Parallel(args) => parallel::parallel(args.words),
         Command::Worker => Exit::OK,
-    });
+    })
+}
+
+/// Does what was asked for, as a program that has seen to its signals and panics.
+fn guarded(act: impl FnOnce() -> Exit + UnwindSafe) -> ExitCode {
+    signals::unblock();
+    panic::set_hook(Box::new(on_panic));
+    // The hook has said what there is to say.
+    let exit = panic::catch_unwind(act);
     exit.unwrap_or(Exit::RUN_FAILED).code()
 }
 
@@ -271,6 +282,8 @@ fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal
         return match dies_of {
             Some(exit) => exit,
             None if summary.all_failed() == 0 && !summary.unread => Exit::OK,
+            None if plan.like_gnu => Exit::Status(parallel::status(summary, plan.batch.halt)),
+            None if summary.all_failed() == 0 => Exit::OK,
             None => Exit::JOBS_FAILED,
         };
     };

@@ -2,6 +2,7 @@
 //!
 //! Typed arguments (`args`) become a checked plan (`plan`), the plan is run,
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
+//! GNU parallel's command line becomes one of ours in `parallel`.
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
 //! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile. Pages for `man` and completions are `generated`.
 
@@ -13,6 +14,7 @@ mod exit;
 mod generated;
 mod habits;
 mod main;
+mod parallel;
 mod plan;
 mod program;
 mod recorded;

@@ -221,6 +221,7 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
         started: UNIX_EPOCH,
         room: Arc::clone(room),
         tip_given: true,
+        terse: false,
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) fn text(
     input: InputArg,
     words: &[Vec<u8>],
     places: &Places,
+    like_gnu: bool,
 ) -> Result<Work, Message> {
     if task.is_some() {
         return Err(Message::new("-c and --task exclude each other")
@@ -38,7 +39,10 @@ pub(super) fn text(
             .tip("a job looks like this: {\"shell\": \"sort < a\"}")
             .tip("to give the arguments to a task, name it with --task instead of -c"));
     }
-    let parsed = ShellText::parse(text, places);
+    let parsed = match like_gnu {
+        true => ShellText::parse_adding(text, places),
+        false => ShellText::parse(text, places),
+    };
     parsed
         .map(Work::Shell)
         .map_err(|fault| refused(text, &fault))

@@ -77,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) keep_items: bool,
     /// How the input is cut, if it is what commands read.
     pub(crate) pipe: Option<Pipe>,
+    /// Whether nothing is said of jobs that fail by themselves or are tried again.
+    pub(crate) terse: bool,
 }
 
 /// Where a batch is recorded.

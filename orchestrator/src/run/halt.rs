@@ -54,6 +54,8 @@ impl Eq for Limit {}
 pub(super) struct Counter {
     halt: Halt,
     counted: u64,
+    /// The end with which there were enough.
+    decided: Option<Verdict>,
     /// How many jobs there are, once that is known.
     total: Option<u64>,
 }
@@ -63,6 +65,7 @@ impl Counter {
         Counter {
             halt,
             counted: 0,
+            decided: None,
             total: None,
         }
     }
@@ -77,6 +80,14 @@ impl Counter {
             (What::Fail, verdict) => verdict != Verdict::Ok,
         };
         self.counted += u64::from(counts);
+        if counts && self.decided.is_none() && self.is_enough().is_some() {
+            self.decided = Some(verdict);
+        }
+    }
+
+    /// With which job's end there were enough.
+    pub(super) fn decided(&self) -> Option<Verdict> {
+        self.decided
     }
 
     /// There are so many jobs in all.

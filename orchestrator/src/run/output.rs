@@ -73,6 +73,7 @@ impl<'a> Output<'a> {
             started: reins.clock.wall,
             room: Arc::clone(pool.spill()),
             tip_given: false,
+            terse: config.terse,
         };
         Output {
             page: renderer.page(),
@@ -381,6 +382,7 @@ impl<'a> Output<'a> {
     fn count(&mut self, verdict: Verdict) {
         if let Some(halt) = &mut self.halt {
             halt.count(verdict);
+            self.reins.summary.borrow_mut().decided = halt.decided();
         }
     }
 
@@ -389,6 +391,7 @@ impl<'a> Output<'a> {
         if let Some(halt) = &mut self.halt {
             halt.total(jobs);
         }
+        self.reins.summary.borrow_mut().total = Some(jobs);
     }
 
     /// Whether `--halt` has seen enough.

@@ -94,6 +94,10 @@ pub(crate) struct Summary {
     pub(crate) again: bool,
     /// Whether some input was given to processes and not read by them.
     pub(crate) unread: bool,
+    /// The end that made it stop, with `--halt`.
+    pub(crate) decided: Option<Verdict>,
+    /// How many jobs there are in all, once that is known.
+    pub(crate) total: Option<u64>,
     /// The light record of what did not succeed.
     pub(crate) remembered: Option<Remembered>,
     /// How many workers there were.
@@ -238,6 +242,8 @@ mod tests {
             failed_before: 0,
             again: false,
             remembered: None,
+            decided: None,
+            total: None,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),

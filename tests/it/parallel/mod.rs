@@ -6,8 +6,13 @@
 //! ours runs and a line says that nothing was compared, unless `REQUIRE_PARALLEL` is
 //! set, as in `.ci/run`.
 
+mod commands;
+mod different;
+mod ends;
+mod options;
 mod oracle;
 mod pipe;
+mod places;
 mod run;
 mod templates;
 

@@ -49,6 +49,8 @@ Examples:
       orchestrator run -a hosts.txt -- ping -c1 {}
   Run lines that are commands themselves
       orchestrator run < commands.txt
+  The command line of a script for GNU parallel, as it is
+      orchestrator parallel -j8 gzip -9 < files.txt
   Call a task of a worker of your own with each line as its JSON argument
       orchestrator run --worker ./my-worker --task fib < args.jsonl > results.jsonl
 
@@ -71,6 +73,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run one job for each line of standard input, or item of other sources
     Run(Box<RunArgs>),
+    /// Take the command line of GNU parallel, and run it like `run`
+    #[command(disable_help_flag = true)]
+    Parallel(ParallelArgs),
     /// Go on with a run whose input was read to its end, from its run file
     Resume(ResumeArgs),
     /// Run again what has failed or was not run
@@ -194,6 +199,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) pipe: PipeArgs,
+    /// Whether status and messages are those of GNU parallel; for `orchestrator parallel`.
+    #[arg(skip)]
+    pub(crate) like_gnu: bool,
 
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
@@ -204,6 +212,18 @@ pub(crate) struct RunArgs {
     /// The command to run for each line, without a shell; behind it, `::: ITEM...` and
     /// `:::: FILE...` are sources of items
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub(crate) words: Vec<OsString>,
+}
+
+/// `orchestrator parallel`.
+#[derive(Debug, Args)]
+pub(crate) struct ParallelArgs {
+    /// Options, command and arguments as for GNU parallel; --help lists them
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "WORDS"
+    )]
     pub(crate) words: Vec<OsString>,
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) watch: Watch,
     /// Lines for stderr before it begins.
     pub(crate) warnings: Vec<String>,
+    /// Whether the exit status is that of GNU parallel.
+    pub(crate) like_gnu: bool,
     /// Where it is recorded; how it was called, the caller adds.
     pub(crate) record: Record,
     /// Where it is remembered that it has a run file.
@@ -108,6 +110,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         mut pipe,
         mut sources,
         mut packing,
+        like_gnu,
         words,
     } = args;
     let mut words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
@@ -124,6 +127,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         names: names.clone(),
         ..template::places(&template)?
     };
+    // There, a field has its number however few there are.
+    places.several |=
+        like_gnu && pipe::texts(shell_command.as_deref(), &words).any(template::has_number);
     if pipe.pipe {
         pipe::check_places(&places, pipe::texts(shell_command.as_deref(), &words))?;
         places.appends = false;
@@ -151,7 +157,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         ..lookup.clone()
     };
     let work = match shell_command {
-        Some(text) => shell::text(&text.into_vec(), task.as_deref(), input, &words, &places)?,
+        Some(text) => {
+            let text = text.into_vec();
+            shell::text(&text, task.as_deref(), input, &words, &places, like_gnu)?
+        }
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
         None => work(task, input, &words, &places, &there)?,
     };
@@ -255,14 +264,16 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             keep_items: failed_to.is_some() || matches!(record, Record::Light(_)),
             failed_to,
             pipe,
+            terse: like_gnu,
         },
         worker,
         opened,
         names,
-        quiet,
+        quiet: quiet || like_gnu,
         dry_run,
         watch,
         warnings,
+        like_gnu,
         record,
         history,
         purpose,

@@ -139,6 +139,15 @@ pub(crate) fn dry_run(args: &TemplateArgs, work: &Work, pipes: bool) -> Result<b
     Ok(args.dry_run)
 }
 
+/// Whether a field is meant by its number, as in `{2}`.
+pub(super) fn has_number(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'{', text).any(|at| {
+        let rest = &text[at + 1..];
+        let rest = rest.strip_prefix(b"-").unwrap_or(rest);
+        rest.first().is_some_and(u8::is_ascii_digit)
+    })
+}
+
 /// The words of a command with places, its program resolved.
 ///
 /// # Errors

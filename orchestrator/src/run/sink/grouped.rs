@@ -59,6 +59,9 @@ pub(in crate::run) fn retry_line(
     else {
         return None;
     };
+    if renderer.terse {
+        return None;
+    }
     let what = sentence(renderer, ticket, *verdict, error.as_deref());
     let pause = text::duration(*pause);
     Some(format!(
@@ -79,6 +82,7 @@ pub(super) fn complaint(
     match verdict {
         Verdict::Ok => return None,
         Verdict::Failed(_) if renderer.format != Format::Value => return None,
+        Verdict::Signaled(_) if renderer.terse => return None,
         // The summary says it for all of them.
         Verdict::Interrupted | Verdict::Cancelled if attempts == 0 => return None,
         _ => {}

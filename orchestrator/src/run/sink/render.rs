@@ -59,6 +59,8 @@ pub(crate) struct Renderer {
     /// Whether somebody was told what to do about a line that is no job:
     /// saying it once is enough.
     pub(crate) tip_given: bool,
+    /// Whether nothing is said of jobs that fail by themselves or are tried again.
+    pub(crate) terse: bool,
 }
 
 /// What a job's end puts on stdout and on stderr beside what stands on the page.
@@ -246,6 +248,7 @@ pub(crate) mod tests {
             started: SystemTime::UNIX_EPOCH,
             room: Spill::new(1 << 20),
             tip_given: false,
+            terse: false,
         }
     }
 

@@ -43,6 +43,21 @@ impl ShellText {
         Ok(ShellText::new(found, places))
     }
 
+    /// The same, but where there is no place, one is added at the end, whatever stands
+    /// there.
+    ///
+    /// # Errors
+    /// When the text is not complete, or the line would not stay data.
+    pub(crate) fn parse_adding(text: &[u8], places: &Places) -> Result<ShellText, Fault> {
+        let found = scan(text, places)?;
+        let found = match found.has_place || !places.appends {
+            true => found,
+            false => scan(&[text, b" ", places.whole()].concat(), places)?,
+        };
+        // Still none: what was added ends a comment.
+        Ok(ShellText::new(found, places))
+    }
+
     fn new(found: Scan, written: &Places) -> ShellText {
         let several = written.several;
         ShellText {

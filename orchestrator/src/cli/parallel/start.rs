@@ -1,0 +1,153 @@
+//! From the command line to the run.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use clap::{CommandFactory, Parser};
+
+use super::super::args::{Cli, Command};
+use super::super::errors::{self, Message, WorkerName};
+use super::super::exit::Exit;
+use super::super::main::{fail, lookup, refuse, start};
+use super::super::plan;
+use super::options::{self, Kind, Means, OPTIONS};
+use super::scan::Given;
+use super::{profile, translate};
+use crate::run::batch::Failure;
+use crate::run::sink::writer::WriteError;
+
+/// Whose command line this is.
+const GNU: u32 = 20_221_122;
+
+/// That version is older than was asked for: what GNU parallel says then.
+const TOO_OLD: Exit = Exit::Status(255);
+
+const USAGE: &str = "\
+Takes the command line of GNU parallel as it is: put `orchestrator` in front of `parallel`
+
+Usage: orchestrator parallel [OPTIONS] [COMMAND [ARGUMENT]...] < ARGUMENTS
+
+Words are joined and are a shell's text, as in GNU parallel; arguments stay data in it,
+in whatever quotes their places stand. Without a command each line is one.
+Options may also stand in $PARALLEL, ~/.parallel/config and profiles (-J).
+
+Exit status:
+  0        every job succeeded
+  1-100    so many jobs failed        101  more than 100 jobs failed
+  2        wrong usage, too           125  the run itself failed
+  128+N    stopped by signal N
+  With --halt ...,fail=1 it is the status of the job that decided.
+
+What is deliberately different, and what to use instead of options that are not offered:
+docs/parallel.md
+
+Options that are offered:
+";
+
+/// Runs a command line of GNU parallel: the words behind its name.
+pub(in super::super) fn parallel(words: Vec<OsString>) -> Exit {
+    let words = words.into_iter().map(OsStringExt::into_vec).collect();
+    let variable = std::env::var_os("PARALLEL");
+    let home = std::env::var_os("HOME");
+    let asked = profile::read(words, variable.as_deref(), home.as_deref().map(Path::new));
+    let (given, command) = match asked {
+        Ok(asked) => asked,
+        Err(message) => return refuse(&message),
+    };
+    if let Some(exit) = about(&given) {
+        return exit;
+    }
+    let shell = shell();
+    let words = match translate::translate(given, &command, shell.as_deref()) {
+        Ok(words) => words,
+        Err(message) => return refuse(&message),
+    };
+    let all = ["orchestrator".into(), "run".into()].into_iter();
+    let all = all.chain(words.iter().cloned().map(OsString::from_vec));
+    let mut args = match Cli::try_parse_from(all) {
+        Ok(Cli {
+            command: Command::Run(args),
+        }) => *args,
+        Ok(_) => return fail(&Message::new("internal error: that was no run")),
+        Err(e) => {
+            e.print().ok();
+            return Exit::USAGE;
+        }
+    };
+    args.like_gnu = true;
+    // Nothing is made that nobody has asked for.
+    args.no_record = true;
+    match plan::plan(args, &lookup()) {
+        // Should it be recorded: what runs it again knows `run` only.
+        Ok(plan) => start(plan, words),
+        Err(message) => refuse(&message),
+    }
+}
+
+/// What reads shell text, if it is not sh: what the environment names, and where it holds
+/// functions, the only one that knows them.
+fn shell() -> Option<Vec<u8>> {
+    let cli = Cli::command();
+    let run = cli.find_subcommand("run")?;
+    options::argument(run, "--shell")?;
+    let named = std::env::var_os("PARALLEL_SHELL").filter(|shell| !shell.is_empty());
+    if let Some(shell) = named {
+        return Some(shell.into_vec());
+    }
+    let is_function = |name: &OsString| name.as_bytes().starts_with(b"BASH_FUNC_");
+    let has_functions = std::env::vars_os().any(|(name, _)| is_function(&name));
+    has_functions.then(|| b"bash".into())
+}
+
+/// Options that ask about the program and run nothing.
+fn about(given: &[Given]) -> Option<Exit> {
+    given.iter().find_map(|given| match given.option.means {
+        Means::Own(Kind::Help) => Some(print(&help())),
+        Means::Own(Kind::Version) => Some(print(&format!(
+            "orchestrator {} (takes the command line of GNU parallel {GNU})\n",
+            env!("CARGO_PKG_VERSION")
+        ))),
+        Means::Own(Kind::MinVersion) => {
+            let wanted = given.value.as_deref().unwrap_or_default();
+            let wanted: Option<u32> = std::str::from_utf8(wanted).ok()?.parse().ok();
+            let exit = print(&format!("{GNU}\n"));
+            let is_new = wanted.is_some_and(|wanted| wanted <= GNU);
+            Some(if is_new { exit } else { TOO_OLD })
+        }
+        _ => None,
+    })
+}
+
+fn help() -> String {
+    let offered = OPTIONS
+        .iter()
+        .filter(|option| !matches!(option.means, Means::Refused(_) | Means::Idle(_)));
+    let mut lines = String::from(USAGE);
+    let mut line = String::new();
+    for name in offered.map(|option| option.shown()) {
+        if line.len() + name.len() > 90 {
+            lines += &format!("  {}\n", line.trim_end());
+            line.clear();
+        }
+        line += &format!("{name:<28}  ");
+    }
+    lines + &format!("  {}\n", line.trim_end())
+}
+
+fn print(text: &str) -> Exit {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => Exit::OK,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
+        Err(e) => {
+            let failure = Failure::Write(WriteError::Failed(e));
+            let (message, exit) = errors::failure(&failure, &WorkerName::Stock);
+            message.map_or(exit, |message| fail(&message))
+        }
+    }
+}

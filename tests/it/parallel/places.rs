@@ -1,0 +1,68 @@
+//! `orchestrator parallel`: places for the line, and what else they are written like.
+
+use super::Line;
+
+const PATHS: &str = "dir/sub/file.tar.gz\nplain\n.hidden\na.b/c\n/\n/root.x\ndir/\nwith blank.txt\n\
+                     a.b.c.d.e\n./x.y\n../up.z\n";
+
+fn same(lines: &[&[&str]], stdin: &str) {
+    for words in lines {
+        let words = [&["-k", "-j1"], *words].concat();
+        Line::new(&words).stdin(stdin).same();
+    }
+}
+
+#[test]
+fn each_place_is_what_it_is_there() {
+    same(
+        &[
+            &["echo {} {.} {/} {//} {/.} {#} {%}"],
+            &["echo {1} {1.} {1/} {1//} {1/.} {-1} {-1.} {-1/}"],
+            &["echo x{.}y '{/}' \"{//}\""],
+        ],
+        PATHS,
+    );
+}
+
+#[test]
+fn more_places_come_with_plus() {
+    same(
+        &[
+            &["--plus", "echo {..} {...} {/..} {/...}"],
+            &["--plus", "echo {+/} {+.} {+..} {+...}"],
+            &["--plus", "echo {:-none} {:2} {:1:3}"],
+            &["--plus", "echo {#dir/} {##d.*r} {%.gz} {%%[.].*}"],
+            &["--plus", "echo {/a/A} {//a/A}"],
+            &["--plus", "echo {^d} {^^a} {,D} {,,A}"],
+        ],
+        "dir/sub/file.tar.gz\naaa\nDIR\n.x\n",
+    );
+    same(&[&["--plus", "echo '{:-none}'x"]], "\nyes\n");
+}
+
+#[test]
+fn places_may_be_written_in_another_way() {
+    same(
+        &[
+            &["-I", "%", "echo % {}"],
+            &["-I%", "echo", "a"],
+            &["-I", ",,", "echo ,,.x"],
+            &["-i@", "echo @"],
+            &["--replace=@", "echo @ {.}"],
+            &["-I", "@", "@"],
+            &["--er", "%.", "echo %. {}"],
+            &["--extensionreplace", "@e", "--bnr", "@b", "echo @e @b"],
+            &[
+                "--dnr",
+                "@d",
+                "--bner",
+                "@n",
+                "--seqreplace",
+                "@s",
+                "echo @d @n @s",
+            ],
+            &["--slotreplace", "@t", "echo @t"],
+        ],
+        "echo\na/b.c\n",
+    );
+}
