@@ -7,7 +7,7 @@ use super::*;
 use crate::message::{DoneHeader, Hello, JobHeader, LinkKind, Outcome, Usage};
 use crate::{
     CommandSpec, Death, Encoding, EnvChange, JobOptions, Limits, OutputLimit, Program, SlotPlace,
-    TaskError, TaskErrorKind, WorkerId,
+    StopStep, TaskError, TaskErrorKind, WorkerId,
 };
 
 const JOB: JobId = JobId(0x0102);
@@ -326,6 +326,10 @@ fn golden_bytes_of_bincode_payloads() {
     };
     limited.stdin_path = Some(ByteBuf::from(*b"f"));
     limited.slots.push(SlotPlace { word: 2, at: 3 });
+    limited.stop.push(StopStep {
+        signal: 2,
+        wait_ms: 200,
+    });
     let shell = Program::Shell {
         text: ByteBuf::from(*b"x"),
         args: vec![],
@@ -351,14 +355,16 @@ fn golden_bytes_of_bincode_payloads() {
             Encoding::Bincode.encode(&spec),
             "00000000 0100000000000000 0200000000000000 6c73 00
              0100000000000000 0100000000000000 41 00 00
-             01 0700000000000000 8813000000000000 00 00 00 00 0000000000000000",
+             01 0700000000000000 8813000000000000 00 00 00 00 0000000000000000
+             0000000000000000",
         ),
         (
             Encoding::Bincode.encode(&limited),
             "00000000 0000000000000000 00 0000000000000000 00 00 8813000000000000
              01 0200000000000000 01 1000000000000000 01 6400000000000000 01
              01 0100000000000000 66
-             0100000000000000 02000000 03000000",
+             0100000000000000 02000000 03000000
+             0100000000000000 02000000 c800000000000000",
         ),
         (
             Encoding::Bincode.encode(&shell),
