@@ -16,6 +16,7 @@ mod generated;
 mod jobs;
 mod library;
 mod limits;
+mod output;
 mod packing;
 mod parallel;
 mod pipe;

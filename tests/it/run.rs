@@ -845,14 +845,14 @@ fn f032_the_limit_of_open_files_is_raised_as_far_as_it_goes() {
     };
     let done = limited("ulimit -Sn 70; ulimit -Hn 400", 40);
     assert_eq!((done.code(), done.stdout()), (0, "x\n"), "{}", done.stderr);
-    let done = limited("ulimit -n 70", 100_000);
+    let done = limited("ulimit -n 46", 100_000);
     assert_eq!((done.code(), done.stdout()), (0, "x\n"));
     assert_eq!(
         done.stderr,
         "warning: 100,000 workers need more open files than the limit allows: 1 is started\n  \
          tip: raise the limit: ulimit -n\n"
     );
-    let done = limited("ulimit -n 60", 2);
+    let done = limited("ulimit -n 45", 2);
     assert_eq!(done.code(), 125);
     assert_eq!(
         done.stderr,

@@ -150,11 +150,20 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         Failure::Write(e @ WriteError::Spill(cause)) => {
             Message::new(format!("{e}: {}", text::reason(cause)))
         }
+        Failure::Write(WriteError::Kept(unwritten)) => {
+            let path = text::quoted(unwritten.path.as_os_str().as_encoded_bytes());
+            let why = text::reason(&unwritten.error);
+            Message::new(format!("results could not be written to {path}: {why}"))
+        }
         Failure::Write(e @ WriteError::Died) => Message::new(format!("internal error: {e}")),
         Failure::Spill(e) => spill(&text::reason(e)),
         Failure::RunFile(e) => run_file(e),
         Failure::FailedTo(e) => {
             let what = "lines of failed jobs could not be written (--failed-to)";
+            Message::new(format!("{what}: {}", text::reason(e)))
+        }
+        Failure::JobLog(e) => {
+            let what = "the job log could not be written (--joblog)";
             Message::new(format!("{what}: {}", text::reason(e)))
         }
         Failure::Resources(e) => cannot_start(e),

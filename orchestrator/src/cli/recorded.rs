@@ -18,7 +18,7 @@ use super::program::Lookup;
 use crate::pool::{Capture, Spill};
 use crate::run::output;
 use crate::run::runfile::{self, Access, Configuration, History, RunFileError, State, Which};
-use crate::run::sink::render::{Page, Renderer};
+use crate::run::sink::render::{Columns, Page, Renderer};
 use crate::run::text;
 
 /// How much of the results is kept in memory while they are written, in bytes.
@@ -222,6 +222,10 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
         room: Arc::clone(room),
         tip_given: true,
         terse: false,
+        manner: plan.batch.manner.for_show(),
+        fields: plan.batch.fields,
+        names: Vec::new(),
+        columns: Columns::default(),
     }
 }
 

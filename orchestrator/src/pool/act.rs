@@ -71,8 +71,9 @@ impl Driver {
                     job,
                     attempts,
                     verdict,
+                    worker,
                     pause,
-                } => self.retry(job, attempts, verdict, pause),
+                } => self.retry(job, (worker, attempts), verdict, pause),
                 Action::Weigh { worker, job } => self.look_at_size(worker, job),
                 Action::Kept { job } => self.note(Note::Kept(job)),
                 Action::PutBack { job } => {
@@ -297,7 +298,13 @@ impl Driver {
     }
 
     /// An attempt has failed and another one follows.
-    fn retry(&mut self, job: JobId, attempts: u32, verdict: Verdict, pause: Duration) {
+    fn retry(
+        &mut self,
+        job: JobId,
+        (worker, attempts): (Option<WorkerId>, u32),
+        verdict: Verdict,
+        pause: Duration,
+    ) {
         self.counted.retries += 1;
         let Some(entry) = self.jobs.get_mut(&job) else {
             return;
@@ -309,13 +316,20 @@ impl Driver {
         }
         let verdict = judged(entry, verdict);
         let error = reason(entry, answer.as_ref(), verdict, limit, &self.how);
-        let stderr = entry.traces.as_mut().map(|t| std::mem::take(&mut t.stderr));
-        let stderr = Arc::new(stderr.unwrap_or_default());
+        let printed = entry.traces.as_mut();
+        let printed = printed.map(|t| (t.stdout.len(), std::mem::take(&mut t.stderr)));
+        let (stdout, stderr) = printed.unwrap_or_default();
+        let (usage, _) = answer.unwrap_or_default();
+        let started = began(self.now, entry.sent, usage);
         self.emit(EventKind::JobRetried {
             job,
             verdict,
             error,
-            stderr,
+            stdout,
+            stderr: Arc::new(stderr),
+            usage,
+            started,
+            worker,
             attempts,
             pause,
         });
@@ -372,7 +386,6 @@ impl Driver {
         };
         let printed = entry.traces.map(|t| (t.stdout, t.stderr, t.omitted));
         let (stdout, stderr, omitted) = printed.unwrap_or_default();
-        let wall = Duration::from_micros(usage.wall_us);
         let mut report = JobReport {
             job,
             label: entry.wishes.and_then(|wishes| wishes.label),
@@ -384,10 +397,7 @@ impl Driver {
             stderr,
             omitted,
             usage,
-            started: match entry.sent {
-                Some(_) if usage.wall_us > 0 => Some(self.now.saturating_sub(wall)),
-                sent => sent,
-            },
+            started: began(self.now, entry.sent, usage),
             worker,
             attempts,
         };
@@ -456,6 +466,15 @@ fn limit(entry: &Entry, config: &PoolConfig, usual: Option<Duration>) -> Duratio
     // More than milliseconds says nothing.
     let usual = usual.map(|limit| Duration::from_millis(limit.as_millis() as u64));
     wish.or(config.timeout).or(usual).unwrap_or_default()
+}
+
+/// When an attempt began that was sent then, has used that, and is over now.
+fn began(now: Duration, sent: Option<Duration>, usage: Usage) -> Option<Duration> {
+    let wall = Duration::from_micros(usage.wall_us);
+    match sent {
+        Some(_) if usage.wall_us > 0 => Some(now.saturating_sub(wall)),
+        sent => sent,
+    }
 }
 
 /// Keeps a result, of which parts may have come before.

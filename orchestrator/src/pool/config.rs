@@ -38,13 +38,16 @@ pub struct PoolConfig {
     /// this process's stdout and stderr.
     pub printed: Printed,
     /// How much of all that jobs print is kept in memory, in bytes, before the
-    /// rest goes to an unlinked temporary file. Default: 8 MiB. For what is
-    /// captured.
+    /// rest goes to an unlinked temporary file, as does what is larger than 1 MiB by
+    /// itself. Default: 8 MiB. For what is captured.
     pub output_memory: usize,
     /// How much of all results that nobody has taken yet is kept in memory, in
     /// bytes, before further ones go to an unlinked temporary file. Default:
     /// 64 MiB. Results that are taken as they come never go there.
     pub result_memory: usize,
+    /// Where those temporary files are made. Default: the directory that `TMPDIR`
+    /// names, or `/tmp`.
+    pub temp_dir: Option<PathBuf>,
     /// How long one attempt at a job may take, unless the job says otherwise.
     /// Counted from when its turn has come at a worker, without time during which
     /// this process or the pool stood still. Default: for ever. A job whose
@@ -192,6 +195,7 @@ impl PoolConfig {
             printed: Printed::Inherit,
             output_memory: 8 << 20,
             result_memory: 64 << 20,
+            temp_dir: None,
             timeout: None,
             retries: 0,
             retry_backoff: Duration::from_millis(100),

@@ -354,7 +354,7 @@ impl Driver {
                 Crew::Processes => OomKills::from_now(),
                 Crew::Threads(_) => OomKills::nowhere(),
             },
-            results: Spill::new(shared.config.result_memory),
+            results: Spill::within(shared.config.temp_dir.clone(), shared.config.result_memory),
             config: shared.config,
             crew: shared.crew,
             clock,

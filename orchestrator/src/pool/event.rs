@@ -112,8 +112,16 @@ pub enum EventKind {
         verdict: Verdict,
         /// Why, when there is more to say than the verdict.
         error: Option<Box<TaskError>>,
+        /// How much the attempt wrote to stdout, in bytes, if that was to be kept.
+        stdout: u64,
         /// What the attempt wrote to stderr, if that was to be kept.
         stderr: Arc<Capture>,
+        /// What the attempt used; zero when its worker died.
+        usage: Usage,
+        /// When the attempt began, counted from the start of the pool.
+        started: Option<Duration>,
+        /// Who made the attempt.
+        worker: Option<WorkerId>,
         /// How many attempts were made so far.
         attempts: u32,
         /// How long until the next.

@@ -165,7 +165,7 @@ impl Pool {
         let permits = if all { 2 } else { 1 };
         let room = config.max_pending.saturating_mul(permits as usize);
         let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
-        let spill = Spill::new(config.output_memory);
+        let spill = Spill::within(config.temp_dir.clone(), config.output_memory);
         let shared = Arc::new(Handles {
             commands,
             room: Arc::clone(&room),

@@ -91,7 +91,7 @@ pub use map::{Inputs, Map};
 pub use orphans::{adopt_orphans, meet_strangers};
 pub use os::allow_open_files;
 #[cfg(feature = "cli")]
-pub(crate) use os::{most_workers, unlinked_file, unread};
+pub(crate) use os::{most_workers, temporary, unlinked_file, unread};
 pub use own::{block_on, blocking, default_pool, default_threads, run};
 #[cfg(feature = "cli")]
 pub(crate) use pace::Pace;

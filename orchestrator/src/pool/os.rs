@@ -6,7 +6,7 @@ use std::io;
 #[cfg(feature = "cli")]
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -16,13 +16,18 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Pid, getsid};
 use protocol::MAX_FRAME;
 
-/// A temporary file that has no name and vanishes with its descriptor, in
-/// `TMPDIR` or `/tmp`.
+/// Where temporary files are made: in `TMPDIR` or `/tmp`.
+pub(crate) fn temporary() -> PathBuf {
+    std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from)
+}
+
+/// A temporary file that has no name and vanishes with its descriptor, in this
+/// directory or where such files are.
 ///
 /// # Errors
 /// When the directory cannot be written.
-pub(crate) fn unlinked_file() -> io::Result<File> {
-    let dir = std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+pub(crate) fn unlinked_file(dir: Option<&Path>) -> io::Result<File> {
+    let dir = dir.map_or_else(temporary, Path::to_owned);
     let unnamed = OpenOptions::new()
         .read(true)
         .write(true)
@@ -91,8 +96,9 @@ pub(crate) fn unread(pipe: &OwnedFd) -> usize {
 /// Descriptors that one worker takes: three pipes, its status page, what the
 /// runtime waits for its end with; and one to spare.
 const FILES_PER_WORKER: u64 = 6;
-/// Descriptors for everything else, spawning included.
-const OTHER_FILES: u64 = 64;
+/// Descriptors for everything else: some twenty of a run with all its files, and what
+/// spawning needs for a moment.
+const OTHER_FILES: u64 = 40;
 
 /// Raises this process's soft limit of open files, if need be, so that so many
 /// workers can be kept. Programs that the workers start inherit it.
@@ -305,7 +311,7 @@ mod tests {
     use super::*;
 
     fn page(position: u64, len: u32, held: &[u8]) -> StatusPage {
-        let file = unlinked_file().unwrap();
+        let file = unlinked_file(None).unwrap();
         file.write_all_at(&position.to_le_bytes(), 16).unwrap();
         file.write_all_at(&len.to_le_bytes(), 24).unwrap();
         file.write_all_at(held, 4096).unwrap();

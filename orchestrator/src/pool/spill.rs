@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,10 +18,15 @@ use serde::de::DeserializeOwned;
 
 use super::os;
 
+/// What is larger than this in bytes is in the file, however much room there is in memory.
+const LARGE: usize = 1 << 20;
+
 /// Room for captured output: a budget of memory and a file behind it.
 #[derive(Debug)]
 pub struct Spill {
     budget: usize,
+    /// Where the file is made; where temporary files are, when absent.
+    dir: Option<PathBuf>,
     in_memory: AtomicUsize,
     file: OnceLock<File>,
     end: AtomicU64,
@@ -31,8 +37,14 @@ impl Spill {
     /// is first needed.
     #[must_use]
     pub fn new(budget: usize) -> Arc<Spill> {
+        Spill::within(None, budget)
+    }
+
+    /// The same with its file in this directory.
+    pub(super) fn within(dir: Option<PathBuf>, budget: usize) -> Arc<Spill> {
         Arc::new(Spill {
             budget,
+            dir,
             in_memory: AtomicUsize::new(0),
             file: OnceLock::new(),
             end: AtomicU64::new(0),
@@ -49,7 +61,7 @@ impl Spill {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
-        let made = os::unlinked_file()?;
+        let made = os::unlinked_file(self.dir.as_deref())?;
         // Another thread may have been faster; its file is as good.
         Ok(self.file.get_or_init(|| made))
     }
@@ -249,7 +261,9 @@ impl Capture {
 
 impl Captured {
     fn push(&mut self, data: &[u8]) -> io::Result<()> {
-        if self.room.reserve(data.len()) {
+        // Lists that grow take up to twice their size, so large ones go first.
+        let small = self.memory.len() + data.len() <= LARGE;
+        if small && self.spilled.is_empty() && self.room.reserve(data.len()) {
             self.memory.extend_from_slice(data);
             return Ok(());
         }

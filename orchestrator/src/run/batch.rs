@@ -8,8 +8,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use std::vec;
 
 use protocol::{Limits, StopStep};
@@ -17,13 +18,16 @@ use tokio::sync::mpsc;
 
 use super::feed::{Notice, feed};
 use super::halt::{Halt, When};
-use super::output::{Behind, Output};
+use super::output::{Behind, Output, PARTS};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
 use super::rest::Rest;
 use super::runfile::{Committed, Light, LightRequest, Recorder, RunFile, RunFileError};
 use super::sink::failed::Failed;
+use super::sink::joblog::JobLog;
+use super::sink::manner::Manner;
 use super::sink::render::Format;
+use super::sink::store::Store;
 use super::sink::writer::{WriteError, Writer};
 use super::source::inputs::{Inputs, Opened};
 use super::source::item::Fields;
@@ -32,7 +36,8 @@ use super::source::reader::{Read, Source};
 use super::source::values::ReadError;
 use super::source::work::{Recipe, Work};
 use crate::pool::{
-    self, Event, EventStream, JobReport, Pool, PoolConfig, PoolError, ReportStream, Reports,
+    self, Event, EventStream, JobReport, Pool, PoolConfig, PoolError, Printed, PrintedPart,
+    ReportStream, Reports,
 };
 
 /// How many entries go to the writer at once.
@@ -41,6 +46,9 @@ pub(super) const GROUP: usize = 256;
 /// How much of all results that were not written yet is kept in memory, in
 /// bytes; they are few unless the reader of the output is slow.
 const RESULT_MEMORY: usize = 16 << 20;
+
+/// The same for what jobs have printed.
+const OUTPUT_MEMORY: usize = 4 << 20;
 
 /// How many refused lines and warnings may wait to be shown.
 const NOTICES: usize = 16;
@@ -71,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) keep_order: bool,
     /// When it ends before its input does.
     pub(crate) halt: Option<Halt>,
+    /// In what manner what jobs print is shown.
+    pub(crate) manner: Manner,
     /// Where lines are written whose jobs have failed.
     pub(crate) failed_to: Option<PathBuf>,
     /// Whether lines are kept until their jobs have ended.
@@ -157,6 +167,8 @@ pub(crate) enum Failure {
     RunFile(RunFileError),
     /// The lines of failed jobs cannot be written.
     FailedTo(io::Error),
+    /// The job log cannot be written.
+    JobLog(io::Error),
     /// No thread or descriptor for input or output.
     Resources(io::Error),
     /// The pool failed.
@@ -178,6 +190,7 @@ impl Failure {
             Failure::Spill(_) => "output of jobs could not be kept",
             Failure::RunFile(_) => "the run file could not be written",
             Failure::FailedTo(_) => "lines of failed jobs could not be written",
+            Failure::JobLog(_) => "the job log could not be written",
             Failure::Resources(_) => "there were no threads or descriptors left",
             Failure::Pool(_) | Failure::PoolEnded => "no worker could be kept alive",
             Failure::Bug(_) => "an internal error",
@@ -200,22 +213,38 @@ pub(crate) async fn run(
     let adopted = pool::adopt_orphans();
     let mut pool = PoolConfig {
         kill_orphans: adopted.is_ok(),
+        output_memory: OUTPUT_MEMORY,
         result_memory: RESULT_MEMORY,
         ..config.pool.clone()
     };
+    let parts = config.manner.mode.is_live().then(|| {
+        let (sender, parts) = mpsc::channel(PARTS);
+        pool.printed = Printed::Chunks(sender);
+        parts
+    });
+    if config.manner.wants_starts() {
+        // It is told that a job is sent when it is about to start.
+        pool.ahead = Duration::ZERO;
+    }
     if let Some(file) = record.file() {
         // Workers' functions and commands see it.
         let id = (RUN_ID.into(), file.run_id().into());
         pool.launch.env.push(id);
     }
-    let ended = match Ends::open(config, record, opened) {
+    let ended = match Ends::open(config, record, opened, reins.clock.wall) {
         // Before the workers: they can be fewer, these cannot.
         Err(e) => Err(e),
-        Ok(ends) => match Pool::start_watched(pool) {
+        Ok(ends) => match start(config, pool) {
             Err(e) => Err(Failure::Pool(e)),
             Ok((pool, events)) => {
                 reins.take(pool.control());
-                run_in(config, reins, ends, pool, events).await
+                let (sender, reports) = Reports::channel();
+                let news = News {
+                    events,
+                    reports,
+                    parts,
+                };
+                run_in(config, reins, ends, pool, (sender, news)).await
             }
         },
     };
@@ -241,16 +270,30 @@ pub(super) fn input(config: &Config, opened: Opened) -> io::Result<Source> {
     Source::input(config.recipe(), opened, config.inputs.shuffle, count_first)
 }
 
+/// Starts a pool that tells what this batch has to know.
+fn start(config: &Config, pool: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
+    match config.manner.wants_starts() {
+        true => Pool::start_observed(pool),
+        false => Pool::start_watched(pool),
+    }
+}
+
 /// Where a batch begins and ends, each with a thread of its own.
 struct Ends {
     source: Source,
     writer: Writer,
     failed: Option<Failed>,
+    joblog: Option<JobLog>,
     record: Record,
 }
 
 impl Ends {
-    fn open(config: &Config, record: Record, opened: Option<Opened>) -> Result<Ends, Failure> {
+    fn open(
+        config: &Config,
+        record: Record,
+        opened: Option<Opened>,
+        began: SystemTime,
+    ) -> Result<Ends, Failure> {
         let file = record.file();
         let source = match file.and_then(|file| Some((file, file.which()?))) {
             None => {
@@ -270,12 +313,17 @@ impl Ends {
                     .map_err(Failure::FailedTo)?,
             ),
         };
+        let joblog = config.manner.joblog.as_deref().map(JobLog::open);
+        let joblog = joblog.transpose().map_err(Failure::JobLog)?;
+        let store = Store::open(&config.manner.keep, began);
+        let store = store.map_err(|e| Failure::Write(WriteError::Kept(e)))?;
         let shown = file.map(RunFile::shown);
-        let writer = Writer::start(shown).map_err(Failure::Resources)?;
+        let writer = Writer::start(shown, store).map_err(Failure::Resources)?;
         Ok(Ends {
             source,
             writer,
             failed,
+            joblog,
             record,
         })
     }
@@ -305,7 +353,8 @@ async fn run_in(
     reins: &Reins,
     ends: Ends,
     pool: Pool,
-    events: EventStream,
+    // Bounded by the pool: a job keeps its room until its report is taken.
+    (sender, mut news): (Reports, News),
 ) -> Result<bool, Failure> {
     if let Err(failure) = check_task(&pool, &config.work).await {
         pool.shutdown_now().await.ok();
@@ -315,15 +364,18 @@ async fn run_in(
         source,
         writer,
         failed,
+        joblog,
         record,
     } = ends;
     let mut output = Output::new(config, &pool, writer, reins);
     output.failed = failed;
+    output.joblog = joblog;
     let ledger = match record {
         Record::Nothing => None,
         Record::Light(request) => {
             let (started, room) = (reins.clock.wall, Arc::clone(pool.spill()));
             output.light = Some(Light::new(request, started, room));
+            output.copy_for_records();
             None
         }
         Record::File(file) => match output.record(config, *file).await {
@@ -335,9 +387,6 @@ async fn run_in(
         },
     };
     let source = source.read(ledger);
-    // Bounded by the pool: a job keeps its room until its report is taken.
-    let (sender, reports) = Reports::channel();
-    let mut news = News { events, reports };
     let driven = drive(config, reins, source, &pool, sender, &mut news, &mut output).await;
     if reins.summary.borrow().jobs() > 0
         && let Some(light) = &mut output.light
@@ -345,7 +394,7 @@ async fn run_in(
         // While workers end.
         light.begin();
     }
-    let ended = end_pool(pool, driven).await;
+    let ended = ended_pool(end_pool(pool, driven), &mut news, &mut output).await;
     // What workers printed last, and the verdicts that are not counted yet.
     let told = output.events(&mut news.events).await;
     while let Some(reports) = news.reports.try_next_turn() {
@@ -387,10 +436,41 @@ async fn end_pool(pool: Pool, driven: Result<bool, Failure>) -> Result<bool, Fai
     }
 }
 
+/// Waits for the end of the pool, which may wait for what its jobs have printed to be taken.
+async fn ended_pool(
+    ending: impl Future<Output = Result<bool, Failure>>,
+    news: &mut News,
+    output: &mut Output<'_>,
+) -> Result<bool, Failure> {
+    let mut ending = pin!(ending);
+    let mut shown = Ok(());
+    let ended = loop {
+        tokio::select! {
+            ended = &mut ending => break ended,
+            Some(part) = next_part(&mut news.parts) => {
+                shown = shown.and(output.part(part).await);
+            }
+        }
+    };
+    shown = shown.and(output.parts(&mut news.parts).await);
+    shown = shown.and(output.last_parts());
+    ended.and_then(|whole| shown.map(|()| whole))
+}
+
+/// Waits for what a running job has printed. Cancel-safe.
+async fn next_part(parts: &mut Option<mpsc::Receiver<PrintedPart>>) -> Option<PrintedPart> {
+    match parts {
+        Some(parts) => parts.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What the pool says.
 struct News {
     events: EventStream,
     reports: ReportStream,
+    /// What running jobs print, if that is shown before they end.
+    parts: Option<mpsc::Receiver<PrintedPart>>,
 }
 
 /// What can happen next.
@@ -399,6 +479,8 @@ enum Turn {
     Stop,
     /// The input has ended after so many jobs, or feeding has failed.
     Fed(Result<u64, Failure>),
+    /// A job has printed something.
+    Printed(PrintedPart),
     /// Jobs have ended.
     Reports(vec::IntoIter<JobReport>),
     /// There is something to tell about the input; nothing when there will be
@@ -437,6 +519,7 @@ async fn drive(
         let next = async {
             tokio::select! {
                 end = fed(&mut feeding), if feeding.is_some() => Turn::Fed(end),
+                Some(part) = next_part(&mut news.parts) => Turn::Printed(part),
                 // It does not end while there may be more.
                 Some(reports) = news.reports.next_turn() => Turn::Reports(reports),
                 notice = notices.recv(), if noticing => Turn::Notice(notice),
@@ -469,7 +552,14 @@ async fn drive(
                     Err(failure) => return Err(failure),
                 }
             }
+            Turn::Printed(part) => {
+                output.part(part).await?;
+                output.parts(&mut news.parts).await?;
+                output.flush().await?;
+            }
             Turn::Reports(reports) => {
+                // What they printed comes first.
+                output.parts(&mut news.parts).await?;
                 rest.ended(reports.len());
                 if output.recorder.is_none() {
                     seen += reports.len();
@@ -485,8 +575,13 @@ async fn drive(
             Turn::Notice(Some(notice)) => output.notice(desk, notice).await?,
             Turn::Notice(None) => noticing = false,
             Turn::Event(Some(event)) => {
-                output.event(event).await?;
-                output.events(&mut news.events).await?;
+                let mut next = Some(event);
+                while let Some(event) = next {
+                    output.parts(&mut news.parts).await?;
+                    output.event(event).await?;
+                    next = news.events.try_next();
+                }
+                output.flush().await?;
             }
             Turn::Event(None) => {
                 while let Some(reports) = news.reports.try_next_turn() {

@@ -1,12 +1,16 @@
 //! What becomes of jobs' ends and of the pool's events: entries for the writer,
 //! in the order of the input if wanted, and what they add up to.
 
+mod live;
+mod logged;
 mod recorded;
 
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use live::Live;
+pub(super) use live::WAITING as PARTS;
 use protocol::JobId;
 pub(super) use recorded::Behind;
 use recorded::rejection;
@@ -19,9 +23,12 @@ use super::reins::Reins;
 use super::runfile::{Light, Recorder};
 use super::sink::failed::Failed;
 use super::sink::grouped;
+use super::sink::joblog::JobLog;
+use super::sink::manner::Manner;
 use super::sink::ordered::Ordered;
-use super::sink::render::{Entry, Page, Renderer, Told};
+use super::sink::render::{Columns, Entry, Page, Renderer, Told};
 use super::sink::writer::Writer;
+use super::sink::{shown, tag};
 use super::source::work::Ticket;
 use super::text;
 use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool};
@@ -45,6 +52,11 @@ pub(super) struct Output<'a> {
     pub(super) writer: Writer,
     halt: Option<Counter>,
     pub(super) failed: Option<Failed>,
+    /// What jobs print while they run, if that is shown.
+    live: Option<Live>,
+    pub(super) joblog: Option<JobLog>,
+    /// Why a line of the log could not be written when nobody could be told.
+    unlogged: Option<io::Error>,
     reins: &'a Reins,
     /// What remembers the ends that are not good, when there is no recorder.
     pub(super) light: Option<Light>,
@@ -74,6 +86,14 @@ impl<'a> Output<'a> {
             room: Arc::clone(pool.spill()),
             tip_given: false,
             terse: config.terse,
+            manner: Manner {
+                // Then it is shown when the job starts.
+                verbose: config.manner.verbose && !config.manner.mode.is_live(),
+                ..config.manner.clone()
+            },
+            fields: config.fields,
+            names: Vec::new(),
+            columns: Columns::default(),
         };
         Output {
             page: renderer.page(),
@@ -83,6 +103,9 @@ impl<'a> Output<'a> {
             writer,
             halt: config.halt.map(Counter::new),
             failed: None,
+            live: Live::new(&config.manner, config.work.task().is_some()),
+            joblog: None,
+            unlogged: None,
             reins,
             light: None,
             recorder: None,
@@ -116,7 +139,7 @@ impl<'a> Output<'a> {
         reports: &mut impl Iterator<Item = (u64, JobReport)>,
     ) -> Result<(), Failure> {
         let mut lost = false;
-        for (n, report) in reports {
+        for (n, mut report) in reports {
             self.reins.summary.borrow_mut().count(report.verdict);
             self.remember(desk, &report);
             // The pool has failed; its error says it once for all of them.
@@ -125,9 +148,15 @@ impl<'a> Output<'a> {
                 continue;
             }
             self.count(report.verdict);
+            if let Some(live) = &mut self.live {
+                live.end(&mut report);
+            }
             let ticket = desk.take(report.job).ok_or(UNKNOWN)?;
             let n = self.announce(n);
             self.failed(report.verdict, &ticket)?;
+            if let Some(header) = shown::header(&self.renderer, &ticket).map_err(Failure::Spill)? {
+                self.pass(header)?;
+            }
             let render =
                 |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
             self.end(ticket.turn, n, render)?;
@@ -154,6 +183,8 @@ impl<'a> Output<'a> {
         for report in reports {
             self.reins.summary.borrow_mut().count(report.verdict);
             self.remember(desk, report);
+            let logged = self.log_end(report);
+            self.unlogged = self.unlogged.take().or(logged.err());
         }
     }
 
@@ -269,12 +300,15 @@ impl<'a> Output<'a> {
             self.pass(Told {
                 printed: entry.out,
                 err: entry.err,
+                kept: entry.kept,
                 spoiled: false,
             })?;
             self.unshown.remove(&n);
         }
         if let Some(ordered) = &self.ordered {
-            desk.turn(ordered.next());
+            let next = ordered.next();
+            desk.turn(next);
+            self.take_turn(next)?;
         }
         Ok(())
     }
@@ -287,7 +321,16 @@ impl<'a> Output<'a> {
 
     /// Puts what was told behind the page, with what stands there before it.
     fn pass(&mut self, told: Told) -> Result<(), Failure> {
-        let Told { printed, err, .. } = told;
+        let Told {
+            printed, err, kept, ..
+        } = told;
+        if kept.is_some() {
+            self.turn_page()?;
+            self.ready.push(Entry {
+                kept,
+                ..Entry::default()
+            });
+        }
         // What is in the file already stays there.
         if printed.len() <= SMALL && printed.is_in_memory() {
             self.page.append(&printed).map_err(Failure::Spill)?;
@@ -295,12 +338,16 @@ impl<'a> Output<'a> {
             self.turn_page()?;
             self.ready.push(Entry {
                 out: printed,
-                err: Capture::default(),
+                ..Entry::default()
             });
         }
         if !err.is_empty() {
             let out = self.page.take().map_err(Failure::Spill)?;
-            self.ready.push(Entry { out, err });
+            self.ready.push(Entry {
+                out,
+                err,
+                ..Entry::default()
+            });
         }
         Ok(())
     }
@@ -310,7 +357,7 @@ impl<'a> Output<'a> {
             let out = self.page.take().map_err(Failure::Spill)?;
             self.ready.push(Entry {
                 out,
-                err: Capture::default(),
+                ..Entry::default()
             });
         }
         Ok(())
@@ -322,11 +369,20 @@ impl<'a> Output<'a> {
     }
 
     pub(super) async fn event(&mut self, event: Event) -> Result<(), Failure> {
+        self.log_attempt(&event.kind)?;
+        let event = self.with_stderr(event);
         self.record_attempt(&event.kind).await;
         let line = match event.kind {
             EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
             EventKind::JobRetried { job, .. } => {
                 return self.retried(job, &event.kind);
+            }
+            EventKind::JobSent { job, .. } => {
+                self.begin(job)?;
+                match self.trace(job) {
+                    Some(line) => line,
+                    None => return Ok(()),
+                }
             }
             EventKind::WorkerRetired { worker, failures } => {
                 let failures = text::counted(failures.into(), "job");
@@ -360,6 +416,7 @@ impl<'a> Output<'a> {
     /// An attempt has failed: what it wrote to stderr is not lost, and it is said
     /// that another one follows.
     fn retried(&mut self, job: JobId, event: &EventKind) -> Result<(), Failure> {
+        self.break_off(job)?;
         let renderer = &self.renderer;
         let line = self
             .reins
@@ -368,10 +425,16 @@ impl<'a> Output<'a> {
         let EventKind::JobRetried { stderr, .. } = event else {
             return Ok(());
         };
-        let mut err = Capture::default();
-        stderr
-            .for_each(|piece| err.push(&renderer.room, piece))
-            .map_err(Failure::Spill)?;
+        // What was shown live needs no showing again.
+        let mut page = renderer.page();
+        if self.live.is_none() {
+            let tag = self.reins.desk.look_up(job, |ticket| renderer.tag(ticket));
+            let (tag, mut at_start) = (tag.unwrap_or_default(), true);
+            stderr
+                .for_each(|piece| tag::write(&mut page, &tag, &mut at_start, piece))
+                .map_err(Failure::Spill)?;
+        }
+        let err = page.take().map_err(Failure::Spill)?;
         let err = grouped::with_line(renderer, err, line.flatten()).map_err(Failure::Spill)?;
         self.pass(Told {
             err,
@@ -407,7 +470,7 @@ impl<'a> Output<'a> {
         self.flush().await
     }
 
-    async fn flush(&mut self) -> Result<(), Failure> {
+    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         self.turn_page()?;
         let mark = self.mark();
         self.writer

@@ -50,7 +50,7 @@ impl Clock {
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock, for printing"
 )]
-pub(super) fn calendar() -> SystemTime {
+pub(crate) fn calendar() -> SystemTime {
     SystemTime::now()
 }
 

@@ -607,6 +607,7 @@ impl Scheduler {
                     job: id,
                     attempts: job.tries(),
                     verdict,
+                    worker,
                     pause,
                 });
             }

@@ -191,6 +191,7 @@ pub(crate) enum Action {
         job: JobId,
         attempts: u32,
         verdict: Verdict,
+        worker: Option<WorkerId>,
         pause: Duration,
     },
     /// This job has ended for good.

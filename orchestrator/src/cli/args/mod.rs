@@ -3,6 +3,7 @@
 
 pub(super) mod control;
 mod input;
+mod output;
 mod packing;
 mod pipe;
 pub(super) mod template;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use output::OutputArgs;
 pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
 
@@ -158,6 +160,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 
     /// Record jobs and results in this file, so that the run can go on after
     /// whatever ends it (an SQLite database, see docs/run-file.md)

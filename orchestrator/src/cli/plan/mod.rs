@@ -3,6 +3,7 @@
 
 pub(super) mod control;
 mod input;
+mod output;
 mod packing;
 mod pipe;
 pub(super) mod template;
@@ -100,6 +101,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         limits,
         wear,
         template,
+        output,
         run_file,
         resume,
         force,
@@ -207,6 +209,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     }
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
+    let manner = output::manner(output, format, &places, &mut pool, lookup)?;
     let others = pipe::Others {
         null,
         share: halt.is_some_and(|halt| halt.needs_total()),
@@ -261,7 +264,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             format,
             keep_order: keep_order || format == Format::Value,
             halt,
-            keep_items: failed_to.is_some() || matches!(record, Record::Light(_)),
+            keep_items: failed_to.is_some()
+                || matches!(record, Record::Light(_))
+                || manner.wants_items(),
+            manner,
             failed_to,
             pipe,
             terse: like_gnu,

@@ -65,6 +65,7 @@ impl Output<'_> {
         }
         let (recorder, ledger) = file.record(started).map_err(Failure::Resources)?;
         self.recorder = Some(recorder);
+        self.copy_for_records();
         Ok(ledger)
     }
 
@@ -102,8 +103,14 @@ impl Output<'_> {
     pub(in crate::run) async fn ended(
         &mut self,
         desk: &Desk,
-        reports: vec::IntoIter<JobReport>,
+        mut reports: vec::IntoIter<JobReport>,
     ) -> Result<(), Failure> {
+        if self.joblog.is_some() || self.live.is_some() {
+            for report in reports.as_mut_slice() {
+                self.log_end(report).map_err(Failure::JobLog)?;
+                self.complete(report);
+            }
+        }
         let Some(recorder) = &self.recorder else {
             return self.reports(desk, reports.map(|report| (0, report))).await;
         };
@@ -204,6 +211,10 @@ impl Output<'_> {
         let mark = if failed.is_none() { self.mark() } else { 0 };
         let recorder = self.recorder.take();
         let written = self.writer.finish(mark).await.map_err(Failure::Write);
+        let written = written.and(match self.unlogged.take() {
+            Some(e) => Err(Failure::JobLog(e)),
+            None => Ok(()),
+        });
         let Some(recorder) = recorder else {
             return (written, Ok(()));
         };

@@ -6,19 +6,28 @@ use std::io;
 
 use protocol::{TaskError, TaskErrorKind};
 
-use super::render::{Format, Renderer, Told};
+use super::render::{Format, Page, Renderer, Told};
+use super::shown;
 use crate::pool::{Capture, EventKind, JobReport};
 use crate::run::source::work::{self, Ticket};
 use crate::run::text;
 use crate::scheduler::Verdict;
 
 /// Renders a job's end as what it printed.
-pub(super) fn render(renderer: &Renderer, ticket: &Ticket, report: JobReport) -> io::Result<Told> {
+pub(super) fn render(
+    renderer: &Renderer,
+    ticket: &Ticket,
+    report: JobReport,
+    out: &mut Page,
+) -> io::Result<Told> {
+    if !renderer.manner.is_plain() {
+        return shown::render(renderer, ticket, report, out);
+    }
     let complaint = complaint(renderer, ticket, &report);
     Ok(Told {
         printed: report.stdout,
         err: with_line(renderer, report.stderr, complaint)?,
-        spoiled: false,
+        ..Told::default()
     })
 }
 

@@ -151,7 +151,7 @@ fn or_null(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "null".to_owned(), |v| v.to_string())
 }
 
-fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     match std::str::from_utf8(bytes) {
         Ok(text) => serde_json::to_writer(out, text).map_err(io::Error::from),
         Err(_) => {
@@ -161,7 +161,7 @@ fn write_bytes(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn write_capture(out: &mut impl Write, capture: &Capture) -> io::Result<()> {
+pub(super) fn write_capture(out: &mut impl Write, capture: &Capture) -> io::Result<()> {
     let mut check = Utf8Check::default();
     capture.for_each(|piece| {
         check.push(piece);

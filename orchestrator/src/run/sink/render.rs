@@ -9,8 +9,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::manner::Manner;
+use super::store::Kept;
+pub(crate) use super::table::Columns;
 use super::{grouped, jsonl, result};
 use crate::pool::{Capture, JobReport, Spill};
+use crate::run::source::item::Fields;
 use crate::run::source::origin::Origin;
 use crate::run::source::work::{Refusal, Ticket};
 
@@ -34,12 +38,14 @@ pub(crate) struct Entry {
     pub(crate) out: Capture,
     /// For stderr.
     pub(crate) err: Capture,
+    /// For elsewhere, before both.
+    pub(crate) kept: Option<Box<Kept>>,
 }
 
 impl Entry {
     /// Whether there is nothing to be written.
     pub(crate) fn is_empty(&self) -> bool {
-        self.out.is_empty() && self.err.is_empty()
+        self.out.is_empty() && self.err.is_empty() && self.kept.is_none()
     }
 }
 
@@ -61,6 +67,14 @@ pub(crate) struct Renderer {
     pub(crate) tip_given: bool,
     /// Whether nothing is said of jobs that fail by themselves or are tried again.
     pub(crate) terse: bool,
+    /// In what manner what commands print is shown.
+    pub(crate) manner: Manner,
+    /// What the bytes of items are.
+    pub(crate) fields: Fields,
+    /// What the fields of items are called, as far as they have names.
+    pub(crate) names: Vec<Vec<u8>>,
+    /// What the table has, if there is one.
+    pub(crate) columns: Columns,
 }
 
 /// What a job's end puts on stdout and on stderr beside what stands on the page.
@@ -70,6 +84,8 @@ pub(crate) struct Told {
     pub(crate) printed: Capture,
     /// For stderr.
     pub(crate) err: Capture,
+    /// For elsewhere, before both.
+    pub(crate) kept: Option<Box<Kept>>,
     /// The task succeeded, but its result cannot be shown: that is a failure.
     pub(crate) spoiled: bool,
 }
@@ -87,7 +103,11 @@ impl Told {
                 page.take()?
             }
         };
-        Ok(Entry { out, err: self.err })
+        Ok(Entry {
+            out,
+            err: self.err,
+            kept: self.kept,
+        })
     }
 }
 
@@ -112,7 +132,7 @@ impl Renderer {
         out: &mut Page,
     ) -> io::Result<Told> {
         match self.format {
-            Format::Text => grouped::render(self, ticket, report),
+            Format::Text => grouped::render(self, ticket, report, out),
             Format::Result | Format::Value => result::render(self, ticket, report, out),
             Format::Jsonl => jsonl::render(self, ticket, report, out),
         }
@@ -249,6 +269,10 @@ pub(crate) mod tests {
             room: Spill::new(1 << 20),
             tip_given: false,
             terse: false,
+            manner: Manner::default(),
+            fields: Fields::One,
+            names: Vec::new(),
+            columns: Columns::default(),
         }
     }
 

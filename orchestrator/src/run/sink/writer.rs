@@ -24,6 +24,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 
 use super::render::Entry;
+use super::store::{Kept, Store, Unwritten};
 use crate::pool::Capture;
 
 /// How many groups of entries may wait to be written.
@@ -41,6 +42,9 @@ pub(crate) enum WriteError {
     /// The system refused.
     #[error("results could not be written")]
     Failed(#[source] io::Error),
+    /// A file for results, or the table, was refused.
+    #[error("results could not be written")]
+    Kept(Unwritten),
     /// What a job printed could not be read back from the spill file.
     #[error("output of jobs could not be read back from its temporary file")]
     Spill(#[source] io::Error),
@@ -67,7 +71,10 @@ impl Writer {
     ///
     /// # Errors
     /// When there is no thread or no descriptor left for it.
-    pub(crate) fn start(written: Option<Arc<AtomicU64>>) -> io::Result<Writer> {
+    pub(crate) fn start(
+        written: Option<Arc<AtomicU64>>,
+        store: Option<Store>,
+    ) -> io::Result<Writer> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let err = io::stderr()
             .as_fd()
@@ -86,7 +93,7 @@ impl Writer {
                         written.fetch_max(mark, Ordering::Relaxed);
                     }
                 };
-                tell.send(write_entries(receiver, Pen::new(out, err), mark))
+                tell.send(write_entries(receiver, Pen::new(out, err), store, mark))
                     .ok()
             })?;
         Ok(Writer {
@@ -163,14 +170,22 @@ async fn gone(stdout: Option<&pipe::Sender>) {
 fn write_entries(
     mut entries: mpsc::Receiver<Group>,
     mut pen: Pen,
+    mut store: Option<Store>,
     written: impl Fn(u64),
 ) -> Result<(), WriteError> {
+    if let Some(store) = &mut store {
+        pen.put(Stream::Err, &store.told()).map_err(write_error)?;
+        pen.flush().map_err(write_error)?;
+    }
     while let Some(first) = entries.blocking_recv() {
         let mut group = Some(first);
         let mut mark = 0;
         while let Some((entries_now, mark_now)) = group {
             mark = mark_now;
             for entry in entries_now {
+                if let (Some(kept), Some(store)) = (&entry.kept, &mut store) {
+                    keep(store, kept, &mut pen)?;
+                }
                 pen.write(Stream::Out, &entry.out)?;
                 pen.write(Stream::Err, &entry.err)?;
             }
@@ -179,7 +194,22 @@ fn write_entries(
         pen.flush().map_err(write_error)?;
         written(mark);
     }
+    if let Some(store) = store {
+        store.close().map_err(WriteError::Kept)?;
+    }
     pen.close().map_err(write_error)
+}
+
+/// Keeps what is not shown, and shows what is to be told about it.
+fn keep(store: &mut Store, kept: &Kept, pen: &mut Pen) -> Result<(), WriteError> {
+    let shown = store
+        .keep(kept)
+        .map_err(|unwritten| match unwritten.unread {
+            true => WriteError::Spill(unwritten.error),
+            false => WriteError::Kept(unwritten),
+        })?;
+    pen.put(Stream::Err, &store.told()).map_err(write_error)?;
+    pen.put(Stream::Out, &shown).map_err(write_error)
 }
 
 fn write_error(error: io::Error) -> WriteError {
@@ -234,6 +264,9 @@ impl Pen {
     }
 
     fn put(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if self.stream != stream || self.buffer.len() + bytes.len() > PIECE {
             self.flush()?;
             self.stream = stream;
@@ -310,6 +343,7 @@ mod tests {
         Entry {
             out: Capture::of(&room, out).unwrap(),
             err: Capture::of(&room, err).unwrap(),
+            kept: None,
         }
     }
 
@@ -319,7 +353,7 @@ mod tests {
             sender.try_send((vec![entry], 0)).unwrap();
         }
         drop(sender);
-        write_entries(receiver, Pen::new(out, err), |_| {})
+        write_entries(receiver, Pen::new(out, err), None, |_| {})
     }
 
     #[test]

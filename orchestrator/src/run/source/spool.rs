@@ -63,7 +63,7 @@ pub(super) struct Spool {
 
 impl Spool {
     pub(super) fn new() -> io::Result<Spool> {
-        let file = Arc::new(unlinked_file()?);
+        let file = Arc::new(unlinked_file(None)?);
         Ok(Spool {
             writer: BufWriter::new(Place::start(&file)),
             reader: BufReader::new(Place::start(&file)),
@@ -173,7 +173,7 @@ pub(super) struct Shuffled {
 
 impl Shuffled {
     pub(super) fn new(seed: u64) -> io::Result<Shuffled> {
-        let (file, starts) = (Arc::new(unlinked_file()?), Arc::new(unlinked_file()?));
+        let (file, starts) = (Arc::new(unlinked_file(None)?), Arc::new(unlinked_file(None)?));
         Ok(Shuffled {
             writer: BufWriter::new(Place::start(&file)),
             file,

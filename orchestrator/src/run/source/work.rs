@@ -557,7 +557,7 @@ pub(crate) fn command_in(input: &Bytes, slot: &[u8]) -> Option<Program> {
 }
 
 /// What runs for the job of this input.
-fn program(input: &Bytes) -> Option<Program> {
+pub(crate) fn program(input: &Bytes) -> Option<Program> {
     let spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
     Some(spec.program)
 }

@@ -280,6 +280,7 @@ impl World {
                 attempts,
                 verdict,
                 pause,
+                ..
             } => {
                 let plan = self.plans[&job];
                 assert!(attempts <= plan.terms.retries, "job {job}: {attempts}");

@@ -1,0 +1,183 @@
+//! A command's end in another manner than as it is: with tags, with the command itself, or
+//! kept elsewhere.
+
+use std::io::{self, Write};
+
+use super::command_line;
+use super::facts::{Facts, Times};
+use super::grouped::{complaint, with_line};
+use super::manner::{Keep, Table};
+use super::place::Place;
+use super::render::{Page, Renderer, Told};
+use super::store::Kept;
+use super::table::{self, Row};
+use super::tag;
+use crate::pool::{Capture, JobReport};
+use crate::run::source::item::Item;
+use crate::run::source::work::Ticket;
+
+/// Renders a job's end.
+pub(super) fn render(
+    renderer: &Renderer,
+    ticket: &Ticket,
+    report: JobReport,
+    out: &mut Page,
+) -> io::Result<Told> {
+    let manner = &renderer.manner;
+    let said = complaint(renderer, ticket, &report);
+    let tag = renderer.tag(ticket);
+    if let Keep::Nowhere = manner.keep {
+        let mut at_start = true;
+        if manner.verbose {
+            tag::write(out, &tag, &mut at_start, &command(ticket))?;
+        }
+        let stdout = &report.stdout;
+        stdout.for_each(|piece| tag::write(out, &tag, &mut at_start, piece))?;
+        let err = tagged(renderer, &tag, report.stderr)?;
+        return Ok(Told {
+            err: with_line(renderer, err, said)?,
+            ..Told::default()
+        });
+    }
+    let received = report.stdout.len();
+    let facts = Facts::of(&report, renderer.times(), received);
+    let (mut stdout, mut stderr) = (report.stdout, report.stderr);
+    if manner.verbose {
+        let mut page = renderer.page();
+        page.write_all(&command(ticket))?;
+        page.append(&stdout)?;
+        stdout = page.take()?;
+    }
+    let item = renderer.item(ticket);
+    let files = |place, stdout, stderr| Kept::Files {
+        place,
+        seq: ticket.seq,
+        stdout,
+        stderr,
+    };
+    let kept = match &manner.keep {
+        Keep::Nowhere => None,
+        Keep::Files(_) => {
+            // They have a file for one of the streams only; the other one is not lost.
+            let err = tagged(renderer, &tag, std::mem::take(&mut stderr))?;
+            let kept = Kept::File {
+                seq: ticket.seq,
+                tag,
+                stdout,
+            };
+            return Ok(Told {
+                err: with_line(renderer, err, said)?,
+                kept: Some(Box::new(kept)),
+                ..Told::default()
+            });
+        }
+        Keep::Tree(root) => {
+            let place = Place::in_tree(root, item, &renderer.names);
+            Some(files(place, stdout, stderr))
+        }
+        Keep::Named(label) => Some(files(
+            Place::named(label.fill(item, ticket.seq)),
+            stdout,
+            stderr,
+        )),
+        Keep::Table(table) => {
+            let row = Row {
+                ticket,
+                item,
+                facts,
+                stdout: &stdout,
+                stderr: &stderr,
+            };
+            row_of(renderer, table, &row, out)?
+        }
+    };
+    Ok(Told {
+        err: with_line(renderer, Capture::default(), said)?,
+        kept: kept.map(Box::new),
+        ..Told::default()
+    })
+}
+
+/// The first line of a verbose job.
+pub(crate) fn command(ticket: &Ticket) -> Vec<u8> {
+    let mut line = command_line::of(&ticket.command);
+    line.push(b'\n');
+    line
+}
+
+/// A row that is shown, or kept.
+fn row_of(
+    renderer: &Renderer,
+    table: &Table,
+    row: &Row<'_>,
+    out: &mut Page,
+) -> io::Result<Option<Kept>> {
+    let header = renderer
+        .columns
+        .header(table.form, row.item, &renderer.names);
+    if table.file.is_none() {
+        out.write_all(&header)?;
+        table::write(out, table.form, &renderer.columns, row)?;
+        return Ok(None);
+    }
+    let mut page = renderer.page();
+    page.write_all(&header)?;
+    table::write(&mut page, table.form, &renderer.columns, row)?;
+    Ok(Some(Kept::Row(page.take()?)))
+}
+
+/// The same with a tag in front of each line.
+fn tagged(renderer: &Renderer, tag: &[u8], capture: Capture) -> io::Result<Capture> {
+    if tag.is_empty() || capture.is_empty() {
+        return Ok(capture);
+    }
+    let (mut page, mut at_start) = (renderer.page(), true);
+    capture.for_each(|piece| tag::write(&mut page, tag, &mut at_start, piece))?;
+    page.take()
+}
+
+/// What stands at the top of the table: with the first job that ends, whenever its turn is.
+pub(crate) fn header(renderer: &Renderer, ticket: &Ticket) -> io::Result<Option<Told>> {
+    let Keep::Table(table) = &renderer.manner.keep else {
+        return Ok(None);
+    };
+    let header = renderer
+        .columns
+        .header(table.form, renderer.item(ticket), &renderer.names);
+    if header.is_empty() {
+        return Ok(None);
+    }
+    let header = Capture::of(&renderer.room, &header)?;
+    Ok(Some(match table.file {
+        None => Told {
+            printed: header,
+            ..Told::default()
+        },
+        Some(_) => Told {
+            kept: Some(Box::new(Kept::Row(header))),
+            ..Told::default()
+        },
+    }))
+}
+
+impl Renderer {
+    /// What stands in front of this job's lines; mostly nothing.
+    pub(crate) fn tag(&self, ticket: &Ticket) -> Vec<u8> {
+        let tag = self.manner.tag.as_ref();
+        tag.map(|tag| tag.of(self.item(ticket), ticket.seq))
+            .unwrap_or_default()
+    }
+
+    /// The item that a job was made of, as far as it is kept.
+    pub(super) fn item<'a>(&self, ticket: &'a Ticket) -> Item<'a> {
+        Item::new(ticket.item.as_deref().unwrap_or_default(), self.fields)
+    }
+
+    /// How to know when an attempt was that is over now.
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            zero: self.started,
+            now: crate::run::report::calendar(),
+        }
+    }
+}
