@@ -224,7 +224,7 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
         terse: false,
         manner: plan.batch.manner.for_show(),
         fields: plan.batch.fields,
-        names: Vec::new(),
+        names: plan.batch.manner.names.clone(),
         columns: Columns::default(),
     }
 }

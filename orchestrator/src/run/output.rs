@@ -29,6 +29,7 @@ use super::sink::ordered::Ordered;
 use super::sink::render::{Columns, Entry, Page, Renderer, Told};
 use super::sink::writer::Writer;
 use super::sink::{shown, tag};
+use super::source::item::Fields;
 use super::source::work::Ticket;
 use super::text;
 use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool};
@@ -91,8 +92,12 @@ impl<'a> Output<'a> {
                 verbose: config.manner.verbose && !config.manner.mode.is_live(),
                 ..config.manner.clone()
             },
-            fields: config.fields,
-            names: Vec::new(),
+            // What a block holds is no argument.
+            fields: match config.pipe {
+                Some(_) => Fields::None,
+                None => config.fields,
+            },
+            names: config.manner.names.clone(),
             columns: Columns::default(),
         };
         Output {

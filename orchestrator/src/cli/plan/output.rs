@@ -57,6 +57,7 @@ pub(super) fn manner(
         verbose: args.show_commands,
         trace: args.trace,
         keep,
+        names: places.names.clone(),
         joblog: args.joblog,
     })
 }

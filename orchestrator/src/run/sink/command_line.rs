@@ -2,20 +2,75 @@
 
 use bytes::Bytes;
 use protocol::Program;
+use serde_bytes::ByteBuf;
 
 use crate::run::source::work;
 
-/// The command of the job of this input, as it would be typed. Empty for a task.
+/// The command of the job of this input, as it would be typed: of shell text the text with the
+/// values in it where that is simple, or the shell with its text and its parameters. Empty for
+/// a task.
 pub(crate) fn of(input: &Bytes) -> Vec<u8> {
     match work::program(input) {
         Some(Program::Argv(words)) => joined(words.iter().map(|word| &word[..])),
-        Some(Program::Shell { text, args }) if args.is_empty() => text.into_vec(),
-        Some(Program::Shell { text, args }) => {
+        Some(Program::Shell { text, args }) => filled(&text, &args).unwrap_or_else(|| {
             let shell = [&b"sh"[..], b"-c", &text, b"sh"].into_iter();
             joined(shell.chain(args.iter().map(|word| &word[..])))
-        }
+        }),
         None => Vec::new(),
     }
+}
+
+/// A text with its parameters replaced by quoted words, if all of them are words of their own or
+/// stand between others, outside of quotes: `"${1}"`.
+fn filled(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
+    if args.is_empty() {
+        return Some(text.to_vec());
+    }
+    // There, what looks like a parameter need not be one.
+    if text.contains(&b'\'') || memchr::memmem::find(text, b"<<").is_some() {
+        return None;
+    }
+    let mut line = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_quotes = false;
+    while let Some((&first, behind)) = rest.split_first() {
+        let parameter = (first == b'"' && !in_quotes)
+            .then(|| parameter(rest))
+            .flatten();
+        if let Some((number, length)) = parameter {
+            quote(args.get(number.checked_sub(1)?)?, &mut line);
+            rest = &rest[length..];
+            continue;
+        }
+        let length = match first {
+            b'\\' => rest.len().min(2),
+            b'$' if speaks_of_parameters(behind) => return None,
+            _ => 1,
+        };
+        in_quotes ^= first == b'"';
+        line.extend_from_slice(&rest[..length]);
+        rest = &rest[length..];
+    }
+    Some(line)
+}
+
+/// The number of the parameter that a text begins with, `"${7}"`, and how long that is.
+fn parameter(text: &[u8]) -> Option<(usize, usize)> {
+    let rest = text.strip_prefix(b"\"${")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    rest[digits..]
+        .starts_with(b"}\"")
+        .then_some((number, digits + 5))
+}
+
+/// Whether what stands behind a `$` is about parameters.
+fn speaks_of_parameters(behind: &[u8]) -> bool {
+    let name = behind.strip_prefix(b"{").unwrap_or(behind);
+    // `${#1}` and the like.
+    let name = name.strip_prefix(b"#").unwrap_or(name);
+    name.first()
+        .is_none_or(|byte| byte.is_ascii_digit() || b"@*#}".contains(byte))
 }
 
 fn joined<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
@@ -29,20 +84,21 @@ fn joined<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     line
 }
 
-/// Adds a word as a shell reads it, whatever its bytes are.
+/// Adds a word as a shell reads it, whatever its bytes are; quoted as GNU parallel does.
 fn quote(word: &[u8], line: &mut Vec<u8>) {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(b);
-    if !word.is_empty() && word.iter().all(plain) {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"+-./_".contains(b);
+    if word.is_empty() {
+        return line.extend_from_slice(b"''");
+    }
+    if word.iter().all(plain) {
         return line.extend_from_slice(word);
     }
-    line.push(b'\'');
-    for &byte in word {
-        match byte {
-            b'\'' => line.extend_from_slice(b"'\\''"),
-            _ => line.push(byte),
-        }
+    for run in word.chunk_by(|a, b| (*a == b'\'') == (*b == b'\'')) {
+        let quote = if run[0] == b'\'' { b'"' } else { b'\'' };
+        line.push(quote);
+        line.extend_from_slice(run);
+        line.push(quote);
     }
-    line.push(b'\'');
 }
 
 #[cfg(test)]
@@ -56,6 +112,38 @@ mod tests {
             b"gzip", b"-9", b"a b", b"", b"it's", b"$x", b"#", b"a=b", b"\xff",
         ]);
         let line = of(&ticket.command);
-        assert_eq!(line, b"gzip -9 'a b' '' 'it'\\''s' '$x' '#' a=b '\xff'");
+        assert_eq!(line, b"gzip -9 'a b' '' 'it'\"'\"'s' '$x' '#' 'a=b' '\xff'");
+    }
+
+    #[test]
+    fn a_text_is_shown_with_its_values_where_that_is_simple() {
+        let shown = |text: &str, args: &[&str]| {
+            let args: Vec<ByteBuf> = args.iter().map(|a| ByteBuf::from(a.as_bytes())).collect();
+            filled(text.as_bytes(), &args).map(|line| String::from_utf8(line).unwrap())
+        };
+        for (text, args, expected) in [
+            ("true", &[][..], Some("true")),
+            ("echo '$1'", &[], Some("echo '$1'")),
+            (
+                "echo \"${1}\" >\"${2}\".x; cd $HOME",
+                &["a b", "c"],
+                Some("echo 'a b' >c.x; cd $HOME"),
+            ),
+            (
+                "echo a\"${1}\"\"${1}\"b \"c d\"",
+                &["x"],
+                Some("echo axxb \"c d\""),
+            ),
+            ("echo \\\"\"${1}\"", &["x"], Some("echo \\\"x")),
+            ("echo \"a ${1}\"", &["x"], None),
+            ("echo \"a\"${1}\"b\"", &["x"], None),
+            ("echo '\"${1}\"'", &["x"], None),
+            ("echo \"$@\"", &["x"], None),
+            ("echo ${#1}", &["x"], None),
+            ("echo \"${2}\"", &["x"], None),
+            ("cat <<E\n\"${1}\"\nE", &["x"], None),
+        ] {
+            assert_eq!(shown(text, args).as_deref(), expected, "{text}");
+        }
     }
 }

@@ -173,7 +173,10 @@ pub(super) struct Shuffled {
 
 impl Shuffled {
     pub(super) fn new(seed: u64) -> io::Result<Shuffled> {
-        let (file, starts) = (Arc::new(unlinked_file(None)?), Arc::new(unlinked_file(None)?));
+        let (file, starts) = (
+            Arc::new(unlinked_file(None)?),
+            Arc::new(unlinked_file(None)?),
+        );
         Ok(Shuffled {
             writer: BufWriter::new(Place::start(&file)),
             file,
