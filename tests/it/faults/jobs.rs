@@ -321,7 +321,8 @@ fn f127_a_command_has_the_environment_of_the_run_and_the_number_of_its_attempt()
         // Its share of the CPUs, which depends on the machine.
         seen.retain(|variable| !variable.starts_with("ORCHESTRATOR_CPUS="));
         seen.sort_unstable();
-        let mut expected = [&ours[..], &["line=line", "ORCHESTRATOR_ATTEMPT=1"]].concat();
+        let by_us = ["line=line", "ORCHESTRATOR_ATTEMPT=1", "ORCHESTRATOR_SLOT=1"];
+        let mut expected = [&ours[..], &by_us].concat();
         expected.sort_unstable();
         assert_eq!(seen, expected, "{}", done.stderr);
     }
