@@ -45,7 +45,8 @@ pub fn blocks(data: &[u8]) {
     let limited = rules(block).expect("they were rules without a limit");
     let (before, _) = limited.blocks(cut(input, *seed));
     assert!(blocks.starts_with(&before) && before.iter().all(|one| one.len() <= block));
-    if !is_pattern && !(end.is_empty() && start.is_empty()) {
+    let cuts = !end.is_empty() || !start.is_empty();
+    if cuts && !is_pattern {
         between_records(&blocks, (end, start), input);
         if records > 0 {
             counted(&blocks, (end, start), per_record * records);

@@ -308,7 +308,12 @@ fn command(u: &mut Unstructured<'_>) -> Result<Bytes> {
             at: u.arbitrary()?,
         })
     })?;
-    spec.stop = many(u, |u| Ok(StopStep { signal: u.arbitrary()?, wait_ms: u.arbitrary()? }))?;
+    spec.stop = many(u, |u| {
+        Ok(StopStep {
+            signal: u.arbitrary()?,
+            wait_ms: u.arbitrary()?,
+        })
+    })?;
     spec.stdin = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     spec.stdin_path = u.arbitrary::<Option<Vec<u8>>>()?.map(ByteBuf::from);
     let input = Encoding::Bincode.encode(&spec).expect("it has bincode");
