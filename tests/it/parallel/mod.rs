@@ -7,13 +7,17 @@
 //! set, as in `.ci/run`.
 
 mod commands;
+mod control;
 mod different;
 mod ends;
 mod options;
 mod oracle;
+mod output;
 mod pipe;
+mod pipes;
 mod places;
 mod run;
+mod sources;
 mod templates;
 
 pub(crate) use oracle::Line;

@@ -33,6 +33,8 @@ pub(crate) struct Line {
     any_order: bool,
     stderr: bool,
     only_failed: bool,
+    /// Of this file with columns, only these.
+    columns: Option<(String, Vec<usize>)>,
 }
 
 /// What a program did, and the files that it left.
@@ -52,6 +54,7 @@ impl Line {
             any_order: false,
             stderr: false,
             only_failed: false,
+            columns: None,
         }
     }
 
@@ -94,6 +97,12 @@ impl Line {
     /// Of the exit code, only whether it is 0.
     pub(crate) fn only_failed(mut self) -> Line {
         self.only_failed = true;
+        self
+    }
+
+    /// Of the file with this name, only these columns are compared, which TABs divide.
+    pub(crate) fn only_columns(mut self, name: &str, columns: &[usize]) -> Line {
+        self.columns = Some((name.into(), columns.into()));
         self
     }
 
@@ -181,6 +190,18 @@ impl Line {
         let done = env.run(command, self.stdin.clone());
         let mut files = BTreeMap::new();
         collect(env.path(), env.path(), &mut files);
+        if let Some((name, columns)) = &self.columns
+            && let Some(content) = files.get_mut(name)
+        {
+            let lines = content.split(|&byte| byte == b'\n').map(|line| {
+                let all: Vec<&[u8]> = line.split(|&byte| byte == b'\t').collect();
+                let some = columns
+                    .iter()
+                    .filter_map(|&column| all.get(column).copied());
+                some.collect::<Vec<_>>().join(&b'\t')
+            });
+            *content = lines.collect::<Vec<_>>().join(&b'\n');
+        }
         Seen { done, files }
     }
 }

@@ -22,6 +22,11 @@ fn each_place_is_what_it_is_there() {
         ],
         PATHS,
     );
+    // Numbers that nothing has.
+    same(
+        &[&["echo {2}x"], &["echo {1} {3} {2/}."], &["echo '{-3}'{1}"]],
+        "a b\nc.d\n",
+    );
 }
 
 #[test]

@@ -61,6 +61,10 @@ impl Line {
         self.add(given, option, value)
     }
 
+    fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|(other, _)| *other == option)
+    }
+
     fn remove(&mut self, option: &str) {
         self.options.retain(|(other, _)| *other != option);
     }
@@ -141,6 +145,10 @@ impl Line {
                 words.push([option.as_bytes(), b"=", list].concat());
             }
         }
+        // Columns are cut off at both sides unless that is said to be otherwise.
+        if self.has("--colsep") && !self.has("--trim") {
+            words.push(b"--trim=lr".into());
+        }
         let text = command.join(&b' ');
         // The line alone is no word of a command but all of it.
         let whole = command.is_empty() || text.trim_ascii() == &self.place[..];
@@ -216,6 +224,8 @@ fn own(line: &mut Line, kind: Kind, given: &Given) -> Result<(), Message> {
             };
             line.set(given, "--halt", Some(value))
         }
+        // In whatever order, as there.
+        Kind::Null if line.has("--delimiter") => Ok(()),
         Kind::Null => line.choose(given, ENDS, Some("--null")),
         Kind::Delimiter => line.choose(given, ENDS, Some("--delimiter")),
         Kind::Group => line.choose(given, WAYS, None),

@@ -76,6 +76,34 @@ fn values_have_the_notation_of_run() {
 }
 
 #[test]
+fn options_bring_others_along() {
+    same(&[
+        (
+            &["-C,", "x"],
+            &["--colsep=,", "--trim=lr", "--shell-command=x"],
+        ),
+        (
+            &["--trim=n", "-C,", "x"],
+            &["--trim=n", "--colsep=,", "--shell-command=x"],
+        ),
+        (&["-d:", "-0", "x"], &["--delimiter=:", "--shell-command=x"]),
+        (&["-0", "-d:", "x"], &["--delimiter=:", "--shell-command=x"]),
+        (
+            &["--round", "x"],
+            &["--pipe", "--round-robin", "--shell-command=x"],
+        ),
+        (
+            &["--joblog=+log", "x"],
+            &["--joblog=log", "--shell-command=x"],
+        ),
+        (
+            &["--arg-sep", ",,", "-q", "x", ",,", "a"],
+            &["--arg-sep=,,", "--", "x", ",,", "a"],
+        ),
+    ]);
+}
+
+#[test]
 fn the_shell_that_is_named_reads_the_text() {
     let named = |words: &[&[u8]]| {
         translate(

@@ -1,0 +1,100 @@
+//! `orchestrator parallel`: what becomes of output.
+
+use super::Line;
+
+fn same(lines: &[&[&str]], stdin: &str) {
+    for words in lines {
+        let words = [&["-k", "-j2"], *words].concat();
+        Line::new(&words).stdin(stdin).same();
+    }
+}
+
+#[test]
+fn tags_stand_before_every_line() {
+    same(
+        &[
+            &["--tag", "echo one; echo two; echo"],
+            &["--tag", "printf 'no end'; echo >&2; true"],
+            &["--tagstring", "<{/}>", "echo a; echo"],
+            &["--tagstring", "x y", "echo"],
+            &["--tag", "--tagstring", "t{#}", "echo"],
+            &["--tag", "true"],
+        ],
+        "p/a\nb c\n",
+    );
+    for words in [&["--tag"][..], &["--tagstring", "{#}"]] {
+        let words = [&["-k"], words, &["echo {} >&2"]].concat();
+        Line::new(&words).stdin("a\nb\n").stderr().same();
+    }
+}
+
+#[test]
+fn lines_come_whole_in_every_way() {
+    for way in ["--group", "--line-buffer", "--lb", "--linebuffer"] {
+        Line::new(&["-j3", way, "echo {}; echo {} again"])
+            .stdin("a\nb\nc\n")
+            .any_order()
+            .same();
+        Line::new(&["-j3", "-k", way, "echo {}; echo {} again"])
+            .stdin("a\nb\nc\n")
+            .same();
+    }
+    for way in ["-u", "--ungroup"] {
+        Line::new(&["-j1", way, "echo {}; printf x; echo {} >&2"])
+            .stdin("a\nb\n")
+            .stderr()
+            .same();
+    }
+    Line::new(&["-k", "-j2", "--lb", "--tag", "echo {}; echo x"])
+        .stdin("a\nb\n")
+        .same();
+}
+
+#[test]
+fn results_are_kept_in_the_same_files() {
+    for results in ["out", "out/", "my_{}", "dir_{/}/", "{#}.txt"] {
+        let text = "echo {}; echo err {} >&2";
+        Line::new(&["-k", "--results", results, text])
+            .stdin("a\nb c\n")
+            .same();
+    }
+}
+
+#[test]
+fn the_joblog_has_the_same_columns() {
+    // All but when it was and for how long, and what ours has besides.
+    let columns = [0, 1, 4, 5, 6, 7, 8];
+    // Where a place is part of a word, ours shows the text and its parameters.
+    let but_command = &columns[..6];
+    for (text, columns) in [
+        ("echo {}; exit {}", &columns[..]),
+        ("kill -{} $$", but_command),
+        ("printf 'a\\tb%s' {}; echo  two '{}'", but_command),
+    ] {
+        Line::new(&["-j1", "--joblog", "log", text])
+            .stdin("0\n3\n")
+            .only_columns("log", columns)
+            .same();
+    }
+    let line = Line::new(&["-j1", "--joblog=+log", "echo"]).stdin("a\n");
+    let head = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+    line.file("log", head).only_columns("log", &columns).same();
+}
+
+#[test]
+fn commands_are_shown() {
+    same(
+        &[
+            &["-v", "echo"],
+            &["-v", "echo {} | cat"],
+            &["-v", "--silent", "echo"],
+        ],
+        "plain\ntwo words\nit's\n",
+    );
+    for words in [
+        &["-k", "-j1", "-t", "echo"][..],
+        &["-k", "-j1", "--verbose", "echo {} x"],
+    ] {
+        Line::new(words).stdin("plain\ntwo words\n").stderr().same();
+    }
+}

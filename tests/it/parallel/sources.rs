@@ -1,0 +1,157 @@
+//! `orchestrator parallel`: where arguments come from, and how many go together.
+
+use super::Line;
+
+fn same(lines: &[&[&str]], stdin: &str) {
+    for words in lines {
+        let words = [&["-k", "-j1"], *words].concat();
+        Line::new(&words)
+            .stdin(stdin)
+            .file("one", "1\n2\n")
+            .file("two", "a b\nc d\n")
+            .file("table", "name,age\nAnn,30\nBob,4\n")
+            .same();
+    }
+}
+
+#[test]
+fn lists_behind_the_command() {
+    same(
+        &[
+            &["echo", ":::", "a", "b  c", "-k", "--", ""],
+            &["echo {}", ":::", "a"],
+            &[":::", "echo 1", "echo 2"],
+            &["{}", ":::", "echo 1", "echo 2"],
+            &["-q", "echo", "$HOME", ":::", "a  b"],
+            &["echo {1}-{2}", ":::", "a", "b", ":::", "1", "2"],
+            &["echo", ":::", "a", "b", ":::", "1", "2"],
+            &["echo", ":::", "a", "b", ":::+", "1", "2"],
+            &["echo", ":::", "a", "b", ":::+", "1"],
+            &["echo", ":::", "a", "b", ":::+", "1", "2", ":::", "X", "Y"],
+            &["--link", "echo", ":::", "a", "b", "c", ":::", "1", "2"],
+            &["--xapply", "echo {2} {1}", ":::", "a", "b", ":::", "1", "2"],
+            &["echo", "::::", "one"],
+            &["echo", "::::", "one", "two"],
+            &["echo", ":::", "x", "::::", "one"],
+            &["echo", "::::", "one", "::::+", "two"],
+            &["echo {1} {2}", "::::", "-", ":::", "z"],
+            &["--arg-sep", ",,", "echo", ":::", ",,", "a", "b"],
+            &["--argsep=,,", "echo", ",,", "a", "::::", "one"],
+            &["--arg-file-sep", "@@", "echo", "@@", "one"],
+        ],
+        "s t\nu\n",
+    );
+}
+
+#[test]
+fn files_of_arguments() {
+    same(
+        &[
+            &["-a", "one", "echo"],
+            &["-aone", "--arg-file", "two", "echo {2} {1}"],
+            &["-a", "-", "-a", "one", "echo"],
+            &["--link", "-a", "one", "-a", "two", "echo"],
+            &["-a", "one", "echo", ":::", "x"],
+        ],
+        "in\n",
+    );
+}
+
+#[test]
+fn what_divides_items_and_columns() {
+    same(&[&["-d", ",", "echo"], &["-d,", "echo"]], "a,b b,c");
+    same(
+        &[&["-0", "-d", ":", "echo"], &["-d:", "-0", "echo"]],
+        "a:b c:d",
+    );
+    same(
+        &[
+            &["--colsep", ",", "echo {2} {1} {-1}"],
+            &["-C", "[,;]", "echo {3}{2}{1}"],
+            &["--colsep", ",", "echo"],
+            &["--colsep", ",", "echo {} {1.}"],
+            &["--colsep", ",", "--trim", "n", "echo {2}={1}"],
+        ],
+        "a,b\n c.x , d ,e\n\"x,y\",z\n",
+    );
+    same(
+        &[
+            &[
+                "--header",
+                ":",
+                "--colsep",
+                ",",
+                "echo {age} {name}",
+                "::::",
+                "table",
+            ],
+            &["--header", ":", "echo {x} {1}", ":::", "x", "1", "2"],
+            &[
+                "--header",
+                ":",
+                "echo {x}{y}",
+                ":::",
+                "x",
+                "1",
+                "2",
+                ":::",
+                "y",
+                "3",
+            ],
+        ],
+        "",
+    );
+}
+
+#[test]
+fn what_is_left_out_and_cut_off() {
+    same(
+        &[
+            &["-E", "END", "echo"],
+            &["-eEND", "echo"],
+            &["--eof=END", "echo"],
+            &["-E", "END", "-e", "-k", "echo"],
+            &["-r", "echo x{}"],
+            &["--no-run-if-empty", "echo x{}"],
+            &["--trim", "l", "echo {}x"],
+            &["--trim", "r", "echo {}x"],
+            &["--trim", "lr", "echo {}x"],
+            &["--trim=n", "echo {}x"],
+        ],
+        "a\n\n  b  \n \nEND\nc\n",
+    );
+}
+
+#[test]
+fn several_arguments_for_a_job() {
+    same(
+        &[
+            &["-n2", "echo"],
+            &["-n", "2", "echo {} end"],
+            &["-n2", "echo a{}b"],
+            &["-N2", "echo {2} {1}"],
+            &["-N", "3", "echo {1}-{2}-{3}"],
+            &["-n0", "echo x"],
+            &["-N0", "echo x"],
+            &["-L2", "echo"],
+            &["-L", "2", "echo a{}b"],
+            &["-l", "echo"],
+            &["-l2", "echo"],
+            &["-X", "echo a{}b"],
+            &["-m", "echo a{}b"],
+            &["--xargs", "echo"],
+            &["-X", "-s", "20", "echo"],
+            &["-n2", "-m", "echo a{}b"],
+        ],
+        "1\n2\n3 4\n5\n6\n",
+    );
+}
+
+#[test]
+fn every_item_comes_once_in_a_random_order() {
+    Line::new(&[
+        "--shuf", "-j1", "echo", ":::", "a", "b", "c", ":::", "1", "2",
+    ])
+    .any_order()
+    .same();
+}
