@@ -265,10 +265,11 @@ fn a_slow_process_of_a_round_keeps_the_others_fed() {
 fn what_a_process_of_a_round_has_not_read_is_told() {
     let env = TestEnv::new();
     let all = ["--pipe", "--round-robin", "--block", "100k", "-q"];
-    // One dies when it has something, the others do the rest.
-    let text = "if [ {#} = 1 ]; then exec head -c 1 >/dev/null; fi; exec wc -c";
+    // One dies when it has something, the other does the rest, more than fits into its pipe.
+    let text = "case {#} in 1) head -c 1 >/dev/null; touch dead;;
+                2) until [ -e dead ]; do sleep 0.01; done; exec wc -c;; esac";
     let args = [&all[..], &["-j2", "-c", text]].concat();
-    let done = run(&env, &args, lines(100_000));
+    let done = run(&env, &args, lines(1_000_000));
     assert_eq!(done.code(), 1);
     let said = done
         .stderr
@@ -276,7 +277,7 @@ fn what_a_process_of_a_round_has_not_read_is_told() {
     let lost = said.and_then(|said| said.strip_suffix(" bytes of its input\n"));
     let lost: u64 = lost.expect(&done.stderr).replace(',', "").parse().unwrap();
     let read: u64 = done.stdout().trim().parse().unwrap();
-    assert_eq!(lost + 1 + read, 800_000, "{}", done.stderr);
+    assert_eq!(lost + 1 + read, 8_000_000, "{}", done.stderr);
     // All die.
     let done = run(
         &env,

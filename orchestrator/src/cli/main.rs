@@ -283,7 +283,6 @@ fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal
             Some(exit) => exit,
             None if summary.all_failed() == 0 && !summary.unread => Exit::OK,
             None if plan.like_gnu => Exit::Status(parallel::status(summary, plan.batch.halt)),
-            None if summary.all_failed() == 0 => Exit::OK,
             None => Exit::JOBS_FAILED,
         };
     };

@@ -49,7 +49,11 @@ fn a_halt_gives_the_status_of_the_job_that_decided() {
 
 #[test]
 fn the_first_failure_decides_and_jobs_that_run_are_waited_for() {
-    let text = "while [ -e {}.wait ] && ! [ -e done ]; do sleep 0.01; done; touch done; exit {}";
+    // The first one waits until the second is dead, and a little for the news of that.
+    let text = "echo $$ >{}.pid; if [ -e {}.wait ]; then \
+                until [ -s 6.pid ]; do sleep 0.01; done; \
+                while kill -0 \"$(cat 6.pid)\" 2>/dev/null; do sleep 0.01; done; \
+                sleep 0.3; rm 5.pid 6.pid; fi; exit {}";
     Line::new(&["-j2", "--halt", "soon,fail=1", text])
         .stdin("5\n6\n0\n")
         .file("5.wait", "")

@@ -18,6 +18,8 @@ const NOT_FOUND: i32 = 2;
 pub(in super::super) fn status(summary: &Summary, halt: Option<Halt>) -> u8 {
     let failed = summary.all_failed();
     let count = u8::try_from(failed.min(MORE)).unwrap_or(NO_STATUS);
+    // Input that was lost is a failure, though no job's.
+    let count = count.max(summary.unread.into());
     let Some(Halt { what, limit, .. }) = halt else {
         return count;
     };
