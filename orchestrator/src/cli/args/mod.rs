@@ -101,6 +101,13 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+// What options of `run --help` stand under.
+const WHAT: &str = "What is run";
+const INPUT: &str = "Input";
+const LIMITS: &str = "Limits";
+const OUTPUT: &str = "Output";
+const RECORD: &str = "Record";
+
 /// `orchestrator run`.
 #[derive(Debug, Args)]
 #[command(
@@ -111,76 +118,88 @@ pub(crate) enum Command {
                       orchestrator run [OPTIONS] --task NAME [--worker PROGRAM]"
 )]
 pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) control: ControlArgs,
-
-    /// Items end with a zero byte, not with a line feed
-    #[arg(short = '0', long)]
-    pub(crate) null: bool,
-
-    /// Write results in the order of the input
-    #[arg(short, long)]
-    pub(crate) keep_order: bool,
-
-    #[command(flatten)]
-    pub(crate) worker: WorkerArgs,
-
     /// Run this shell text for each line, like `sh -c`; the line is data in
     /// whatever quotes its place stands
-    #[arg(short = 'c', long, value_name = "TEXT")]
+    #[arg(help_heading = WHAT, short = 'c', long, value_name = "TEXT")]
     pub(crate) shell_command: Option<OsString>,
 
     /// Call this task of the worker; each line is its argument as JSON
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = WHAT, long, value_name = "NAME")]
     pub(crate) task: Option<String>,
 
+    #[command(flatten, next_help_heading = WHAT)]
+    pub(crate) worker: WorkerArgs,
+
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+
+    /// Items end with a zero byte, not with a line feed
+    #[arg(help_heading = INPUT, short = '0', long)]
+    pub(crate) null: bool,
+
     /// What a line is, with --task or without a command
-    #[arg(long, value_enum, value_name = "HOW", default_value = "lines")]
+    #[arg(help_heading = INPUT, long, value_enum, value_name = "HOW", default_value = "lines")]
     pub(crate) input: InputArg,
 
-    /// How to write results [default: text for commands, result for tasks]
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub(crate) format: Option<FormatArg>,
-
     /// Refuse lines that are longer, e.g. 64K, 10M [default: 1M]
-    #[arg(long, value_name = "SIZE", value_parser = size,
+    #[arg(help_heading = INPUT, long, value_name = "SIZE", value_parser = size,
           default_value_t = DEFAULT_MAX_LINE, hide_default_value = true)]
     pub(crate) max_line: u64,
 
-    /// Refuse memory beyond this to each process of a job, e.g. 500M (heap and other
-    /// private memory)
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) memory_limit: Option<u64>,
-
     #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) wear: WearArgs,
+    pub(crate) packing: PackArgs,
 
     #[command(flatten)]
     pub(crate) template: TemplateArgs,
 
     #[command(flatten)]
+    pub(crate) pipe: PipeArgs,
+
+    #[command(flatten)]
+    pub(crate) control: ControlArgs,
+
+    /// Refuse memory beyond this to each process of a job, e.g. 500M (heap and other
+    /// private memory)
+    #[arg(help_heading = LIMITS, long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory_limit: Option<u64>,
+
+    #[command(flatten, next_help_heading = LIMITS)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten, next_help_heading = "Replacing workers")]
+    pub(crate) wear: WearArgs,
+
+    #[command(flatten)]
     pub(crate) output: OutputArgs,
+
+    /// Write results in the order of the input
+    #[arg(help_heading = OUTPUT, short, long)]
+    pub(crate) keep_order: bool,
+
+    /// How to write results [default: text for commands, result for tasks]
+    #[arg(help_heading = OUTPUT, long, value_enum, value_name = "HOW")]
+    pub(crate) format: Option<FormatArg>,
+
+    /// Do not print the summary
+    #[arg(help_heading = OUTPUT, short, long)]
+    pub(crate) quiet: bool,
 
     /// Record jobs and results in this file, so that the run can go on after
     /// whatever ends it (an SQLite database, see docs/run-file.md)
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = RECORD, long, value_name = "FILE")]
     pub(crate) run_file: Option<PathBuf>,
 
     /// Go on with the run in the run file: run the lines that have no result there
-    #[arg(long, requires = "run_file")]
+    #[arg(help_heading = RECORD, long, requires = "run_file")]
     pub(crate) resume: bool,
 
     /// Resume although the command or task is another one
-    #[arg(long, requires = "resume")]
+    #[arg(help_heading = RECORD, long, requires = "resume")]
     pub(crate) force: bool,
 
     /// What becomes, at a resume, of a job that may have been running when the run
     /// ended [default: run]
-    #[arg(
-        long,
+    #[arg(help_heading = RECORD, long,
         value_enum,
         value_name = "HOW",
         requires = "run_file",
@@ -191,28 +210,16 @@ pub(crate) struct RunArgs {
 
     /// Do not remember this run for `retry last` and `report last` (also:
     /// ORCHESTRATOR_NO_RECORD=1)
-    #[arg(long)]
+    #[arg(help_heading = RECORD, long)]
     pub(crate) no_record: bool,
 
     /// Write the lines whose jobs do not succeed to this file, as they are
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = RECORD, long, value_name = "FILE")]
     pub(crate) failed_to: Option<PathBuf>,
 
-    /// Do not print the summary
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-
-    #[command(flatten)]
-    pub(crate) pipe: PipeArgs,
     /// Whether status and messages are those of GNU parallel; for `orchestrator parallel`.
     #[arg(skip)]
     pub(crate) like_gnu: bool,
-
-    #[command(flatten)]
-    pub(crate) sources: SourceArgs,
-
-    #[command(flatten)]
-    pub(crate) packing: PackArgs,
 
     /// The command to run for each line, without a shell; behind it, `::: ITEM...` and
     /// `:::: FILE...` are sources of items
