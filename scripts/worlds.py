@@ -3,7 +3,7 @@
 A host is a set of namespaces: a name, processes and mounts of its own, and a network
 if wished. Its first process only waits, and reaps; when it is killed the kernel ends
 whatever else runs there, so that nothing can be left. All hosts see the files of this
-machine, as hosts with a shared file system do.
+machine, as hosts with a shared file system do, but not its shared memory.
 """
 
 import argparse
@@ -36,6 +36,7 @@ FIRST = """
 set -e
 echo "$1" >/proc/sys/kernel/hostname
 for file in "$2"/etc/*; do mount --bind "$file" "/etc/${file##*/}"; done
+! [ -d /dev/shm ] || mount -t tmpfs shm /dev/shm
 if [ "$3" ]; then mount -t tmpfs -o size=16m,mode=755 run /run && mkdir $3; fi
 echo ready
 exec env --ignore-signal=CHLD sleep infinity >/dev/null 2>&1
