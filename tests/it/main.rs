@@ -22,6 +22,7 @@ mod parallel;
 mod pipe;
 mod pool;
 mod printing;
+mod progress;
 mod run;
 mod run_file;
 mod self_spawn;

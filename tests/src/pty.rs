@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
+use nix::unistd::ttyname;
 
 use crate::TestEnv;
 use crate::env::eventually;
@@ -14,7 +16,9 @@ use crate::env::eventually;
 /// A terminal, and the program that was started in it.
 pub struct Terminal {
     keyboard: File,
-    screen: Arc<Mutex<String>>,
+    screen: Arc<Mutex<Vec<u8>>>,
+    /// Where programs find it.
+    pub path: PathBuf,
     pub child: Child,
 }
 
@@ -25,32 +29,67 @@ impl Terminal {
     /// # Panics
     /// When there is no terminal left, or no `setsid`.
     pub fn start(env: &TestEnv, program: &str, args: &[&str]) -> Terminal {
-        let pair = openpty(None, None).expect("a terminal");
+        Terminal::open(env.command("setsid"), None, program, args)
+    }
+
+    /// The same with so many columns, and a program that finds in its environment what it
+    /// finds in a terminal where somebody sits.
+    ///
+    /// # Panics
+    /// When there is no terminal left, or no `setsid`.
+    pub fn wide(env: &TestEnv, columns: u16, program: &str, args: &[&str]) -> Terminal {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let mut command = env.command("setsid");
+        command.env("TERM", "xterm");
+        for name in [
+            "CI",
+            "NO_COLOR",
+            "CLICOLOR",
+            "CLICOLOR_FORCE",
+            "FORCE_COLOR",
+        ] {
+            command.env_remove(name);
+        }
+        Terminal::open(command, Some(&size), program, args)
+    }
+
+    fn open(
+        mut command: Command,
+        size: Option<&Winsize>,
+        program: &str,
+        args: &[&str],
+    ) -> Terminal {
+        let pair = openpty(size, None).expect("a terminal");
+        let path = ttyname(&pair.slave).expect("its name");
         let slave = File::from(pair.slave);
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        let mut command: Command = env.command("setsid");
         command.args(["--ctty", "--wait", program]).args(args);
         command.stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().expect("setsid");
         drop((command, slave));
         let keyboard = File::from(pair.master);
         let mut output = keyboard.try_clone().expect("a descriptor");
-        let screen = Arc::new(Mutex::new(String::new()));
+        let screen = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&screen);
         thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Fails when nobody has the other end any more.
             while let Ok(n @ 1..) = output.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..n]);
                 shown
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .push_str(&text);
+                    .extend_from_slice(&bytes[..n]);
             }
         });
         Terminal {
             keyboard,
             screen,
+            path,
             child,
         }
     }
@@ -67,6 +106,11 @@ impl Terminal {
 
     /// Everything that was shown so far.
     pub fn screen(&self) -> String {
+        String::from_utf8_lossy(&self.bytes()).into_owned()
+    }
+
+    /// The same as it came.
+    pub fn bytes(&self) -> Vec<u8> {
         self.screen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

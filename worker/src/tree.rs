@@ -90,8 +90,9 @@ fn kill_tree(pid: Pid, depth: u32) {
     }
 }
 
-/// Children of all threads of a process, as `/proc` lists them.
-fn children_of(pid: &str) -> Vec<Pid> {
+/// Children of all threads of a process, as `/proc` lists them: a number, or `self`.
+#[must_use]
+pub fn children_of(pid: &str) -> Vec<Pid> {
     let mut children = Vec::new();
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return children;

@@ -19,17 +19,19 @@ use super::generated;
 use super::habits;
 use super::plan::{self, Plan, Record as Wanted};
 use super::program::Lookup;
+use super::progress::{self, Form, Surroundings};
 use super::signals::{self, Signals};
-use super::{parallel, recorded, report};
+use super::summary::Where;
+use super::{parallel, recorded, report, summary};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
 use crate::run::batch::{self, Failure, Outcome, Record};
-use crate::run::reins::{Reins, Stop};
-use crate::run::report::Summary;
-use crate::run::runfile::{self, History, LightRequest, Remembered, Request};
+use crate::run::recap::Next;
+use crate::run::reins::Reins;
+use crate::run::runfile::{self, History, LightRequest, Request};
+use crate::run::screen;
 use crate::run::sink::writer::WriteError;
 use crate::run::source::inputs::Opened;
 use crate::run::source::work::Work;
-use crate::run::text;
 
 /// The program `orchestrator`: reads the command line, and does what it says.
 ///
@@ -154,11 +156,10 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             Some(_) => say("reading what the command reads from the terminal: Ctrl-D to end\n"),
         }
     }
-    let name = match &record {
-        Record::File(file) if !file.is_light() => {
-            Some(text::escaped(file.name().as_os_str().as_encoded_bytes()))
-        }
-        Record::File(_) | Record::Light(_) | Record::Nothing => None,
+    let place = match record.file() {
+        Some(file) if file.is_light() => Where::Light(file.path().to_owned()),
+        Some(file) => Where::File(file.name().to_owned()),
+        None => Where::Own,
     };
     let reins = Reins::new(plan.batch.keep_order);
     if let (Record::File(file), Some(history)) = (&record, &plan.history)
@@ -170,22 +171,17 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         let point = move || history.point(began, &path);
         std::thread::Builder::new().spawn(point).ok();
     }
+    let here = Surroundings::of(reads_stdin);
+    let progress = progress::form(plan.told.progress, here);
     let ended = match runtime() {
-        Ok(runtime) => runtime.block_on(attended(&plan, &reins, record, opened)),
+        Ok(runtime) => runtime.block_on(attended(&plan, &reins, progress, (record, opened))),
         Err(message) => return fail(&message),
     };
+    screen::end();
     match ended {
         Ok((outcome, signal)) => {
-            let exit = conclude(&plan, &reins, &outcome, signal);
-            let next = match name {
-                _ if plan.quiet || outcome.failure.is_some() => None,
-                Some(name) => next(&outcome, &name),
-                None => next_of_last(&outcome.summary, plan.history.as_ref()),
-            };
-            if let Some(next) = next {
-                say(&format!("{}{next}\n", prefix()));
-            }
-            exit
+            let next = summary::next(&outcome, &place, plan.history.as_ref());
+            conclude(&plan, &reins, &outcome, signal, &next)
         }
         Err(e) => fail(&errors::cannot_start(&e)),
     }
@@ -221,85 +217,43 @@ fn open(wanted: Wanted, words: Vec<Vec<u8>>) -> Result<Record, Message> {
 async fn attended(
     plan: &Plan,
     reins: &Reins,
-    record: Record,
-    opened: Option<Opened>,
+    progress: Form,
+    (record, opened): (Record, Option<Opened>),
 ) -> io::Result<(Outcome, Option<Signal>)> {
-    let mut signals = Signals::install(plan.batch.pool.grace, plan.quiet)?;
+    let mut signals = Signals::install(plan.batch.pool.grace, plan.told.quiet)?;
     let outcome = tokio::select! {
         outcome = batch::run(&plan.batch, reins, record, opened) => outcome,
         never = signals.attend(reins) => match never {},
         never = plan.watch.clone().attend(reins) => match never {},
+        never = progress.attend(reins) => match never {},
     };
     Ok((outcome, signals.stopped_by()))
 }
 
-/// What can be done next with a run file of this name, in a line.
-fn next(outcome: &Outcome, name: &str) -> Option<String> {
-    let summary = &outcome.summary;
-    if summary.interrupted > 0 && outcome.whole {
-        return Some(format!("to go on: orchestrator resume {name}"));
-    }
-    if !outcome.whole {
-        return Some("to go on: the same command and input, with --resume".into());
-    }
-    let failed = summary.all_failed() > 0;
-    failed.then(|| format!("to run again what has failed: orchestrator retry --failed {name}"))
-}
-
-/// What can be done next with a light record, in a line.
-fn next_of_last(summary: &Summary, history: Option<&History>) -> Option<String> {
-    let Remembered { path, dropped } = summary.remembered.as_ref()?;
-    let what = match (summary.failed, summary.interrupted + summary.lost) {
-        (0, 0) => return None,
-        (_, 0) => "to run again what has failed",
-        (0, _) => "to run what was not done",
-        (_, _) => "to run what has failed or was not done",
-    };
-    let but = match dropped {
-        0 => String::new(),
-        _ => format!(
-            ", but for {} that the record had no room for",
-            text::counted(*dropped, "job")
-        ),
-    };
-    // Another run may have begun meanwhile.
-    let is_last = history.is_some_and(|history| history.last().as_ref() == Some(path));
-    let name = match is_last {
-        true => "last".to_owned(),
-        false => text::escaped(path.as_os_str().as_encoded_bytes()),
-    };
-    Some(format!("{what}{but}: orchestrator retry {name}"))
-}
-
 /// Tells what a run came to, and how to exit.
-fn conclude(plan: &Plan, reins: &Reins, outcome: &Outcome, signal: Option<Signal>) -> Exit {
+fn conclude(
+    plan: &Plan,
+    reins: &Reins,
+    outcome: &Outcome,
+    signal: Option<Signal>,
+    next: &[Next],
+) -> Exit {
     let summary = &outcome.summary;
     // A hangup behind the last line of the input has changed nothing.
     let stopped = !outcome.whole || summary.interrupted > 0;
     let dies_of = signal.filter(|_| stopped).map(Exit::Signal);
-    let Some(failure) = &outcome.failure else {
-        summarize(summary, reins.stopped().filter(|_| stopped), plan.quiet);
-        return match dies_of {
-            Some(exit) => exit,
-            None if summary.all_failed() == 0 && !summary.unread => Exit::OK,
-            None if plan.like_gnu => Exit::Status(parallel::status(summary, plan.batch.halt)),
-            None => Exit::JOBS_FAILED,
-        };
-    };
-    let (message, exit) = errors::failure(failure, &plan.worker);
-    if let Some(message) = message {
+    let failed = outcome.failure.as_ref();
+    let failed = failed.map(|failure| errors::failure(failure, &plan.worker));
+    if let Some((Some(message), _)) = &failed {
         say(&message.to_string());
     }
-    // Where something was done, what was done is worth telling; where results
-    // went nowhere, it would only look like success.
-    if matches!(
-        failure,
-        Failure::Read(_) | Failure::TooLarge(_) | Failure::Pool(_)
-    ) && summary.jobs() > 0
-    {
-        summarize(summary, None, plan.quiet);
+    summary::tell(plan, outcome, stopped && reins.stopped().is_some(), next);
+    match (dies_of, failed) {
+        (Some(exit), _) | (None, Some((_, exit))) => exit,
+        (None, None) if summary.all_failed() == 0 && !summary.unread => Exit::OK,
+        (None, None) if plan.like_gnu => Exit::Status(parallel::status(summary, plan.batch.halt)),
+        (None, None) => Exit::JOBS_FAILED,
     }
-    dies_of.unwrap_or(exit)
 }
 
 fn tasks(args: TasksArgs) -> Exit {
@@ -376,29 +330,6 @@ pub(super) fn runtime() -> Result<Runtime, Message> {
         .map_err(|e| errors::cannot_start(&e))
 }
 
-/// In a log, our lines must be found among those of the jobs.
-fn prefix() -> &'static str {
-    if io::stderr().is_terminal() {
-        ""
-    } else {
-        "orchestrator: "
-    }
-}
-
-fn summarize(summary: &Summary, stopped: Option<Stop>, quiet: bool) {
-    if quiet {
-        return;
-    }
-    let prefix = prefix();
-    let line = match stopped {
-        Some(_) => summary.stopped_line(),
-        None => summary.line(),
-    };
-    let resumed = summary.resumed_line();
-    let resumed = resumed.map(|line| format!("{prefix}{line}\n"));
-    say(&format!("{}{prefix}{line}\n", resumed.unwrap_or_default()));
-}
-
 pub(super) fn refuse(message: &Message) -> Exit {
     say(&message.to_string());
     Exit::USAGE
@@ -411,7 +342,7 @@ pub(super) fn fail(message: &Message) -> Exit {
 
 /// Writes to stderr at once. When that fails there is nobody left to be told.
 pub(super) fn say(text: &str) {
-    io::stderr().lock().write_all(text.as_bytes()).ok();
+    screen::say(text);
 }
 
 fn on_panic(info: &PanicHookInfo<'_>) {
@@ -423,7 +354,8 @@ fn on_panic(info: &PanicHookInfo<'_>) {
         .location()
         .map(|l| format!(" at {l}"))
         .unwrap_or_default();
-    say(&format!(
+    // Whoever panics may be just showing something.
+    screen::say_at_once(&format!(
         "orchestrator: internal error: {what}{place} (please report)\n"
     ));
 }

@@ -4,7 +4,7 @@
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
 //! GNU parallel's command line becomes one of ours in `parallel`.
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
-//! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile. Pages for `man` and completions are `generated`.
+//! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile; `progress` shows how far it is, `summary` what it came to. Pages for `man` and completions are `generated`.
 
 mod agent;
 mod args;
@@ -17,10 +17,12 @@ mod main;
 mod parallel;
 mod plan;
 mod program;
+mod progress;
 mod recorded;
 mod report;
 mod shell;
 mod signals;
+mod summary;
 mod watch;
 mod words;
 

@@ -79,7 +79,7 @@ fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
         Ok(recorded) => recorded,
         Err(exit) => return exit,
     };
-    if named.name == LAST && !changes.quiet {
+    if named.name == LAST && !changes.told.quiet {
         let Configuration {
             began_us, purpose, ..
         } = &recorded.configuration;
@@ -88,7 +88,7 @@ fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
     }
     let mut args = recorded.args;
     args.control.workers = changes.workers.clone().or(args.control.workers);
-    args.quiet = changes.quiet;
+    args.told = changes.told;
     args.run_file = Some(file);
     let lookup = Lookup {
         cwd: recorded.configuration.cwd,

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::main::say;
 use crate::pool;
 use crate::run::reins::{Reins, Stop};
+use crate::run::screen::{self, say_at_once};
 
 /// How much longer than its deadlines a stop may take.
 const STUCK: Duration = Duration::from_secs(5);
@@ -90,8 +91,10 @@ impl Signals {
             match arrived {
                 Signal::SIGTSTP => {
                     reins.pause().await;
+                    screen::hide();
                     // Returns when somebody lets this process go on.
                     raise(Signal::SIGSTOP).ok();
+                    screen::show();
                     reins.resume();
                 }
                 Signal::SIGUSR1 => say(&format!("orchestrator: {}", reins.status().await)),
@@ -122,7 +125,10 @@ impl Signals {
                 }
                 reins.stop(stop);
             }
-            Step::Leave => Exit::Signal(signal).leave(),
+            Step::Leave => {
+                say_at_once("");
+                Exit::Signal(signal).leave()
+            }
         }
     }
 
@@ -186,7 +192,7 @@ fn last_resort(orders: &mpsc::Receiver<(Duration, Signal)>) {
         match orders.recv_timeout(patience) {
             Ok(order) => (patience, signal) = order,
             Err(RecvTimeoutError::Timeout) => {
-                say("error: stopped before all results were written: nobody reads them\n");
+                say_at_once("error: stopped before all results were written: nobody reads them\n");
                 Exit::Signal(signal).leave();
             }
             Err(RecvTimeoutError::Disconnected) => return,

@@ -29,6 +29,7 @@ use super::sink::manner::Manner;
 use super::sink::render::Format;
 use super::sink::store::Store;
 use super::sink::writer::{WriteError, Writer};
+use super::source::count::ToCount;
 use super::source::inputs::{Inputs, Opened};
 use super::source::item::Fields;
 use super::source::pipe::Pipe;
@@ -181,7 +182,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// What has failed, as it is recorded.
-    pub(super) fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Failure::UnknownTask { .. } => "the task is unknown",
             Failure::Read(_) => "the input could not be read",
@@ -231,6 +232,11 @@ pub(crate) async fn run(
         let id = (RUN_ID.into(), file.run_id().into());
         pool.launch.env.push(id);
     }
+    // Of a run that goes on, some lines are done.
+    let is_new = record.file().is_none_or(|file| !file.is_resumed());
+    if let Some(opened) = opened.as_ref().filter(|_| is_new) {
+        reins.input(to_count(config, opened));
+    }
     let ended = match Ends::open(config, record, opened, reins.clock.wall) {
         // Before the workers: they can be fewer, these cannot.
         Err(e) => Err(e),
@@ -262,6 +268,13 @@ pub(crate) async fn run(
         failure,
         whole,
     }
+}
+
+/// What could be counted of the input before it is read, if it is not counted anyway.
+fn to_count(config: &Config, opened: &Opened) -> Option<ToCount> {
+    let counts = config.halt.is_some_and(|halt| halt.needs_total());
+    let reads = config.pipe.is_none() && config.inputs.shuffle.is_none() && !counts;
+    reads.then(|| ToCount::of(opened, config.inputs.delimiter, &config.work))?
 }
 
 /// Where jobs come from that are not recorded.

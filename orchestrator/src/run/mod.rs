@@ -8,7 +8,9 @@
 //! - [`dry`]: what would be run.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
-//! - [`report`]: what the run came to, folded from the pool's events.
+//! - [`report`]: what the run came to, folded from the pool's events, and what stands out
+//!   ([`highlights`]), told in lines or as JSON ([`recap`]).
+//! - [`progress`]: how far it is; [`screen`]: the terminal that results and that share.
 //!
 //! Nothing here looks at the command line or chooses an exit code.
 
@@ -17,12 +19,16 @@ pub(crate) mod dry;
 mod feed;
 pub(crate) mod gate;
 pub(crate) mod halt;
+pub(crate) mod highlights;
 pub(crate) mod jobs;
 pub(crate) mod output;
+pub(crate) mod progress;
+pub(crate) mod recap;
 pub(crate) mod reins;
 pub(crate) mod report;
 mod rest;
 pub(crate) mod runfile;
+pub(crate) mod screen;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod text;

@@ -3,6 +3,7 @@
 
 mod live;
 mod logged;
+mod noted;
 mod recorded;
 
 use std::collections::BTreeSet;
@@ -145,8 +146,7 @@ impl<'a> Output<'a> {
     ) -> Result<(), Failure> {
         let mut lost = false;
         for (n, mut report) in reports {
-            self.reins.summary.borrow_mut().count(report.verdict);
-            self.remember(desk, &report);
+            self.note(desk, &report);
             // The pool has failed; its error says it once for all of them.
             if report.verdict == Verdict::Lost {
                 lost = true;
@@ -186,8 +186,7 @@ impl<'a> Output<'a> {
     /// Counts these, which is all that becomes of them.
     pub(super) fn summarise(&mut self, desk: &Desk, reports: &[JobReport]) {
         for report in reports {
-            self.reins.summary.borrow_mut().count(report.verdict);
-            self.remember(desk, report);
+            self.note(desk, report);
             let logged = self.log_end(report);
             self.unlogged = self.unlogged.take().or(logged.err());
         }
@@ -227,7 +226,7 @@ impl<'a> Output<'a> {
                 if let Some(light) = &mut self.light {
                     light.put(&ticket, &rejection(&ticket, &refusal));
                 }
-                self.reins.summary.borrow_mut().refused();
+                self.note_refused(&ticket, &refusal);
                 self.count(Verdict::Rejected);
                 let render = |renderer: &mut Renderer, page: &mut _| {
                     renderer.refused(&ticket, &refusal, page)
@@ -377,6 +376,7 @@ impl<'a> Output<'a> {
         self.log_attempt(&event.kind)?;
         let event = self.with_stderr(event);
         self.record_attempt(&event.kind).await;
+        self.note_event(&event.kind);
         let line = match event.kind {
             EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
             EventKind::JobRetried { job, .. } => {

@@ -7,7 +7,10 @@ use std::cell::{OnceCell, RefCell};
 use tokio::sync::watch;
 
 use super::feed::Desk;
+use super::progress::name;
+use super::progress::sample::Sample;
 use super::report::{Clock, Summary};
+use super::source::count::{Counted, ToCount};
 use super::source::work;
 use super::text;
 use crate::pool::{Control, RunningJob, Status};
@@ -32,6 +35,17 @@ pub(crate) struct Reins {
     pub(crate) clock: Clock,
     /// What the batch has come to so far.
     pub(super) summary: RefCell<Summary>,
+    /// How many items its input has, which is counted when somebody looks.
+    items: RefCell<Items>,
+}
+
+/// How many items an input has.
+#[derive(Debug)]
+enum Items {
+    /// Nobody knows before they are read.
+    Unknown,
+    ToCount(ToCount),
+    Counted(Counted),
 }
 
 impl Reins {
@@ -43,6 +57,26 @@ impl Reins {
             desk: Desk::new(keep_order),
             clock: Clock::start(),
             summary: RefCell::default(),
+            items: RefCell::new(Items::Unknown),
+        }
+    }
+
+    /// What its input is, of which nothing was read.
+    pub(super) fn input(&self, to_count: Option<ToCount>) {
+        self.items
+            .replace(to_count.map_or(Items::Unknown, Items::ToCount));
+    }
+
+    /// How many items the input has, if that is known; asked once, it is found out.
+    fn counted(&self) -> Option<u64> {
+        let mut items = self.items.borrow_mut();
+        *items = match std::mem::replace(&mut *items, Items::Unknown) {
+            Items::ToCount(to_count) => Items::Counted(to_count.start()),
+            items => items,
+        };
+        match &*items {
+            Items::Counted(counted) => counted.get(),
+            Items::Unknown | Items::ToCount(_) => None,
         }
     }
 
@@ -168,6 +202,31 @@ impl Reins {
             lines.push_str(&self.describe(running));
         }
         lines
+    }
+
+    /// What the batch is doing, in numbers.
+    pub(crate) async fn sample(&self) -> Sample {
+        let status = match self.control.get() {
+            Some(control) => control.status().await,
+            None => Status::default(),
+        };
+        let longest = status.running.first().map(|running| {
+            let name = self.desk.look_up(running.job, name::of);
+            let name = name.unwrap_or_else(|| format!("job {}", running.job));
+            (name, running.elapsed)
+        });
+        let summary = self.summary.borrow();
+        Sample {
+            at: self.clock.elapsed(),
+            succeeded: summary.succeeded,
+            failed: summary.failed,
+            broken_off: summary.interrupted + summary.lost,
+            total: summary.total.or_else(|| self.counted()),
+            running: status.running.len(),
+            retries: summary.retries,
+            longest,
+            stopping: self.stopped().is_some(),
+        }
     }
 
     fn describe(&self, running: &RunningJob) -> String {

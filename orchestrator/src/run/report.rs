@@ -1,12 +1,15 @@
 //! What a run came to: its jobs' verdicts, counted, and one line about it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
+use super::highlights::Highlights;
 use super::runfile::{Counts, Remembered};
 use super::text;
+use crate::pool::JobReport;
 use crate::scheduler::Verdict;
 
 /// When the run began, on both clocks.
@@ -55,7 +58,7 @@ pub(crate) fn calendar() -> SystemTime {
 }
 
 /// CPU time of this process and of all children that have ended, ever.
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let of = |who| {
         getrusage(who).map_or(Duration::ZERO, |used| {
             time(used.user_time()) + time(used.system_time())
@@ -74,6 +77,9 @@ fn time(value: TimeVal) -> Duration {
 /// In a shorter run the start of the workers is most of it, and a share of CPU
 /// time says nothing.
 const SHORT: Duration = Duration::from_millis(20);
+
+/// In a shorter run nobody has gained anything by running jobs side by side.
+const BRIEF: Duration = Duration::from_millis(100);
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,11 +112,26 @@ pub(crate) struct Summary {
     pub(crate) wall: Duration,
     /// CPU time of the orchestrator, its workers and their jobs.
     pub(crate) cpu: Duration,
+    /// How long all jobs took together, in their last attempts, in microseconds.
+    pub(crate) busy_us: u64,
+    /// Jobs that have not succeeded, by the word for their verdict.
+    pub(crate) bad: BTreeMap<&'static str, u64>,
+    /// Attempts that were followed by another one.
+    pub(crate) retries: u64,
+    /// Workers that have ended without being asked to.
+    pub(crate) workers_died: u64,
+    /// Which jobs stand out.
+    pub(crate) highlights: Highlights,
 }
 
 impl Summary {
     /// A job has ended.
-    pub(crate) fn count(&mut self, verdict: Verdict) {
+    pub(crate) fn count(&mut self, report: &JobReport) {
+        self.busy_us += report.usage.wall_us;
+        let verdict = report.verdict;
+        if verdict != Verdict::Ok {
+            *self.bad.entry(verdict.word()).or_default() += 1;
+        }
         match verdict {
             Verdict::Ok => self.succeeded += 1,
             Verdict::Lost => self.lost += 1,
@@ -122,17 +143,27 @@ impl Summary {
     /// A line of the input was no job, so the pool never saw it.
     pub(crate) fn refused(&mut self) {
         self.failed += 1;
+        *self.bad.entry(Verdict::Rejected.word()).or_default() += 1;
     }
 
     /// A job that succeeded gave a result that cannot be shown.
     pub(crate) fn spoiled(&mut self) {
         self.succeeded = self.succeeded.saturating_sub(1);
         self.failed += 1;
+        *self.bad.entry(Verdict::Failed(1).word()).or_default() += 1;
     }
 
     /// All jobs, in whatever way they have ended.
     pub(crate) fn jobs(&self) -> u64 {
         self.succeeded + self.failed + self.lost + self.interrupted
+    }
+
+    /// How many times as long its jobs would have taken one after the other, if that says
+    /// anything.
+    pub(crate) fn speed_up(&self) -> Option<f64> {
+        let several = self.jobs() > 1 && self.workers > 1 && self.busy_us > 0;
+        let busy = Duration::from_micros(self.busy_us).as_secs_f64();
+        (several && self.wall >= BRIEF).then(|| busy / self.wall.as_secs_f64())
     }
 
     /// Whether this run goes on that another one has begun.
@@ -219,10 +250,13 @@ impl Summary {
         } else {
             format!(", CPU {:.0}%", self.cpu.as_secs_f64() / seconds * 100.0)
         };
+        let speed_up = self.speed_up();
+        let speed_up = speed_up.map(|times| format!(", speed-up {times:.1}"));
         format!(
-            "{result} in {} ({rate}/s, {}{cpu})",
+            "{result} in {} ({rate}/s, {}{cpu}{})",
             text::duration(self.wall),
             text::counted(self.workers as u64, "worker"),
+            speed_up.unwrap_or_default(),
         )
     }
 }
@@ -230,23 +264,17 @@ impl Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::sink::render::Format;
+    use crate::run::sink::render::tests::{renderer, report};
 
     fn summary(succeeded: u64, failed: u64) -> Summary {
         Summary {
-            unread: false,
             succeeded,
             failed,
-            lost: 0,
-            interrupted: 0,
-            resumed: None,
-            failed_before: 0,
-            again: false,
-            remembered: None,
-            decided: None,
-            total: None,
             workers: 4,
             wall: Duration::from_secs(90),
             cpu: Duration::from_millis(352_800),
+            ..Summary::default()
         }
     }
 
@@ -259,6 +287,14 @@ mod tests {
         assert_eq!(
             summary(9_991, 9).line(),
             "9,991 of 10,000 jobs succeeded, 9 failed, in 1m 30s (111/s, 4 workers, CPU 392%)"
+        );
+        let measured = Summary {
+            busy_us: 351_000_000,
+            ..summary(10_000, 0)
+        };
+        assert_eq!(
+            measured.line(),
+            "10,000 jobs succeeded in 1m 30s (111/s, 4 workers, CPU 392%, speed-up 3.9)"
         );
         let broken = Summary {
             lost: 2,
@@ -288,11 +324,15 @@ mod tests {
     #[test]
     fn every_job_is_counted_once() {
         let mut summary = Summary::default();
+        let renderer = renderer(Format::Text, None);
         for verdict in [Verdict::Ok, Verdict::Ok, Verdict::Crashed] {
-            summary.count(verdict);
+            summary.count(&report(&renderer, verdict, b"", b""));
         }
         summary.refused();
         summary.spoiled();
         assert_eq!((summary.succeeded, summary.failed), (1, 3));
+        let bad = [("crashed", 1), ("failed", 1), ("rejected", 1)];
+        assert_eq!(summary.bad, BTreeMap::from(bad));
+        assert_eq!(summary.busy_us, 3 * 1_500_000);
     }
 }

@@ -27,14 +27,16 @@ pub(crate) fn quoted(value: impl AsRef<[u8]>) -> String {
     }
 }
 
-/// Control characters, characters that turn the direction of writing, and
+/// Control characters, characters that turn the direction of writing or end a line, and
 /// bytes that are not UTF-8 as escapes; everything else as it is.
 pub(crate) fn escaped(value: &[u8]) -> String {
     let mut out = String::with_capacity(value.len());
     for chunk in value.utf8_chunks() {
         for c in chunk.valid().chars() {
-            let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if c.is_control() || turns {
+            let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                | '\u{200e}' | '\u{200f}' | '\u{61c}');
+            let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+            if c.is_control() || turns || ends_line {
                 out.extend(c.escape_default());
             } else {
                 out.push(c);
@@ -178,7 +180,7 @@ mod tests {
             quoted(b"a\x1b[31m\n\xff\xc3"),
             "`a\\u{1b}[31m\\n\\xff\\xc3`"
         );
-        assert_eq!(quoted("\u{202e}ü"), "`\\u{202e}ü`");
+        assert_eq!(quoted("\u{202e}ü\u{2028}"), "`\\u{202e}ü\\u{2028}`");
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn what_failed_in_a_run_that_nobody_prepared_is_told_and_run_again() {
     assert!(
         first
             .stderr
-            .contains("to run again what has failed: orchestrator retry last\n"),
+            .contains("orchestrator retry last    # run those again\n"),
         "{}",
         first.stderr
     );
@@ -126,7 +126,7 @@ fn what_a_stopped_run_has_not_done_is_run_and_the_rest_is_said_to_be_missing() {
     assert!(
         stopped
             .stderr
-            .contains("what has failed or was not done: orchestrator retry last"),
+            .contains("retry last    # run what has failed or was not done\n"),
         "{}",
         stopped.stderr
     );
@@ -257,11 +257,9 @@ fn last_is_named_before_it_is_run_and_the_hint_names_the_run_that_it_means() {
     let script = env.file("outer", format!("#!/bin/sh\necho 1 | {inner}\n"));
     fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
     let outer = run(&env, &["--", "./outer", "{}"], "x\n");
-    let hint = "orchestrator: to run again what has failed: orchestrator retry ";
-    let named = outer
-        .stderr
-        .lines()
-        .find_map(|line| line.strip_prefix(hint));
+    let mut lines = outer.stderr.lines().map(str::trim);
+    let named = lines.find_map(|line| line.strip_prefix("orchestrator retry "));
+    let named = named.and_then(|rest| rest.split_whitespace().next());
     let named = named.unwrap_or_else(|| panic!("{}", outer.stderr));
     assert!(named.starts_with('/'), "{named}");
     let status = orchestrator(&env, &["status", named]);

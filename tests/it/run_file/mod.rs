@@ -84,7 +84,7 @@ fn complete(env: &TestEnv, jobs: usize) {
 fn a_run_is_recorded_and_can_be_queried() {
     let env = TestEnv::new();
     let done = recorded(&env, &[], "a\nbad 1\nc\n");
-    let next = "orchestrator: to run again what has failed: orchestrator retry --failed r\n";
+    let next = "orchestrator retry --failed r   # run those again\n";
     assert!(done.stderr.contains(next), "{}", done.stderr);
     assert_eq!(done.code(), 1);
     assert_eq!(sorted(done.stdout()), ["out a", "out bad 1", "out c"]);
@@ -324,7 +324,7 @@ fn a_run_goes_on_without_its_input() {
     interrupt(&child);
     let ended = orchestrator_tests::env::finish(child, Vec::new());
     assert_eq!(ended.code(), 130, "{}", ended.stderr);
-    let next = "orchestrator: to go on: orchestrator resume r\n";
+    let next = "  next      orchestrator resume r   # go on\n";
     assert!(ended.stderr.contains(next), "{}", ended.stderr);
     env.file("go", "");
     // From anywhere.

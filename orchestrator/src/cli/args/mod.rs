@@ -7,6 +7,7 @@ mod output;
 mod packing;
 mod pipe;
 pub(super) mod template;
+mod told;
 
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -23,6 +24,7 @@ use self::control::{ControlArgs, JobsArg};
 pub(crate) use self::input::{SourceArgs, TrimArg};
 pub(crate) use self::packing::PackArgs;
 use self::template::TemplateArgs;
+pub(crate) use self::told::{ProgressArg, SummaryArg, ToldArgs};
 use crate::pool::usable_cpus;
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
@@ -180,9 +182,8 @@ pub(crate) struct RunArgs {
     #[arg(help_heading = OUTPUT, long, value_enum, value_name = "HOW")]
     pub(crate) format: Option<FormatArg>,
 
-    /// Do not print the summary
-    #[arg(help_heading = OUTPUT, short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) told: ToldArgs,
 
     /// Record jobs and results in this file, so that the run can go on after
     /// whatever ends it (an SQLite database, see docs/run-file.md)
@@ -305,9 +306,8 @@ pub(crate) struct Changes {
           allow_negative_numbers = true, value_parser = control::jobs())]
     pub(crate) workers: Option<JobsArg>,
 
-    /// Do not print the summary
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) told: ToldArgs,
 }
 
 /// `orchestrator results`.

@@ -137,7 +137,7 @@ const fn value(names: &'static [&'static str], means: Means) -> Opt {
 const NO_NOTICE: Means = Idle("there is no citation notice");
 const RESUME: Means =
     Refused("`orchestrator run --run-file FILE --resume` knows jobs by what they are");
-const PROGRESS: Means = Idle("it is only a display; `kill -USR1` tells what runs");
+const TOTAL: Means = Idle("jobs are counted when the input has ended");
 const PERL: Means = Refused("no Perl runs here: compute it in the command, e.g. with sed or awk");
 const REMOTE: Means = Refused(
     "jobs run on this machine: run `ssh HOST orchestrator parallel ...`, or ssh in the command",
@@ -337,10 +337,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     flag(&["resume"], RESUME),
     flag(&["resume-failed", "resumefailed"], RESUME),
     flag(&["retry-failed", "retryfailed"], RESUME),
-    flag(&["bar"], PROGRESS),
-    flag(&["eta"], PROGRESS),
-    flag(&["progress"], PROGRESS),
-    value(&["total-jobs", "totaljobs", "total"], PROGRESS),
+    flag(&["bar"], Same("--bar")),
+    flag(&["eta"], Same("--eta")),
+    flag(&["progress"], Same("--bar")),
+    value(&["total-jobs", "totaljobs", "total"], TOTAL),
     value(&["tmpdir", "tempdir"], Same("--tmpdir")),
     flag(&["compress"], FILES),
     value(

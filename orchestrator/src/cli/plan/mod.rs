@@ -7,6 +7,7 @@ mod output;
 mod packing;
 mod pipe;
 pub(super) mod template;
+mod told;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use protocol::Limits;
 
 use self::control::Controlled;
+use self::told::Told;
 
 use super::args::{FormatArg, InputArg, InterruptedArg, LimitArgs, RunArgs, WearArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
@@ -46,8 +48,8 @@ pub(crate) struct Plan {
     pub(crate) opened: Option<Opened>,
     /// Those names.
     pub(crate) names: Vec<Vec<u8>>,
-    /// Whether the summary is left out.
-    pub(crate) quiet: bool,
+    /// What is told while it goes on, and at its end.
+    pub(crate) told: Told,
     /// Whether what would be run is only shown.
     pub(crate) dry_run: bool,
     /// What is looked at while it runs.
@@ -108,7 +110,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         on_interrupted,
         no_record,
         failed_to,
-        quiet,
+        told,
         mut pipe,
         mut sources,
         mut packing,
@@ -275,7 +277,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         worker,
         opened,
         names,
-        quiet: quiet || like_gnu,
+        told: told::told(told, like_gnu),
         dry_run,
         watch,
         warnings,

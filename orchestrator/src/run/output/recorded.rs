@@ -224,7 +224,7 @@ impl Output<'_> {
         for committed in rest {
             match committed {
                 Committed::Reports(reports) => {
-                    reports.for_each(|(_, report)| summary.count(report.verdict));
+                    reports.for_each(|(_, report)| summary.count(&report));
                 }
                 Committed::Refused(..) => summary.refused(),
             }

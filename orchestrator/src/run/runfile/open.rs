@@ -239,6 +239,11 @@ impl RunFile {
         self.failed_before
     }
 
+    /// Whether lines that are done are left out.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// Whether only jobs are recorded that have not succeeded.
     pub(crate) fn is_light(&self) -> bool {
         self.mode.light

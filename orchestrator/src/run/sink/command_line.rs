@@ -85,7 +85,7 @@ fn joined<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
 }
 
 /// Adds a word as a shell reads it, whatever its bytes are; quoted as GNU parallel does.
-fn quote(word: &[u8], line: &mut Vec<u8>) {
+pub(crate) fn quote(word: &[u8], line: &mut Vec<u8>) {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"+-./_".contains(b);
     if word.is_empty() {
         return line.extend_from_slice(b"''");

@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::render::Entry;
 use super::store::{Kept, Store, Unwritten};
 use crate::pool::Capture;
+use crate::run::screen::{self, Stream};
 
 /// How many groups of entries may wait to be written.
 const WAITING: usize = 16;
@@ -219,12 +220,6 @@ fn write_error(error: io::Error) -> WriteError {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    Out,
-    Err,
-}
-
 /// Both streams, and what is to be written to one of them.
 #[derive(Debug)]
 struct Pen {
@@ -291,13 +286,13 @@ impl Pen {
 
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.stream {
-            Stream::Out => write_fully(&self.out, bytes),
+            Stream::Out => screen::pass(Stream::Out, bytes, |bytes| write_fully(&self.out, bytes)),
             Stream::Err => {
-                if self
+                let written = self
                     .err
                     .as_ref()
-                    .is_some_and(|err| write_fully(err, bytes).is_err())
-                {
+                    .map(|err| screen::pass(Stream::Err, bytes, |bytes| write_fully(err, bytes)));
+                if matches!(written, Some(Err(_))) {
                     self.err = None;
                 }
                 Ok(())

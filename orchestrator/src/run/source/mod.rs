@@ -1,10 +1,11 @@
 //! Where jobs come from: a thread reads the sources ([`inputs`], [`reader`]), whose bytes
 //! become lines ([`lines`]), mostly one item each; with options, what a source says is divided into
 //! [`columns`] ([`values`]) and values of several sources come together ([`combine`]), or several for one job ([`pack`]). An item becomes a job ([`work`]) by way of an argument template ([`template`]),
-//! of text for a shell ([`shell`]) or as JSON ([`jsonl`]).
+//! of text for a shell ([`shell`]) or as JSON ([`jsonl`]). How many there are is counted beside that ([`count`]).
 
 pub(crate) mod columns;
 mod combine;
+pub(crate) mod count;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 pub(crate) mod inputs;

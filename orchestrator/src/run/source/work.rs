@@ -207,14 +207,21 @@ pub(crate) struct Recipe {
 
 /// Whether this is a blank line that stands for nothing.
 pub(super) fn is_blank(work: &Work, line: &Line) -> bool {
-    let blanks: &[u8] = match work {
-        Work::Command(_) | Work::Shell(_) => return false,
-        Work::Commands => b" \t\n",
-        Work::Jobs { .. } | Work::Task { .. } => b" \t\n\r",
+    let Some(blanks) = blanks(work) else {
+        return false;
     };
     match &line.content {
         Content::Whole(bytes) => bytes.iter().all(|byte| blanks.contains(byte)),
         Content::TooLong { .. } | Content::Unfit(_) => false,
+    }
+}
+
+/// Lines of these bytes alone are blank, if any are.
+pub(super) fn blanks(work: &Work) -> Option<&'static [u8]> {
+    match work {
+        Work::Command(_) | Work::Shell(_) => None,
+        Work::Commands => Some(b" \t\n"),
+        Work::Jobs { .. } | Work::Task { .. } => Some(b" \t\n\r"),
     }
 }
 

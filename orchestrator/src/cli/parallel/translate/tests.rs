@@ -55,8 +55,8 @@ fn the_last_of_the_same_options_holds() {
 fn values_have_the_notation_of_run() {
     same(&[
         (
-            &["--will-cite", "--gnu", "--eta", "x"],
-            &["--shell-command=x"],
+            &["--will-cite", "--gnu", "--eta", "--progress", "x"],
+            &["--eta", "--bar", "--shell-command=x"],
         ),
         (&["--retries=3", "x"], &["--retries=2", "--shell-command=x"]),
         (

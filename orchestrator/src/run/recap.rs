@@ -1,0 +1,347 @@
+//! What is told of a run at its end, beside the line that says what it came to: what stands
+//! out, and what can be done next. In lines for a person, or as one JSON object.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::highlights::Failure;
+use super::report::Summary;
+use super::text;
+
+/// What the JSON object looks like.
+const VERSION: u32 = 1;
+
+/// In a shorter run nobody waits for the slowest.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What can be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// A command line, fit to be pasted; nothing where there is none.
+    pub(crate) command: Option<String>,
+    /// What for, for a person.
+    pub(crate) what: String,
+}
+
+/// How a run ended, beside what it came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ended<'a> {
+    /// Whether all of the input was taken.
+    pub(crate) whole: bool,
+    /// Whether it was told to stop.
+    pub(crate) stopped: bool,
+    /// Why it is not complete, if it is not.
+    pub(crate) failure: Option<&'a str>,
+}
+
+/// Lines about what stands out: none when all is well, unless it is to be all.
+pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool) -> String {
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    if summary.bad.is_empty() && summary.all_failed() == 0 && !all {
+        return told(&rows, next);
+    }
+    if let Some(verdicts) = verdicts(summary, all) {
+        rows.push(("verdicts", verdicts));
+    }
+    if summary.wall >= SLOW || all {
+        let cpu = text::duration(summary.cpu);
+        let busy = text::duration(Duration::from_micros(summary.busy_us));
+        rows.push((
+            "time",
+            format!("CPU {cpu}, all jobs one after the other {busy}"),
+        ));
+        for (i, slow) in summary.highlights.slowest.iter().enumerate() {
+            let head = if i == 0 { "slowest" } else { "" };
+            let took = text::duration(slow.took);
+            rows.push((
+                head,
+                format!("{took:>6}  {} (line {})", slow.name, slow.line),
+            ));
+        }
+    }
+    let counts = [
+        (summary.retries, "attempt", "repeated"),
+        (summary.workers_died, "worker", "lost and replaced"),
+    ];
+    let counts = counts.iter().filter(|(number, ..)| *number > 0);
+    let counts: Vec<String> = counts
+        .map(|(number, thing, what)| format!("{} {what}", text::counted(*number, thing)))
+        .collect();
+    if !counts.is_empty() {
+        rows.push(("retries", counts.join(", ")));
+    }
+    let failures = &summary.highlights.failures;
+    for (i, failure) in failures.iter().enumerate() {
+        let head = if i == 0 { "failed" } else { "" };
+        rows.push((head, what(failure)));
+        for line in &failure.stderr {
+            rows.push(("", format!("  | {}", text::clipped(line))));
+        }
+    }
+    let more = summary.failed.saturating_sub(failures.len() as u64);
+    if more > 0 && !failures.is_empty() {
+        rows.push(("", format!("… and {} more", text::count(more))));
+    }
+    told(&rows, next)
+}
+
+/// How many jobs have ended in which way, unless the first line says it.
+fn verdicts(summary: &Summary, all: bool) -> Option<String> {
+    let is_said = summary.bad.keys().all(|word| *word == "failed");
+    if (is_said || summary.bad.len() < 2 && summary.failed == 0) && !all {
+        return None;
+    }
+    let ok = all.then_some(("ok", summary.succeeded));
+    let bad = summary.bad.iter().map(|(word, number)| (*word, *number));
+    let words = ok.into_iter().chain(bad);
+    let words = words.map(|(word, number)| format!("{} {word}", text::count(number)));
+    Some(words.collect::<Vec<_>>().join(", "))
+}
+
+fn what(failure: &Failure) -> String {
+    match failure.attempts {
+        0 | 1 => failure.what.clone(),
+        attempts => format!("{} ({attempts} attempts)", failure.what),
+    }
+}
+
+/// Rows with their heads, and what can be done.
+fn told(rows: &[(&str, String)], next: &[Next]) -> String {
+    let mut told = String::new();
+    for (head, row) in rows {
+        told += &format!("  {head:<9} {row}\n");
+    }
+    let commands = next.iter().filter_map(|next| next.command.as_deref());
+    let width = commands.map(|c| c.chars().count()).max().unwrap_or(0);
+    for (i, Next { command, what }) in next.iter().enumerate() {
+        let head = if i == 0 { "next" } else { "" };
+        told += &match command {
+            Some(command) => format!("  {head:<9} {command:<width$}   # {what}\n"),
+            None => format!("  {head:<9} {what}\n"),
+        };
+    }
+    told
+}
+
+/// One object, as documented in `docs/progress.md`.
+pub(crate) fn json(summary: &Summary, ended: Ended<'_>, next: &[Next]) -> String {
+    let seconds = |time: Duration| (time.as_secs_f64() * 1000.0).round() / 1000.0;
+    let ok = (summary.succeeded > 0).then_some(("ok", summary.succeeded));
+    let bad = summary.bad.iter().map(|(word, number)| (*word, *number));
+    let highlights = &summary.highlights;
+    let object = Object {
+        summary: VERSION,
+        jobs: summary.jobs(),
+        total: summary.total,
+        succeeded: summary.succeeded,
+        failed: summary.failed,
+        interrupted: summary.interrupted,
+        lost: summary.lost,
+        verdicts: ok.into_iter().chain(bad).collect(),
+        retries: summary.retries,
+        workers: summary.workers,
+        workers_died: summary.workers_died,
+        wall_s: seconds(summary.wall),
+        cpu_s: seconds(summary.cpu),
+        busy_s: seconds(Duration::from_micros(summary.busy_us)),
+        speed_up: summary
+            .speed_up()
+            .map(|times| (times * 100.0).round() / 100.0),
+        slowest: highlights
+            .slowest
+            .iter()
+            .map(|slow| Slowest {
+                name: &slow.name,
+                line: slow.line,
+                seconds: seconds(slow.took),
+            })
+            .collect(),
+        failures: highlights
+            .failures
+            .iter()
+            .map(|failure| Failed {
+                line: failure.line,
+                verdict: failure.verdict.word(),
+                what: &failure.what,
+                attempts: failure.attempts,
+                stderr: failure.stderr.iter().map(|line| lossy(line)).collect(),
+            })
+            .collect(),
+        complete: ended.whole && ended.failure.is_none(),
+        stopped: ended.stopped,
+        failure: ended.failure,
+        next: next.iter().filter_map(|n| n.command.as_deref()).collect(),
+    };
+    serde_json::to_string(&object).expect("strings and numbers are JSON")
+}
+
+fn lossy(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).into_owned()
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    summary: u32,
+    jobs: u64,
+    total: Option<u64>,
+    succeeded: u64,
+    failed: u64,
+    interrupted: u64,
+    lost: u64,
+    verdicts: BTreeMap<&'a str, u64>,
+    retries: u64,
+    workers: usize,
+    workers_died: u64,
+    wall_s: f64,
+    cpu_s: f64,
+    busy_s: f64,
+    speed_up: Option<f64>,
+    slowest: Vec<Slowest<'a>>,
+    failures: Vec<Failed<'a>>,
+    complete: bool,
+    stopped: bool,
+    failure: Option<&'a str>,
+    next: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Slowest<'a> {
+    name: &'a str,
+    line: u64,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    line: u64,
+    verdict: &'static str,
+    what: &'a str,
+    attempts: u32,
+    stderr: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::highlights::{Highlights, Slow};
+    use crate::scheduler::Verdict;
+
+    fn failed() -> Summary {
+        let failure = |line, attempts, stderr: &[&[u8]]| Failure {
+            line,
+            verdict: Verdict::Failed(1),
+            what: format!("line {line}: command failed"),
+            attempts,
+            stderr: stderr.iter().map(|line| line.to_vec()).collect(),
+        };
+        Summary {
+            succeeded: 9_991,
+            failed: 9,
+            workers: 16,
+            wall: Duration::from_secs(90),
+            cpu: Duration::from_secs(352),
+            busy_us: 1_324_000_000,
+            retries: 18,
+            workers_died: 1,
+            bad: BTreeMap::from([("failed", 6), ("timeout", 3)]),
+            highlights: Highlights {
+                slowest: vec![Slow {
+                    name: "img-009850".into(),
+                    line: 9_850,
+                    took: Duration::from_secs(9),
+                }],
+                failures: vec![
+                    failure(30, 1, &[b"cannot\x1b[2J decode"]),
+                    failure(377, 3, &[]),
+                ],
+            },
+            ..Summary::default()
+        }
+    }
+
+    fn next() -> [Next; 2] {
+        [
+            ("orchestrator report last", "which failed, and why"),
+            ("orchestrator retry last", "run them again"),
+        ]
+        .map(|(command, what)| Next {
+            command: Some(command.into()),
+            what: what.into(),
+        })
+    }
+
+    #[test]
+    fn what_stands_out_is_told_and_what_to_do() {
+        assert_eq!(
+            lines(&failed(), &next(), false),
+            "  verdicts  6 failed, 3 timeout\n  \
+               time      CPU 5m 52s, all jobs one after the other 22m 4s\n  \
+               slowest    9.00s  img-009850 (line 9850)\n  \
+               retries   18 attempts repeated, 1 worker lost and replaced\n  \
+               failed    line 30: command failed\n              \
+                           | cannot\\u{1b}[2J decode\n            \
+                         line 377: command failed (3 attempts)\n            \
+                         … and 7 more\n  \
+               next      orchestrator report last   # which failed, and why\n            \
+                         orchestrator retry last    # run them again\n"
+        );
+    }
+
+    #[test]
+    fn where_all_is_well_nothing_is_told_that_nobody_asked_for() {
+        let fine = Summary {
+            succeeded: 3,
+            wall: Duration::from_secs(90),
+            highlights: failed().highlights,
+            ..Summary::default()
+        };
+        assert_eq!(lines(&fine, &[], false), "");
+        assert!(lines(&fine, &[], true).starts_with("  verdicts  3 ok\n  time "));
+        let step = Next {
+            command: None,
+            what: "do it".into(),
+        };
+        assert_eq!(lines(&fine, &[step], false), "  next      do it\n");
+    }
+
+    #[test]
+    fn a_brief_run_tells_of_its_failures_alone() {
+        let brief = Summary {
+            wall: Duration::from_millis(5),
+            retries: 0,
+            workers_died: 0,
+            bad: BTreeMap::from([("failed", 9)]),
+            ..failed()
+        };
+        assert!(lines(&brief, &[], false).starts_with("  failed    line 30"));
+    }
+
+    #[test]
+    fn scripts_get_all_of_it() {
+        let ended = Ended {
+            whole: true,
+            ..Ended::default()
+        };
+        let json = json(&failed(), ended, &next());
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let expected = serde_json::json!({
+            "summary": 1, "jobs": 10000, "total": null, "succeeded": 9991, "failed": 9,
+            "interrupted": 0, "lost": 0, "verdicts": {"ok": 9991, "failed": 6, "timeout": 3},
+            "retries": 18, "workers": 16, "workers_died": 1, "wall_s": 90.0, "cpu_s": 352.0,
+            "busy_s": 1324.0, "speed_up": 14.71,
+            "slowest": [{"name": "img-009850", "line": 9850, "seconds": 9.0}],
+            "failures": [
+                {"line": 30, "verdict": "failed", "what": "line 30: command failed",
+                 "attempts": 1, "stderr": ["cannot\u{1b}[2J decode"]},
+                {"line": 377, "verdict": "failed", "what": "line 377: command failed",
+                 "attempts": 3, "stderr": []},
+            ],
+            "complete": true, "stopped": false, "failure": null,
+            "next": ["orchestrator report last", "orchestrator retry last"],
+        });
+        assert_eq!(value, expected);
+        assert!(!json.contains(char::is_control));
+    }
+}

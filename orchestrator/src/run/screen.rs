@@ -1,0 +1,313 @@
+//! The terminal that results, messages and the line of progress share.
+//!
+//! While there is such a line, everything that goes to that terminal comes through here: the
+//! line is taken away, what is to be shown is shown, and the line stands below it again, all
+//! of that in one write. Where there is none, nothing is changed and nothing is locked.
+//!
+//! A program has one terminal, hence one of this; no mode of the terminal is changed, and the
+//! cursor is left at the beginning of the line, so that whoever is killed leaves it usable.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::fstat;
+use nix::unistd::{getpgrp, tcgetpgrp, write};
+
+use super::report::Clock;
+
+/// Takes the line away.
+const CLEAR: &[u8] = b"\r\x1b[K";
+
+/// Below what is printed, the line is shown again at once, unless it was shown so short a time
+/// ago: then the next look at the progress does it.
+const SOON: Duration = Duration::from_millis(33);
+
+/// Whether there is a line of progress at all.
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+
+static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
+
+/// What is known of the terminal.
+#[derive(Debug)]
+struct Screen {
+    /// There is none before progress is shown, and none after.
+    clock: Option<Clock>,
+    /// Whether results go to the same terminal.
+    has_results: bool,
+    /// The line, as it was shown last.
+    line: String,
+    /// Whether it stands there.
+    is_shown: bool,
+    /// Whether it must not, for now.
+    is_hidden: bool,
+    /// Whether what stands there has no end yet: the line would be behind it.
+    is_open: bool,
+    /// When the line was shown last.
+    shown_at: Duration,
+}
+
+/// Where something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Results.
+    Out,
+    /// What is told.
+    Err,
+}
+
+impl Screen {
+    const fn new() -> Screen {
+        Screen {
+            clock: None,
+            has_results: false,
+            line: String::new(),
+            is_shown: false,
+            is_hidden: false,
+            is_open: false,
+            shown_at: Duration::ZERO,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.map_or(Duration::ZERO, |clock| clock.elapsed())
+    }
+
+    /// Whether the line may stand there.
+    fn has_room(&self) -> bool {
+        self.clock.is_some() && !self.is_hidden && !self.is_open
+    }
+
+    /// The bytes that show something above the line, which is written in this turn.
+    fn around(&mut self, bytes: &[u8], now: Duration) -> Vec<u8> {
+        let mut all = Vec::with_capacity(bytes.len() + self.line.len() + 16);
+        if self.is_shown {
+            all.extend_from_slice(CLEAR);
+        }
+        all.extend_from_slice(bytes);
+        if let Some(last) = bytes.last() {
+            self.is_open = *last != b'\n';
+        }
+        self.is_shown = false;
+        let is_due = now >= self.shown_at + SOON;
+        if is_due && self.has_room() && !self.line.is_empty() {
+            self.show(&mut all, now);
+        }
+        all
+    }
+
+    /// Adds the bytes that show the line.
+    fn show(&mut self, to: &mut Vec<u8>, now: Duration) {
+        to.push(b'\r');
+        to.extend_from_slice(self.line.as_bytes());
+        to.extend_from_slice(b"\x1b[K\r");
+        self.is_shown = true;
+        self.shown_at = now;
+    }
+
+    /// The bytes that make this the line; none when it stands there already.
+    fn draw(&mut self, line: String, now: Duration) -> Option<Vec<u8>> {
+        if !self.has_room() || (self.is_shown && self.line == line) {
+            return None;
+        }
+        self.line = line;
+        let mut all = Vec::new();
+        self.show(&mut all, now);
+        Some(all)
+    }
+
+    /// The bytes that take the line away.
+    fn clear(&mut self) -> Option<&'static [u8]> {
+        std::mem::take(&mut self.is_shown).then_some(CLEAR)
+    }
+
+    /// What stands behind text without an end gets a line of its own.
+    fn separated(&self, text: &str) -> String {
+        let feed = if self.is_open { "\n" } else { "" };
+        format!("{feed}{text}")
+    }
+}
+
+fn lock() -> MutexGuard<'static, Screen> {
+    SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on stderr, a terminal, has a line of progress.
+pub(crate) fn begin(clock: Clock) {
+    let device = |fd: BorrowedFd<'_>| fstat(fd).ok().map(|stat| stat.st_rdev);
+    let (out, err) = (io::stdout(), io::stderr());
+    let mut screen = lock();
+    *screen = Screen {
+        clock: Some(clock),
+        has_results: out.is_terminal() && device(out.as_fd()) == device(err.as_fd()),
+        ..Screen::new()
+    };
+    ACTIVE.store(true, Ordering::Relaxed);
+}
+
+/// The line is taken away for good.
+pub(crate) fn end() {
+    if ACTIVE.swap(false, Ordering::Relaxed) {
+        let mut screen = lock();
+        if let Some(bytes) = screen.clear() {
+            put(bytes);
+        }
+        screen.clock = None;
+    }
+}
+
+/// The line is taken away until [`show`]: somebody else has the terminal.
+pub(crate) fn hide() {
+    if ACTIVE.load(Ordering::Relaxed) {
+        let mut screen = lock();
+        screen.is_hidden = true;
+        if let Some(bytes) = screen.clear() {
+            put(bytes);
+        }
+    }
+}
+
+/// Undoes [`hide`].
+pub(crate) fn show() {
+    if ACTIVE.load(Ordering::Relaxed) {
+        lock().is_hidden = false;
+    }
+}
+
+/// Makes this the line, unless this process is in the background.
+pub(crate) fn draw(line: String) {
+    if !is_in_front() {
+        return;
+    }
+    let mut screen = lock();
+    let now = screen.now();
+    if let Some(bytes) = screen.draw(line, now) {
+        put(&bytes);
+    }
+}
+
+/// Whether the terminal is this process's to write on: true as well where it is not the one
+/// that controls it.
+fn is_in_front() -> bool {
+    tcgetpgrp(io::stderr()).map_or(true, |front| front == getpgrp())
+}
+
+/// Writes to a stream with this, above the line if that is on the same terminal.
+///
+/// # Errors
+/// Those of writing.
+pub(crate) fn pass(
+    stream: Stream,
+    bytes: &[u8],
+    put: impl FnOnce(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    if !ACTIVE.load(Ordering::Relaxed) {
+        return put(bytes);
+    }
+    let mut screen = lock();
+    if screen.clock.is_none() || (stream == Stream::Out && !screen.has_results) {
+        drop(screen);
+        return put(bytes);
+    }
+    let now = screen.now();
+    put(&screen.around(bytes, now))
+}
+
+/// Writes to stderr at once, above the line. When that fails there is nobody left to be told.
+pub(crate) fn say(text: &str) {
+    let mut screen = lock();
+    let text = screen.separated(text);
+    let now = screen.now();
+    put(&screen.around(text.as_bytes(), now));
+}
+
+/// The same for whoever must not wait: the line is not minded when somebody else is at it.
+pub(crate) fn say_at_once(text: &str) {
+    let bytes = match SCREEN.try_lock() {
+        Ok(mut screen) => screen.clear(),
+        Err(TryLockError::Poisoned(screen)) => screen.into_inner().clear(),
+        Err(TryLockError::WouldBlock) => ACTIVE.load(Ordering::Relaxed).then_some(CLEAR),
+    };
+    put(&[bytes.unwrap_or_default(), text.as_bytes()].concat());
+}
+
+/// Writes to stderr as it is, in one piece where the system takes it so; not behind the lock of
+/// `std::io`, which somebody may hold who is stuck.
+fn put(mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write(io::stderr(), bytes) {
+            Ok(written @ 1..) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                // Another program made the descriptor non-blocking.
+                let err = io::stderr();
+                let mut fds = [PollFd::new(err.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut fds, PollTimeout::NONE).ok();
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LATER: Duration = Duration::from_secs(1);
+
+    fn screen() -> Screen {
+        Screen {
+            clock: Some(Clock::start()),
+            ..Screen::new()
+        }
+    }
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_printed_stands_above_the_line() {
+        let mut screen = screen();
+        assert_eq!(
+            text(screen.around(b"a\n", LATER)),
+            "a\n",
+            "there is no line yet"
+        );
+        let drawn = screen.draw("1/2".into(), LATER).map(text);
+        assert_eq!(drawn.as_deref(), Some("\r1/2\x1b[K\r"));
+        assert_eq!(screen.draw("1/2".into(), LATER), None, "it stands there");
+        assert_eq!(
+            text(screen.around(b"b\n", 2 * LATER)),
+            "\r\x1b[Kb\n\r1/2\x1b[K\r"
+        );
+        // Much is printed: the line comes with the next look.
+        assert_eq!(text(screen.around(b"c\n", 2 * LATER)), "\r\x1b[Kc\n");
+        assert_eq!(text(screen.around(b"d\n", 2 * LATER)), "d\n");
+        assert!(screen.draw("1/2".into(), 2 * LATER).is_some());
+        assert_eq!(screen.clear(), Some(CLEAR));
+        assert_eq!(screen.clear(), None);
+    }
+
+    #[test]
+    fn the_line_never_stands_behind_what_has_no_end() {
+        let mut screen = screen();
+        screen.draw("1/2".into(), LATER);
+        assert_eq!(text(screen.around(b"no end", 2 * LATER)), "\r\x1b[Kno end");
+        assert_eq!(screen.draw("2/2".into(), 3 * LATER), None);
+        assert_eq!(screen.separated("said\n"), "\nsaid\n");
+        assert_eq!(text(screen.around(b"", 3 * LATER)), "");
+        assert_eq!(
+            text(screen.around(b" but now\n", 3 * LATER)),
+            " but now\n\r1/2\x1b[K\r"
+        );
+        screen.is_hidden = true;
+        screen.clear();
+        assert_eq!(screen.draw("2/2".into(), 4 * LATER), None);
+        assert_eq!(text(screen.around(b"e\n", 4 * LATER)), "e\n");
+    }
+}
