@@ -14,7 +14,7 @@ use std::time::Duration;
 use terminal_size::{Width, terminal_size_of};
 
 use crate::run::progress::pace::Pace;
-use crate::run::progress::sample::Sample;
+use crate::run::progress::sample::{AtWork, Sample};
 use crate::run::progress::usage::Usage;
 use crate::run::progress::view::View;
 use crate::run::reins::Reins;
@@ -26,6 +26,9 @@ const SILENCE: Duration = Duration::from_millis(500);
 
 /// How often a line on a terminal may change.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// How often to ask the pool what is at work: where jobs are tiny, it has thousands at hand.
+const STATUS: Duration = Duration::from_millis(500);
 
 /// How often there is a line in a log, and how often when it was asked for.
 const LOG: Duration = Duration::from_secs(30);
@@ -135,14 +138,20 @@ impl Form {
             screen::begin(reins.clock);
         }
         tokio::time::sleep(begin).await;
+        let mut at_work = AtWork::default();
         let Ok(painting) = Painting::start(self, reins.clock) else {
             // No thread is left: the jobs matter more.
             return std::future::pending().await;
         };
-        loop {
-            painting.show(reins.sample().await);
+        let frames = STATUS.div_duration_f64(pause).max(1.0) as u32;
+        for turn in (0..frames).cycle() {
+            if turn == 0 {
+                at_work = reins.at_work().await;
+            }
+            painting.show(reins.sample(at_work.clone()));
             tokio::time::sleep(pause).await;
         }
+        std::future::pending().await
     }
 }
 
@@ -244,7 +253,8 @@ impl Painter {
         let early = every / 20;
         let is_time = sample.at + early >= *at + every;
         let at_rest = last.as_ref().is_some_and(|last| {
-            sample.running == 0 && (last.running, last.done()) == (0, sample.done())
+            let running = (last.at_work.running, sample.at_work.running);
+            running == (0, 0) && last.done() == sample.done()
         });
         is_time && !at_rest
     }
@@ -315,7 +325,10 @@ mod tests {
         let mut painter = Painter::new(Form::Lines { every }, Clock::start());
         let sample = |secs, running, succeeded| Sample {
             at: Duration::from_secs(secs),
-            running,
+            at_work: AtWork {
+                running,
+                longest: None,
+            },
             succeeded,
             ..Sample::default()
         };

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::feed::Desk;
 use super::progress::name;
-use super::progress::sample::Sample;
+use super::progress::sample::{AtWork, Sample};
 use super::report::{Clock, Summary};
 use super::source::count::{Counted, ToCount};
 use super::source::work;
@@ -204,8 +204,8 @@ impl Reins {
         lines
     }
 
-    /// What the batch is doing, in numbers.
-    pub(crate) async fn sample(&self) -> Sample {
+    /// What is at work, which takes the pool a moment to find out.
+    pub(crate) async fn at_work(&self) -> AtWork {
         let status = match self.control.get() {
             Some(control) => control.status().await,
             None => Status::default(),
@@ -215,6 +215,14 @@ impl Reins {
             let name = name.unwrap_or_else(|| format!("job {}", running.job));
             (name, running.elapsed)
         });
+        AtWork {
+            running: status.running.len(),
+            longest,
+        }
+    }
+
+    /// What the batch is doing, in numbers; this is at work.
+    pub(crate) fn sample(&self, at_work: AtWork) -> Sample {
         let summary = self.summary.borrow();
         Sample {
             at: self.clock.elapsed(),
@@ -222,9 +230,8 @@ impl Reins {
             failed: summary.failed,
             broken_off: summary.interrupted + summary.lost,
             total: summary.total.or_else(|| self.counted()),
-            running: status.running.len(),
+            at_work,
             retries: summary.retries,
-            longest,
             stopping: self.stopped().is_some(),
         }
     }

@@ -15,14 +15,21 @@ pub(crate) struct Sample {
     pub(crate) broken_off: u64,
     /// How many jobs there are in all, if that is known.
     pub(crate) total: Option<u64>,
-    /// Jobs whose turn has come at a worker.
-    pub(crate) running: usize,
+    /// What is at work.
+    pub(crate) at_work: AtWork,
     /// Attempts that were followed by another one.
     pub(crate) retries: u64,
-    /// What has been running for longest, as it is called, and for how long.
-    pub(crate) longest: Option<(String, Duration)>,
     /// Whether it was told to stop.
     pub(crate) stopping: bool,
+}
+
+/// The jobs whose turn has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AtWork {
+    /// How many there are.
+    pub(crate) running: usize,
+    /// The one that has been running for longest, as it is called, and for how long.
+    pub(crate) longest: Option<(String, Duration)>,
 }
 
 impl Sample {

@@ -129,7 +129,7 @@ impl View {
         if let Some(rate) = self.rate {
             add(4, format!("{}/s", per_second(rate)), None);
         }
-        let running = text::count(sample.running as u64);
+        let running = text::count(sample.at_work.running as u64);
         add(5, format!("{running} running"), None);
         if let Some(cpus) = self.cpus {
             add(6, format!("CPU {:.0}%", cpus * 100.0), None);
@@ -142,7 +142,7 @@ impl View {
     }
 
     fn longest(&self) -> Option<(&str, Duration)> {
-        let (name, time) = self.sample.longest.as_ref()?;
+        let (name, time) = self.sample.at_work.longest.as_ref()?;
         (*time >= LONG).then_some((name, *time))
     }
 
@@ -167,7 +167,10 @@ impl View {
         if sample.failed > 0 {
             parts.push(format!("{} failed", text::count(sample.failed)));
         }
-        parts.push(format!("{} running", text::count(sample.running as u64)));
+        parts.push(format!(
+            "{} running",
+            text::count(sample.at_work.running as u64)
+        ));
         if sample.retries > 0 {
             parts.push(format!("{} retried", text::count(sample.retries)));
         }
@@ -192,7 +195,7 @@ impl View {
     /// The JSON object for programs, as documented in `docs/progress.md`.
     pub(crate) fn json(&self) -> String {
         let sample = &self.sample;
-        let longest = sample.longest.as_ref();
+        let longest = sample.at_work.longest.as_ref();
         let object = Object {
             progress: VERSION,
             seconds: rounded(sample.at.as_secs_f64()),
@@ -200,7 +203,7 @@ impl View {
             total: sample.total,
             succeeded: sample.succeeded,
             failed: sample.failed,
-            running: sample.running,
+            running: sample.at_work.running,
             retries: sample.retries,
             rate: self.rate.map(rounded),
             eta_s: self.left.map(|left| rounded(left.as_secs_f64())),
@@ -311,6 +314,7 @@ fn rounded(number: f64) -> f64 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::sample::AtWork;
     use super::*;
 
     fn view() -> View {
@@ -320,9 +324,11 @@ mod tests {
                 succeeded: 6_211,
                 failed: 3,
                 total: Some(10_000),
-                running: 16,
+                at_work: AtWork {
+                    running: 16,
+                    longest: Some(("img-009850".into(), Duration::from_secs(12))),
+                },
                 retries: 18,
-                longest: Some(("img-009850".into(), Duration::from_secs(12))),
                 ..Sample::default()
             },
             rate: Some(111.2),
@@ -423,9 +429,11 @@ mod tests {
                     failed: failed.into(),
                     broken_off: 0,
                     total,
-                    running: running.into(),
+                    at_work: AtWork {
+                        running: running.into(),
+                        longest: Some((name, Duration::from_secs(secs.into()))),
+                    },
                     retries: retries.into(),
-                    longest: Some((name, Duration::from_secs(secs.into()))),
                     stopping,
                 },
                 rate,
