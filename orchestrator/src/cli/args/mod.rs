@@ -224,7 +224,7 @@ pub(crate) struct RunArgs {
 
     /// The command to run for each line, without a shell; behind it, `::: ITEM...` and
     /// `:::: FILE...` are sources of items
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(help_heading = WHAT, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) words: Vec<OsString>,
 }
 
