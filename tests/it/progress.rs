@@ -28,9 +28,10 @@ fn run(env: &TestEnv, args: &[&str], stdin: &str) -> Done {
 /// The lines of progress that were shown, without their colours.
 fn frames(screen: &str) -> Vec<String> {
     let plain = screen.replace("\x1b[31m", "").replace("\x1b[0m", "");
-    let frames = plain
-        .split(END)
-        .filter_map(|before| before.rsplit_once('\r'));
+    let mut pieces: Vec<&str> = plain.split(END).collect();
+    // What follows the last one.
+    pieces.pop();
+    let frames = pieces.iter().filter_map(|before| before.rsplit_once('\r'));
     frames.map(|(_, frame)| frame.to_owned()).collect()
 }
 
