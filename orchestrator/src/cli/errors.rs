@@ -166,6 +166,10 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
             let what = "the job log could not be written (--joblog)";
             Message::new(format!("{what}: {}", text::reason(e)))
         }
+        Failure::Trace(e) => {
+            let what = "the trace could not be written (--trace)";
+            Message::new(format!("{what}: {}", text::reason(e)))
+        }
         Failure::Resources(e) => cannot_start(e),
         Failure::PoolEnded => Message::new("internal error: the pool ended by itself"),
         Failure::Bug(what) => Message::new(format!("internal error: {what} (please report)")),

@@ -17,6 +17,7 @@ use super::errors::{self, Message};
 use super::exit::Exit;
 use super::generated;
 use super::habits;
+use super::log::{Log, Logging};
 use super::plan::{self, Plan, Record as Wanted};
 use super::program::Lookup;
 use super::progress::{self, Form, Surroundings};
@@ -121,6 +122,10 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         true => words,
         false => named.chain(words).collect(),
     };
+    let log = match plan.log.as_ref().map(Logging::start).transpose() {
+        Ok(log) => log,
+        Err(message) => return fail(&message),
+    };
     let record = match open(wanted, words) {
         Ok(record) => record,
         Err(message) => return fail(&message),
@@ -181,7 +186,14 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
     match ended {
         Ok((outcome, signal)) => {
             let next = summary::next(&outcome, &place, plan.history.as_ref());
-            conclude(&plan, &reins, &outcome, signal, &next)
+            let exit = conclude(&plan, &reins, &outcome, signal, &next);
+            match log.as_ref().and_then(Log::failure) {
+                Some(message) => match (fail(&message), exit) {
+                    (_, died @ Exit::Signal(_)) => died,
+                    (failed, _) => failed,
+                },
+                None => exit,
+            }
         }
         Err(e) => fail(&errors::cannot_start(&e)),
     }

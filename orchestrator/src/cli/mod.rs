@@ -5,6 +5,7 @@
 //! GNU parallel's command line becomes one of ours in `parallel`.
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
 //! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile; `progress` shows how far it is, `summary` what it came to. Pages for `man` and completions are `generated`.
+//! What is logged goes where `log` says.
 
 mod agent;
 mod args;
@@ -13,6 +14,7 @@ mod errors;
 mod exit;
 mod generated;
 mod habits;
+mod log;
 mod main;
 mod parallel;
 mod plan;

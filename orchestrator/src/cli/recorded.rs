@@ -89,6 +89,8 @@ fn again(file: &Path, which: Which, changes: &Changes) -> Exit {
     let mut args = recorded.args;
     args.control.workers = changes.workers.clone().or(args.control.workers);
     args.told = changes.told;
+    // Those of the recorded run have what they saw.
+    args.observe = changes.observe.clone();
     args.run_file = Some(file);
     let lookup = Lookup {
         cwd: recorded.configuration.cwd,

@@ -18,6 +18,7 @@ use super::driver::{Crew, Driver, Ended, Entry, Hired, Note, Reply, Traces};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::job::{Closure, JobReport, WorkerDeath};
+use super::log;
 use super::news::Order;
 use super::spill::{Payload, Spill};
 use super::{os, process, thread, turn};
@@ -55,6 +56,9 @@ impl Driver {
                     self.order(worker, Order::Say(ToWorker::Recall(jobs)));
                 }
                 Action::Retire { worker, failures } => {
+                    if log::is_on() {
+                        self.log_retired(worker, failures);
+                    }
                     self.emit(EventKind::WorkerRetired { worker, failures });
                     self.end(worker, Order::Say(ToWorker::Drain));
                 }
@@ -86,6 +90,9 @@ impl Driver {
                 Action::Broken => {
                     let why = self.failure.take().or(self.deaths.last());
                     let why = why.unwrap_or(PoolError::Closed);
+                    if log::is_on() {
+                        self.log_broken(&why);
+                    }
                     self.close(why.clone());
                     self.failure = Some(why);
                 }
@@ -133,19 +140,19 @@ impl Driver {
             Crew::Processes => {
                 let delivery = Delivery::new(worker, self.route.clone(), self.printing.lost());
                 let (orders, actor) = process::hire((worker, seat), config, news, delivery);
-                self.employ(worker, orders, actor);
+                self.employ((worker, seat), orders, actor);
             }
             Crew::Threads(factory) => {
                 let factory = Arc::clone(factory);
                 let (orders, actor) = thread::hire(worker, config, factory, news);
-                self.employ(worker, orders, actor);
+                self.employ((worker, seat), orders, actor);
             }
         }
     }
 
     fn employ(
         &mut self,
-        worker: WorkerId,
+        (worker, seat): (WorkerId, usize),
         orders: mpsc::UnboundedSender<Order>,
         actor: impl Future<Output = ()> + Send + 'static,
     ) {
@@ -153,6 +160,7 @@ impl Driver {
             orders,
             actor: self.actors.spawn(actor),
             pid: 0,
+            seat,
             tasks: None,
             files: None,
             timed_out: false,
@@ -171,6 +179,9 @@ impl Driver {
             hired.actor.abort();
             self.counted.workers_died += 1;
             let how = format!("was killed and does not end (pid {})", hired.pid);
+            if log::is_on() {
+                self.log_gone(worker, Some(&how));
+            }
             self.emit(EventKind::WorkerEnded {
                 worker,
                 unexpected: Some(Arc::from(how.as_str())),
@@ -256,6 +267,13 @@ impl Driver {
                 self.outbox = Some((worker, jobs));
             }
         }
+        self.tell_sent(worker, job, attempt);
+    }
+
+    fn tell_sent(&mut self, worker: WorkerId, job: JobId, attempt: Attempt) {
+        if log::is_on() {
+            self.log_sent(job, attempt, worker);
+        }
         self.emit_of_job(|| EventKind::JobSent {
             job,
             attempt,
@@ -268,11 +286,7 @@ impl Driver {
         match self.crew {
             Crew::Threads(_) => {
                 self.order(worker, Order::Call((job, attempt), call));
-                self.emit_of_job(|| EventKind::JobSent {
-                    job,
-                    attempt,
-                    worker,
-                });
+                self.tell_sent(worker, job, attempt);
             }
             Crew::Processes => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
@@ -321,6 +335,9 @@ impl Driver {
         let (stdout, stderr) = printed.unwrap_or_default();
         let (usage, _) = answer.unwrap_or_default();
         let started = began(self.now, entry.sent, usage);
+        if log::is_on() {
+            self.log_attempt((job, attempts), verdict, error.as_deref(), usage);
+        }
         self.emit(EventKind::JobRetried {
             job,
             verdict,
@@ -370,10 +387,17 @@ impl Driver {
             }
         }
         self.counted.count(verdict);
+        let (now, sent) = (self.now, entry.sent);
+        if log::is_on() {
+            self.log_verdict((job, attempts), verdict, error.as_deref(), usage);
+        }
         self.emit_of_job(|| EventKind::JobDone {
             job,
             verdict,
+            death: death.clone(),
             usage,
+            started: began(now, sent, usage),
+            worker,
             attempts,
         });
         let reply = match entry.reply {
@@ -397,7 +421,7 @@ impl Driver {
             stderr,
             omitted,
             usage,
-            started: began(self.now, entry.sent, usage),
+            started: began(now, sent, usage),
             worker,
             attempts,
         };
@@ -593,7 +617,7 @@ mod tests {
             panic!("a pool begins with a worker")
         };
         let (orders, _unheard) = mpsc::unbounded_channel();
-        driver.employ(worker, orders, async { panic!("a bug in an actor") });
+        driver.employ((worker, 0), orders, async { panic!("a bug in an actor") });
         let (reports, mut reported) = Reports::channel();
         let entry = Entry::new(
             JobId(1),

@@ -24,6 +24,7 @@ use super::error::PoolError;
 use super::event::{EventKind, EventSender};
 use super::front::FOREVER;
 use super::job::{Errand, JobReport, Omitted, RawJob, Wishes, WorkerDeath};
+use super::log::{self, Spans};
 use super::news::{News, NewsSender, Order};
 use super::oom::OomKills;
 use super::printing::Printing;
@@ -199,6 +200,8 @@ pub(super) struct Hired {
     pub(super) orders: mpsc::UnboundedSender<Order>,
     pub(super) actor: AbortHandle,
     pub(super) pid: u32,
+    /// Its place in the pool, from 0.
+    pub(super) seat: usize,
     /// Its tasks, once it is ready.
     pub(super) tasks: Option<Tasks>,
     /// How many descriptors it had open when it was ready, if somebody counts.
@@ -267,6 +270,8 @@ pub(super) struct Driver {
     /// How many there were last time.
     pub(super) outbox_len: usize,
     pub(super) events: Option<EventSender>,
+    /// For whoever listens to `tracing`.
+    pub(super) spans: Spans,
     pub(super) state: watch::Sender<State>,
     pub(super) room: Arc<Semaphore>,
     /// How much room was freed in this turn, but for what reports and events keep.
@@ -371,6 +376,7 @@ impl Driver {
             outbox: None,
             outbox_len: 0,
             events: shared.events,
+            spans: Spans::default(),
             state: shared.state,
             room: shared.room,
             freed: 0,
@@ -541,6 +547,7 @@ impl Driver {
         }
         self.counted.submitted += 1;
         self.jobs.insert(id, entry);
+        self.emit_of_job(|| EventKind::JobQueued { job: id });
         self.tell(Input::Submit { job: id, terms });
     }
 
@@ -618,7 +625,7 @@ impl Driver {
         self.counted.now(self.workers.len(), unfinished, census)
     }
 
-    fn label(&self, job: JobId) -> Option<Arc<str>> {
+    pub(super) fn label(&self, job: JobId) -> Option<Arc<str>> {
         self.jobs.get(&job)?.wishes.as_ref()?.label.clone()
     }
 
@@ -663,6 +670,9 @@ impl Driver {
     }
 
     pub(super) fn printed(&mut self, worker: WorkerId, line: Bytes) {
+        if log::is_on() {
+            self.log_printed(worker, &line);
+        }
         if let Some(events) = &mut self.events {
             events.print(self.now, worker, line);
         }

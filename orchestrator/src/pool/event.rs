@@ -18,8 +18,8 @@ use bytes::Bytes;
 use protocol::{Attempt, JobId, TaskError, Usage, WorkerId};
 use tokio::sync::Semaphore;
 
-use super::Capture;
 use super::turn::{self, Item, Reader, Sender};
+use super::{Capture, WorkerDeath};
 use crate::scheduler::Verdict;
 
 /// How many printed lines may wait for the reader of the stream.
@@ -44,6 +44,8 @@ pub enum EventKind {
         worker: WorkerId,
         /// Its process id here, that of the launcher for a remote one.
         pid: u32,
+        /// Its slot, from 1: no other worker has it whose jobs run at the same time.
+        slot: usize,
     },
     /// A worker said that it takes jobs.
     WorkerReady {
@@ -78,6 +80,11 @@ pub enum EventKind {
         worker: WorkerId,
         /// How many of its jobs have failed in a row.
         failures: u32,
+    },
+    /// A job has come to the pool.
+    JobQueued {
+        /// Which job.
+        job: JobId,
     },
     /// A job was handed to a worker.
     JobSent {
@@ -133,8 +140,14 @@ pub enum EventKind {
         job: JobId,
         /// How it ended.
         verdict: Verdict,
+        /// How its worker died, if the last attempt ended with that.
+        death: Option<Arc<WorkerDeath>>,
         /// What its last attempt used.
         usage: Usage,
+        /// When its last attempt began, counted from the start of the pool.
+        started: Option<Duration>,
+        /// Who made the last attempt.
+        worker: Option<WorkerId>,
         /// How many attempts were made.
         attempts: u32,
     },

@@ -15,6 +15,7 @@ use super::driver::{Driver, Entry, Hired, Note, State, Tasks};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::job::WorkerDeath;
+use super::log;
 use super::news::{Ending, News, Order, StartFailure};
 use super::os;
 use crate::scheduler::{Blame, Input, Size};
@@ -26,10 +27,15 @@ impl Driver {
     pub(super) fn learn(&mut self, worker: WorkerId, news: News) {
         match news {
             News::Spawned { pid } => {
+                let mut slot = 0;
                 if let Some(hired) = self.workers.get_mut(&worker) {
                     hired.pid = pid;
+                    slot = hired.seat + 1;
                 }
-                self.emit(EventKind::WorkerSpawned { worker, pid });
+                if log::is_on() {
+                    self.log_spawned(worker, pid, slot);
+                }
+                self.emit(EventKind::WorkerSpawned { worker, pid, slot });
             }
             News::Ready(ready) => {
                 if self.deaths.one_is_ready() {
@@ -52,6 +58,9 @@ impl Driver {
                     if self.winding_down {
                         hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
                     }
+                }
+                if log::is_on() {
+                    self.log_ready(worker);
                 }
                 let slots = ready.slots;
                 self.tell(Input::Ready { worker, slots });
@@ -100,6 +109,9 @@ impl Driver {
                 if self.scheduler.expects(worker, job, attempt) {
                     self.note(Note::Started(job));
                 }
+                if log::is_on() {
+                    self.log_started(job);
+                }
                 self.tell(input);
                 self.emit_of_job(|| EventKind::JobStarted { job, attempt });
             }
@@ -137,6 +149,9 @@ impl Driver {
                 total,
             } => {
                 if self.scheduler.expects(worker, job, attempt) {
+                    if log::is_on() {
+                        self.log_progress(job, done, total);
+                    }
                     self.note(Note::Progress { job, done, total });
                     self.emit_of_job(|| EventKind::JobProgress { job, done, total });
                 }
@@ -271,6 +286,9 @@ impl Driver {
         let unexpected = unasked && !(ending.bye && ending.status.0 == Some(0));
         self.counted.workers_died += u64::from(unexpected);
         let how = hired.violation.unwrap_or_else(|| ending.how.clone());
+        if log::is_on() {
+            self.log_gone(worker, unexpected.then_some(&*how));
+        }
         self.emit(EventKind::WorkerEnded {
             worker,
             unexpected: unexpected.then(|| Arc::from(how.as_str())),

@@ -17,7 +17,8 @@
 //!   one worker's lines on their way, cut by `lines`; `printer`: the thread that writes them.
 //! - `thread_pool`: the door to a pool of threads, [`ThreadPool`]; `thread`: one
 //!   worker that is a thread, `desk`: where its jobs lie; `unwanted`: functions that nobody runs.
-//! - `spill`: where output is kept; `event`: the stream of all that happens.
+//! - `spill`: where output is kept; `event`: the stream of all that happens; `log`: what of it
+//!   whoever listens to `tracing` is told.
 
 mod act;
 mod awaitable;
@@ -42,6 +43,7 @@ mod job;
 mod launch;
 mod learn;
 mod lines;
+mod log;
 mod map;
 mod news;
 mod oom;

@@ -15,9 +15,11 @@ use std::vec;
 
 use protocol::{Limits, StopStep};
 use tokio::sync::mpsc;
+use tracing::info;
 
 use super::feed::{Notice, feed};
 use super::halt::{Halt, When};
+use super::observe::watchers::{Watchers, Watching};
 use super::output::{Behind, Output, PARTS};
 use super::reins::{Reins, Stop};
 use super::report::Summary;
@@ -82,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) halt: Option<Halt>,
     /// In what manner what jobs print is shown.
     pub(crate) manner: Manner,
+    /// Who watches.
+    pub(crate) watching: Watching,
     /// Where lines are written whose jobs have failed.
     pub(crate) failed_to: Option<PathBuf>,
     /// Whether lines are kept until their jobs have ended.
@@ -170,6 +174,8 @@ pub(crate) enum Failure {
     FailedTo(io::Error),
     /// The job log cannot be written.
     JobLog(io::Error),
+    /// The trace cannot be written.
+    Trace(io::Error),
     /// No thread or descriptor for input or output.
     Resources(io::Error),
     /// The pool failed.
@@ -192,6 +198,7 @@ impl Failure {
             Failure::RunFile(_) => "the run file could not be written",
             Failure::FailedTo(_) => "lines of failed jobs could not be written",
             Failure::JobLog(_) => "the job log could not be written",
+            Failure::Trace(_) => "the trace could not be written",
             Failure::Resources(_) => "there were no threads or descriptors left",
             Failure::Pool(_) | Failure::PoolEnded => "no worker could be kept alive",
             Failure::Bug(_) => "an internal error",
@@ -209,6 +216,7 @@ pub(crate) async fn run(
     opened: Option<Opened>,
 ) -> Outcome {
     reins.summary.borrow_mut().workers = config.pool.workers;
+    info!(workers = config.pool.workers, "run started");
     // This program has no children but workers, beside those that it was born
     // with.
     let adopted = pool::adopt_orphans();
@@ -263,6 +271,15 @@ pub(crate) async fn run(
         Err(Failure::Pool(PoolError::Closed)) if reins.stopped().is_some() => (false, None),
         Err(failure) => (false, Some(failure)),
     };
+    let word = failure.as_ref().map(Failure::word);
+    info!(
+        succeeded = summary.succeeded,
+        failed = summary.failed,
+        interrupted = summary.interrupted,
+        lost = summary.lost,
+        failure = word,
+        "run ended"
+    );
     Outcome {
         summary,
         failure,
@@ -285,7 +302,7 @@ pub(super) fn input(config: &Config, opened: Opened) -> io::Result<Source> {
 
 /// Starts a pool that tells what this batch has to know.
 fn start(config: &Config, pool: PoolConfig) -> Result<(Pool, EventStream), PoolError> {
-    match config.manner.wants_starts() {
+    match config.manner.wants_starts() || config.watching.is_any() {
         true => Pool::start_observed(pool),
         false => Pool::start_watched(pool),
     }
@@ -297,6 +314,7 @@ struct Ends {
     writer: Writer,
     failed: Option<Failed>,
     joblog: Option<JobLog>,
+    watchers: Option<Watchers>,
     record: Record,
 }
 
@@ -328,6 +346,8 @@ impl Ends {
         };
         let joblog = config.manner.joblog.as_deref().map(JobLog::open);
         let joblog = joblog.transpose().map_err(Failure::JobLog)?;
+        let watchers = Watchers::open(&config.watching, config.work.task(), began);
+        let watchers = watchers.map_err(Failure::Trace)?;
         let store = Store::open(&config.manner.keep, began);
         let store = store.map_err(|e| Failure::Write(WriteError::Kept(e)))?;
         let shown = file.map(RunFile::shown);
@@ -337,6 +357,7 @@ impl Ends {
             writer,
             failed,
             joblog,
+            watchers,
             record,
         })
     }
@@ -378,11 +399,13 @@ async fn run_in(
         writer,
         failed,
         joblog,
+        watchers,
         record,
     } = ends;
     let mut output = Output::new(config, &pool, writer, reins);
     output.failed = failed;
     output.joblog = joblog;
+    output.watchers = watchers;
     let ledger = match record {
         Record::Nothing => None,
         Record::Light(request) => {
@@ -573,6 +596,10 @@ async fn drive(
             Turn::Reports(reports) => {
                 // What they printed comes first.
                 output.parts(&mut news.parts).await?;
+                if output.is_watched() {
+                    // Before their tickets are gone.
+                    output.events(&mut news.events).await?;
+                }
                 rest.ended(reports.len());
                 if output.recorder.is_none() {
                     seen += reports.len();

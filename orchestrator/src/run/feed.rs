@@ -107,6 +107,11 @@ impl Desk {
         self.state.borrow().under_way.get(&job).map(look)
     }
 
+    /// The same, also when its ticket is gone.
+    pub(super) fn with<T>(&self, job: JobId, look: impl FnOnce(Option<&Ticket>) -> T) -> T {
+        look(self.state.borrow().under_way.get(&job))
+    }
+
     fn enter(&self, job: JobId, ticket: Ticket) {
         let mut state = self.state.borrow_mut();
         state.bytes += ticket.size;

@@ -5,6 +5,7 @@
 //! - [`batch`]: the loop in which everything meets; [`output`]: what becomes of
 //!   its results; [`reins`]: what it can be told from beside; [`halt`]: when it has
 //!   seen enough; [`jobs`]: how many run at once; [`gate`]: when the machine has room for them.
+//! - [`observe`]: those who watch it.
 //! - [`dry`]: what would be run.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
@@ -21,6 +22,7 @@ pub(crate) mod gate;
 pub(crate) mod halt;
 pub(crate) mod highlights;
 pub(crate) mod jobs;
+pub(crate) mod observe;
 pub(crate) mod output;
 pub(crate) mod progress;
 pub(crate) mod recap;

@@ -5,6 +5,7 @@ mod live;
 mod logged;
 mod noted;
 mod recorded;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,6 +21,7 @@ pub(crate) use recorded::{FailedJob, again, failed};
 use super::batch::{Config, Failure, GROUP};
 use super::feed::{Desk, Notice};
 use super::halt::{Counter, When};
+use super::observe::watchers::Watchers;
 use super::reins::Reins;
 use super::runfile::{Light, Recorder};
 use super::sink::failed::Failed;
@@ -59,6 +61,8 @@ pub(super) struct Output<'a> {
     pub(super) joblog: Option<JobLog>,
     /// Why a line of the log could not be written when nobody could be told.
     unlogged: Option<io::Error>,
+    /// Those who watch.
+    pub(super) watchers: Option<Watchers>,
     reins: &'a Reins,
     /// What remembers the ends that are not good, when there is no recorder.
     pub(super) light: Option<Light>,
@@ -112,6 +116,7 @@ impl<'a> Output<'a> {
             live: Live::new(&config.manner, config.work.task().is_some()),
             joblog: None,
             unlogged: None,
+            watchers: None,
             reins,
             light: None,
             recorder: None,
@@ -223,6 +228,7 @@ impl<'a> Output<'a> {
                 let (ticket, refusal) = *refused;
                 let n = self.announce(n);
                 self.failed(Verdict::Rejected, &ticket)?;
+                self.watch_refused(&ticket)?;
                 if let Some(light) = &mut self.light {
                     light.put(&ticket, &rejection(&ticket, &refusal));
                 }
@@ -373,6 +379,7 @@ impl<'a> Output<'a> {
     }
 
     pub(super) async fn event(&mut self, event: Event) -> Result<(), Failure> {
+        self.watch(&event)?;
         self.log_attempt(&event.kind)?;
         let event = self.with_stderr(event);
         self.record_attempt(&event.kind).await;
@@ -470,13 +477,21 @@ impl<'a> Output<'a> {
     /// Takes all events that are here.
     pub(super) async fn events(&mut self, events: &mut EventStream) -> Result<(), Failure> {
         while let Some(event) = events.try_next() {
-            self.event(event).await?;
+            let told = self.event(event).await;
+            if told.is_err() {
+                // Whoever watches sees the rest all the same.
+                while let Some(event) = events.try_next() {
+                    self.watch(&event).ok();
+                }
+                return told;
+            }
         }
         self.flush().await
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         self.turn_page()?;
+        self.flush_watchers()?;
         let mark = self.mark();
         self.writer
             .write(std::mem::take(&mut self.ready), mark)

@@ -3,6 +3,7 @@
 
 pub(super) mod control;
 mod input;
+pub(super) mod observe;
 mod output;
 mod packing;
 mod pipe;
@@ -22,6 +23,7 @@ use protocol::OutputLimit;
 
 use self::control::{ControlArgs, JobsArg};
 pub(crate) use self::input::{SourceArgs, TrimArg};
+use self::observe::ObserveArgs;
 pub(crate) use self::packing::PackArgs;
 use self::template::TemplateArgs;
 pub(crate) use self::told::{ProgressArg, SummaryArg, ToldArgs};
@@ -218,6 +220,9 @@ pub(crate) struct RunArgs {
     #[arg(help_heading = RECORD, long, value_name = "FILE")]
     pub(crate) failed_to: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
+
     /// Whether status and messages are those of GNU parallel; for `orchestrator parallel`.
     #[arg(skip)]
     pub(crate) like_gnu: bool,
@@ -308,6 +313,9 @@ pub(crate) struct Changes {
 
     #[command(flatten)]
     pub(crate) told: ToldArgs,
+
+    #[command(flatten)]
+    pub(crate) observe: ObserveArgs,
 }
 
 /// `orchestrator results`.

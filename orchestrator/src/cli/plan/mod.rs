@@ -3,6 +3,7 @@
 
 pub(super) mod control;
 mod input;
+mod observe;
 mod output;
 mod packing;
 mod pipe;
@@ -21,6 +22,7 @@ use self::told::Told;
 use super::args::{FormatArg, InputArg, InterruptedArg, LimitArgs, RunArgs, WearArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
+use super::log::Logging;
 use super::program::Lookup;
 use super::shell;
 use super::watch::Watch;
@@ -56,6 +58,8 @@ pub(crate) struct Plan {
     pub(crate) watch: Watch,
     /// Lines for stderr before it begins.
     pub(crate) warnings: Vec<String>,
+    /// What is logged, if anything.
+    pub(crate) log: Option<Logging>,
     /// Whether the exit status is that of GNU parallel.
     pub(crate) like_gnu: bool,
     /// Where it is recorded; how it was called, the caller adds.
@@ -114,6 +118,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         mut pipe,
         mut sources,
         mut packing,
+        observe,
         like_gnu,
         words,
     } = args;
@@ -211,6 +216,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     }
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
+    let (watching, log) = observe::observe(observe);
     let manner = output::manner(output, format, &places, &mut pool, lookup)?;
     let others = pipe::Others {
         null,
@@ -268,8 +274,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             halt,
             keep_items: failed_to.is_some()
                 || matches!(record, Record::Light(_))
-                || manner.wants_items(),
+                || manner.wants_items()
+                || watching.is_any(),
             manner,
+            watching,
             failed_to,
             pipe,
             terse: like_gnu,
@@ -281,6 +289,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         dry_run,
         watch,
         warnings,
+        log,
         like_gnu,
         record,
         history,

@@ -210,11 +210,13 @@ impl Output<'_> {
         // After a failure something may have been lost on its way to the writer.
         let mark = if failed.is_none() { self.mark() } else { 0 };
         let recorder = self.recorder.take();
+        let watched = self.finish_watchers();
         let written = self.writer.finish(mark).await.map_err(Failure::Write);
         let written = written.and(match self.unlogged.take() {
             Some(e) => Err(Failure::JobLog(e)),
             None => Ok(()),
         });
+        let written = written.and(watched);
         let Some(recorder) = recorder else {
             return (written, Ok(()));
         };

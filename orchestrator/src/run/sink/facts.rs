@@ -84,7 +84,7 @@ impl Facts {
 
 /// The status and the signal. Who was ended from here has no status, and was told so by
 /// SIGTERM first.
-fn status(verdict: Verdict, death: Option<&WorkerDeath>) -> (i32, i32) {
+pub(crate) fn status(verdict: Verdict, death: Option<&WorkerDeath>) -> (i32, i32) {
     match verdict {
         Verdict::Ok => (0, 0),
         Verdict::Failed(code) => (code, 0),

@@ -1,0 +1,219 @@
+//! Who is told of what happens in a batch, and what of each event.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use protocol::{JobId, Usage, WorkerId};
+
+use super::tally::{Tally, Worker};
+use super::trace::Trace;
+use crate::pool::{Event, EventKind};
+use crate::run::feed::Desk;
+use crate::run::sink::facts;
+use crate::run::source::work::Ticket;
+use crate::scheduler::Verdict;
+
+/// Who shall watch a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Watching {
+    /// A file of trace events.
+    pub(crate) trace: Option<PathBuf>,
+}
+
+impl Watching {
+    /// Whether there is anybody.
+    pub(crate) fn is_any(&self) -> bool {
+        self.trace.is_some()
+    }
+}
+
+/// An attempt that is over, or a job that ends without one.
+#[derive(Debug)]
+pub(super) struct End<'a> {
+    /// What is known of the job beside; nothing when that is gone.
+    pub(super) ticket: Option<&'a Ticket>,
+    /// The task of all jobs, unless they are commands.
+    pub(super) task: Option<&'a str>,
+    pub(super) verdict: Verdict,
+    /// Its status and its signal.
+    pub(super) exit: (i32, i32),
+    pub(super) attempt: u32,
+    /// Whether no other attempt follows.
+    pub(super) is_last: bool,
+    pub(super) usage: Usage,
+    /// Since when the job had waited for it.
+    pub(super) queued: Option<Duration>,
+    pub(super) started: Option<Duration>,
+    pub(super) at: Duration,
+    pub(super) worker: Option<(WorkerId, Worker)>,
+}
+
+/// Those who watch a batch.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    /// The task of all jobs, unless they are commands.
+    task: Option<&'static str>,
+    tally: Tally,
+    /// When the last event was.
+    now: Duration,
+    trace: Option<Trace>,
+}
+
+impl Watchers {
+    /// Opens what they write to; nothing when there are none.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub(crate) fn open(
+        watching: &Watching,
+        task: Option<&'static str>,
+        began: SystemTime,
+    ) -> io::Result<Option<Watchers>> {
+        if !watching.is_any() {
+            return Ok(None);
+        }
+        let trace = watching.trace.as_deref();
+        Ok(Some(Watchers {
+            task,
+            tally: Tally::default(),
+            now: Duration::ZERO,
+            trace: trace.map(|path| Trace::create(path, began)).transpose()?,
+        }))
+    }
+
+    /// Tells them of an event, while the tickets of the jobs that it is about are there.
+    ///
+    /// # Errors
+    /// When what they write cannot be written.
+    pub(in crate::run) fn event(&mut self, event: &Event, desk: &Desk) -> io::Result<()> {
+        if let Some(trace) = &mut self.trace {
+            trace.count(event.at, self.now, self.tally.counts());
+        }
+        self.now = event.at;
+        match event.kind {
+            EventKind::WorkerSpawned { worker, pid, slot } => {
+                self.tally.spawned(worker, pid, slot);
+            }
+            EventKind::JobQueued { job } => self.tally.queued(job, event.at),
+            EventKind::JobSent { job, worker, .. } => self.tally.sent(job, worker),
+            EventKind::WorkerEnded { worker, .. } => self.tally.ended(worker),
+            EventKind::JobRetried { job, .. } => {
+                let queued = self.tally.retried(job, event.at);
+                return self.attempt_over(job, queued, event, desk);
+            }
+            EventKind::JobDone { job, verdict, .. } => {
+                let queued = self.tally.concluded(job, verdict);
+                return self.attempt_over(job, queued, event, desk);
+            }
+            _ => {}
+        }
+        match &mut self.trace {
+            Some(trace) => trace.event(event, &self.tally),
+            None => Ok(()),
+        }
+    }
+
+    /// An attempt is over, or a job has ended without one.
+    fn attempt_over(
+        &mut self,
+        job: JobId,
+        queued: Option<Duration>,
+        event: &Event,
+        desk: &Desk,
+    ) -> io::Result<()> {
+        let mut death = None;
+        let (verdict, usage, started, worker, attempt, is_last) = match &event.kind {
+            EventKind::JobRetried {
+                verdict,
+                usage,
+                started,
+                worker,
+                attempts,
+                ..
+            } => (*verdict, *usage, *started, *worker, *attempts, false),
+            EventKind::JobDone {
+                verdict,
+                death: how,
+                usage,
+                started,
+                worker,
+                attempts,
+                ..
+            } => {
+                death = how.as_deref();
+                (*verdict, *usage, *started, *worker, *attempts, true)
+            }
+            _ => return Ok(()),
+        };
+        let worker = worker.and_then(|id| Some((id, self.tally.worker(id)?)));
+        let tell = |ticket: Option<&Ticket>| {
+            let end = End {
+                ticket,
+                task: self.task,
+                verdict,
+                exit: facts::status(verdict, death),
+                attempt,
+                is_last,
+                usage,
+                queued,
+                started,
+                at: event.at,
+                worker,
+            };
+            match &mut self.trace {
+                Some(trace) => trace.end(&end),
+                None => Ok(()),
+            }
+        };
+        desk.with(job, tell)
+    }
+
+    /// A line of the input is no job.
+    ///
+    /// # Errors
+    /// When what they write cannot be written.
+    pub(crate) fn refused(&mut self, ticket: &Ticket) -> io::Result<()> {
+        let verdict = Verdict::Rejected;
+        self.tally.count(verdict);
+        let end = End {
+            ticket: Some(ticket),
+            task: self.task,
+            verdict,
+            exit: facts::status(verdict, None),
+            attempt: 0,
+            is_last: true,
+            usage: Usage::default(),
+            queued: None,
+            started: None,
+            at: self.now,
+            worker: None,
+        };
+        match &mut self.trace {
+            Some(trace) => trace.end(&end),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what there is.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.trace {
+            Some(trace) => trace.flush(),
+            None => Ok(()),
+        }
+    }
+
+    /// The batch is over.
+    ///
+    /// # Errors
+    /// When what is left cannot be written.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self.trace {
+            Some(trace) => trace.finish(self.now, self.tally.counts()),
+            None => Ok(()),
+        }
+    }
+}
