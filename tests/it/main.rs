@@ -8,6 +8,7 @@ mod command_api;
 mod command_limits;
 mod control;
 mod dependencies;
+mod doctor;
 mod dynamics;
 mod environment;
 mod examples;

@@ -59,7 +59,7 @@ fn page(command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-fn print(what: &str, text: &[u8]) -> Exit {
+pub(super) fn print(what: &str, text: &[u8]) -> Exit {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Ok(()) => Exit::OK,

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::panic::{self, PanicHookInfo, UnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use nix::sys::signal::Signal;
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::agent;
 use super::args::{Cli, Command, RunArgs, TasksArgs};
+use super::doctor;
 use super::dry;
 use super::errors::{self, Message};
 use super::exit::Exit;
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::report(&args),
         Command::Tasks(args) => tasks(args),
         Command::Agent(args) => agent::agent(args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Completions(args) => generated::completions(&args),
         Command::Man(args) => generated::man(&args),
         Command::Parallel(args) => parallel::parallel(args.words),
@@ -274,7 +277,7 @@ fn tasks(args: TasksArgs) -> Exit {
         Err(message) => return refuse(&message),
     };
     let offered = match runtime() {
-        Ok(runtime) => runtime.block_on(offered(launch)),
+        Ok(runtime) => runtime.block_on(offered(launch, None)),
         Err(message) => return fail(&message),
     };
     let names = match offered {
@@ -298,10 +301,15 @@ fn tasks(args: TasksArgs) -> Exit {
     }
 }
 
-/// Starts one worker, asks what it offers, and lets it go.
-async fn offered(launch: Launch) -> Result<Vec<String>, PoolError> {
+/// Starts one worker, asks what it offers, and lets it go; when the system has no room for it,
+/// that may last so long.
+pub(super) async fn offered(
+    launch: Launch,
+    patience: Option<Duration>,
+) -> Result<Vec<String>, PoolError> {
     let mut config = PoolConfig::new(launch);
     config.workers = 1;
+    config.spawn_patience = patience.unwrap_or(config.spawn_patience);
     // What its start-up says belongs to no list of tasks.
     config.printed = Printed::Capture;
     let pool = Pool::start(config)?;

@@ -5,10 +5,11 @@
 //! GNU parallel's command line becomes one of ours in `parallel`.
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
 //! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile; `progress` shows how far it is, `summary` what it came to. Pages for `man` and completions are `generated`.
-//! What is logged goes where `log` says.
+//! What is logged goes where `log` says; what this machine gives is told by `doctor`.
 
 mod agent;
 mod args;
+mod doctor;
 mod dry;
 mod errors;
 mod exit;

@@ -99,6 +99,9 @@ pub(crate) enum Command {
     /// Be a pool that speaks the worker protocol on stdin and stdout (normally started
     /// by programs; see docs/protocol.md)
     Agent(AgentArgs),
+    /// Say what this machine gives to a run: CPUs, limits, directories; exit status 1 when
+    /// something will not do
+    Doctor(DoctorArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print a manual page, in roff: `orchestrator man run | man -l -`
@@ -370,6 +373,14 @@ pub(crate) struct WorkerArgs {
 pub(crate) struct TasksArgs {
     #[command(flatten)]
     pub(crate) worker: WorkerArgs,
+}
+
+/// `orchestrator doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// As one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `orchestrator completions`.
