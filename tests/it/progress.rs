@@ -254,7 +254,7 @@ fn what_has_no_line_feed_is_never_overwritten() {
 #[test]
 fn gnu_parallels_names_of_it_show_it() {
     let env = TestEnv::new();
-    let line = "sleep 1.2; echo";
+    let line = "sleep 1.2; echo {}";
     for (options, is_shown) in [
         (&["parallel", "--bar"][..], true),
         (&["parallel", "--eta"], true),
