@@ -4,7 +4,7 @@
 //! and what came of it becomes messages (`errors`) and an exit status (`exit`).
 //! GNU parallel's command line becomes one of ours in `parallel`.
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
-//! heard by `signals`; `dry` shows what would be run; `watch` looks at what may change a run meanwhile; `progress` shows how far it is, `summary` what it came to. Pages for `man` and completions are `generated`.
+//! heard by `signals`; `report` says what a recorded run came to, `page` for a browser; `dry` shows what would be run; `watch` looks at what may change a run meanwhile; `progress` shows how far it is, `summary` what it came to. Pages for `man` and completions are `generated`.
 //! What is logged goes where `log` says; what this machine gives is told by `doctor`.
 
 mod agent;
@@ -17,6 +17,7 @@ mod generated;
 mod habits;
 mod log;
 mod main;
+mod page;
 mod parallel;
 mod plan;
 mod program;

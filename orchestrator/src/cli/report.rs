@@ -1,18 +1,20 @@
 //! `orchestrator report`: what a recorded run came to, for a person.
 
-use std::io::{self, Write};
 use std::path::Path;
 
 use super::args::ReportArgs;
-use super::errors::{self, Message};
+use super::errors;
 use super::exit::Exit;
 use super::main::{fail, refuse};
+use super::page::{self, Target};
 use super::plan;
 use super::recorded::{self, Named, Recorded};
 use crate::pool::Spill;
 use crate::run::output::{self, FailedJob};
+use crate::run::report::calendar;
 use crate::run::runfile::{self, FailedCall, RunFileError, State};
 use crate::run::text;
+use crate::run::view::{self, Model};
 
 /// How many failures are shown.
 const SHOWN: usize = 10;
@@ -28,6 +30,29 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
         Ok(named) => named,
         Err(message) => return fail(&message),
     };
+    let target = match page::target(args, &named.path) {
+        Ok(target) => target,
+        Err(message) => return refuse(&message),
+    };
+    let model = match view::gather(&named.path, &named.name, runfile::since_1970(calendar())) {
+        Ok(model) => model,
+        Err(e) => return fail(&errors::run_file(&e)),
+    };
+    if args.text || (args.output.is_none() && !args.open) {
+        return as_text(&model, &named, &target);
+    }
+    let written = page::write(&target, |out| {
+        let nonce = page::nonce()?;
+        view::write(out, &model, &nonce)
+    });
+    match written {
+        Err(exit) => exit,
+        Ok(()) if args.open => page::show(&target),
+        Ok(()) => Exit::OK,
+    }
+}
+
+fn as_text(model: &Model, named: &Named, target: &Target) -> Exit {
     let state = match runfile::state(&named.path) {
         Ok(state) => state,
         Err(e) => return fail(&errors::run_file(&e)),
@@ -38,19 +63,9 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
         Err(NotRead::RunFile(e)) => return fail(&errors::run_file(&e)),
         Err(NotRead::Enough) => Vec::new(),
     };
-    let said = said(&state, &failures, &named.name);
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(said.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Ok(()) => Exit::OK,
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
-        Err(e) => fail(&Message::new(format!(
-            "the report could not be written: {}",
-            text::reason(&e)
-        ))),
-    }
+    let said = said(&state, model, &failures, &named.name);
+    let written = page::write(target, |out| out.write_all(said.as_bytes()));
+    written.err().unwrap_or(Exit::OK)
 }
 
 /// Why failures are not read, or no more of them.
@@ -103,8 +118,8 @@ fn failed_call(call: FailedCall) -> FailedJob {
     }
 }
 
-fn said(state: &State, failures: &[FailedJob], name: &str) -> String {
-    let mut said = recorded::lines(state);
+fn said(state: &State, model: &Model, failures: &[FailedJob], name: &str) -> String {
+    let mut said = recorded::lines(state) + &view::lines(model);
     let bad = |(verdict, _): &&(String, i64)| verdict != "ok";
     let failed: i64 = state.verdicts.iter().filter(bad).map(|(_, n)| n).sum();
     let failed = failed.unsigned_abs();

@@ -9,6 +9,7 @@
 //! - [`dry`]: what would be run.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
+//! - [`view`]: a recorded run as a page.
 //! - [`report`]: what the run came to, folded from the pool's events, and what stands out
 //!   ([`highlights`]), told in lines or as JSON ([`recap`]).
 //! - [`progress`]: how far it is; [`screen`]: the terminal that results and that share.
@@ -34,3 +35,4 @@ pub(crate) mod screen;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod text;
+pub(crate) mod view;

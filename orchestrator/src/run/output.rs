@@ -382,7 +382,7 @@ impl<'a> Output<'a> {
         self.watch(&event)?;
         self.log_attempt(&event.kind)?;
         let event = self.with_stderr(event);
-        self.record_attempt(&event.kind).await;
+        self.record_attempt(event.at, &event.kind).await;
         self.note_event(&event.kind);
         let line = match event.kind {
             EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),

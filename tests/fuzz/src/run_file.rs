@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 /// Columns that hold what is read.
-const COLUMNS: [(&str, &str); 32] = [
+const COLUMNS: [(&str, &str); 42] = [
     ("run", "run"),
     ("run", "run_id"),
     ("run", "began_us"),
@@ -42,6 +42,16 @@ const COLUMNS: [(&str, &str); 32] = [
     ("outcome", "value_file"),
     ("outcome", "stdout_omitted"),
     ("outcome", "stderr_omitted"),
+    ("run", "workers"),
+    ("job", "queued_us"),
+    ("outcome", "user_us"),
+    ("outcome", "max_rss_kib"),
+    ("outcome", "ended_us"),
+    ("outcome", "stderr"),
+    ("attempt", "verdict"),
+    ("attempt", "started_us"),
+    ("attempt", "wall_us"),
+    ("attempt", "error"),
 ];
 
 /// An even first byte: the rest is the file. An odd one: the rest says what stands in
@@ -65,13 +75,14 @@ fn made(path: &Path, mut changes: &[u8]) -> rusqlite::Result<()> {
     let file = Connection::open(path)?;
     file.execute_batch(&SCHEMA.replace(") strict;", ");"))?;
     file.pragma_update(None, "application_id", APPLICATION_ID)?;
-    file.pragma_update(None, "user_version", 1)?;
+    file.pragma_update(None, "user_version", 2)?;
     file.execute_batch(
-        "insert into run values (1, 'a', 1, 2, '1', 'host', 3, '/', x'2d2d00', 'p', x'00');
-         insert into job values (1, zeroblob(16), 1, 1, null, 'a', null),
-             (2, zeroblob(16), 2, 2, null, 'b', null), (3, zeroblob(16), 3, 3, null, 'c', 1);
+        "insert into run values (1, 'a', 1, 2, null, '1', 'host', 3, '/', x'2d2d00', 'p', x'00', 2);
+         insert into job values (1, zeroblob(16), 1, 1, null, 'a', null, 1),
+             (2, zeroblob(16), 2, 2, null, 'b', null, null), (3, zeroblob(16), 3, 3, null, 'c', 1, 2);
          insert into outcome (n, job, run, verdict, attempts, stdout)
-             values (1, 1, 1, 'ok', 1, 'out'), (2, 2, 1, 'failed', 1, null);",
+             values (1, 1, 1, 'ok', 1, 'out'), (2, 2, 1, 'failed', 2, null);
+         insert into attempt (job, run, attempt, verdict) values (2, 1, 1, 'crashed');",
     )?;
     while let [column, row, kind, length, rest @ ..] = changes {
         let (table, column) = COLUMNS[usize::from(*column) % COLUMNS.len()];

@@ -7,6 +7,7 @@ pub(super) mod observe;
 mod output;
 mod packing;
 mod pipe;
+mod report;
 pub(super) mod template;
 mod told;
 
@@ -25,6 +26,7 @@ use self::control::{ControlArgs, JobsArg};
 pub(crate) use self::input::{SourceArgs, TrimArg};
 use self::observe::ObserveArgs;
 pub(crate) use self::packing::PackArgs;
+pub(crate) use self::report::ReportArgs;
 use self::template::TemplateArgs;
 pub(crate) use self::told::{ProgressArg, SummaryArg, ToldArgs};
 use crate::pool::usable_cpus;
@@ -90,7 +92,7 @@ pub(crate) enum Command {
     Results(ResultsArgs),
     /// Say how far a recorded run has come
     Status(StatusArgs),
-    /// Say what a recorded run came to, what has failed, and why
+    /// Say what a recorded run came to, what has failed, and why; as a page with -o
     Report(ReportArgs),
     /// List the tasks a worker offers, one per line
     Tasks(TasksArgs),
@@ -339,13 +341,6 @@ pub(crate) struct ResultsArgs {
 /// `orchestrator status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The run file, or `last`: the run that began last, with a run file or without
-    pub(crate) file: PathBuf,
-}
-
-/// `orchestrator report`.
-#[derive(Debug, Args)]
-pub(crate) struct ReportArgs {
     /// The run file, or `last`: the run that began last, with a run file or without
     pub(crate) file: PathBuf,
 }

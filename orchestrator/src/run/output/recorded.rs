@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use std::vec;
 
 use protocol::{TaskError, Usage};
@@ -63,7 +63,8 @@ impl Output<'_> {
             summary.failed_before = file.failed_before();
             summary.again = file.which().is_some();
         }
-        let (recorder, ledger) = file.record(started).map_err(Failure::Resources)?;
+        let recorded = file.record(started, config.pool.workers);
+        let (recorder, ledger) = recorded.map_err(Failure::Resources)?;
         self.recorder = Some(recorder);
         self.copy_for_records();
         Ok(ledger)
@@ -156,13 +157,16 @@ impl Output<'_> {
         self.unshown.first().map_or(self.last, |first| first - 1)
     }
 
-    pub(super) async fn record_attempt(&self, event: &EventKind) {
+    pub(super) async fn record_attempt(&self, at: Duration, event: &EventKind) {
         let EventKind::JobRetried {
             job,
             verdict,
             error,
             stderr,
             attempts,
+            usage,
+            started,
+            worker,
             ..
         } = event
         else {
@@ -176,6 +180,10 @@ impl Output<'_> {
                 verdict: *verdict,
                 error: error.clone(),
                 stderr: Arc::clone(stderr),
+                usage: *usage,
+                started: *started,
+                ended: at,
+                worker: *worker,
             };
             recorder.attempt(row).await;
         }

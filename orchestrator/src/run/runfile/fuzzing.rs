@@ -1,5 +1,6 @@
 //! All that is read of a run file, for the fuzz target.
 
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -7,9 +8,10 @@ use super::key::Keys;
 use super::{Access, Pages, Purpose, Request, Which, configuration, open, outcomes, state};
 use crate::pool::Spill;
 use crate::run::runfile::RunFileError;
+use crate::run::view;
 
 /// The tables of a run file, as SQL.
-pub const SCHEMA: &str = include_str!("schema-1.sql");
+pub const SCHEMA: &str = concat!(include_str!("schema-1.sql"), include_str!("schema-2.sql"));
 
 /// The number that says whose file it is.
 pub const APPLICATION_ID: i32 = super::schema::APPLICATION_ID;
@@ -32,6 +34,10 @@ pub fn read_run_file(path: &Path) -> bool {
     };
     configuration(path).ok();
     state(path).ok();
+    if let Ok(model) = view::gather(path, "run", 1 << 50) {
+        view::lines(&model);
+        view::write(&mut io::sink(), &model, "").ok();
+    }
     let purpose = request(Access::Resume).purpose;
     outcomes::<RunFileError>(path, &purpose, &room, false, |_| Ok(())).ok();
     let all = Which {
@@ -46,7 +52,7 @@ pub fn read_run_file(path: &Path) -> bool {
     };
     file.unshown(&room, 0).ok();
     // Its thread ends when nobody has anything to say to it.
-    file.record(SystemTime::UNIX_EPOCH).ok();
+    file.record(SystemTime::UNIX_EPOCH, 1).ok();
     open(&request(Access::Again(all))).ok();
     true
 }

@@ -7,7 +7,8 @@ use serde_bytes::ByteBuf;
 use super::key::{Key, Keys};
 use super::known::{Counts, Known, Place};
 use super::recorder::{Entry, Sender};
-use super::rows::JobRow;
+use super::rows::{JobRow, since_1970};
+use crate::run::report::calendar;
 use crate::run::source::lines::{Content, Line};
 use crate::run::source::work::Ticket;
 
@@ -61,7 +62,9 @@ impl Ledger {
     pub(crate) fn send(&mut self) {
         if !self.rows.is_empty() {
             let rows = std::mem::take(&mut self.rows);
-            self.sender.send_blocking(Entry::Jobs(rows));
+            // One look at the clock for all that came with one read.
+            let now = since_1970(calendar());
+            self.sender.send_blocking(Entry::Jobs(rows, now));
         }
     }
 

@@ -9,7 +9,7 @@
 //!   [`blobs`]: large results, in files beside.
 //! - [`light`]: the record of a run that has no run file; [`history`]: where those
 //!   are.
-//! - [`read`]: what was recorded, to be run or shown again.
+//! - [`read`]: what was recorded, to be run or shown again; [`look`]: the same for a report.
 //!
 //! A job is recorded when its line is read and has its verdict when that is
 //! committed. Only then is the verdict shown, so what was seen is never
@@ -26,6 +26,7 @@ mod key;
 mod known;
 mod ledger;
 mod light;
+mod look;
 mod open;
 mod read;
 mod recorder;
@@ -38,6 +39,7 @@ pub(crate) use key::Purpose;
 pub(crate) use known::Counts;
 pub(crate) use ledger::{Ledger, environment, job_id};
 pub(crate) use light::{Light, LightRequest, Remembered};
+pub(crate) use look::{End, Look, RunSeen, Try};
 pub(crate) use open::{Access, Gaps, Request, RunFile, open};
 pub(crate) use read::{
     Configuration, FailedCall, Pages, Shown, State, Which, configuration, failed_calls, outcomes,
@@ -45,4 +47,4 @@ pub(crate) use read::{
 };
 pub(super) use recorder::Committed;
 pub(crate) use recorder::{Recorder, Starter};
-pub(crate) use rows::{AttemptRow, LAST_US};
+pub(crate) use rows::{AttemptRow, LAST_US, since_1970};

@@ -144,6 +144,7 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
             at_most_once: request.at_most_once,
             again: matches!(access, Access::Again(which) if which.failed),
             light,
+            workers: 0,
         },
         keys,
         known,
@@ -311,15 +312,23 @@ impl RunFile {
         page.map_err(|e| e.of(&self.writable.name))
     }
 
-    /// Starts to record; the ledger is for the thread that reads the input, unless
-    /// the jobs come from the file itself.
+    /// Starts to record a run with so many workers; the ledger is for the thread that
+    /// reads the input, unless the jobs come from the file itself.
     ///
     /// # Errors
     /// When there is no thread left for it.
-    pub(crate) fn record(self, started: SystemTime) -> std::io::Result<(Recorder, Option<Ledger>)> {
+    pub(crate) fn record(
+        self,
+        started: SystemTime,
+        workers: usize,
+    ) -> std::io::Result<(Recorder, Option<Ledger>)> {
         let (writable, run) = (self.writable, self.run);
         let open = move || Ok((writable, run));
-        let recorder = Recorder::start(open, self.mode, started, self.shown)?;
+        let mode = Mode {
+            workers,
+            ..self.mode
+        };
+        let recorder = Recorder::start(open, mode, started, self.shown)?;
         let from_input = !matches!(self.access, Access::Again(_));
         let ledger = from_input.then(|| Ledger {
             keys: self.keys,
@@ -375,7 +384,7 @@ fn begin(
     let cwd = purpose.cwd.as_os_str().as_encoded_bytes();
     let transaction = connection.transaction()?;
     transaction.execute(
-        "insert into run values (?, ?, ?, null, null, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into run values (?, ?, ?, null, null, ?, ?, ?, ?, ?, ?, ?, null)",
         rusqlite::params![
             run,
             run_id,

@@ -351,45 +351,50 @@ pub(crate) fn state(path: &Path) -> Result<State, RunFileError> {
     let read = || -> Result<State, Fault> {
         let mut opened = file::open_to_read(path)?;
         let connection = opened.connection.transaction()?;
-        let (run_id, purpose, ended_us, failure, arguments): (_, _, _, _, Vec<u8>) = connection
-            .query_row(
-                "select run_id, purpose, ended_us, failure, arguments from run order by run desc limit 1",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
-            )
-            .optional()?
-            .ok_or(Error::Missing)?;
-        let (began_us, runs) =
-            connection.query_row("select min(began_us), count(*) from run", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-        let number = |query| connection.query_row(query, [], |row| row.get(0));
-        let mut verdicts = connection.prepare(
-            "select verdict, cast(total(jobs) as integer) as jobs from ( \
-               select verdict, count(*) as jobs from outcome group by verdict \
-               union all select verdict, jobs from unrecorded) \
-             group by verdict order by verdict <> 'ok', jobs desc, verdict",
-        )?;
-        let verdicts = verdicts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(State {
-            run_id,
-            purpose,
-            began_us,
-            ended_us,
-            failure,
-            runs,
-            writer: Lock::holder(&opened.path),
-            input_whole: number("select input_whole from state")? != 0,
-            light: number("select light from state")? != 0,
-            of_executor: arguments.split(|&byte| byte == 0).next() == Some(EXECUTOR),
-            dropped: number(
-                "select cast(total(jobs) as integer) from unrecorded where verdict <> 'ok'",
-            )?,
-            jobs: number(
-                "select (select count(*) from job) + cast(total(jobs) as integer) from unrecorded",
-            )?,
-            verdicts: verdicts.collect::<Result<_, _>>()?,
-        })
+        state_in(&connection, &opened.path)
     };
     read().map_err(|e| e.of(path))
+}
+
+/// The same of a file that is open, in one transaction.
+pub(super) fn state_in(connection: &Connection, path: &Path) -> Result<State, Fault> {
+    let (run_id, purpose, ended_us, failure, arguments): (_, _, _, _, Vec<u8>) = connection
+        .query_row(
+            "select run_id, purpose, ended_us, failure, arguments from run order by run desc limit 1",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        )
+        .optional()?
+        .ok_or(Error::Missing)?;
+    let (began_us, runs) =
+        connection.query_row("select min(began_us), count(*) from run", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let number = |query| connection.query_row(query, [], |row| row.get(0));
+    let mut verdicts = connection.prepare(
+        "select verdict, cast(total(jobs) as integer) as jobs from ( \
+           select verdict, count(*) as jobs from outcome group by verdict \
+           union all select verdict, jobs from unrecorded) \
+         group by verdict order by verdict <> 'ok', jobs desc, verdict",
+    )?;
+    let verdicts = verdicts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(State {
+        run_id,
+        purpose,
+        began_us,
+        ended_us,
+        failure,
+        runs,
+        writer: Lock::holder(path),
+        input_whole: number("select input_whole from state")? != 0,
+        light: number("select light from state")? != 0,
+        of_executor: arguments.split(|&byte| byte == 0).next() == Some(EXECUTOR),
+        dropped: number(
+            "select cast(total(jobs) as integer) from unrecorded where verdict <> 'ok'",
+        )?,
+        jobs: number(
+            "select (select count(*) from job) + cast(total(jobs) as integer) from unrecorded",
+        )?,
+        verdicts: verdicts.collect::<Result<_, _>>()?,
+    })
 }

@@ -34,7 +34,8 @@ const WAITING: usize = 64;
 /// What is to be written.
 #[derive(Debug)]
 pub(super) enum Entry {
-    Jobs(Vec<JobRow>),
+    /// New jobs, and when their lines were read, since 1970 in microseconds.
+    Jobs(Vec<JobRow>, i64),
     /// Ends, with the numbers of their jobs.
     Ended(Vec<(i64, JobReport)>),
     /// Jobs of a light record, each with its end.
@@ -75,6 +76,8 @@ pub(crate) struct Mode {
     /// Of all that jobs give only the end of stderr is kept, and nothing waits for
     /// the disk.
     pub(crate) light: bool,
+    /// How many jobs run at once; 0 when nobody has said so.
+    pub(crate) workers: usize,
 }
 
 /// Whether an end is a verdict that is kept. One that only says that the run was
@@ -297,12 +300,18 @@ fn write(
     };
     let mut last = now();
     let mut seen = shown.load(Ordering::Relaxed);
+    let mut workers = i64::try_from(mode.workers).ok().filter(|&n| n > 0);
+    let mut tell_workers = || match workers.take() {
+        Some(n) => connection.execute("update run set workers = ? where run = ?", [n, run]),
+        None => Ok(0),
+    };
     while let Some(first) = entries.blocking_recv() {
         // A light commit waits for nothing that others could share.
         if !mode.light && !matches!(first, Entry::Starting(..) | Entry::Close(_)) {
             thread::sleep(GATHER.saturating_sub(now() - last));
         }
         pen.statements.begin()?;
+        tell_workers()?;
         let mut next = Some(first);
         while let Some(entry) = next {
             pen.put(entry)?;
@@ -326,6 +335,7 @@ fn write(
         }
     }
     pen.statements.begin()?;
+    tell_workers()?;
     pen.statements.shown(shown.load(Ordering::Relaxed))?;
     connection.execute(
         "update run set ended_us = ?, failure = ? where run = ?",
@@ -364,7 +374,11 @@ struct Pen<'c> {
 impl Pen<'_> {
     fn put(&mut self, entry: Entry) -> Result<(), Fault> {
         match entry {
-            Entry::Jobs(rows) => rows.iter().try_for_each(|row| self.statements.job(row))?,
+            Entry::Jobs(rows, queued) => {
+                for row in &rows {
+                    self.statements.job(row, Some(queued))?;
+                }
+            }
             Entry::Ended(ended) => {
                 let mut reports = Vec::with_capacity(ended.len());
                 for (job, report) in ended {
@@ -382,7 +396,7 @@ impl Pen<'_> {
             }
             Entry::Light(rows) => {
                 for (row, report) in rows {
-                    self.statements.job(&row)?;
+                    self.statements.job(&row, None)?;
                     if is_recorded(self.mode, report.verdict, report.attempts) {
                         self.outcome(row.job, &report)?;
                     }
@@ -396,7 +410,10 @@ impl Pen<'_> {
             }
             // Of those only the last is kept.
             Entry::Attempt(_) if self.mode.light => {}
-            Entry::Attempt(row) => self.statements.attempt(self.place.run, &row)?,
+            Entry::Attempt(row) => {
+                let OutcomePlace { run, started, .. } = self.place;
+                self.statements.attempt(run, started, &row)?;
+            }
             Entry::Starting(job, told) => {
                 self.statements.starting(self.place.run, job)?;
                 self.told.push(told);

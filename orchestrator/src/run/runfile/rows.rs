@@ -12,6 +12,7 @@ use super::blobs::{Blobs, Kept};
 use super::error::Fault;
 use super::key::{Key, Keys};
 use crate::pool::{Capture, JobReport, Omitted, Payload, Spill};
+use crate::run::report::calendar;
 use crate::run::source::lines::{Content, Line};
 use crate::scheduler::Verdict;
 
@@ -45,6 +46,12 @@ pub(crate) struct AttemptRow {
     pub(crate) verdict: Verdict,
     pub(crate) error: Option<Box<TaskError>>,
     pub(crate) stderr: Arc<Capture>,
+    /// What it used; zero when its worker died.
+    pub(crate) usage: Usage,
+    /// When it began and ended, by the pool's clock.
+    pub(crate) started: Option<Duration>,
+    pub(crate) ended: Duration,
+    pub(crate) worker: Option<WorkerId>,
 }
 
 /// The end of what is pushed, if that is anything.
@@ -125,7 +132,7 @@ fn micros(time: Duration) -> i64 {
 }
 
 /// A point in time as it stands in the file.
-pub(super) fn since_1970(time: SystemTime) -> i64 {
+pub(crate) fn since_1970(time: SystemTime) -> i64 {
     micros(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
@@ -161,21 +168,26 @@ impl<'c> Statements<'c> {
             begin: connection.prepare("begin immediate")?,
             commit: connection.prepare("commit")?,
             job: connection.prepare(
-                "insert into job (job, key, seq, line, id, item) values (?, ?, ?, ?, ?, ?)",
+                "insert into job (job, key, seq, line, id, item, queued_us) \
+                 values (?, ?, ?, ?, ?, ?, ?)",
             )?,
             outcome: connection.prepare(
                 "insert or replace into outcome values (:n, :job, :run, :verdict, :exit, :signal, \
                  :errno, :error, :attempts, :worker, :started_us, :wall_us, :user_us, :system_us, \
                  :max_rss_kib, :leaked, :stdout_omitted, :stderr_omitted, :stdout, :stderr, :value, \
-                 :stdout_file, :stderr_file, :value_file)",
+                 :stdout_file, :stderr_file, :value_file, :ended_us)",
             )?,
             replaced: connection.prepare(
                 "insert into attempt select job, run, attempts, verdict, exit, signal, errno, error, \
-                 coalesce(stderr, ?2) from outcome where job = ?1",
+                 coalesce(stderr, ?2), worker, started_us, ended_us, wall_us, user_us, system_us, \
+                 max_rss_kib from outcome where job = ?1",
             )?,
             stderr_file: connection.prepare("select stderr_file from outcome where job = ?")?,
-            attempt: connection
-                .prepare("insert into attempt values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            attempt: connection.prepare(
+                "insert into attempt values (:job, :run, :attempt, :verdict, :exit, :signal, :errno, \
+                 :error, :stderr, :worker, :started_us, :ended_us, :wall_us, :user_us, :system_us, \
+                 :max_rss_kib)",
+            )?,
             starting: connection.prepare("update job set started = ? where job = ?")?,
             not_started: connection.prepare("update job set started = null where job = ?")?,
             forget: connection.prepare("delete from job where job = ?")?,
@@ -194,12 +206,13 @@ impl<'c> Statements<'c> {
         self.commit.execute([]).map(drop)
     }
 
-    pub(super) fn job(&mut self, row: &JobRow) -> rusqlite::Result<()> {
+    /// Records a job, and when its line was read, if that is known.
+    pub(super) fn job(&mut self, row: &JobRow, queued_us: Option<i64>) -> rusqlite::Result<()> {
         let item = row.item.as_deref();
         let (seq, line) = (int(row.seq), int(row.line));
         let id = row.id.as_deref();
         self.job
-            .execute((row.job, &row.key.0[..], seq, line, id, item))
+            .execute((row.job, &row.key.0[..], seq, line, id, item, queued_us))
             .map(drop)
     }
 
@@ -247,6 +260,8 @@ impl<'c> Statements<'c> {
         // All zero when there was nobody left to measure it.
         let usage = Some(report.usage).filter(|usage| *usage != Usage::default());
         let began = report.started.and_then(|at| started.checked_add(at));
+        // Then it ended about now.
+        let ended = (began.is_some() && usage.is_none()).then(|| since_1970(calendar()));
         self.outcome.execute(named_params! {
             ":n": n,
             ":job": job,
@@ -272,25 +287,44 @@ impl<'c> Statements<'c> {
             ":stdout_file": stdout.columns().1,
             ":stderr_file": stderr.columns().1,
             ":value_file": value.columns().1,
+            ":ended_us": ended,
         })?;
         Ok(())
     }
 
-    pub(super) fn attempt(&mut self, run: i64, row: &AttemptRow) -> Result<(), Fault> {
+    /// Records an attempt of a run whose pool's clock was zero at `zero`.
+    pub(super) fn attempt(
+        &mut self,
+        run: i64,
+        zero: SystemTime,
+        row: &AttemptRow,
+    ) -> Result<(), Fault> {
         let verdict = Columns::from(row.verdict);
         let stderr = (!row.stderr.is_empty())
             .then(|| row.stderr.tail(STDERR_TAIL))
             .transpose()?;
-        let error = json(row.error.as_deref())?;
-        let Columns {
-            word,
-            exit,
-            signal,
-            errno,
-        } = verdict;
-        let (job, attempt) = (row.job, row.attempt);
-        self.attempt
-            .execute((job, run, attempt, word, exit, signal, errno, error, stderr))?;
+        let usage = Some(row.usage).filter(|usage| *usage != Usage::default());
+        let at = |time| zero.checked_add(time).map(since_1970);
+        let began = row.started.and_then(at);
+        let ended = at(row.ended).filter(|_| began.is_some() && usage.is_none());
+        self.attempt.execute(named_params! {
+            ":job": row.job,
+            ":run": run,
+            ":attempt": row.attempt,
+            ":verdict": verdict.word,
+            ":exit": verdict.exit,
+            ":signal": verdict.signal,
+            ":errno": verdict.errno,
+            ":error": json(row.error.as_deref())?,
+            ":stderr": stderr,
+            ":worker": row.worker.map(|worker| worker.0),
+            ":started_us": began,
+            ":ended_us": ended,
+            ":wall_us": usage.map(|u| int(u.wall_us)),
+            ":user_us": usage.map(|u| int(u.user_us)),
+            ":system_us": usage.map(|u| int(u.system_us)),
+            ":max_rss_kib": usage.map(|u| int(u.max_rss_kib)),
+        })?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::error::{Error, Fault};
 pub(super) const APPLICATION_ID: i32 = 0x6f72_6366;
 
 /// How the tables of each version come from those of the one before.
-const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// Makes a file that is known to be ours, or new and empty, one of this version.
 ///
@@ -45,7 +45,11 @@ pub(super) fn check(connection: &Connection) -> Result<(), Fault> {
     }
 }
 
-fn version(connection: &Connection) -> Result<usize, Fault> {
+/// The version of a file that is ours.
+///
+/// # Errors
+/// When it is a later one.
+pub(super) fn version(connection: &Connection) -> Result<usize, Fault> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match usize::try_from(version) {
         Ok(version) if version <= MIGRATIONS.len() => Ok(version),

@@ -73,7 +73,8 @@ fn speaks_of_parameters(behind: &[u8]) -> bool {
         .is_none_or(|byte| byte.is_ascii_digit() || b"@*#}".contains(byte))
 }
 
-fn joined<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+/// Words as a shell reads them.
+pub(crate) fn joined<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut line = Vec::new();
     for word in words {
         if !line.is_empty() {

@@ -1,0 +1,245 @@
+//! What a page knows of a run. `docs/report.md` describes it as JSON, since a page is
+//! fed with that; what is not given to the script is marked here.
+
+use serde::Serialize;
+
+use super::bins::{Cells, Measured};
+use super::columns::Written;
+use crate::run::runfile::RunSeen;
+
+/// The number of this model's shape.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A run as a page shows it. Times are in microseconds on the page's own time, which
+/// leaves out the pauses between a run and the one that went on with it.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Model {
+    pub(super) format: u32,
+    /// What the page's time comes to.
+    pub(super) total_us: i64,
+    /// When a run went on that another had begun.
+    pub(super) marks: Vec<i64>,
+    /// How many rows the timeline has, and whether each is a worker's.
+    pub(super) lanes: u32,
+    pub(super) lanes_are_workers: bool,
+    /// What the numbers of verdicts mean.
+    pub(super) verdicts: Vec<String>,
+    /// What the numbers of messages mean, from 1.
+    pub(super) messages: Vec<String>,
+    pub(super) figures: Figures,
+    /// How many jobs waited, at equal distances of time.
+    pub(super) waiting: Vec<i64>,
+    /// Jobs by how long they waited and ran.
+    pub(super) wait_run: Cells,
+    /// Jobs by when they ended, and their memory in KiB.
+    pub(super) memory: Cells,
+    /// Tries that another one followed, or, when there are more tries than
+    /// [`super::spans::SPANS`], all of them, with those that are too short for any
+    /// picture joined.
+    pub(super) spans: Spans,
+    /// Whether jobs are to be drawn as well, since `spans` does not have them.
+    pub(super) draw_jobs: bool,
+    /// When a worker took the place of one that died.
+    pub(super) deaths: Deaths,
+    pub(super) jobs: Rows,
+    /// The other facts: only the server-side part of the page shows them.
+    #[serde(skip)]
+    pub(super) about: About,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Figures {
+    /// Jobs that are known, and those of them that have ended, well or not.
+    pub(super) jobs: u64,
+    pub(super) ended: u64,
+    pub(super) ok: u64,
+    pub(super) bad: u64,
+    /// How many jobs have which verdict, `ok` first.
+    pub(super) verdicts: Vec<(String, u64)>,
+    /// How long all runs took together.
+    pub(super) wall_us: i64,
+    /// How many jobs could run at once in the last run, as far as that is known.
+    pub(super) workers: u64,
+    /// What all tries took, and the CPU time of the last ones.
+    pub(super) busy_us: i64,
+    pub(super) cpu_us: i64,
+    /// What the workers' time came to.
+    pub(super) capacity_us: i64,
+    /// Tries that another one followed, of how many jobs; how many of those are ok, and
+    /// what the tries took.
+    pub(super) retries: u64,
+    pub(super) retried_jobs: u64,
+    pub(super) retried_ok: u64,
+    pub(super) lost_us: i64,
+    /// The last try's time; from the line's reading to the first try; its largest
+    /// resident set in KiB.
+    pub(super) run: Measured,
+    pub(super) wait: Measured,
+    pub(super) rss: Measured,
+}
+
+impl Figures {
+    /// Jobs that ended in each second.
+    pub(super) fn rate(&self) -> f64 {
+        self.ended as f64 / (self.wall_us.max(1) as f64 / 1e6)
+    }
+
+    /// Which part of their time the workers ran jobs.
+    pub(super) fn busy(&self) -> Option<f64> {
+        let share = self.busy_us as f64 / self.capacity_us as f64;
+        (self.capacity_us > 0).then(|| share.min(1.0))
+    }
+
+    /// How many jobs have this verdict.
+    pub(super) fn with(&self, verdict: &str) -> u64 {
+        let found = self.verdicts.iter().find(|(word, _)| word == verdict);
+        found.map_or(0, |&(_, jobs)| jobs)
+    }
+}
+
+/// Bars of the timeline, as columns: see `docs/report.md`.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Spans {
+    pub(super) n: usize,
+    pub(super) lane: Written,
+    pub(super) start: Written,
+    pub(super) dur: Written,
+    /// Twice the verdict's number, and one more for a try that another followed.
+    pub(super) state: Written,
+    /// How many tries it stands for, and how long they took.
+    pub(super) count: Written,
+    pub(super) busy: Written,
+}
+
+/// Times and rows, as columns.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Deaths {
+    pub(super) n: usize,
+    pub(super) at: Written,
+    pub(super) lane: Written,
+}
+
+/// Jobs, as columns.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Rows {
+    pub(super) n: usize,
+    pub(super) label: String,
+    pub(super) line: Written,
+    pub(super) verdict: Written,
+    pub(super) tries: Written,
+    pub(super) lane: Written,
+    pub(super) start: Written,
+    pub(super) dur: Written,
+    pub(super) wait: Written,
+    pub(super) cpu: Written,
+    pub(super) rss: Written,
+    pub(super) message: Written,
+    /// Of how many jobs that succeeded one is here; 1 when all are.
+    pub(super) every: usize,
+    /// Whether jobs that did not succeed are missing.
+    pub(super) cut: bool,
+}
+
+/// What is said in words.
+#[derive(Debug, Default)]
+pub(crate) struct About {
+    /// What the file was called, for commands.
+    pub(super) name: String,
+    pub(super) run_id: String,
+    pub(super) purpose: String,
+    pub(super) kind: Kind,
+    /// The process that still writes to the file.
+    pub(super) running: Option<Option<i32>>,
+    pub(super) now_us: i64,
+    pub(super) input_whole: bool,
+    /// Jobs that did not succeed and are only counted.
+    pub(super) dropped: u64,
+    pub(super) runs: Vec<RunSeen>,
+    pub(super) groups: Vec<Group>,
+    /// How many jobs that did not succeed stand in no group.
+    pub(super) ungrouped: u64,
+    pub(super) slowest: Vec<Slow>,
+    pub(super) retried: Vec<Retried>,
+    pub(super) workers: Vec<Worker>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Whose record it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    #[default]
+    Full,
+    /// Only what did not succeed is in it.
+    Light,
+    /// A Python program's.
+    Executor,
+}
+
+/// Jobs that failed in the same way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(super) verdict: String,
+    /// What is said of the first of them.
+    pub(super) what: String,
+    /// Whether others differ in numbers or names.
+    pub(super) varied: bool,
+    pub(super) jobs: u64,
+    pub(super) examples: Vec<Example>,
+}
+
+/// One of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Example {
+    pub(super) label: String,
+    pub(super) line: i64,
+    pub(super) tries: i64,
+    pub(super) what: String,
+    pub(super) stderr: String,
+}
+
+/// A job that took long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Slow {
+    pub(super) wall_us: i64,
+    pub(super) label: String,
+    pub(super) line: i64,
+    pub(super) verdict: String,
+    pub(super) tries: i64,
+    pub(super) start: Option<i64>,
+    pub(super) wait_us: Option<i64>,
+    pub(super) cpu_us: Option<i64>,
+    pub(super) rss_kib: Option<i64>,
+}
+
+/// A job that took several tries.
+#[derive(Debug, Default)]
+pub(crate) struct Retried {
+    pub(super) label: String,
+    pub(super) line: i64,
+    pub(super) verdict: String,
+    /// What each came to, the last one included.
+    pub(super) tries: Vec<(String, Option<i64>)>,
+    /// How many there were: the list may hold fewer.
+    pub(super) count: i64,
+}
+
+/// A row of the timeline.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Worker {
+    pub(super) tries: u64,
+    pub(super) bad: u64,
+    pub(super) busy_us: i64,
+    pub(super) cpu_us: i64,
+    pub(super) rss_kib: i64,
+    /// How many workers had this place, one after the other.
+    pub(super) lives: u64,
+}
+
+/// Something that limited the run, and what would help.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(super) title: &'static str,
+    /// Back-quotes are around what is typed or named.
+    pub(super) text: String,
+}

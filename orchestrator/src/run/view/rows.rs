@@ -1,0 +1,175 @@
+//! The jobs of the page's table: all of them, or, where these would be too many, those
+//! that did not succeed and every so manieth of the others.
+
+use std::collections::HashMap;
+
+use super::columns::{Column, Names};
+use super::model::Rows;
+use super::spans::Laid;
+
+/// How many jobs a page has as rows.
+pub(super) const ROWS: usize = 250_000;
+
+/// How many messages, and of how many bytes together.
+const MESSAGES: usize = 20_000;
+const MESSAGE_BYTES: usize = 4 << 20;
+
+/// A job's row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JobSeen {
+    pub(super) label: Box<str>,
+    pub(super) line: i64,
+    pub(super) tries: i64,
+    pub(super) verdict: u16,
+    /// When its last try began, on the page's time.
+    pub(super) start: Option<i64>,
+    pub(super) wall_us: Option<i64>,
+    pub(super) wait_us: Option<i64>,
+    pub(super) cpu_us: Option<i64>,
+    pub(super) rss_kib: Option<i64>,
+    /// Its last try on the timeline.
+    pub(super) span: Option<usize>,
+    pub(super) message: u32,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    all: Vec<JobSeen>,
+    messages: Vec<String>,
+    known: HashMap<String, u32>,
+    message_bytes: usize,
+    /// Of how many that succeeded one is taken, and how many were seen.
+    every: usize,
+    good: usize,
+    /// How many more that did not succeed are taken.
+    bad_room: usize,
+    cut: bool,
+}
+
+impl Jobs {
+    /// For so many jobs, of which so many did not succeed.
+    pub(super) fn new(all: usize, bad: usize) -> Jobs {
+        Jobs::within(ROWS, all, bad)
+    }
+
+    fn within(most: usize, all: usize, bad: usize) -> Jobs {
+        let bad_room = most - most / 10;
+        let room = most - bad.min(bad_room);
+        Jobs {
+            every: all.saturating_sub(bad).div_ceil(room).max(1),
+            bad_room,
+            ..Jobs::default()
+        }
+    }
+
+    /// Whether the next job is taken.
+    pub(super) fn wants(&mut self, bad: bool) -> bool {
+        if bad {
+            self.cut |= self.bad_room == 0;
+            let room = self.bad_room > 0;
+            self.bad_room = self.bad_room.saturating_sub(1);
+            return room;
+        }
+        self.good += 1;
+        (self.good - 1).is_multiple_of(self.every)
+    }
+
+    /// Takes a job, with what is said of it.
+    pub(super) fn push(&mut self, mut job: JobSeen, message: Option<String>) {
+        if let Some(message) = message {
+            job.message = self.message(message);
+        }
+        self.all.push(job);
+    }
+
+    /// The number of a message, from 1; 0 when there are too many.
+    fn message(&mut self, message: String) -> u32 {
+        if let Some(&number) = self.known.get(&message) {
+            return number;
+        }
+        self.message_bytes += message.len();
+        if self.messages.len() >= MESSAGES || self.message_bytes > MESSAGE_BYTES {
+            return 0;
+        }
+        self.messages.push(message.clone());
+        let number = self.messages.len() as u32;
+        self.known.insert(message, number);
+        number
+    }
+
+    pub(super) fn finish(self, laid: &Laid) -> (Rows, Vec<String>) {
+        let mut label = Names::default();
+        let (mut line, mut start, mut rss) = (Column::near(), Column::near(), Column::near());
+        let [
+            mut verdict,
+            mut tries,
+            mut lane,
+            mut dur,
+            mut wait,
+            mut cpu,
+            mut message,
+        ] = std::array::from_fn(|_| Column::plain());
+        for job in &self.all {
+            label.push(&job.label);
+            line.push(Some(job.line));
+            verdict.push(Some(i64::from(job.verdict)));
+            tries.push(Some(job.tries));
+            lane.push(job.span.map(|span| i64::from(laid.lane(span))));
+            start.push(job.start);
+            dur.push(job.wall_us);
+            wait.push(job.wait_us);
+            cpu.push(job.cpu_us);
+            rss.push(job.rss_kib);
+            message.push(Some(i64::from(job.message)));
+        }
+        let rows = Rows {
+            n: self.all.len(),
+            label: label.finish(),
+            line: line.finish(),
+            verdict: verdict.finish(),
+            tries: tries.finish(),
+            lane: lane.finish(),
+            start: start.finish(),
+            dur: dur.finish(),
+            wait: wait.finish(),
+            cpu: cpu.finish(),
+            rss: rss.finish(),
+            message: message.finish(),
+            every: self.every,
+            cut: self.cut,
+        };
+        (rows, self.messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(most: usize, good: usize, bad: usize) -> (usize, usize, bool) {
+        let mut jobs = Jobs::within(most, good + bad, bad);
+        let bad = (0..bad).filter(|_| jobs.wants(true)).count();
+        let good = (0..good).filter(|_| jobs.wants(false)).count();
+        (good, bad, jobs.cut)
+    }
+
+    #[test]
+    fn a_table_is_whole_or_has_what_did_not_succeed() {
+        assert_eq!(taken(100, 100, 0), (100, 0, false));
+        assert_eq!(taken(100, 90, 10), (90, 10, false));
+        assert_eq!(taken(100, 1_000, 10), (84, 10, false));
+        assert_eq!(taken(100, 1_000, 500), (10, 90, true));
+        assert_eq!(taken(100, 0, 0), (0, 0, false));
+    }
+
+    #[test]
+    fn a_message_has_one_number() {
+        let mut jobs = Jobs::new(3, 3);
+        for message in ["a", "b", "a"] {
+            jobs.push(JobSeen::default(), Some(message.into()));
+        }
+        let numbers: Vec<_> = jobs.all.iter().map(|job| job.message).collect();
+        assert_eq!((numbers, jobs.messages.len()), (vec![1, 2, 1], 2));
+    }
+}
