@@ -7,6 +7,7 @@ mod limits;
 mod options;
 
 use std::ops::{Deref, DerefMut};
+use std::process::Command;
 
 use bytes::Bytes;
 use orchestrator_tests::TestEnv;
@@ -44,6 +45,10 @@ impl DerefMut for Agent {
 impl Agent {
     /// With this worker and these options; it has said its greeting.
     fn launched(worker: &[&str], options: &[&str]) -> Agent {
+        Agent::started(worker, options, Client::of)
+    }
+
+    fn started(worker: &[&str], options: &[&str], start: fn(&mut Command) -> Client) -> Agent {
         let env = TestEnv::new();
         let mut command = env.command(ORCHESTRATOR);
         command.arg("agent").args(options);
@@ -53,7 +58,7 @@ impl Agent {
                 command.args(["--worker-arg", arg]);
             }
         }
-        let client = Client::of(&mut command);
+        let client = start(&mut command);
         Agent { client, env }
     }
 

@@ -1,12 +1,15 @@
-//! The link to whoever started the agent: two pipes, or a socket.
+//! The link to whoever started the agent: two pipes, or a socket; or what `srun -u` makes of it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream as StdSocket;
 
 use bytes::BytesMut;
+use nix::fcntl::OFlag;
 use nix::sys::stat::{SFlag, fstat};
+use nix::sys::termios::{OutputFlags, tcgetattr};
 use nix::unistd::{dup2_stdin, dup2_stdout, setsid};
 use protocol::codec::missing;
 use protocol::{Codec, FrameError, FromWorker, ToWorker, greeting};
@@ -42,6 +45,7 @@ enum From {
 
 /// Where frames go to.
 pub(super) enum Outlet {
+    /// Or the terminal, which is written to in the same way.
     Pipe(pipe::Sender),
     Socket(UnixStream),
 }
@@ -51,22 +55,25 @@ impl Link {
     /// gives this process a session of its own. In a tokio runtime.
     ///
     /// # Errors
-    /// When they are neither pipes nor sockets.
+    /// When they are neither pipes nor sockets. Output may also go to a terminal that
+    /// leaves it as it is: Slurm gives one to tasks whose output is not to wait in buffers.
     pub(crate) fn take_over() -> io::Result<Link> {
         let input = io::stdin().as_fd().try_clone_to_owned()?;
         let output = io::stdout().as_fd().try_clone_to_owned()?;
         let link = Link {
             input: Inlet {
-                from: match is_socket(&input)? {
-                    true => From::Socket(socket(input)?),
-                    false => From::Pipe(pipe::Receiver::from_owned_fd(input)?),
+                from: match kind(&input)? {
+                    Kind::Socket => From::Socket(socket(input)?),
+                    Kind::Pipe => From::Pipe(pipe::Receiver::from_owned_fd(input)?),
+                    Kind::Terminal => return Err(no_link()),
                 },
                 inbox: BytesMut::new(),
                 codec: Codec::new(),
             },
-            output: match is_socket(&output)? {
-                true => Outlet::Socket(socket(output)?),
-                false => Outlet::Pipe(pipe::Sender::from_owned_fd(output)?),
+            output: match kind(&output)? {
+                Kind::Socket => Outlet::Socket(socket(output)?),
+                Kind::Pipe => Outlet::Pipe(pipe::Sender::from_owned_fd(output)?),
+                Kind::Terminal => Outlet::Pipe(pipe::Sender::from_owned_fd_unchecked(terminal()?)?),
             },
         };
         dup2_stdin(File::open("/dev/null")?)?;
@@ -145,17 +152,41 @@ impl Outlet {
     }
 }
 
+/// What a descriptor is.
+enum Kind {
+    Socket,
+    Pipe,
+    /// One that passes on each byte as it is.
+    Terminal,
+}
+
 /// What else there may be, a file for example, does not wait for anybody.
-fn is_socket(fd: &OwnedFd) -> io::Result<bool> {
+fn kind(fd: &OwnedFd) -> io::Result<Kind> {
     let kind = SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT;
     match kind {
-        SFlag::S_IFSOCK => Ok(true),
-        SFlag::S_IFIFO => Ok(false),
-        _ => {
-            let what = "its stdin and stdout must be pipes or a socket";
-            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
-        }
+        SFlag::S_IFSOCK => Ok(Kind::Socket),
+        SFlag::S_IFIFO => Ok(Kind::Pipe),
+        SFlag::S_IFCHR if passes_on(fd) => Ok(Kind::Terminal),
+        _ => Err(no_link()),
     }
+}
+
+fn passes_on(fd: &OwnedFd) -> bool {
+    tcgetattr(fd).is_ok_and(|modes| !modes.output_flags.contains(OutputFlags::OPOST))
+}
+
+fn no_link() -> io::Error {
+    let what = "its stdin and stdout must be pipes or a socket";
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// The terminal that is stdout, opened anew: that writing to it does not block shall not
+/// hold for others that have it.
+fn terminal() -> io::Result<OwnedFd> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(flags.bits());
+    Ok(options.open("/proc/self/fd/1")?.into())
 }
 
 fn socket(fd: OwnedFd) -> io::Result<UnixStream> {

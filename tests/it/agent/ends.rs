@@ -1,11 +1,14 @@
 //! How an agent ends.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::{CREDIT, FromWorker, JobOptions, LinkKind, MAX_CHUNK, Outcome, ToWorker};
 
 use super::{Agent, WORKER, first_part, outcome, pair};
-use crate::worker_protocol::client::{hello, sh};
+use crate::worker_protocol::client::{Client, hello, raw_terminal, sh, terminal, value};
 
 /// Answers among messages, by job, and the last message.
 fn ends(messages: &[FromWorker]) -> (Vec<u64>, Option<&FromWorker>) {
@@ -202,18 +205,72 @@ fn before_ready_there_are_violations_too() {
 
 #[test]
 fn without_a_link_it_says_who_starts_agents() {
+    let refused = |change: &dyn Fn(&mut Command)| {
+        let env = orchestrator_tests::TestEnv::new();
+        let mut command = env.command(super::ORCHESTRATOR);
+        command.arg("agent");
+        change(&mut command);
+        let child = command.spawn().unwrap();
+        drop(command);
+        let done = orchestrator_tests::env::finish(child, Vec::new());
+        assert_eq!(done.code(), 2);
+        assert!(
+            done.stderr
+                .starts_with("error: an agent is started by a program"),
+            "{}",
+            done.stderr
+        );
+    };
+    // Stdin is /dev/null there.
+    refused(&|_| {});
+    // A person's terminal: it makes two bytes of a line feed.
+    let (_ours, theirs) = terminal();
+    refused(&|command| {
+        let theirs = theirs.try_clone().unwrap();
+        command.stdin(Stdio::piped()).stdout(theirs);
+    });
+}
+
+#[test]
+fn its_stdout_may_be_a_terminal_that_changes_nothing() {
+    // What `srun -u` makes of it.
+    let options = &["--workers", "2"];
+    let Agent { client, env } = Agent::started(&[WORKER], options, Client::on_terminal);
+    let client = client.met(LinkKind::Remote, None);
+    let mut agent = Agent { client, env };
+    let all: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+    let all = serde_bytes::ByteBuf::from(all);
+    let came: serde_bytes::ByteBuf = value(&agent.ask("echo", &all));
+    assert!(came == all);
+    agent.send(ToWorker::Drain);
+    assert_eq!(agent.ends_with(0), "");
+    assert_eq!(agent.rest().last(), Some(&FromWorker::Bye));
+}
+
+#[test]
+fn when_its_terminal_is_gone_it_ends() {
     let env = orchestrator_tests::TestEnv::new();
     let mut command = env.command(super::ORCHESTRATOR);
-    command.arg("agent");
-    // Stdin is /dev/null there.
-    let done = orchestrator_tests::env::finish(command.spawn().unwrap(), Vec::new());
-    assert_eq!(done.code(), 2);
-    assert!(
-        done.stderr
-            .starts_with("error: an agent is started by a program"),
-        "{}",
-        done.stderr
-    );
+    command.args(["agent", "--workers", "1", "--worker", WORKER]);
+    let (ours, theirs) = raw_terminal();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(theirs)
+        .spawn()
+        .unwrap();
+    drop(command);
+    let mut terminal = BufReader::new(ours);
+    let mut greeting = String::new();
+    terminal.read_line(&mut greeting).unwrap();
+    drop(terminal);
+    let mut frames = bytes::BytesMut::new();
+    protocol::codec::encode(&hello(LinkKind::Remote), &mut frames).unwrap();
+    // Open to the end: what it cannot write is all that it hears.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&frames).unwrap();
+    env.no_process_left();
+    child.wait().unwrap();
+    drop(stdin);
 }
 
 #[test]
@@ -222,7 +279,7 @@ fn workers_are_told_what_only_agents_are_told_and_refuse() {
         ToWorker::Resize(1),
         ToWorker::RunManyWith(JobOptions::default(), vec![]),
     ] {
-        let mut worker = crate::worker_protocol::client::Client::start();
+        let mut worker = Client::start();
         worker.send(message);
         assert_eq!(worker.wait().code(), Some(76));
         assert!(worker.stderr().contains("only an agent is told that"));

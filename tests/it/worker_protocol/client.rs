@@ -2,13 +2,18 @@
 //! so that a test fails instead of hanging.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, ChildStderr, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
 use protocol::{
     Answer, Assignment, Attempt, Codec, CommandSpec, Encoding, FromWorker, GreetingScan, Hello,
     JobHeader, JobId, LinkKind, Outcome, PROTOCOL_VERSION, Program, Ready, Stream, TaskError,
@@ -31,6 +36,32 @@ pub(crate) struct Client {
     /// Messages that were passed over while waiting for another one.
     skipped: VecDeque<FromWorker>,
     pub(crate) ready: Ready,
+}
+
+/// A terminal that passes on what is written as it is.
+pub(crate) fn raw_terminal() -> (PtyMaster, File) {
+    let (ours, theirs) = terminal();
+    let mut modes = tcgetattr(&theirs).unwrap();
+    modes.output_flags.remove(OutputFlags::OPOST);
+    tcsetattr(&theirs, SetArg::TCSANOW, &modes).unwrap();
+    (ours, theirs)
+}
+
+/// A terminal as people have it. No process inherits its ends unasked.
+pub(crate) fn terminal() -> (PtyMaster, File) {
+    let flags = OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let ours = posix_openpt(OFlag::O_RDWR | flags).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(flags.bits());
+    let theirs = options.open(ptsname_r(&ours).unwrap()).unwrap();
+    (ours, theirs)
+}
+
+fn spawn(command: &mut std::process::Command) -> Child {
+    let command = command.stdin(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
 }
 
 impl Client {
@@ -81,10 +112,22 @@ impl Client {
 
     /// Whatever worker this is, once it is started.
     pub(crate) fn of(command: &mut std::process::Command) -> Client {
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = spawn(command.stdout(Stdio::piped()));
+        let stdout = child.stdout.take().unwrap();
+        Client::heard(child, stdout)
+    }
+
+    /// One whose stdout is a terminal that changes nothing, as `srun -u` makes one.
+    pub(crate) fn on_terminal(command: &mut std::process::Command) -> Client {
+        let (ours, theirs) = raw_terminal();
+        let child = spawn(command.stdout(theirs));
+        // Ours, so that its end is seen.
+        command.stdout(Stdio::null());
+        Client::heard(child, ours)
+    }
+
+    fn heard(mut child: Child, mut stdout: impl Read + Send + 'static) -> Client {
         let stdin = child.stdin.take();
-        let mut stdout = child.stdout.take().unwrap();
         let (sender, messages) = channel();
         let reader = std::thread::spawn(move || {
             let mut buffer = BytesMut::new();
