@@ -14,7 +14,8 @@ use super::runfile::RunFileError;
 use super::source::inputs::Opened;
 use super::source::reader::{Made, Read};
 use super::source::values::ReadError;
-use super::source::work::{self, Refused};
+use super::source::command;
+use super::source::work::Refused;
 
 /// Something to be told beside the lines.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub(crate) fn dry_run(
 
 /// Adds the line of a job, as it would be run in the first slot.
 fn line(command: &Bytes, directory: Option<&[u8]>, out: &mut Vec<u8>) {
-    let Some(program) = work::command_in(command, b"1") else {
+    let Some(program) = command::command_in(command, b"1") else {
         return;
     };
     if let Some(directory) = directory {

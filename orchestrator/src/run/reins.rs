@@ -10,8 +10,8 @@ use super::feed::Desk;
 use super::progress::name;
 use super::progress::sample::{AtWork, Sample};
 use super::report::{Clock, Summary};
+use super::source::command;
 use super::source::count::{Counted, ToCount};
-use super::source::work;
 use super::text;
 use crate::pool::{Control, RunningJob, Status};
 
@@ -238,7 +238,7 @@ impl Reins {
 
     fn describe(&self, running: &RunningJob) -> String {
         let what = self.desk.look_up(running.job, |ticket| {
-            let command = work::shown(&ticket.command).map(|shown| format!(": {shown}"));
+            let command = command::shown(&ticket.command).map(|shown| format!(": {shown}"));
             format!("line {}{}", ticket.line, command.unwrap_or_default())
         });
         format!(

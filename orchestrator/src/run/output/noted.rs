@@ -8,7 +8,8 @@ use crate::run::feed::Desk;
 use crate::run::highlights::{self, Slow};
 use crate::run::progress::name;
 use crate::run::sink::grouped;
-use crate::run::source::work::{Refusal, Ticket};
+use crate::run::source::refusal::Refusal;
+use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
 
 impl Output<'_> {

@@ -16,7 +16,8 @@ use crate::run::runfile::{AttemptRow, Committed, Ledger, RunFile, RunFileError, 
 use crate::run::sink::grouped;
 use crate::run::sink::render::{Page, Renderer, Told};
 use crate::run::sink::writer::WriteError;
-use crate::run::source::work::{self, Recipe, Refusal, Ticket};
+use crate::run::source::refusal::Refusal;
+use crate::run::source::work::{self, Recipe, Ticket};
 use crate::run::text;
 use crate::scheduler::Verdict;
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::run::source::work::{self, Ticket};
+use crate::run::source::command;
+use crate::run::source::work::Ticket;
 use crate::run::text;
 
 /// What a job is called, on one line that is fit for a terminal: by what its input called
@@ -23,7 +24,7 @@ pub(crate) fn of(ticket: &Ticket) -> String {
     };
     match item {
         Some(item) => text::clipped(&fields(item)),
-        None => work::shown(&ticket.command).unwrap_or_else(|| format!("line {}", ticket.line)),
+        None => command::shown(&ticket.command).unwrap_or_else(|| format!("line {}", ticket.line)),
     }
 }
 

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use protocol::Program;
 use serde_bytes::ByteBuf;
 
-use crate::run::source::work;
+use crate::run::source::command;
 
 /// The command of the job of this input, as it would be typed: of shell text the text with the
 /// values in it where that is simple, or the shell with its text and its parameters. Empty for
 /// a task.
 pub(crate) fn of(input: &Bytes) -> Vec<u8> {
-    match work::program(input) {
+    match command::program(input) {
         Some(Program::Argv(words)) => joined(words.iter().map(|word| &word[..])),
         Some(Program::Shell { text, args }) => filled(&text, &args).unwrap_or_else(|| {
             let shell = [&b"sh"[..], b"-c", &text, b"sh"].into_iter();

@@ -9,7 +9,8 @@ use protocol::{TaskError, TaskErrorKind};
 use super::render::{Format, Page, Renderer, Told};
 use super::shown;
 use crate::pool::{Capture, EventKind, JobReport};
-use crate::run::source::work::{self, Ticket};
+use crate::run::source::command;
+use crate::run::source::work::Ticket;
 use crate::run::text;
 use crate::scheduler::Verdict;
 
@@ -125,7 +126,7 @@ pub(in crate::run) fn sentence(
     let (subject, what) = match renderer.task(ticket) {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
-            let command = work::shown(&ticket.command).map(|shown| format!(": {shown}"));
+            let command = command::shown(&ticket.command).map(|shown| format!(": {shown}"));
             ("command".into(), command.unwrap_or_default())
         }
     };

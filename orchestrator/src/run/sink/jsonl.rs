@@ -15,7 +15,8 @@ use super::grouped::{complaint, with_line};
 use super::render::{Page, Renderer, Told};
 use super::result::{value, write_head};
 use crate::pool::{Capture, JobReport, Omitted};
-use crate::run::source::work::{self, Ticket};
+use crate::run::source::command;
+use crate::run::source::work::Ticket;
 use crate::run::text;
 use crate::scheduler::Verdict;
 
@@ -90,7 +91,7 @@ fn write_job(
         serde_json::to_writer(&mut *out, task)?;
     } else {
         out.write_all(b",\"argv\":[")?;
-        for (i, word) in work::argv(&ticket.command).iter().enumerate() {
+        for (i, word) in command::argv(&ticket.command).iter().enumerate() {
             out.write_all(if i > 0 { b"," } else { b"" })?;
             write_bytes(out, word)?;
         }

@@ -16,7 +16,8 @@ use super::{grouped, jsonl, result};
 use crate::pool::{Capture, JobReport, Spill};
 use crate::run::source::item::Fields;
 use crate::run::source::origin::Origin;
-use crate::run::source::work::{Refusal, Ticket};
+use crate::run::source::refusal::Refusal;
+use crate::run::source::work::Ticket;
 
 /// What a job's end looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

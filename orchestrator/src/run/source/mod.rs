@@ -5,6 +5,7 @@
 
 pub(crate) mod columns;
 mod combine;
+pub(crate) mod command;
 pub(crate) mod count;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -18,6 +19,7 @@ pub(crate) mod pack;
 pub(crate) mod pipe;
 pub(crate) mod place;
 pub(crate) mod reader;
+pub(crate) mod refusal;
 pub(crate) mod shell;
 mod spool;
 pub(crate) mod template;

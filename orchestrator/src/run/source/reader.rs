@@ -23,6 +23,7 @@ use super::pipe::Pipe;
 use super::pipe::lanes::{Lanes, Unread};
 use super::spool::{Shuffled, Spool, Store};
 use super::values::{READ, ReadError, Stopped, read_some};
+use super::refusal;
 use super::work::{self, Recipe, Refused, Ticket};
 use crate::run::runfile::{self, Counts, Ledger, Pages, RunFileError};
 
@@ -305,7 +306,7 @@ impl Maker {
     }
 
     fn take(&mut self, line: &Line) {
-        if let Some(warning) = work::warning(&self.recipe, line) {
+        if let Some(warning) = refusal::warning(&self.recipe, line) {
             self.made.push(Made::Warning(warning));
         }
         if work::is_blank(&self.recipe.work, line) {

@@ -14,7 +14,8 @@ use protocol::SlotPlace;
 use super::item::Item;
 use super::place::{Found, Place, Places, Which};
 use super::shell::Why;
-use super::shell::command::{Word, program_text};
+use super::shell::Word;
+use super::shell::command::program_text;
 
 /// A command with places for an item.
 #[derive(Clone, Debug, PartialEq, Eq)]

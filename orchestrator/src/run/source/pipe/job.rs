@@ -7,7 +7,8 @@ use serde_bytes::ByteBuf;
 
 use super::lanes::Bell;
 use super::window::Block;
-use crate::run::source::work::{self, Recipe, Refusal, Refused, Ticket};
+use crate::run::source::refusal::Refusal;
+use crate::run::source::work::{self, Recipe, Refused, Ticket};
 
 /// Makes a job of a block, which is not copied. A command's environment has these changes.
 ///

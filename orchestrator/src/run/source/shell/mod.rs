@@ -13,6 +13,8 @@ pub(super) mod fault;
 mod scan;
 mod several;
 mod text;
+mod word;
 
+pub(super) use word::Word;
 pub(crate) use fault::{Fault, Why};
 pub(crate) use text::ShellText;

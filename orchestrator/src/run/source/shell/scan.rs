@@ -8,9 +8,10 @@
 //! matters when there is a place.
 
 use super::super::place::{Found, Place, Places};
-use super::command::Word;
 use super::fault::{self, Fault, Weight, Why};
 use super::several::{Put, Quotes, Span};
+use super::word::Word;
+use frame::{Command, Document, Frame, Opener};
 
 /// What was found in a text.
 #[derive(Debug)]
@@ -56,71 +57,6 @@ pub(super) fn scan(text: &[u8], written: &Places) -> Result<Scan, Fault> {
         scanner.step();
     }
     scanner.finish()
-}
-
-/// Something that was opened and is not closed yet.
-#[derive(Debug)]
-enum Frame {
-    /// Commands: the whole text, or what is in parentheses.
-    Command(Command),
-    /// `'…'`
-    Single { from: usize },
-    /// `"…"`, or `$"…"`.
-    Double { from: usize, dollar: bool },
-    /// `$'…'`
-    DollarSingle { from: usize },
-    /// `${…}`
-    Parameter { from: usize },
-    /// `$((…))`, with the number of parentheses that are open.
-    Arithmetic { from: usize, depth: usize },
-    /// `` `…` ``
-    Backticks { from: usize },
-}
-
-/// What a row of commands began with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opener {
-    Nothing,
-    Parenthesis,
-    Substitution { from: usize },
-}
-
-/// A row of commands that is being read.
-#[derive(Debug)]
-struct Command {
-    opener: Opener,
-    /// The words of the current one so far.
-    words: Vec<Word>,
-    /// The word that is not complete.
-    word: Option<Word>,
-    /// The redirection whose target comes next.
-    redirection: Option<u8>,
-    /// Whether the current one has `<`.
-    has_input: bool,
-    /// Here-documents that begin on the next line.
-    documents: Vec<Document>,
-}
-
-/// A here-document.
-#[derive(Debug)]
-struct Document {
-    delimiter: Vec<u8>,
-    /// `<<-`: tabs at the beginning of lines do not count.
-    tabs: bool,
-    quoted: bool,
-}
-
-impl Command {
-    fn new(opener: Opener) -> Command {
-        Command {
-            opener,
-            words: Vec::new(),
-            word: None,
-            redirection: None,
-            has_input: false,
-            documents: Vec::new(),
-        }
-    }
 }
 
 struct Scanner<'a> {
@@ -510,3 +446,4 @@ fn is_parameter(rest: &[u8]) -> bool {
 }
 
 mod commands;
+mod frame;

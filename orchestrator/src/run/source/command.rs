@@ -1,0 +1,186 @@
+//! Commands as jobs: what the worker is told of each, and what can be read from that again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, SlotPlace, StopStep};
+use serde_bytes::ByteBuf;
+
+use super::item::Item;
+use super::job::Runs;
+use super::jsonl::{self, BadJson};
+use super::refusal::{Place, Refusal, TIP_CR, TIP_MARK, TIP_NUL};
+use super::template::Filled;
+use crate::run::text;
+
+/// What some editors write at the beginning of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What the commands of all lines have in common: how they stop, limits, and
+/// environment.
+pub(super) type Common<'a> = ((Duration, &'a [StopStep]), Limits, Vec<EnvChange>);
+
+pub(super) fn command(
+    item: Item<'_>,
+    line: &[u8],
+    place: &Place<'_>,
+    ((grace, stop), limits, env): Common<'_>,
+    program: impl FnOnce() -> (Program, Vec<SlotPlace>),
+) -> Result<Bytes, Refusal> {
+    if item.is_no_argument() {
+        return Err(Refusal {
+            what: format!("{place} holds a zero byte: {}", text::quoted(line)),
+            place: Vec::new(),
+            tip: Some(TIP_NUL),
+        });
+    }
+    let (program, slots) = program();
+    let spec = CommandSpec {
+        slots,
+        stop: stop.to_vec(),
+        env,
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        limits,
+        ..CommandSpec::new(program)
+    };
+    Encoding::Bincode.encode(&spec).map_err(|e| Refusal {
+        what: format!("{place} is not a job: {e}"),
+        place: Vec::new(),
+        tip: None,
+    })
+}
+
+/// The input of a job that a line is all of.
+pub(super) fn whole_job(
+    runs: Runs,
+    tasks: bool,
+    ((grace, stop), limits, mut env): Common<'_>,
+) -> Result<Bytes, BadJson> {
+    let command = match (runs, tasks) {
+        (Runs::Task(args), true) => return Ok(args),
+        (Runs::Command(command), false) => *command,
+        (Runs::Task(..), false) => {
+            return Err(jsonl::not_a_job(
+                "it names a task, and no --worker is given that has one",
+            ));
+        }
+        (Runs::Command(_), true) => {
+            return Err(jsonl::not_a_job(
+                "it is a command, and the --worker of this run has tasks",
+            ));
+        }
+    };
+    env.extend(command.env);
+    let spec = CommandSpec {
+        stop: stop.to_vec(),
+        env,
+        cwd: command.cwd,
+        stdin: command.stdin,
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        limits,
+        ..CommandSpec::new(command.program)
+    };
+    let encoded = Encoding::Bincode.encode(&spec);
+    encoded.map_err(|e| jsonl::not_a_job(&e.to_string()))
+}
+
+/// A line that is a command. What an editor may have left in it would be taken
+/// for a part of a word.
+pub(super) fn command_line(
+    line: &[u8],
+    reader: Option<&[u8]>,
+    place: &Place<'_>,
+    common: Common<'_>,
+) -> Result<Bytes, Refusal> {
+    // One item may hold several lines.
+    let mut lines = line.split(|&byte| byte == b'\n');
+    let fault = if place.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+        Some(("begins with a byte-order mark", TIP_MARK))
+    } else if lines.any(|line| line.ends_with(b"\r")) {
+        Some(("ends with a carriage return", TIP_CR))
+    } else {
+        None
+    };
+    if let Some((what, tip)) = fault {
+        return Err(Refusal {
+            what: format!("{place} {what}: {}", text::quoted(line)),
+            place: Vec::new(),
+            tip: Some(tip),
+        });
+    }
+    let program = || read_by(reader, ByteBuf::from(line), Filled::default());
+    command(Item::value(line), line, place, common, program)
+}
+
+/// The text with its parameters, for the shell that is to read it.
+pub(super) fn read_by(reader: Option<&[u8]>, text: ByteBuf, parameters: Filled) -> (Program, Vec<SlotPlace>) {
+    let Filled { words, mut slots } = parameters;
+    let Some(path) = reader else {
+        let args = strings(words);
+        return (Program::Shell { text, args }, slots);
+    };
+    let name = memchr::memrchr(b'/', path).map_or(path, |slash| &path[slash + 1..]);
+    let shell = [
+        ByteBuf::from(path),
+        ByteBuf::from("-c"),
+        text,
+        ByteBuf::from(name),
+    ];
+    for slot in &mut slots {
+        slot.word = slot.word.saturating_add(4);
+    }
+    let words = shell.into_iter().chain(strings(words));
+    (Program::Argv(words.collect()), slots)
+}
+
+pub(super) fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
+    all.into_iter().map(ByteBuf::from).collect()
+}
+
+/// What the job of this input runs in a slot.
+pub(crate) fn command_in(input: &Bytes, slot: &[u8]) -> Option<Program> {
+    let mut spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
+    spec.fill_slots(slot).ok()?;
+    Some(spec.program)
+}
+
+/// What runs for the job of this input.
+pub(crate) fn program(input: &Bytes) -> Option<Program> {
+    let spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
+    Some(spec.program)
+}
+
+/// The argument vector of the job of this input, as it is started.
+pub(crate) fn argv(input: &Bytes) -> Vec<ByteBuf> {
+    match program(input) {
+        Some(Program::Argv(argv)) => argv,
+        Some(Program::Shell { text, args }) => {
+            let shell = ["/bin/sh", "-c"].map(ByteBuf::from).into_iter();
+            shell
+                .chain([text, ByteBuf::from("sh")])
+                .chain(args)
+                .collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The command of the job of this input, for a message: the words in quotes; of
+/// a shell text also the line that it is run for. A task's input is none.
+pub(crate) fn shown(input: &Bytes) -> Option<String> {
+    match program(input)? {
+        Program::Shell { text: said, args } => {
+            let line = args.first();
+            let line = line.map(|line| format!(" for {}", text::quoted(line)));
+            Some(format!(
+                "{}{}",
+                text::quoted(said),
+                line.unwrap_or_default()
+            ))
+        }
+        Program::Argv(argv) => {
+            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
+            Some(text::quoted(words.join(&b' ')))
+        }
+    }
+}
