@@ -60,28 +60,29 @@ fn a_worker_that_follows_another_has_its_slot() {
     assert_eq!(text(&one), "1 1-a\n1 1-b\n");
 }
 
+/// Each place in another way.
+pub(crate) const RENAMED: [&str; 14] = [
+    "-I",
+    ",,",
+    "--er",
+    ",.",
+    "--bnr",
+    "@b",
+    "--dnr",
+    "@d",
+    "--bner",
+    "@n",
+    "--seqreplace",
+    "@s",
+    "--slotreplace",
+    "@w",
+];
+
 #[test]
 fn places_can_be_written_in_other_ways() {
     let env = TestEnv::new();
-    let all = [
-        "-I",
-        ",,",
-        "--er",
-        ",.",
-        "--bnr",
-        "@b",
-        "--dnr",
-        "@d",
-        "--bner",
-        "@n",
-        "--seqreplace",
-        "@s",
-        "--slotreplace",
-        "@w",
-        "-j1",
-        "echo",
-        ",, ,. @b @d @n @s @w {} {.} {/} {//} {/.} {#} {%} {1}",
-    ];
+    let places = ",, ,. @b @d @n @s @w {} {.} {/} {//} {/.} {#} {%} {1}";
+    let all = [&RENAMED[..], &["-j1", "echo", places]].concat();
     let line = printed(&env, &all, "a/b.c\n");
     assert_eq!(
         text(&line),

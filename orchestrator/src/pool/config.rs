@@ -177,6 +177,8 @@ pub struct PoolConfig {
     /// In which variable jobs find the number of their slot, counted from 0; beside
     /// `ORCHESTRATOR_SLOT`, which counts from 1. Default: none.
     pub slot_variable: Option<OsString>,
+    /// The same, counted from 1: another name of `ORCHESTRATOR_SLOT`. Default: none.
+    pub slot_variable_from_1: Option<OsString>,
     /// At which niceness workers run, and what their jobs start: 0 to 19. Default: at that
     /// of this process, which a smaller one does not change.
     pub nice: Option<i32>,
@@ -228,6 +230,7 @@ impl PoolConfig {
             starts_by_leave: false,
             timeout_percent: None,
             slot_variable: None,
+            slot_variable_from_1: None,
             nice: None,
         }
     }

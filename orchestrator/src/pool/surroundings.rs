@@ -42,6 +42,9 @@ pub(super) fn environment(
     if let Some(name) = &config.slot_variable {
         all.push((name.clone(), seat.to_string().into()));
     }
+    if let Some(name) = &config.slot_variable_from_1 {
+        all.push((name.clone(), (seat + 1).to_string().into()));
+    }
     all
 }
 
@@ -81,6 +84,12 @@ mod tests {
         );
         let inherited = environment(&config(ThreadsPerJob::Inherit), 6, set);
         assert_eq!(inherited, [(SLOT.into(), "7".into())]);
+        let mut named = config(ThreadsPerJob::Inherit);
+        named.slot_variable = Some("FROM_0".into());
+        named.slot_variable_from_1 = Some("FROM_1".into());
+        let all = environment(&named, 6, set);
+        assert_eq!(all[1], ("FROM_0".into(), "6".into()));
+        assert_eq!(all[2], ("FROM_1".into(), "7".into()));
     }
 
     #[test]

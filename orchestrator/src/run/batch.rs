@@ -76,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) stop: Vec<StopStep>,
     /// The shell that reads texts, if it is not the worker's own.
     pub(crate) shell: Option<&'static [u8]>,
+    /// In which variable a command finds its number, if in any.
+    pub(crate) number_variable: Option<&'static str>,
     /// What a job's end looks like.
     pub(crate) format: Format,
     /// Whether entries come in the order of the input.
@@ -130,6 +132,7 @@ impl Config {
             stop: self.stop.clone(),
             limits: self.limits,
             shell: self.shell,
+            number_variable: self.number_variable,
             keep_items: self.keep_items,
             pipe: self
                 .pipe

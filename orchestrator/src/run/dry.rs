@@ -7,14 +7,16 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use protocol::Program;
+use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 
 use super::batch::{Config, input};
 use super::runfile::RunFileError;
+use super::sink::command_line;
+use super::source::command;
 use super::source::inputs::Opened;
 use super::source::reader::{Made, Read};
 use super::source::values::ReadError;
-use super::source::command;
 use super::source::work::Refused;
 
 /// Something to be told beside the lines.
@@ -56,7 +58,9 @@ pub(crate) fn dry_run(
             Read::Made(made) => {
                 for made in made {
                     match made {
-                        Made::Job(ticket, _) => line(&ticket.command, directory, &mut lines),
+                        Made::Job(ticket, _) => {
+                            line(&ticket.command, directory, config.terse, &mut lines);
+                        }
                         Made::Refused(refused) => tell(Told::Refused(refused)),
                         Made::Warning(text) => tell(Told::Warning(text)),
                     }
@@ -75,8 +79,9 @@ pub(crate) fn dry_run(
     Err(DryFailure::Bug("the thread that reads the input is gone"))
 }
 
-/// Adds the line of a job, as it would be run in the first slot.
-fn line(command: &Bytes, directory: Option<&[u8]>, out: &mut Vec<u8>) {
+/// Adds the line of a job, as it would be run in the first slot; a text where that is possible
+/// `plainly`, with its values in it.
+fn line(command: &Bytes, directory: Option<&[u8]>, plainly: bool, out: &mut Vec<u8>) {
     let Some(program) = command::command_in(command, b"1") else {
         return;
     };
@@ -100,16 +105,24 @@ fn line(command: &Bytes, directory: Option<&[u8]>, out: &mut Vec<u8>) {
             }
         }
         Program::Shell { text, args } => {
-            out.extend_from_slice(b"sh -c ");
-            quoted(text, out);
-            out.extend_from_slice(b" sh");
-            for argument in args {
-                out.push(b' ');
-                word(argument, out);
+            match command_line::typed(text, args).filter(|_| plainly) {
+                Some(line) => out.extend_from_slice(&line),
+                None => shell(text, args, out),
             }
         }
     }
     out.extend_from_slice(if directory.is_some() { b")\n" } else { b"\n" });
+}
+
+/// Adds a text as the shell gets it.
+fn shell(text: &[u8], args: &[ByteBuf], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"sh -c ");
+    quoted(text, out);
+    out.extend_from_slice(b" sh");
+    for argument in args {
+        out.push(b' ');
+        word(argument, out);
+    }
 }
 
 /// Adds a word that a shell reads as these bytes.
@@ -136,14 +149,13 @@ fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use protocol::{CommandSpec, Encoding, SlotPlace};
-    use serde_bytes::ByteBuf;
 
     use super::*;
 
     fn shown(spec: &CommandSpec, directory: Option<&str>) -> String {
         let input = Encoding::Bincode.encode(spec).unwrap();
         let mut out = Vec::new();
-        line(&input, directory.map(str::as_bytes), &mut out);
+        line(&input, directory.map(str::as_bytes), false, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -172,6 +184,14 @@ mod tests {
             args: vec![ByteBuf::from("a;b"), ByteBuf::from("x")],
         });
         spec.slots = vec![SlotPlace::new(1, 1)];
+        let mut plainly = Vec::new();
+        let simple = CommandSpec::new(Program::Shell {
+            text: ByteBuf::from("echo \"${1}\" x"),
+            args: vec![ByteBuf::from("a b")],
+        });
+        let input = Encoding::Bincode.encode(&simple).unwrap();
+        line(&input, None, true, &mut plainly);
+        assert_eq!(plainly, b"echo 'a b' x\n");
         let line = "sh -c 'echo \"${1}\" '\\''\"${2}\"'\\''' sh 'a;b' x1\n";
         assert_eq!(shown(&spec, None), line);
     }

@@ -70,8 +70,9 @@ impl Counter {
         }
     }
 
-    /// A job has ended; lines that are no jobs count as failed ones.
-    pub(super) fn count(&mut self, verdict: Verdict) {
+    /// A job has ended; lines that are no jobs count as failed ones. Whether this end is one of
+    /// those that count.
+    pub(super) fn count(&mut self, verdict: Verdict) -> bool {
         let counts = match (self.halt.what, verdict) {
             // Those were told to end.
             (_, Verdict::Cancelled | Verdict::Interrupted | Verdict::Lost) => false,
@@ -83,6 +84,12 @@ impl Counter {
         if counts && self.decided.is_none() && self.is_enough().is_some() {
             self.decided = Some(verdict);
         }
+        counts
+    }
+
+    /// Which ends it counts.
+    pub(super) fn what(&self) -> What {
+        self.halt.what
     }
 
     /// With which job's end there were enough.

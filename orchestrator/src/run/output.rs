@@ -20,7 +20,7 @@ pub(crate) use recorded::{FailedJob, again, failed};
 
 use super::batch::{Config, Failure, GROUP};
 use super::feed::{Desk, Notice};
-use super::halt::{Counter, When};
+use super::halt::{Counter, What, When};
 use super::observe::watchers::Watchers;
 use super::reins::Reins;
 use super::runfile::{Light, Recorder};
@@ -157,7 +157,7 @@ impl<'a> Output<'a> {
                 lost = true;
                 continue;
             }
-            self.count(report.verdict);
+            let counted = self.count(report.verdict);
             if let Some(live) = &mut self.live {
                 live.end(&mut report);
             }
@@ -170,6 +170,15 @@ impl<'a> Output<'a> {
             let render =
                 |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
             self.end(ticket.turn, n, render)?;
+            if let Some(what) = counted.filter(|_| self.renderer.terse) {
+                let line = grouped::counted(what, &ticket);
+                let err = grouped::with_line(&self.renderer, Capture::default(), Some(line));
+                let err = err.map_err(Failure::Spill)?;
+                self.pass(Told {
+                    err,
+                    ..Told::default()
+                })?;
+            }
             self.release(desk).await?;
         }
         desk.look_again();
@@ -454,11 +463,12 @@ impl<'a> Output<'a> {
         })
     }
 
-    fn count(&mut self, verdict: Verdict) {
-        if let Some(halt) = &mut self.halt {
-            halt.count(verdict);
-            self.reins.summary.borrow_mut().decided = halt.decided();
-        }
+    /// A job has ended; which ends `--halt` counts, if this is one of them.
+    fn count(&mut self, verdict: Verdict) -> Option<What> {
+        let halt = self.halt.as_mut()?;
+        let counts = halt.count(verdict);
+        self.reins.summary.borrow_mut().decided = halt.decided();
+        counts.then(|| halt.what())
     }
 
     /// The input has ended after so many jobs.

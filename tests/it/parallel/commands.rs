@@ -48,6 +48,41 @@ fn places_in_the_text_are_the_line_and_its_parts() {
 }
 
 #[test]
+fn what_is_no_place_there_is_text_and_a_backslash_hides_none() {
+    same(&[&["echo {path} {2path}"], &["echo '{path}'"]], "a b\n");
+    same(
+        &[
+            &["echo \\{}"],
+            &["echo x\\{} {}"],
+            &["echo \\\\{}"],
+            &["printf %s \"\\{}\""],
+        ],
+        "ab\n",
+    );
+    // A blank before it, and it is a word.
+    same(&[&[" {}"], &["", "{}"], &["{} "]], "true\n");
+    let (ours, _) = Line::new(&[" {}"]).stdin("echo a\n").both();
+    assert_eq!((ours.code(), ours.stdout()), (1, ""));
+}
+
+#[test]
+fn a_dry_run_shows_the_text_with_its_values() {
+    same(
+        &[
+            &["--dry-run", "gzip -9"],
+            &["--dry-run", "sort {} | uniq -c > {.}.out"],
+            &["--dry-run", "-n2", "echo"],
+        ],
+        "a b.c\nit's\n$x\n",
+    );
+    same(&[&["--dry-run"]], "echo a 'b  c'\nls | wc -l\n");
+    // There, a second line would run where the first one has gone.
+    let line = Line::new(&["-k", "--dry-run", "cd {} && make"]).stdin("a\n");
+    let (ours, _) = line.both();
+    assert_eq!(ours.stdout(), "sh -c 'cd \"${1}\" && make' sh a\n");
+}
+
+#[test]
 fn without_a_place_the_line_comes_last() {
     same(&[&["echo a"], &["echo a;", "echo b"]], "x y\n\n  z  \n");
 }
@@ -110,6 +145,14 @@ fn jobs_see_no_input_and_the_callers_surroundings() {
         .file("b", "beta\n")
         .env("greeting", "hello  you")
         .same();
+}
+
+#[test]
+fn jobs_know_their_number_and_slot_and_who_runs_them() {
+    let text = "echo $PARALLEL_SEQ $PARALLEL_JOBSLOT; kill -0 $PARALLEL_PID && echo";
+    same(&[&["-j1", text]], "a\nb\nc\n");
+    let block = "echo $PARALLEL_SEQ $PARALLEL_JOBSLOT; cat";
+    same(&[&["-j1", "--pipe", "-N2", block]], "a\nb\nc\n");
 }
 
 #[test]

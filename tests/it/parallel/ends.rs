@@ -61,6 +61,20 @@ fn the_first_failure_decides_and_jobs_that_run_are_waited_for() {
 }
 
 #[test]
+fn jobs_that_a_halt_counts_are_told() {
+    for (halt, input) in [
+        ("now,fail=1", "0\n3\n4\n"),
+        ("now,fail=2", "0\n3\n0\n4\n0\n"),
+        ("now,success=2", "3\n0\n0\n4\n"),
+        ("now,done=1", "3\n4\n"),
+    ] {
+        let text = "echo err {} >&2; exit {}";
+        let line = Line::new(&["-j1", "--halt", halt, text]);
+        line.stdin(input).stderr().same();
+    }
+}
+
+#[test]
 fn retries_are_attempts_in_all() {
     for (option, expected) in [("--retries=3", "xxx"), ("--retries=1", "x")] {
         let line = Line::new(&["-j1", option, "printf x >> tries; cat tries > {}; false"]);

@@ -69,6 +69,19 @@ fn options_also_come_from_a_variable_and_from_files() {
 }
 
 #[test]
+fn files_with_options_may_be_in_another_directory() {
+    for words in [&["echo"][..], &["-J", "other", "echo"]] {
+        let line = Line::new(&[&["-k"], words].concat()).stdin("a\nb\n");
+        let line = line
+            .file(".home/conf/config", "echo from the file\n")
+            .file(".home/conf/other", "echo from the other\n")
+            .env("PARALLEL_HOME", ".home/conf");
+        let done = line.same();
+        assert!(done.stdout().starts_with("from the "), "{}", done.stdout());
+    }
+}
+
+#[test]
 fn a_file_with_options_that_is_not_there_is_an_error() {
     // There it is as if nothing had been asked for.
     let done = ours(&["-J", "nosuch", "echo"]);
@@ -98,6 +111,11 @@ fn usage_errors_are_2_and_told_on_stderr() {
             "invalid value 'nonsense' for '--halt",
         ),
         (
+            &["--trim", "x", "echo"],
+            "invalid value 'x' for '--trim <WHERE>' [possible values: n, l, r, lr]",
+        ),
+        (&["--wd", "{}", "pwd"], "--wd `{}`: it is one directory"),
+        (
             &["--retries", "x", "echo"],
             "--retries `x`: a number of attempts is wanted",
         ),
@@ -109,10 +127,12 @@ fn usage_errors_are_2_and_told_on_stderr() {
     ] {
         let done = ours(words);
         assert_eq!((done.code(), done.stdout()), (2, ""), "{words:?}");
-        assert!(
-            done.stderr.starts_with(&format!("error: {what}")),
-            "{}",
-            done.stderr
+        let said = &done.stderr;
+        assert!(said.starts_with(&format!("error: {what}")), "{said}");
+        assert_eq!(
+            said.lines().filter(|l| !l.contains("  tip: ")).count(),
+            1,
+            "{said}"
         );
     }
 }
@@ -135,6 +155,10 @@ fn what_is_not_offered_is_refused_by_name_and_never_a_wrong_run() {
         (&["--limit", "load 1", "echo"], "--load"),
         (&["--tee", "--pipe", "cat"], "tee"),
         (&["--interactive", "echo"], "xargs"),
+        (&["--color", "echo"], "--tag"),
+        (&["--ctag", "echo"], "--tag"),
+        (&["--ctagstring", "x", "echo"], "--tag"),
+        (&["--colour-failed", "echo"], "--tag"),
     ] {
         let done = ours(words);
         assert_eq!((done.code(), done.stdout()), (2, ""), "{words:?}");

@@ -78,6 +78,28 @@ fn separators_are_taken_out() {
 }
 
 #[test]
+fn a_header_stands_before_each_block() {
+    let table = format!("a,b\n{}", numbers(9));
+    for options in [
+        &[][..],
+        &["-N2"],
+        &["-N1"],
+        &["--block", "5"],
+        &["--rrs", "-N3"],
+        &["--recend", "4\\n", "-N1"],
+    ] {
+        for header in [":", "1", "3"] {
+            same(&[&["--header", header], options].concat(), &table[..]);
+        }
+    }
+    // Of too few lines none is a header, and of a header alone there is no job.
+    for table in ["a", "a\n", "a\nb", "a\nb\n", ""] {
+        same(&["--header", ":", "-N1"], table);
+        same(&["--header", "2", "-N1"], table);
+    }
+}
+
+#[test]
 fn a_round_gives_one_record_after_the_other() {
     let text = "cat; echo \"== {#}\"";
     let options = ["--pipe", "--round-robin", "-N1", "-j3", "-k"];

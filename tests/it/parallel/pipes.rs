@@ -19,6 +19,7 @@ fn records_stay_whole() {
             &["--block", "1k", "cat; echo end"],
             &["-N", "100", "wc -l"],
             &["-N", "7", "echo {#}; cat"],
+            &["-n", "90", "echo {#}; cat"],
             &["-L", "10", "-N", "5", "wc -l"],
             &["-L10", "wc -l"],
             &["--blocksize", "500", "md5sum"],

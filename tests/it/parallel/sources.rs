@@ -1,5 +1,8 @@
 //! `orchestrator parallel`: where arguments come from, and how many go together.
 
+use orchestrator_tests::TestEnv;
+
+use super::super::faults::not_tested;
 use super::Line;
 
 fn same(lines: &[&[&str]], stdin: &str) {
@@ -103,6 +106,43 @@ fn what_divides_items_and_columns() {
     );
 }
 
+/// Whether GNU parallel can read CSV.
+fn knows_csv() -> bool {
+    let env = TestEnv::new();
+    let mut command = env.command("sh");
+    command.args(["-c", "perl -MText::CSV -e 1 2>/dev/null"]);
+    let known = env.run(command, "").code() == 0;
+    if !known {
+        let reason = "there is no Text::CSV of Perl";
+        assert!(std::env::var_os("REQUIRE_TEXT_CSV").is_none(), "{reason}");
+        not_tested("records_of_csv_are_those_of_gnu_parallel", reason);
+    }
+    known
+}
+
+#[test]
+fn records_of_csv_are_those_of_gnu_parallel() {
+    if !knows_csv() {
+        return;
+    }
+    let text = "1,\"a,b\",c\n2,\"q\"\"q\",\n,,\n3,\" li\nne \", x \n4,\"\",$HOME\n5,é,*\nlast";
+    for words in [
+        &["--csv", "echo {1}-{2}-{3}"][..],
+        &["--csv", "echo"],
+        &["--csv", "echo {-1} {2}"],
+        &["--csv", "-n2", "echo"],
+    ] {
+        let words = [&["-k", "-j1"], words].concat();
+        Line::new(&words).stdin(text).same();
+    }
+    let named = Line::new(&["-k", "--csv", "--header", ":", "echo {b}={a}"]);
+    named.stdin("a,b\n1,\"2,3\"\n").same();
+    for (separator, text) in [(";", "a;\"b;c\"\n"), ("\t", "a\t\"b\tc\"\n")] {
+        let words = ["-k", "--csv", "--colsep", separator, "echo {2}={1}"];
+        Line::new(&words).stdin(text).same();
+    }
+}
+
 #[test]
 fn what_is_left_out_and_cut_off() {
     same(
@@ -142,8 +182,48 @@ fn several_arguments_for_a_job() {
             &["--xargs", "echo"],
             &["-X", "-s", "20", "echo"],
             &["-n2", "-m", "echo a{}b"],
+            &["-L2", "-m", "echo a{}b"],
+            &["-x", "echo"],
+            &["--max-lines=2", "echo"],
         ],
         "1\n2\n3 4\n5\n6\n",
+    );
+}
+
+#[test]
+fn a_command_line_has_no_more_bytes_than_are_allowed() {
+    let numbers: String = (1..=12).map(|n| format!("{n}\n")).collect();
+    for how in [&[][..], &["-X"], &["-m"], &["-N2"], &["-L2"]] {
+        for most in ["13", "20"] {
+            for text in ["echo", "echo a{}b", "echo {} '{}'"] {
+                let words = [how, &["-s", most, text]].concat();
+                same(&[&words[..]], &numbers);
+            }
+        }
+    }
+}
+
+#[test]
+fn many_short_values_are_as_many_as_the_kernel_takes() {
+    let numbers: String = (1..=40_000).map(|n| format!("{n}\n")).collect();
+    let line = Line::new(&["-k", "-j1", "-X", "printf '%s\\n' a{}b"]);
+    let (ours, _) = line.stdin(numbers).both();
+    assert_eq!((ours.code(), ours.stderr.as_str()), (0, ""));
+    let expected: String = (1..=40_000).map(|n| format!("a{n}b\n")).collect();
+    assert!(ours.stdout() == expected);
+}
+
+#[test]
+fn a_header_names_columns_that_tabs_divide() {
+    same(
+        &[
+            &["--header", ":", "echo [{x}][{y}][{2}]"],
+            &["--header", ":", "echo [{}]"],
+            &["--header", ".*\\n", "--colsep", "\\t", "echo {x} {y}"],
+            &["--header", "1", "--colsep", "\\t", "echo {x} {y}"],
+            &["--header", ":", "echo [{x}]", ":::", "x", "a\tb", "c"],
+        ],
+        "x\ty\n a\t b \n",
     );
 }
 

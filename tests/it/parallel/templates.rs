@@ -1,5 +1,6 @@
 //! Places, beside those of GNU parallel.
 
+use super::super::templates::RENAMED;
 use super::Line;
 
 /// Names of files, and other values, of which nothing means something to a shell that
@@ -86,24 +87,10 @@ fn changes_of_plus_are_those_of_gnu_parallel() {
 
 #[test]
 fn renamed_places_are_those_of_gnu_parallel() {
-    let options = [
-        "-I",
-        ",,",
-        "--er",
-        ",.",
-        "--bnr",
-        "@b",
-        "--dnr",
-        "@d",
-        "--bner",
-        "@n",
-        "--seqreplace",
-        "@s",
-    ];
     same(
-        &options,
+        &RENAMED,
         &[
-            ",,", ",.", "@b", "@d", "@n", "@s", "{}", "{.}", "{/}", "{1}",
+            ",,", ",.", "@b", "@d", "@n", "@s", "@w", "{}", "{.}", "{/}", "{1}",
         ],
     );
 }

@@ -38,9 +38,10 @@ pub(crate) struct SourceArgs {
     #[arg(long, conflicts_with_all = ["null", "delimiter"])]
     pub(crate) csv: bool,
 
-    /// `:` takes the first item of each source for the names of its columns, for {name}
-    #[arg(long, value_name = ":", value_parser = [":"])]
-    pub(crate) header: Option<String>,
+    /// `:` takes the first item of each source for the names of its columns, for {name}; with
+    /// --pipe it is a line, and N are N lines, that each command reads first
+    #[arg(long, value_name = ":", value_parser = header)]
+    pub(crate) header: Option<Header>,
 
     /// The names that the first items had, of a run that is recorded
     #[arg(long, value_name = "NAME", hide = true, allow_hyphen_values = true)]
@@ -86,6 +87,27 @@ pub(crate) struct SourceArgs {
         hide_default_value = true
     )]
     pub(crate) arg_file_sep: OsString,
+}
+
+/// What stands at the beginning of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Header {
+    /// The first item.
+    First,
+    /// So many lines.
+    Lines(usize),
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    match text {
+        // In GNU parallel it is a pattern, of which this is the usual one.
+        ":" | ".*\\n" => Ok(Header::First),
+        _ => match text.parse() {
+            Ok(0) => Err("it must be at least one line".into()),
+            Ok(lines) => Ok(Header::Lines(lines)),
+            Err(_) => Err("write `:` for the first line, or with --pipe a number of lines".into()),
+        },
+    }
 }
 
 /// Where blanks are cut off.

@@ -23,7 +23,7 @@ pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
 
 use self::control::{ControlArgs, JobsArg};
-pub(crate) use self::input::{SourceArgs, TrimArg};
+pub(crate) use self::input::{Header, SourceArgs, TrimArg};
 use self::observe::ObserveArgs;
 pub(crate) use self::packing::PackArgs;
 pub(crate) use self::report::ReportArgs;

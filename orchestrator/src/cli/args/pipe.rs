@@ -26,6 +26,10 @@ pub(crate) struct PipeArgs {
     #[arg(skip)]
     pub(crate) lines: Option<NonZero<usize>>,
 
+    /// How many lines each command reads first: --header
+    #[arg(skip)]
+    pub(crate) header: usize,
+
     /// What a record ends with [default: \n, or nothing with --recstart]; nothing: a block may
     /// end anywhere
     #[arg(

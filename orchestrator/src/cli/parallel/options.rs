@@ -105,18 +105,5 @@ impl Opt {
     }
 }
 
-/// The argument of `run` with this name.
-pub(super) fn argument<'a>(run: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
-    let bare = name.trim_start_matches('-');
-    run.get_arguments().find(|arg| {
-        let long = arg.get_long_and_visible_aliases().unwrap_or_default();
-        let short = arg.get_short_and_visible_aliases().unwrap_or_default();
-        match name.starts_with("--") {
-            true => long.contains(&bare),
-            false => short.iter().any(|short| bare.starts_with(*short)),
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests;

@@ -19,15 +19,14 @@ const GLOBAL: &str = "/etc/parallel/config";
 /// words of the command.
 type Asked = (Vec<Given>, Vec<Vec<u8>>);
 
-/// Takes a command line apart, with the value of `PARALLEL` and files below this home
-/// directory.
+/// Takes a command line apart, with the value of `PARALLEL` and the files of this directory.
 ///
 /// # Errors
 /// When an option is wrong, or a file that is named cannot be read.
 pub(super) fn read(
     line: Vec<Vec<u8>>,
     variable: Option<&OsStr>,
-    home: Option<&Path>,
+    dir: Option<&Path>,
 ) -> Result<Asked, Message> {
     let line = scan::options(line)?;
     let is = |given: &Given, kind| given.option.means == Means::Own(kind);
@@ -38,19 +37,18 @@ pub(super) fn read(
         Some(value) => part("$PARALLEL", value.as_bytes())?,
         None => Asked::default(),
     };
-    let dir = home.map(|home| home.join(".parallel"));
     let names = variable.0.iter().chain(&line.0);
     let names = names.filter(|given| is(given, Kind::Profile));
     let mut names = names.filter_map(|given| given.value.as_deref()).peekable();
     let mut parts = Vec::new();
     if names.peek().is_none() {
-        let own = dir.as_ref().map(|dir| dir.join("config"));
+        let own = dir.map(|dir| dir.join("config"));
         for path in [Some(GLOBAL.into()), own].into_iter().flatten() {
             parts.extend(file(&path, false)?);
         }
     }
     for name in names {
-        parts.extend(file(&place(name, dir.as_deref()), true)?);
+        parts.extend(file(&place(name, dir), true)?);
     }
     parts.extend([variable, line]);
     let mut asked = Asked::default();
@@ -102,9 +100,9 @@ fn part(name: &str, text: &[u8]) -> Result<Asked, Message> {
 mod tests {
     use super::*;
 
-    fn asked(line: &[&str], variable: &str, home: &Path) -> Result<(String, String), String> {
+    fn asked(line: &[&str], variable: &str, dir: &Path) -> Result<(String, String), String> {
         let words = line.iter().map(|word| word.as_bytes().to_vec()).collect();
-        let asked = read(words, Some(variable.as_ref()), Some(home));
+        let asked = read(words, Some(variable.as_ref()), Some(dir));
         let (given, command) = asked.map_err(|message| message.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let given: Vec<String> = given
@@ -122,12 +120,11 @@ mod tests {
 
     #[test]
     fn files_come_first_and_the_command_line_last() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join(".parallel");
-        std::fs::create_dir(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
         std::fs::write(dir.join("config"), "# mine\n--tag\n-j 7\n").unwrap();
         std::fs::write(dir.join("two"), "-k nice").unwrap();
-        let asked = |line: &[&str], variable| asked(line, variable, home.path());
+        let asked = |line: &[&str], variable| asked(line, variable, dir);
         let both = |given: &str, command: &str| Ok((given.into(), command.into()));
         assert_eq!(
             asked(&["-k", "x"], "-j2 echo"),

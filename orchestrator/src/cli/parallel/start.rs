@@ -3,19 +3,19 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use super::super::args::{Cli, Command};
 use super::super::errors::{self, Message, WorkerName};
 use super::super::exit::Exit;
 use super::super::main::{fail, lookup, refuse, start};
 use super::super::plan;
-use super::options::{self, Kind, Means, OPTIONS};
+use super::options::{Kind, Means, OPTIONS};
 use super::scan::Given;
 use super::{profile, translate};
-use crate::run::batch::Failure;
+use crate::run::batch::{Config, Failure};
 use crate::run::sink::writer::WriteError;
 
 /// Whose command line this is.
@@ -50,8 +50,7 @@ Options that are offered:
 pub(in super::super) fn parallel(words: Vec<OsString>) -> Exit {
     let words = words.into_iter().map(OsStringExt::into_vec).collect();
     let variable = std::env::var_os("PARALLEL");
-    let home = std::env::var_os("HOME");
-    let asked = profile::read(words, variable.as_deref(), home.as_deref().map(Path::new));
+    let asked = profile::read(words, variable.as_deref(), profiles().as_deref());
     let (given, command) = match asked {
         Ok(asked) => asked,
         Err(message) => return refuse(&message),
@@ -71,27 +70,54 @@ pub(in super::super) fn parallel(words: Vec<OsString>) -> Exit {
             command: Command::Run(args),
         }) => *args,
         Ok(_) => return fail(&Message::new("internal error: that was no run")),
-        Err(e) => {
-            e.print().ok();
-            return Exit::USAGE;
-        }
+        Err(e) => return refuse(&Message::new(in_a_line(&e.to_string()))),
     };
     args.like_gnu = true;
     // Nothing is made that nobody has asked for.
     args.no_record = true;
     match plan::plan(args, &lookup()) {
         // Should it be recorded: what runs it again knows `run` only.
-        Ok(plan) => start(plan, words),
+        Ok(mut plan) => {
+            surround(&mut plan.batch);
+            start(plan, words)
+        }
         Err(message) => refuse(&message),
     }
+}
+
+/// What jobs find in their environment there.
+fn surround(batch: &mut Config) {
+    let pid = std::process::id().to_string();
+    // `:` is this machine.
+    for (name, value) in [
+        ("PARALLEL_PID", &pid[..]),
+        ("PARALLEL_SSHLOGIN", ":"),
+        ("PARALLEL_SSHHOST", ":"),
+    ] {
+        batch.pool.launch.env.push((name.into(), value.into()));
+    }
+    batch.pool.slot_variable_from_1 = Some("PARALLEL_JOBSLOT".into());
+    batch.number_variable = Some("PARALLEL_SEQ");
+}
+
+/// Where profiles are.
+fn profiles() -> Option<PathBuf> {
+    let own = std::env::var_os("PARALLEL_HOME").filter(|dir| !dir.is_empty());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".parallel"));
+    own.map(PathBuf::from).or_else(home)
+}
+
+/// What is wrong, without what to do about options that have other names here.
+fn in_a_line(said: &str) -> String {
+    let what = said.strip_prefix("error: ").unwrap_or(said);
+    let lines = what.lines().map(str::trim);
+    let first: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();
+    first.join(" ")
 }
 
 /// What reads shell text, if it is not sh: what the environment names, and where it holds
 /// functions, the only one that knows them.
 fn shell() -> Option<Vec<u8>> {
-    let cli = Cli::command();
-    let run = cli.find_subcommand("run")?;
-    options::argument(run, "--shell")?;
     let named = std::env::var_os("PARALLEL_SHELL").filter(|shell| !shell.is_empty());
     if let Some(shell) = named {
         return Some(shell.into_vec());
@@ -148,6 +174,25 @@ fn print(text: &str) -> Exit {
             let failure = Failure::Write(WriteError::Failed(e));
             let (message, exit) = errors::failure(&failure, &WorkerName::Stock);
             message.map_or(exit, |message| fail(&message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_one_line() {
+        for (said, line) in [
+            ("error: a\n\nUsage: x\n", "a"),
+            (
+                "error: b\n  [possible values: c, d]\n\nFor more",
+                "b [possible values: c, d]",
+            ),
+            ("e", "e"),
+        ] {
+            assert_eq!(in_a_line(said), line);
         }
     }
 }

@@ -1,18 +1,13 @@
 //! GNU parallel's words become words of `orchestrator run`. Pure.
 
-use clap::CommandFactory;
-
-use super::super::args::Cli;
 use super::super::errors::Message;
-use super::options::{self, Kind, Means};
+use super::options::{Kind, Means};
 use super::scan::Given;
 use crate::run::text;
 
 /// A command line of `orchestrator run`, in the making.
 #[derive(Debug)]
 struct Line {
-    /// What `run` offers.
-    cli: clap::Command,
     options: Vec<(&'static str, Option<Vec<u8>>)>,
     quote: bool,
     /// What begins lists of arguments and of files behind the command.
@@ -24,7 +19,6 @@ struct Line {
 impl Line {
     fn new() -> Line {
         Line {
-            cli: Cli::command(),
             options: Vec::new(),
             quote: false,
             lists: [b":::".into(), b"::::".into()],
@@ -32,33 +26,14 @@ impl Line {
         }
     }
 
-    /// Adds an option, which this one of GNU parallel is.
-    fn add(
-        &mut self,
-        given: &Given,
-        option: &'static str,
-        value: Option<Vec<u8>>,
-    ) -> Result<(), Message> {
-        let run = self.cli.find_subcommand("run");
-        if run.and_then(|run| options::argument(run, option)).is_none() {
-            let name = &given.name;
-            return Err(Message::new(format!(
-                "{name} is not offered: it is not built yet"
-            )));
-        }
+    fn add(&mut self, option: &'static str, value: Option<Vec<u8>>) {
         self.options.push((option, value));
-        Ok(())
     }
 
     /// The same, when the last one holds.
-    fn set(
-        &mut self,
-        given: &Given,
-        option: &'static str,
-        value: Option<Vec<u8>>,
-    ) -> Result<(), Message> {
+    fn set(&mut self, option: &'static str, value: Option<Vec<u8>>) {
         self.remove(option);
-        self.add(given, option, value)
+        self.add(option, value);
     }
 
     fn has(&self, option: &str) -> bool {
@@ -70,16 +45,10 @@ impl Line {
     }
 
     /// One of these, and no other.
-    fn choose(
-        &mut self,
-        given: &Given,
-        all: &[&'static str],
-        chosen: Option<&'static str>,
-    ) -> Result<(), Message> {
+    fn choose(&mut self, all: &[&'static str], chosen: Option<(&'static str, &Given)>) {
         all.iter().for_each(|option| self.remove(option));
-        match chosen {
-            Some(option) => self.add(given, option, given.value.clone()),
-            None => Ok(()),
+        if let Some((option, given)) = chosen {
+            self.add(option, given.value.clone());
         }
     }
 
@@ -110,12 +79,20 @@ pub(super) fn translate(
                 if option == "-I" {
                     line.place = value.clone().unwrap_or_default();
                 }
-                line.set(given, option, value)?;
+                if option == "--colsep" && value.as_deref().is_some_and(has_group) {
+                    let how = "what stands in a group would be a column, too: write (?:…)";
+                    return Err(wrong(given, how));
+                }
+                if option == "--wd" && value.as_deref().is_some_and(has_place) {
+                    let how = "it is one directory for all jobs: let the command begin with cd";
+                    return Err(wrong(given, how));
+                }
+                line.set(option, value);
             }
-            Means::Each(option) => line.add(given, option, value)?,
+            Means::Each(option) => line.add(option, value),
             Means::Count(option) => {
                 let value = Some(counted(given)?);
-                line.set(given, option, value)?;
+                line.set(option, value);
             }
             Means::Idle(_) => {}
             Means::Refused(instead) => {
@@ -128,10 +105,40 @@ pub(super) fn translate(
     Ok(line.words(command, shell))
 }
 
+/// Options that change nothing without `--pipe`; they may stand in a profile.
+const OF_PIPE: &[&str] = &[
+    "--block",
+    "--recend",
+    "--recstart",
+    "--regexp",
+    "--remove-rec-sep",
+];
+
+/// Options that give a job several values.
+const PACKS: &[&str] = &["--max-args", "-N", "-L", "-X", "-m", "--xargs"];
+
 impl Line {
-    fn words(self, command: &[Vec<u8>], shell: Option<&[u8]>) -> Vec<Vec<u8>> {
+    fn words(mut self, command: &[Vec<u8>], shell: Option<&[u8]>) -> Vec<Vec<u8>> {
         let lists = command.iter().position(|word| self.begins_list(word));
         let (command, lists) = command.split_at(lists.unwrap_or(command.len()));
+        if self.has("--pipe") {
+            // Values are records there.
+            for (option, _) in &mut self.options {
+                if *option == "--max-args" {
+                    *option = "-N";
+                }
+            }
+        } else {
+            OF_PIPE.iter().for_each(|option| self.remove(option));
+        }
+        let packs = PACKS.iter().any(|option| self.has(option));
+        if !packs && !self.has("--pipe") {
+            // One value is together with no other, and is not to be longer than this.
+            self.remove("--exit");
+            if self.has("--max-chars") {
+                self.add("--max-args", Some(b"1".into()));
+            }
+        }
         let mut words = Vec::new();
         for (option, value) in &self.options {
             // In one word: a value may begin with a dash.
@@ -149,9 +156,14 @@ impl Line {
         if self.has("--colsep") && !self.has("--trim") {
             words.push(b"--trim=lr".into());
         }
+        // Columns that have names are divided by something.
+        let divides = ["--colsep", "--csv", "--pipe"];
+        if self.has("--header") && !divides.iter().any(|option| self.has(option)) {
+            words.push(b"--colsep=\\t".into());
+        }
         let text = command.join(&b' ');
-        // The line alone is no word of a command but all of it.
-        let whole = command.is_empty() || text.trim_ascii() == &self.place[..];
+        // The line alone is no word of a command but all of it; not so behind a blank.
+        let whole = command.is_empty() || text.trim_ascii_end() == &self.place[..];
         if let (false, Some(shell)) = (self.quote, shell) {
             words.push([b"--shell=", shell].concat());
         }
@@ -189,83 +201,81 @@ fn own(line: &mut Line, kind: Kind, given: &Given) -> Result<(), Message> {
                 Some(attempts) => attempts - 1,
                 None => return Err(wrong(given, "a number of attempts is wanted")),
             };
-            line.set(given, "--retries", Some(attempts.to_string().into()))
+            line.set("--retries", Some(attempts.to_string().into()));
         }
-        Kind::Timeout if value.ends_with(b"%") => line.set(given, "--timeout", Some(value.into())),
+        Kind::Timeout if value.ends_with(b"%") => line.set("--timeout", Some(value.into())),
         Kind::Delay if value.ends_with(b"auto") => {
             let Some(seconds) = seconds(&value[..value.len() - 4]) else {
                 return Err(wrong(given, "seconds are wanted in front of `auto`"));
             };
-            line.set(given, "--delay", Some(format!("{seconds}auto").into()))
+            line.set("--delay", Some(format!("{seconds}auto").into()));
         }
-        Kind::Timeout | Kind::Delay => {
-            let option = if kind == Kind::Delay {
-                "--delay"
-            } else {
-                "--timeout"
-            };
-            match seconds(value) {
-                Some(0.0) => {
-                    line.remove(option);
-                    Ok(())
-                }
-                Some(seconds) => line.set(given, option, Some(seconds.to_string().into())),
-                None => Err(wrong(given, "seconds are wanted, or e.g. 90s, 1.5m, 1h30m")),
-            }
-        }
-        Kind::Halt => {
-            // `now,fail,1` is `now,fail=1`.
-            let mut parts = value.splitn(3, |&byte| byte == b',');
-            let value = match (parts.next(), parts.next(), parts.next()) {
-                (Some(when), Some(why), Some(many)) if !why.contains(&b'=') => {
-                    [when, b",", why, b"=", many].concat()
-                }
-                _ => value.to_vec(),
-            };
-            line.set(given, "--halt", Some(value))
-        }
+        Kind::Timeout => time(line, "--timeout", given)?,
+        Kind::Delay => time(line, "--delay", given)?,
+        Kind::Halt => line.set("--halt", Some(halt(value))),
         // In whatever order, as there.
-        Kind::Null if line.has("--delimiter") => Ok(()),
-        Kind::Null => line.choose(given, ENDS, Some("--null")),
-        Kind::Delimiter => line.choose(given, ENDS, Some("--delimiter")),
-        Kind::Group => line.choose(given, WAYS, None),
-        Kind::Ungroup => line.choose(given, WAYS, Some("--ungroup")),
-        Kind::LineBuffer => line.choose(given, WAYS, Some("--line-buffer")),
-        Kind::Tag => line.choose(given, TAGS, Some("--tag")),
-        Kind::TagString => line.choose(given, TAGS, Some("--tagstring")),
-        Kind::NoKeepOrder => line.choose(given, &["--keep-order"], None),
-        Kind::Silent => line.choose(given, &["-v"], None),
-        Kind::Eof if given.value.is_none() => line.choose(given, &["-E"], None),
-        Kind::Eof => line.set(given, "-E", given.value.clone()),
+        Kind::Null if line.has("--delimiter") => {}
+        Kind::Null => line.choose(ENDS, Some(("--null", given))),
+        Kind::Delimiter => line.choose(ENDS, Some(("--delimiter", given))),
+        Kind::Group => line.choose(WAYS, None),
+        Kind::Ungroup => line.choose(WAYS, Some(("--ungroup", given))),
+        Kind::LineBuffer => line.choose(WAYS, Some(("--line-buffer", given))),
+        Kind::Tag => line.choose(TAGS, Some(("--tag", given))),
+        Kind::TagString => line.choose(TAGS, Some(("--tagstring", given))),
+        Kind::NoKeepOrder => line.remove("--keep-order"),
+        Kind::Silent => line.remove("-v"),
+        Kind::Eof if given.value.is_none() => line.remove("-E"),
+        Kind::Eof => line.set("-E", given.value.clone()),
         Kind::Lines => {
-            let lines = number(value).unwrap_or(1).max(1);
-            line.set(given, "-L", Some(lines.to_string().into()))
+            let lines = match value {
+                b"" | b"0" => b"1".to_vec(),
+                _ => counted(given)?,
+            };
+            line.set("-L", Some(lines));
         }
         Kind::Replace => {
             let written = given.value.clone().filter(|value| !value.is_empty());
             line.place = written.clone().unwrap_or_else(|| b"{}".into());
             match written {
-                Some(_) => line.set(given, "-I", written),
-                None => line.choose(given, &["-I"], None),
+                Some(_) => line.set("-I", written),
+                None => line.remove("-I"),
             }
         }
         Kind::JobLog => {
             // Lines are always added.
             let path = value.strip_prefix(b"+").unwrap_or(value);
-            line.set(given, "--joblog", Some(path.into()))
+            line.set("--joblog", Some(path.into()));
         }
         Kind::RoundRobin => {
-            line.set(given, "--pipe", None)?;
-            line.set(given, "--round-robin", None)
+            line.set("--pipe", None);
+            line.set("--round-robin", None);
         }
-        Kind::ArgSep => line.list(given, 0),
-        Kind::ArgFileSep => line.list(given, 1),
-        Kind::Quote => {
-            line.quote = true;
-            Ok(())
-        }
+        Kind::ArgSep => line.list(given, 0)?,
+        Kind::ArgFileSep => line.list(given, 1)?,
+        Kind::Quote => line.quote = true,
         // Whoever starts this has read them.
-        Kind::Profile | Kind::Plain | Kind::Help | Kind::Version | Kind::MinVersion => Ok(()),
+        Kind::Profile | Kind::Plain | Kind::Help | Kind::Version | Kind::MinVersion => {}
+    }
+    Ok(())
+}
+
+fn time(line: &mut Line, option: &'static str, given: &Given) -> Result<(), Message> {
+    match seconds(given.value.as_deref().unwrap_or_default()) {
+        Some(0.0) => line.remove(option),
+        Some(seconds) => line.set(option, Some(seconds.to_string().into())),
+        None => return Err(wrong(given, "seconds are wanted, or e.g. 90s, 1.5m, 1h30m")),
+    }
+    Ok(())
+}
+
+/// `now,fail,1` is `now,fail=1`.
+fn halt(value: &[u8]) -> Vec<u8> {
+    let mut parts = value.splitn(3, |&byte| byte == b',');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(when), Some(why), Some(many)) if !why.contains(&b'=') => {
+            [when, b",", why, b"=", many].concat()
+        }
+        _ => value.to_vec(),
     }
 }
 
@@ -279,6 +289,19 @@ impl Line {
         self.lists[which] = written;
         Ok(())
     }
+}
+
+/// Whether this is a pattern with groups that are numbered.
+fn has_group(pattern: &[u8]) -> bool {
+    let pattern = std::str::from_utf8(pattern).ok();
+    let pattern = pattern.and_then(|pattern| regex::bytes::Regex::new(pattern).ok());
+    pattern.is_some_and(|pattern| pattern.captures_len() > 1)
+}
+
+/// Whether something stands in braces.
+fn has_place(value: &[u8]) -> bool {
+    let begins = memchr::memchr(b'{', value);
+    begins.is_some_and(|at| memchr::memchr(b'}', &value[at..]).is_some())
 }
 
 fn wrong(given: &Given, how: &str) -> Message {

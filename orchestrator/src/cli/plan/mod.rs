@@ -123,7 +123,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         words,
     } = args;
     let mut words: Vec<Vec<u8>> = words.into_iter().map(OsStringExt::into_vec).collect();
-    packing::share(&mut packing, &mut pipe, null)?;
+    packing::share(&mut packing, &mut pipe, (&mut sources.header, null))?;
     let names = std::mem::take(&mut sources.header_name);
     let mut inputs = input::inputs(sources, &packing, (null, max_line), &mut words)?;
     if worker.worker.is_some() {
@@ -134,6 +134,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         several: inputs.fields() != Fields::One,
         repeats: packing.repeats(),
         names: names.clone(),
+        ours: !like_gnu,
         ..template::places(&template)?
     };
     // There, a field has its number however few there are.
@@ -269,6 +270,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             limits,
             stop,
             shell,
+            number_variable: None,
             format,
             keep_order: keep_order || format == Format::Value,
             halt,

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::cli::args::{PackArgs, PipeArgs};
+use crate::cli::args::{Header, PackArgs, PipeArgs};
 use crate::cli::errors::Message;
-use crate::run::source::pack::{Packing, Weight};
+use crate::run::source::pack::Packing;
+use crate::run::source::weight::Weight;
 use crate::run::source::work::Work;
 
 /// What the kernel takes at least, and at most, for words and environment together.
@@ -41,7 +42,12 @@ impl PackArgs {
     /// Whether a word with a place in it is there once for each value.
     pub(super) fn repeats(&self) -> bool {
         self.packs()
-            && (self.context_replace || self.max_replace_args.is_some() || self.max_lines.is_some())
+            && (self.context_replace || self.max_replace_args.is_some() || self.repeats_lines())
+    }
+
+    /// -L stands for -X unless something else was said.
+    fn repeats_lines(&self) -> bool {
+        self.max_lines.is_some() && !self.many && !self.xargs
     }
 
     /// What of this makes the same values another command.
@@ -55,16 +61,22 @@ impl PackArgs {
     }
 }
 
-/// With `--pipe`, -N and -L are about records.
+/// With `--pipe`, -N and -L are about records, and a header is lines that each command reads first.
 ///
 /// # Errors
 /// When both mean something else at once, or one counts nothing.
 pub(super) fn share(
     packing: &mut PackArgs,
     pipe: &mut PipeArgs,
-    null: bool,
+    (header, null): (&mut Option<Header>, bool),
 ) -> Result<(), Message> {
     if !pipe.pipe {
+        if let Some(Header::Lines(2..)) = header {
+            return Err(
+                Message::new("--header with a number of lines is for --pipe")
+                    .tip("for names of columns in the first line: --header :"),
+            );
+        }
         if packing.max_lines.is_some() && (packing.max_replace_args.is_some() || null) {
             return Err(Message::new(
                 "-L cannot be used with -N or -0 but for --pipe",
@@ -80,6 +92,11 @@ pub(super) fn share(
             ))),
             some => Ok(some),
         },
+    };
+    pipe.header = match header.take() {
+        None => 0,
+        Some(Header::First) => 1,
+        Some(Header::Lines(lines)) => lines,
     };
     pipe.records = counted(packing.max_replace_args.take(), "-N")?;
     pipe.lines = counted(packing.max_lines.take(), "-L")?;
@@ -161,6 +178,7 @@ mod tests {
             (&["-X", "echo"], true, true, false),
             (&["-m", "echo"], true, false, false),
             (&["-m", "-N2", "echo"], true, true, false),
+            (&["-m", "-L2", "echo"], true, false, false),
             (&["--xargs", "echo"], true, false, false),
             (&["-n0", "echo"], false, false, true),
             (&["-N0", "-X", "echo"], false, false, true),

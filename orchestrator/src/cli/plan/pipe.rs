@@ -50,6 +50,7 @@ pub(super) fn pipe(
         block,
         records,
         lines,
+        header,
         recend,
         recstart,
         regexp,
@@ -112,7 +113,11 @@ pub(super) fn pipe(
     if round_robin {
         check_lanes(others)?;
     }
-    Ok(Some(Pipe { rules, lanes }))
+    Ok(Some(Pipe {
+        rules,
+        header,
+        lanes,
+    }))
 }
 
 /// What cannot go with commands that read block after block.
@@ -276,7 +281,7 @@ mod tests {
         assert_eq!(shown(&["--recend", ""]), "Nothing");
         assert_eq!(shown(&["-0"]), "Text(Text(\\x00, ))");
         assert!(shown(&["--regexp", "--recend", "\\n+"]).contains("\\\\n+"));
-        let Pipe { rules, lanes } = rules(&["-N3", "-L4", "--block", "2k", "--rrs"]);
+        let Pipe { rules, lanes, .. } = rules(&["-N3", "-L4", "--block", "2k", "--rrs"]);
         assert_eq!(
             (rules.block, rules.per_record.get(), rules.remove),
             (2000, 4, true)

@@ -20,7 +20,8 @@ use super::tally::{Counts, Tally};
 use super::watchers::End;
 use crate::pool::{Event, EventKind};
 use crate::run::sink::command_line;
-use crate::run::source::work::{self, Ticket};
+use crate::run::source::command;
+use crate::run::source::work::Ticket;
 use crate::run::text;
 use crate::scheduler::Verdict;
 
@@ -380,7 +381,7 @@ fn say_what(out: &mut Vec<u8>, ticket: &Ticket, task: Option<&str>) -> io::Resul
         out.extend_from_slice(b",\"task\":");
         return string(out, &text::clipped(task.as_bytes()));
     }
-    let words = work::argv(&ticket.command);
+    let words = command::argv(&ticket.command);
     let Some(program) = words.first() else {
         return Ok(());
     };

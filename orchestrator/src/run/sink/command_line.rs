@@ -20,8 +20,46 @@ pub(crate) fn of(input: &Bytes) -> Vec<u8> {
     }
 }
 
+/// Commands that change the shell that they are typed into.
+const CHANGES_SHELL: [&[u8]; 21] = [
+    b"cd",
+    b"exit",
+    b"exec",
+    b"export",
+    b"set",
+    b"unset",
+    b"shift",
+    b"return",
+    b"read",
+    b"umask",
+    b"ulimit",
+    b"trap",
+    b"alias",
+    b"unalias",
+    b"eval",
+    b"source",
+    b".",
+    b"pushd",
+    b"popd",
+    b"readonly",
+    b"hash",
+];
+
+/// The same of a text for a shell with these parameters, if it is a command, or a pipe of some, that
+/// does the same when it is typed into a shell, line after line.
+pub(crate) fn typed(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
+    let line = filled(text, args)?;
+    let first = text
+        .split(u8::is_ascii_whitespace)
+        .find(|word| !word.is_empty())?;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+./".contains(byte);
+    let is_plain = first.iter().all(is_name) && !CHANGES_SHELL.contains(&first);
+    let is_one = !text.iter().any(|byte| b";&\n#()!`".contains(byte));
+    (is_plain && is_one).then_some(line)
+}
+
 /// A text with its parameters replaced by quoted words, if all of them are words of their own or
-/// stand between others, outside of quotes: `"${1}"`.
+/// stand between others, outside of quotes: `"${1}"`, `"$@"`.
 fn filled(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
     if args.is_empty() {
         return Some(text.to_vec());
@@ -34,6 +72,11 @@ fn filled(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
     let mut rest = text;
     let mut in_quotes = false;
     while let Some((&first, behind)) = rest.split_first() {
+        if let (false, Some(behind)) = (in_quotes, rest.strip_prefix(b"\"$@\"")) {
+            line.extend(joined(args.iter().map(|arg| &arg[..])));
+            rest = behind;
+            continue;
+        }
         let parameter = (first == b'"' && !in_quotes)
             .then(|| parameter(rest))
             .flatten();
@@ -117,6 +160,37 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_nothing_is_shown_as_it_would_be_typed() {
+        let shown = |text: &str, args: &[&str]| {
+            let args: Vec<ByteBuf> = args.iter().map(|a| ByteBuf::from(a.as_bytes())).collect();
+            typed(text.as_bytes(), &args).map(|line| String::from_utf8(line).unwrap())
+        };
+        let line = "gzip -9 \"${1}\" | wc -l > \"${2}\".n";
+        assert_eq!(
+            shown(line, &["a b", "c\nd"]).unwrap(),
+            "gzip -9 'a b' | wc -l > 'c\nd'.n"
+        );
+        for other in [
+            "",
+            " ",
+            "cd \"${1}\"",
+            "exit \"${1}\"",
+            "x=\"${1}\"",
+            "\"${1}\" x",
+            "echo; \"${1}\"",
+            "echo # \"${1}\"",
+            "echo \"${1}\" &",
+            "echo `x` \"${1}\"",
+            "echo \"a ${1}\"",
+            "{ x",
+            "! echo \"${1}\"",
+            "echo\n\"${1}\"",
+        ] {
+            assert_eq!(shown(other, &["a\nb"]), None, "{other}");
+        }
+    }
+
+    #[test]
     fn a_text_is_shown_with_its_values_where_that_is_simple() {
         let shown = |text: &str, args: &[&str]| {
             let args: Vec<ByteBuf> = args.iter().map(|a| ByteBuf::from(a.as_bytes())).collect();
@@ -139,7 +213,9 @@ mod tests {
             ("echo \"a ${1}\"", &["x"], None),
             ("echo \"a\"${1}\"b\"", &["x"], None),
             ("echo '\"${1}\"'", &["x"], None),
-            ("echo \"$@\"", &["x"], None),
+            ("echo \"$@\" z", &["x", "a b"], Some("echo x 'a b' z")),
+            ("echo \"a\"$@\"b\"", &["x"], None),
+            ("echo $@", &["x"], None),
             ("echo ${#1}", &["x"], None),
             ("echo \"${2}\"", &["x"], None),
             ("cat <<E\n\"${1}\"\nE", &["x"], None),

@@ -6,9 +6,11 @@ use std::io;
 
 use protocol::{TaskError, TaskErrorKind};
 
+use super::command_line;
 use super::render::{Format, Page, Renderer, Told};
 use super::shown;
 use crate::pool::{Capture, EventKind, JobReport};
+use crate::run::halt::What;
 use crate::run::source::command;
 use crate::run::source::work::Ticket;
 use crate::run::text;
@@ -78,6 +80,18 @@ pub(in crate::run) fn retry_line(
         "warning: {what}; attempt {} follows in {pause}",
         attempts + 1
     ))
+}
+
+/// What GNU parallel says of an end that `--halt` counts, and of no other.
+pub(in crate::run) fn counted(what: What, ticket: &Ticket) -> String {
+    let ended = match what {
+        What::Fail => "failed",
+        What::Success => "succeeded",
+        What::Done => "finished",
+    };
+    let command = command_line::of(&ticket.command);
+    let command = text::escaped(&command);
+    format!("parallel: This job {ended}:\n{command}")
 }
 
 /// The line for an end that does not speak for itself: not by its own output,

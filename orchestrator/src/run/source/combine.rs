@@ -428,6 +428,19 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_without_an_end_costs_a_look_at_each_line() {
+        // Looked at again with each line, this would take hours.
+        let text = [&b"a\n\""[..], &b"x\n".repeat(400_000)].concat();
+        let form = Form {
+            columns: Columns::Csv(b','),
+            ..Form::default()
+        };
+        let items = combined(vec![(lines_of(&text, form), false)]);
+        assert_eq!((items.len(), &items[0][..]), (2, "a"));
+        assert!(items[1].starts_with("line 2 of standard input is not CSV"));
+    }
+
+    #[test]
     fn a_source_without_an_end_gives_items_before_it_is_waited_for() {
         let (mut theirs, ours) = UnixStream::pair().unwrap();
         let file = || File::from(std::os::fd::OwnedFd::from(ours.try_clone().unwrap()));

@@ -113,7 +113,11 @@ pub(super) fn command_line(
 }
 
 /// The text with its parameters, for the shell that is to read it.
-pub(super) fn read_by(reader: Option<&[u8]>, text: ByteBuf, parameters: Filled) -> (Program, Vec<SlotPlace>) {
+pub(super) fn read_by(
+    reader: Option<&[u8]>,
+    text: ByteBuf,
+    parameters: Filled,
+) -> (Program, Vec<SlotPlace>) {
     let Filled { words, mut slots } = parameters;
     let Some(path) = reader else {
         let args = strings(words);

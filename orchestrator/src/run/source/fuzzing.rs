@@ -121,6 +121,7 @@ impl Recipe {
             stop: Vec::new(),
             limits: Limits::default(),
             shell: None,
+            number_variable: None,
             keep_items: false,
             pipe: None,
         })

@@ -24,4 +24,5 @@ pub(crate) mod shell;
 mod spool;
 pub(crate) mod template;
 pub(crate) mod values;
+pub(crate) mod weight;
 pub(crate) mod work;

@@ -8,10 +8,8 @@ use super::inputs::Next;
 use super::lines::{Content, Line, Unfit, Why};
 use super::origin::Origin;
 use super::values::Idle;
+use super::weight::{Size, Weight};
 use crate::run::text;
-
-/// Longest word that the kernel hands to a program, without the zero byte at its end.
-const MAX_WORD: usize = (128 << 10) - 1;
 
 /// How values are packed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,117 +26,6 @@ pub(crate) struct Packing {
     pub(crate) spread: Option<NonZero<usize>>,
     /// What values make of a command line.
     pub(crate) weight: Weight,
-}
-
-/// What the fields of an item make of a command line, found out by trying.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Weight {
-    /// How many words.
-    words: Grows,
-    /// How many bytes, with one at the end of each word.
-    bytes: Grows,
-    /// The longest word.
-    longest: Grows,
-}
-
-/// A number that grows with the fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Grows {
-    from: i64,
-    /// With each field, each byte of any, and each byte of the longest.
-    field: i64,
-    byte: i64,
-    longest: i64,
-}
-
-impl Grows {
-    /// The one that has these values with so many fields of so many bytes each: `few` and
-    /// `many` of them, `SHORT` and `LONG`.
-    fn through(few: [i64; 2], many: [i64; 2]) -> Grows {
-        let step = LONG - SHORT;
-        let (of_few, of_many) = ((few[1] - few[0]) / step, (many[1] - many[0]) / step);
-        let byte = (of_many - of_few) / (MANY - FEW);
-        let longest = of_few - byte * FEW;
-        let field = (many[0] - few[0]) / (MANY - FEW) - byte * SHORT;
-        Grows {
-            from: few[0] - FEW * (field + byte * SHORT) - longest * SHORT,
-            field,
-            byte,
-            longest,
-        }
-    }
-
-    fn at(self, size: Size) -> usize {
-        let [fields, bytes, longest] =
-            [size.fields, size.bytes, size.longest].map(|n| i64::try_from(n).unwrap_or(i64::MAX));
-        let grown = [
-            self.field.saturating_mul(fields),
-            self.byte.saturating_mul(bytes),
-            self.longest.saturating_mul(longest),
-        ];
-        let sum = grown.into_iter().fold(self.from, i64::saturating_add);
-        usize::try_from(sum).unwrap_or(0)
-    }
-}
-
-/// So many fields are tried, of so many bytes each.
-const FEW: i64 = 1_000;
-const MANY: i64 = 2_000;
-const SHORT: i64 = 1;
-const LONG: i64 = 65;
-
-impl Weight {
-    /// Of what makes words of such lengths of fields with a zero byte between each two.
-    pub(crate) fn of(words: impl Fn(&[u8]) -> Vec<usize>) -> Weight {
-        let measured = |fields: i64, length: i64| {
-            // `{path}` puts more in where a dash is first.
-            let mut field = vec![b'x'; usize::try_from(length).unwrap_or(1)];
-            field[0] = b'-';
-            let all = vec![&field[..]; usize::try_from(fields).unwrap_or(1)];
-            let words = words(&all.join(&0));
-            let bytes: usize = words.iter().map(|length| length + 1).sum();
-            let longest = words.iter().max().copied().unwrap_or(0);
-            [words.len(), bytes, longest].map(|n| i64::try_from(n).unwrap_or(i64::MAX))
-        };
-        let few = [measured(FEW, SHORT), measured(FEW, LONG)];
-        let many = [measured(MANY, SHORT), measured(MANY, LONG)];
-        let grows = |n: usize| Grows::through([few[0][n], few[1][n]], [many[0][n], many[1][n]]);
-        Weight {
-            words: grows(0),
-            bytes: grows(1),
-            longest: grows(2),
-        }
-    }
-
-    /// How many words, and bytes with one at each end, and whether none is too long.
-    fn at(&self, size: Size) -> (usize, usize, bool) {
-        let longest = self.longest.at(size).max(size.longest);
-        (
-            self.words.at(size),
-            self.bytes.at(size),
-            longest <= MAX_WORD,
-        )
-    }
-}
-
-/// The size of some fields.
-#[derive(Clone, Copy, Debug, Default)]
-struct Size {
-    fields: usize,
-    bytes: usize,
-    longest: usize,
-}
-
-impl Size {
-    /// With these fields as well, which have a zero byte between each two.
-    fn and(self, joined: &[u8]) -> Size {
-        let parts = joined.split(|&byte| byte == 0);
-        parts.fold(self, |size, part| Size {
-            fields: size.fields + 1,
-            bytes: size.bytes + part.len(),
-            longest: size.longest.max(part.len()),
-        })
-    }
 }
 
 /// Packs what sources give.
@@ -215,12 +102,10 @@ impl Packer {
     }
 
     fn fits(&self, size: Size) -> bool {
-        let (words, bytes, short) = self.packing.weight.at(size);
-        // The kernel counts an address for each word as well, and one at the end.
-        let needed = bytes + (words + 1) * size_of::<usize>();
+        let (needed, typed, short) = self.packing.weight.at(size);
         short
             && needed <= self.packing.kernel
-            && self.packing.bytes.is_none_or(|most| bytes <= most)
+            && self.packing.bytes.is_none_or(|most| typed <= most)
     }
 
     fn too_long(&self, first: &Line, values: usize, size: Size) -> Line {
@@ -279,7 +164,11 @@ mod tests {
 
     use super::*;
     use crate::run::source::inputs::Form;
+    use crate::run::source::place::Places;
+    use crate::run::source::shell::ShellText;
     use crate::run::source::values::Values;
+    use crate::run::source::weight::{Lengths, MAX_WORD};
+    use crate::run::source::work::Work;
 
     /// `echo {}`, or with so much more in the word.
     fn packing(repeated: bool, literal: usize) -> Packing {
@@ -290,7 +179,10 @@ mod tests {
                 true => words.extend(fields.iter().map(|field| literal + field.len())),
                 false => words.push(literal + fields.join(&b' ').len()),
             }
-            words
+            Lengths {
+                typed: words.iter().map(|length| length + 1).sum(),
+                words,
+            }
         };
         Packing {
             most: None,
@@ -410,27 +302,37 @@ mod tests {
     }
 
     #[test]
-    fn what_fields_weigh_is_found_by_trying() {
-        // `{1} {} a{}{}b` with the last word for each, and a number of 20 digits.
-        let words = |fields: &[u8]| {
-            let fields: Vec<&[u8]> = fields.split(|&byte| byte == 0).collect();
-            let each = fields.iter().map(|field| 2 * field.len() + 2);
-            let mut words = vec![fields[0].len(), fields.join(&b' ').len(), 20];
-            words.extend(each);
-            words
+    fn what_a_text_for_a_shell_weighs_grows_with_the_numbers_in_it() {
+        let places = Places {
+            several: true,
+            repeats: true,
+            ..Places::default()
         };
-        let weight = Weight::of(words);
-        for fields in [&b"abc"[..], b"a\0b\0c", b"\0", b"abc\0de\0f\0\0g"] {
-            let size = Size::default().and(fields);
-            let lengths = words(fields);
-            let bytes: usize = lengths.iter().map(|length| length + 1).sum();
-            // For a single field the longest counts.
-            let first = fields.split(|&byte| byte == 0).next().unwrap().len();
-            let (count, most, fits) = weight.at(size);
-            assert_eq!(
-                (count, most, fits),
-                (lengths.len(), bytes + size.longest - first, true)
-            );
+        for text in ["echo a{}b", "printf %s x{.}y{#} {}", "echo {} '{}'"] {
+            let shell = ShellText::parse(text.as_bytes(), &places).unwrap();
+            let work = Work::Shell(shell);
+            let lengths = work.lengths().unwrap();
+            let weight = Weight::of(&lengths);
+            for count in [2, 9, 10, 57, 150, 1_234, 9_999, 10_000, 12_345] {
+                let fields = vec!["ab"; count].join("\0");
+                let Lengths { typed, words } = lengths(fields.as_bytes());
+                let bytes: usize = words.iter().map(|length| length + 1).sum();
+                let (needed, as_typed, _) = weight.at(Size::default().and(fields.as_bytes()));
+                assert_eq!(as_typed, typed, "{text} {count}");
+                let least = bytes + 8 * (words.len() + 1);
+                assert!(needed >= least && needed <= least + least / 8, "{text} {count}");
+            }
+            // One more, and the text is longer than a word may be.
+            let values = vec!["1".to_owned(); 40_000];
+            let packing = Packing {
+                weight,
+                ..packing(true, 0)
+            };
+            for item in packs(&packing, &values) {
+                let longest = lengths(item.replace(' ', "\0").as_bytes()).words;
+                let longest = longest.into_iter().max().unwrap();
+                assert!(longest <= MAX_WORD, "{text}: {longest}");
+            }
         }
     }
 

@@ -21,9 +21,9 @@ use super::inputs::{Input, Items, Opened};
 use super::lines::{Line, Splitter};
 use super::pipe::Pipe;
 use super::pipe::lanes::{Lanes, Unread};
+use super::refusal;
 use super::spool::{Shuffled, Spool, Store};
 use super::values::{READ, ReadError, Stopped, read_some};
-use super::refusal;
 use super::work::{self, Recipe, Refused, Ticket};
 use crate::run::runfile::{self, Counts, Ledger, Pages, RunFileError};
 
@@ -122,12 +122,18 @@ impl Source {
                 let Ok(ledger) = told.blocking_recv() else {
                     return;
                 };
-                if let Some(Pipe { rules, lanes }) = recipe.pipe.clone()
+                if let Some(Pipe {
+                    rules,
+                    header,
+                    lanes,
+                }) = recipe.pipe.clone()
                     && let Input::Plain(file) = &opened.input
                 {
                     return match lanes {
-                        Some(most) => Lanes::new(recipe, rules, most.get(), sender).run(file),
-                        None => Maker::new(recipe, sender, ledger).read_blocks(file, rules),
+                        Some(most) => {
+                            Lanes::new(recipe, rules, most.get(), sender).run(file, header)
+                        }
+                        None => Maker::new(recipe, sender, ledger).read_blocks(file, rules, header),
                     };
                 }
                 let mut maker = Maker::new(recipe, sender, ledger);
@@ -407,6 +413,7 @@ mod tests {
             stop: Vec::new(),
             limits: protocol::Limits::default(),
             shell: None,
+            number_variable: None,
             keep_items: false,
             pipe: None,
         };

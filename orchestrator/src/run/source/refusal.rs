@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::jsonl::{BadJson, Shape};
+use super::jsonl::BadJson;
 use super::lines::{Content, Delimiter, Line, Unfit, Why};
 use super::origin::Origin;
 use super::work::{Recipe, Work};
@@ -25,7 +25,8 @@ pub(super) const TIP_RECORD: &str = "a job looks like this: {\"id\": \"a\", \"ar
 pub(super) const TIP_JOB: &str = "a job looks like this: {\"argv\": [\"gzip\", \"a\"]}, or {\"shell\": \"gzip < a > b\"}; \
      docs/input.md has all fields";
 const TIP_TOO_LONG: &str = "raise the limit with --max-line, or pass a file name";
-pub(super) const TIP_NUL: &str = "no argument can hold one; use -0 if the items are separated by zero bytes";
+pub(super) const TIP_NUL: &str =
+    "no argument can hold one; use -0 if the items are separated by zero bytes";
 
 const TIP_QUOTES: &str =
     "quotes stand around a whole field, and are doubled within: a,\"b \"\"c\"\"\"";
@@ -34,7 +35,8 @@ const TIP_NO_ROOM: &str =
 
 pub(super) const TIP_CR: &str =
     "it would be part of the command (Windows line ends?): tr -d '\\r' < FILE | orchestrator run";
-pub(super) const TIP_MARK: &str = "it would be part of the command: tail -c +4 FILE | orchestrator run";
+pub(super) const TIP_MARK: &str =
+    "it would be part of the command: tail -c +4 FILE | orchestrator run";
 
 const WARNING_CR: &str = "warning: line 1 ends with a carriage return (Windows line ends?), which \
      becomes part of the argument\n  tip: tr -d '\\r' < FILE | orchestrator run …\n";
@@ -98,7 +100,12 @@ pub(super) fn unfit_for(unfit: &Unfit) -> Refusal {
     }
 }
 
-pub(super) fn bad_line(place: &Place<'_>, line: &[u8], tip: &'static str, error: BadJson) -> Refusal {
+pub(super) fn bad_line(
+    place: &Place<'_>,
+    line: &[u8],
+    tip: &'static str,
+    error: BadJson,
+) -> Refusal {
     let margin = format!("{} | ", place.number);
     let indent = " ".repeat(margin.len() - 2);
     let (shown, caret) = text::excerpt(line, error.column.unwrap_or(1));

@@ -210,39 +210,54 @@ impl Values {
 
     /// The next line, with those that belong to it.
     fn joined(&mut self, idle: &mut Idle<'_>) -> Next<Line> {
-        let Some(mut line) = self.line(idle)? else {
+        let Some(line) = self.line(idle)? else {
             return Ok(None);
         };
+        let Content::Whole(first) = &line.content else {
+            return Ok(Some(line));
+        };
         let csv = matches!(self.form.columns, Columns::Csv(_));
-        let limit = self.limit();
-        loop {
-            let Content::Whole(bytes) = &line.content else {
-                return Ok(Some(line));
-            };
-            let between: &[u8] = if csv && is_open(bytes) {
-                b"\n"
-            } else if self.form.continued && bytes.last().is_some_and(|b| b" \t".contains(b)) {
-                b""
-            } else {
-                return Ok(Some(line));
-            };
+        let mut open = csv && is_open(first);
+        let mut between = self.between(open, first);
+        if between.is_none() {
+            return Ok(Some(line));
+        }
+        let number = line.number;
+        // Looked at once each: a quote without an end may be followed by many short lines.
+        let mut joined = first.to_vec();
+        while let Some(glue) = between {
             let Some(next) = self.line(idle)? else {
-                return Ok(Some(line));
+                break;
             };
             let Content::Whole(more) = &next.content else {
-                return Ok(Some(Line {
-                    number: line.number,
-                    content: next.content,
-                }));
+                let content = next.content;
+                return Ok(Some(Line { number, content }));
             };
-            let joined = Bytes::from([&bytes[..], between, more].concat());
-            line.content = match limit {
-                Some(limit) if joined.len() as u64 > limit => Content::TooLong {
-                    length: joined.len() as u64,
-                    start: joined.slice(..joined.len().min(100)),
-                },
-                _ => Content::Whole(joined),
-            };
+            joined.extend_from_slice(glue);
+            joined.extend_from_slice(more);
+            if self
+                .limit()
+                .is_some_and(|limit| joined.len() as u64 > limit)
+            {
+                let length = joined.len() as u64;
+                joined.truncate(100);
+                let start = joined.into();
+                let content = Content::TooLong { start, length };
+                return Ok(Some(Line { number, content }));
+            }
+            open ^= csv && is_open(more);
+            between = self.between(open, &joined);
+        }
+        let content = Content::Whole(joined.into());
+        Ok(Some(Line { number, content }))
+    }
+
+    /// What stands between this line and the next one, if they are one.
+    fn between(&self, in_quotes: bool, line: &[u8]) -> Option<&'static [u8]> {
+        let is_continued = || line.last().is_some_and(|byte| b" \t".contains(byte));
+        match in_quotes {
+            true => Some(b"\n"),
+            false => (self.form.continued && is_continued()).then_some(b""),
         }
     }
 

@@ -24,6 +24,7 @@ use super::refusal::{
 };
 use super::shell::ShellText;
 use super::template::Template;
+use super::weight::Lengths;
 
 /// What is done with every line of this run.
 #[derive(Clone, Debug)]
@@ -62,25 +63,31 @@ impl Work {
         }
     }
 
-    /// How long the words are that a command gets for these fields, which have a zero byte
-    /// between each two; nothing when an item has to be one value.
-    pub(crate) fn lengths(&self) -> Option<impl Fn(&[u8]) -> Vec<usize>> {
+    /// How long a command line is for these fields, which have a zero byte between each two; nothing
+    /// when an item has to be one value.
+    pub(crate) fn lengths(&self) -> Option<impl Fn(&[u8]) -> Lengths> {
         if !matches!(self, Work::Command(_) | Work::Shell(_)) {
             return None;
         }
         Some(move |fields: &[u8]| {
             let item = Item::new(fields, Fields::Several);
-            let (text, filled) = match self {
-                Work::Command(template) => (None, template.fill(item, u64::MAX)),
-                Work::Shell(shell) => {
-                    let (text, filled) = shell.fill(item, u64::MAX);
-                    (Some(text.len()), filled)
+            match self {
+                Work::Command(template) => {
+                    let filled = template.fill(item, u64::MAX);
+                    let words: Vec<usize> = filled.words.iter().map(Vec::len).collect();
+                    let typed = words.iter().map(|length| length + 1).sum();
+                    Lengths { typed, words }
                 }
-                Work::Commands | Work::Jobs { .. } | Work::Task { .. } => return Vec::new(),
-            };
-            // The shell's own words are few and short.
-            let words = filled.words.iter().map(Vec::len);
-            text.into_iter().chain(words).collect()
+                // The shell's own words are few and short.
+                Work::Shell(shell) => {
+                    let (typed, words) = shell.lengths(item);
+                    Lengths {
+                        typed: typed + 1,
+                        words,
+                    }
+                }
+                Work::Commands | Work::Jobs { .. } | Work::Task { .. } => Lengths::default(),
+            }
         })
     }
 
@@ -153,6 +160,8 @@ pub(crate) struct Recipe {
     pub(crate) limits: Limits,
     /// The absolute path of the shell that reads texts, if it is not the worker's `/bin/sh`.
     pub(crate) shell: Option<&'static [u8]>,
+    /// In which variable a command finds its number, if in any.
+    pub(crate) number_variable: Option<&'static str>,
     /// Whether lines are wanted when their jobs have failed.
     pub(crate) keep_items: bool,
     /// How the input is cut, if it is what commands read.
@@ -195,6 +204,7 @@ pub(crate) fn prepare(
         let block = Block::copied(block);
         return prepare_block(recipe, seq, line.number, block, env).map(Some);
     }
+    let env = numbered(recipe, seq, env);
     let Recipe {
         ref work,
         fields,
@@ -205,6 +215,7 @@ pub(crate) fn prepare(
         ref stop,
         limits,
         shell: reader,
+        number_variable: _,
         keep_items,
         pipe: _,
     } = *recipe;
@@ -293,6 +304,17 @@ pub(crate) fn prepare(
         }
         Err(refusal) => Err(Box::new((ticket, refusal))),
     }
+}
+
+/// The changes to a command's environment, with its number among them if that is wanted.
+pub(super) fn numbered(recipe: &Recipe, seq: u64, mut env: Vec<EnvChange>) -> Vec<EnvChange> {
+    if let Some(name) = recipe.number_variable {
+        env.push(EnvChange {
+            name: ByteBuf::from(name),
+            value: Some(ByteBuf::from(seq.to_string())),
+        });
+    }
+    env
 }
 
 /// What runs for a job that no item fills the template of.

@@ -34,7 +34,7 @@ const TRANSFER: Means = Refused("jobs run on this machine: copy files in the com
 const SEMAPHORE: Means = Refused("there is no semaphore: `flock FILE COMMAND` makes a mutex");
 const SQL: Means = Refused("jobs are kept in a run file: `orchestrator run --run-file FILE`");
 const SCREEN: Means = Refused("jobs have no terminal: tmux or xargs -o can give one");
-const COLOUR: Means = Idle("output is not coloured; --tag says whose a line is");
+const COLOUR: Means = Refused("output is not coloured: --tag says whose a line is");
 const FILES: Means = Idle("temporary files are not compressed; --tmpdir says where they are");
 const CPUS: Means = Refused("CPUs are those that this process may use: -j 50% takes half of them");
 const ABOUT: Means = Refused("`nproc` and `lscpu` tell about CPUs, `getconf ARG_MAX` about lines");
@@ -196,8 +196,8 @@ pub(in super::super) const OPTIONS: &[Opt] = &[
     ),
     flag(&["tag"], Own(Kind::Tag)),
     value(&["tagstring", "tag-string"], Own(Kind::TagString)),
-    flag(&["ctag"], Own(Kind::Tag)),
-    value(&["ctagstring", "ctag-string"], Own(Kind::TagString)),
+    flag(&["ctag"], COLOUR),
+    value(&["ctagstring", "ctag-string"], COLOUR),
     flag(&["color", "colour"], COLOUR),
     flag(
         &[

@@ -3,7 +3,22 @@ use std::collections::HashSet;
 use clap::CommandFactory;
 
 use super::super::super::args::Cli;
+use super::Means::{Count, Each, Idle, Refused, Same};
+use super::Takes::Nothing;
 use super::*;
+
+/// The argument of `run` with this name.
+fn argument<'a>(run: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
+    let bare = name.trim_start_matches('-');
+    run.get_arguments().find(|arg| {
+        let long = arg.get_long_and_visible_aliases().unwrap_or_default();
+        let short = arg.get_short_and_visible_aliases().unwrap_or_default();
+        match name.starts_with("--") {
+            true => long.contains(&bare),
+            false => short.iter().any(|short| bare.starts_with(*short)),
+        }
+    })
+}
 
 #[test]
 fn each_name_is_there_once() {
@@ -22,9 +37,7 @@ fn what_is_handed_on_exists_and_takes_as_much() {
         let (Same(target) | Each(target) | Count(target)) = option.means else {
             continue;
         };
-        let Some(arg) = argument(run, target) else {
-            continue;
-        };
+        let arg = argument(run, target).expect(target);
         let least = arg.get_num_args().map_or(1, |range| range.min_values());
         let takes = arg.get_action().takes_values() && least > 0;
         assert_eq!(takes, option.takes != Nothing, "{target}");

@@ -30,7 +30,9 @@ fn the_words_of_a_command_are_a_text_unless_they_are_quoted() {
         (&["-q"], &["--", "{}"]),
         (&["--", "-x"], &["--shell-command=-x"]),
         (&[], &[]),
-        (&[" {} "], &[]),
+        (&["{} "], &[]),
+        (&[" {}"], &["--shell-command= {}"]),
+        (&["", "{}"], &["--shell-command= {}"]),
         (&[""], &["--shell-command="]),
     ]);
 }
@@ -72,6 +74,8 @@ fn values_have_the_notation_of_run() {
             &["--halt=now,fail=2", "--shell-command=x"],
         ),
         (&["--halt", "-1", "x"], &["--halt=-1", "--shell-command=x"]),
+        (&["--max-lines=1k", "x"], &["-L=1000", "--shell-command=x"]),
+        (&["-l0", "x"], &["-L=1", "--shell-command=x"]),
     ]);
 }
 
@@ -86,6 +90,24 @@ fn options_bring_others_along() {
             &["--trim=n", "-C,", "x"],
             &["--trim=n", "--colsep=,", "--shell-command=x"],
         ),
+        (
+            &["--header", ":", "x"],
+            &["--header=:", "--colsep=\\t", "--shell-command=x"],
+        ),
+        (
+            &["--header", ":", "--csv", "x"],
+            &["--header=:", "--csv", "--shell-command=x"],
+        ),
+        (&["-x", "x"], &["--shell-command=x"]),
+        (
+            &["--pipe", "-n2", "x"],
+            &["--pipe", "-N=2", "--shell-command=x"],
+        ),
+        (
+            &["-s9", "x"],
+            &["--max-chars=9", "--max-args=1", "--shell-command=x"],
+        ),
+        (&["--block=1k", "--regexp", "x"], &["--shell-command=x"]),
         (&["-d:", "-0", "x"], &["--delimiter=:", "--shell-command=x"]),
         (&["-0", "-d:", "x"], &["--delimiter=:", "--shell-command=x"]),
         (
@@ -148,6 +170,18 @@ fn what_is_not_offered_is_refused_in_a_line() {
         (
             &["--arg-sep", "::::", "x"],
             "--arg-sep `::::`: a text that begins no other list",
+        ),
+        (
+            &["--colsep", "(,|;)", "x"],
+            "--colsep `(,|;)`: what stands in a group would be a column",
+        ),
+        (
+            &["--wd", "d{#}", "x"],
+            "--wd `d{#}`: it is one directory for all jobs",
+        ),
+        (
+            &["--max-lines=2x", "x"],
+            "--max-lines `2x`: a number is wanted",
         ),
         (&["-n", "1x", "x"], "-n `1x`: a number is wanted"),
         (

@@ -13,11 +13,16 @@ use crate::run::source::lines::{Content, Line};
 use crate::run::source::reader::{Maker, Read};
 use crate::run::source::values::ReadError;
 
+/// How large a header may be, which is in memory with each block.
+const MAX_HEADER: usize = 1 << 20;
+
 /// Standard input, cut into blocks.
 #[derive(Debug)]
 pub(super) struct Cutter {
     pub(super) window: Window,
     splitter: Splitter,
+    /// What each job gets in front of what it reads.
+    pub(super) header: Vec<u8>,
     /// Whether all of the input is in the window.
     ended: bool,
 }
@@ -41,12 +46,38 @@ impl Cutter {
         Cutter {
             window: Window::new(splitter.first_sight()),
             splitter,
+            header: Vec::new(),
             ended: false,
         }
     }
 
     pub(super) fn rules(&self) -> &Rules {
         self.splitter.rules()
+    }
+
+    /// Takes so many lines off the beginning of the input, which are the header; gives the limit if they
+    /// are larger than that.
+    pub(super) fn take_header(&mut self, input: &File, lines: usize) -> io::Result<Option<usize>> {
+        if lines == 0 {
+            return Ok(None);
+        }
+        loop {
+            let bytes = self.window.bytes();
+            let ends = memchr::memchr_iter(b'\n', bytes).nth(lines - 1);
+            let length = match ends {
+                Some(end) => end + 1,
+                // There are not so many: then there is none.
+                None if self.ended => return Ok(None),
+                None if bytes.len() > MAX_HEADER => return Ok(Some(MAX_HEADER)),
+                None => {
+                    self.read(input, bytes.len() + 1)?;
+                    continue;
+                }
+            };
+            self.header = bytes[..length].to_vec();
+            self.window.skip(length);
+            return Ok(None);
+        }
     }
 
     /// What is next; a block has to be taken then.
@@ -80,18 +111,35 @@ impl Cutter {
 
     /// Takes a block out of the window, as its job gets it.
     fn take(&mut self, size: usize) -> Block {
-        if let Cow::Owned(kept) = self.content(size) {
-            self.window.skip(size);
-            return Block::copied(&kept);
+        let content = self.content(size);
+        if self.header.is_empty() && matches!(content, Cow::Borrowed(_)) {
+            return self.window.take(size);
         }
-        self.window.take(size)
+        let block = match content.is_empty() {
+            true => Block::copied(b""),
+            false => Block::copied(&[&self.header[..], &content].concat()),
+        };
+        self.window.skip(size);
+        block
     }
 }
 
 impl Maker {
     /// Makes jobs of blocks, to the end of the input.
-    pub(in crate::run::source) fn read_blocks(mut self, input: &File, rules: Rules) {
+    pub(in crate::run::source) fn read_blocks(mut self, input: &File, rules: Rules, header: usize) {
         let mut cutter = Cutter::new(rules);
+        match cutter.take_header(input, header) {
+            Ok(None) => {}
+            Ok(Some(limit)) => {
+                self.sender.blocking_send(Read::TooLarge(limit)).ok();
+                return;
+            }
+            Err(e) => {
+                let e = ReadError::of(&self.recipe.origin, e);
+                self.sender.blocking_send(Read::Failed(e)).ok();
+                return;
+            }
+        }
         while !self.sender.is_closed() {
             match cutter.next() {
                 Next::Block(size) => {

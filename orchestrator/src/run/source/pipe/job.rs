@@ -67,7 +67,7 @@ fn spec(recipe: &Recipe, seq: u64, env: Vec<EnvChange>) -> Result<CommandSpec, P
     let (program, slots) = work::program_without_item(recipe, seq);
     Ok(CommandSpec {
         slots,
-        env,
+        env: work::numbered(recipe, seq, env),
         grace_ms: u64::try_from(recipe.grace.as_millis()).unwrap_or(u64::MAX),
         limits: recipe.limits,
         stop: recipe.stop.clone(),

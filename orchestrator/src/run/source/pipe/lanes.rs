@@ -5,6 +5,7 @@
 //! is slow keeps nobody waiting. A job's worker opens the reading end by its name under `/proc`; this thread
 //! keeps it open until the job has ended, and so can tell how much of its input a process has left behind.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
@@ -81,6 +82,8 @@ struct Lane {
     here: Option<File>,
     /// Ends with the job.
     bell: OwnedFd,
+    /// What it is given first.
+    header: Vec<u8>,
     /// What did not fit of its block.
     rest: Vec<u8>,
     /// How much of that was written.
@@ -130,8 +133,13 @@ impl Lanes {
     }
 
     /// Feeds processes until the input and all of them have ended.
-    pub(in crate::run::source) fn run(mut self, input: &File) {
-        let last = match self.feed(input) {
+    pub(in crate::run::source) fn run(mut self, input: &File, header: usize) {
+        let fed = match self.cutter.take_header(input, header) {
+            Ok(None) => self.feed(input),
+            Ok(Some(limit)) => Ok(Some(Read::TooLarge(limit))),
+            Err(e) => Err(e),
+        };
+        let last = match fed {
             Ok(Some(last)) => last,
             // It was stopped.
             Ok(None) => return,
@@ -216,6 +224,7 @@ impl Lanes {
             there,
             here: Some(here.into()),
             bell,
+            header: self.cutter.header.clone(),
             rest: Vec::new(),
             written: 0,
         });
@@ -289,7 +298,11 @@ impl Lanes {
     fn give(&mut self, at: usize, size: usize) -> io::Result<()> {
         let lane = &mut self.lanes[at];
         self.turn = lane.seq;
-        let content = self.cutter.content(size);
+        let mut content = self.cutter.content(size);
+        let header = std::mem::take(&mut lane.header);
+        if !header.is_empty() {
+            content = Cow::Owned([&header[..], &content].concat());
+        }
         let written = lane.put(&content)?;
         lane.rest.extend_from_slice(&content[written..]);
         self.cutter.window.skip(size);

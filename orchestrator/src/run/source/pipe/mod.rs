@@ -22,6 +22,8 @@ use splitter::Rules;
 pub(crate) struct Pipe {
     /// Where it is cut.
     pub(crate) rules: Rules,
+    /// How many lines at the beginning of the input stand at the beginning of each block.
+    pub(crate) header: usize,
     /// How many processes are fed for as long as there is input; a job for each block when not given.
     pub(crate) lanes: Option<NonZero<usize>>,
 }
@@ -32,6 +34,7 @@ impl Pipe {
         let workers = NonZero::new(workers).unwrap_or(NonZero::<usize>::MIN);
         Pipe {
             rules: self.rules.clone(),
+            header: self.header,
             lanes: self.lanes.map(|lanes| lanes.min(workers)),
         }
     }

@@ -11,6 +11,8 @@ pub(crate) struct Places {
     pub(crate) written: Vec<(Vec<u8>, Plain)>,
     /// Whether there are those of `--plus`.
     pub(crate) plus: bool,
+    /// Whether there is `{path}`, and `\{}` is text: GNU parallel knows neither.
+    pub(crate) ours: bool,
     /// Whether items may have several fields, or none. Otherwise only `{1}` and `{-1}` are places,
     /// and `{}` by other names.
     pub(crate) several: bool,
@@ -119,6 +121,7 @@ impl Default for Places {
         Places {
             written: written.to_vec(),
             plus: false,
+            ours: true,
             appends: true,
             several: false,
             repeats: false,
@@ -209,7 +212,7 @@ impl Places {
                 return Found::Unoffered(length, why);
             }
         }
-        if inner == b"path" || self.plus {
+        if (inner == b"path" && self.ours) || self.plus {
             return match self.part(inner) {
                 Ok(Some(part)) => Found::Place(length, Place::Value(Which::All, part)),
                 Ok(None) => Found::Nothing,
@@ -256,9 +259,10 @@ impl Places {
         if plain.is_some() {
             return Ok(plain);
         }
-        let plus = PLUS
-            .iter()
-            .filter(|(written, _)| self.plus || *written == b"path");
+        let plus = PLUS.iter().filter(|(written, _)| match *written {
+            b"path" => self.ours,
+            _ => self.plus,
+        });
         if let Some((_, part)) = plus.into_iter().find(|(written, _)| *written == rest) {
             return Ok(Some(part.clone()));
         }

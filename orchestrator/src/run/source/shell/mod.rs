@@ -15,6 +15,6 @@ mod several;
 mod text;
 mod word;
 
-pub(super) use word::Word;
 pub(crate) use fault::{Fault, Why};
 pub(crate) use text::ShellText;
+pub(super) use word::Word;

@@ -241,6 +241,9 @@ impl Scanner<'_> {
         if let Found::Place(length, _) | Found::Unoffered(length, _) =
             self.written.at(escaped, None)
         {
+            if !self.written.ours {
+                return self.backslash_before_place();
+            }
             // Within quotes the shell would leave the backslash there.
             if matches!(self.top(), Frame::Single { .. } | Frame::Double { .. }) {
                 self.at += 1;
@@ -290,6 +293,20 @@ impl Scanner<'_> {
             (Frame::Parameter { .. } | Frame::Backticks { .. } | Frame::Double { .. }, _) => {
                 self.copy(2);
             }
+        }
+    }
+
+    /// A backslash that leaves a place a place: in double quotes it stays, and elsewhere it would be
+    /// about the first character of the value, which needs none.
+    fn backslash_before_place(&mut self) {
+        match self.top() {
+            Frame::Single { .. } => self.take(b'\\'),
+            Frame::Double { .. } => {
+                self.word().value.push(b'\\');
+                self.found.text.extend_from_slice(b"\\\\");
+                self.at += 1;
+            }
+            _ => self.at += 1,
         }
     }
 

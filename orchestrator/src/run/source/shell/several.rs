@@ -86,14 +86,15 @@ impl Several {
         }
     }
 
-    /// What the shell reads for an item, and its parameters.
+    /// What the shell reads for an item, its parameters, and how long the text is with the values
+    /// in it.
     pub(super) fn fill(
         &self,
         text: &[u8],
         places: &[Place],
         item: Item<'_>,
         number: u64,
-    ) -> (Vec<u8>, Filled) {
+    ) -> (Vec<u8>, Filled, usize) {
         let mut writer = Writer {
             text,
             places,
@@ -102,6 +103,7 @@ impl Several {
             number,
             count: item.count(),
             out: Vec::with_capacity(text.len()),
+            typed: 0,
             filled: Filled {
                 words: item.fields().map(<[u8]>::to_vec).collect(),
                 slots: Vec::new(),
@@ -109,7 +111,7 @@ impl Several {
             known: HashMap::new(),
         };
         writer.write(0, text.len(), None);
-        (writer.out, writer.filled)
+        (writer.out, writer.filled, writer.typed)
     }
 }
 
@@ -121,6 +123,8 @@ struct Writer<'a> {
     number: u64,
     count: usize,
     out: Vec<u8>,
+    /// How long it would be with the values in it.
+    typed: usize,
     filled: Filled,
     /// Parameters behind the fields, by place and field.
     known: HashMap<(usize, Option<usize>), usize>,
@@ -161,6 +165,7 @@ impl Writer<'_> {
 
     fn copy(&mut self, from: usize, to: usize) {
         self.out.extend_from_slice(&self.text[from..to]);
+        self.typed += to - from;
     }
 
     fn repeat(&mut self, span: &Span) {
@@ -170,6 +175,7 @@ impl Writer<'_> {
         for field in 0..self.count {
             if field > 0 {
                 self.out.push(b' ');
+                self.typed += 1;
             }
             self.write(span.from, span.to, Some(Some(field)));
         }
@@ -182,10 +188,12 @@ impl Writer<'_> {
         let alone = span.is_some_and(|span| span.alone);
         let is_all = self.places[put.place] == Place::WHOLE && field.is_none();
         if is_all && splits && self.several.only_fields && self.count > 1 {
+            self.type_in((0..self.count).map(|field| field + 1));
             return self.out.extend_from_slice(b"\"$@\"");
         }
-        let parameters: Vec<String> = self
-            .parameters(put.place, field)
+        let numbers = self.parameters(put.place, field);
+        self.type_in(numbers.iter().copied());
+        let parameters: Vec<String> = numbers
             .into_iter()
             .map(|number| format!("${{{number}}}"))
             .collect();
@@ -200,6 +208,15 @@ impl Writer<'_> {
             _ => put.quotes.around(&parameters.join(" ")),
         };
         self.out.extend_from_slice(text.as_bytes());
+    }
+
+    /// The values of these parameters stand in the text, with blanks between them.
+    fn type_in(&mut self, numbers: impl ExactSizeIterator<Item = usize>) {
+        self.typed += numbers.len().saturating_sub(1);
+        let values = &self.filled.words;
+        self.typed += numbers
+            .map(|number| values[number - 1].len())
+            .sum::<usize>();
     }
 
     /// The numbers of the parameters that a place stands for.

@@ -73,10 +73,22 @@ impl ShellText {
         &self.text
     }
 
+    /// How long the text is for an item with the values in its places, and how long what the shell
+    /// gets: that text, and its parameters.
+    pub(crate) fn lengths(&self, item: Item<'_>) -> (usize, Vec<usize>) {
+        let (text, filled) = self.fill(item, u64::MAX);
+        let typed = match &self.several {
+            Some(several) => several.fill(&self.text, &self.places, item, u64::MAX).2,
+            None => text.len(),
+        };
+        let words = filled.words.iter().map(Vec::len);
+        (typed, std::iter::once(text.len()).chain(words).collect())
+    }
+
     /// What the shell reads as its program for an item, and the values of `$1` and so on.
     pub(crate) fn fill(&self, item: Item<'_>, number: u64) -> (Cow<'_, [u8]>, Filled) {
         if let Some(several) = &self.several {
-            let (text, filled) = several.fill(&self.text, &self.places, item, number);
+            let (text, filled, _) = several.fill(&self.text, &self.places, item, number);
             return (Cow::Owned(text), filled);
         }
         let mut filled = Filled::default();

@@ -1,8 +1,7 @@
-use crate::run::source::place::Places;
 use super::*;
 use crate::run::source::command::{argv, shown};
+use crate::run::source::place::Places;
 use protocol::CommandSpec;
-
 
 fn several() -> Places {
     Places {
@@ -35,6 +34,7 @@ fn recipe(work: &Work) -> Recipe {
             ..Limits::default()
         },
         shell: None,
+        number_variable: None,
         keep_items: false,
         pipe: None,
     }
