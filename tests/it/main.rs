@@ -25,6 +25,7 @@ mod pipe;
 mod pool;
 mod printing;
 mod progress;
+mod recipes;
 mod report;
 mod run;
 mod run_file;
