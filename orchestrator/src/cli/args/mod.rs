@@ -7,9 +7,11 @@ pub(super) mod observe;
 mod output;
 mod packing;
 mod pipe;
+mod recorded;
 mod report;
 pub(super) mod template;
 mod told;
+mod values;
 
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -22,14 +24,15 @@ pub(crate) use output::OutputArgs;
 pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
 
-use self::control::{ControlArgs, JobsArg};
+use self::control::ControlArgs;
 pub(crate) use self::input::{Header, SourceArgs, TrimArg};
 use self::observe::ObserveArgs;
 pub(crate) use self::packing::PackArgs;
+pub(crate) use self::recorded::{Changes, ResultsArgs, ResumeArgs, RetryArgs, StatusArgs};
 pub(crate) use self::report::ReportArgs;
 use self::template::TemplateArgs;
 pub(crate) use self::told::{ProgressArg, SummaryArg, ToldArgs};
-use crate::pool::usable_cpus;
+use self::values::{grace, output_limit, size, time, workers};
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
 const RUN_EXAMPLES: &str = "\
@@ -284,67 +287,6 @@ pub(crate) struct WearArgs {
     pub(crate) max_files_per_worker: Option<u64>,
 }
 
-/// `orchestrator resume`.
-#[derive(Debug, Args)]
-pub(crate) struct ResumeArgs {
-    /// The run file, or `last`: the run that began last, with a run file or without
-    pub(crate) file: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) changes: Changes,
-}
-
-/// `orchestrator retry`.
-#[derive(Debug, Args)]
-pub(crate) struct RetryArgs {
-    /// The run file, or `last`: the run that began last, with a run file or without
-    pub(crate) file: PathBuf,
-
-    /// Only jobs that have failed, not those without a result
-    #[arg(long)]
-    pub(crate) failed: bool,
-
-    #[command(flatten)]
-    pub(crate) changes: Changes,
-}
-
-/// What is to be other than in the recorded run.
-#[derive(Debug, Args)]
-pub(crate) struct Changes {
-    /// How many jobs run at once, as with `run` [default: as recorded]
-    #[arg(short = 'j', long, visible_alias = "jobs", visible_short_alias = 'P', value_name = "N",
-          allow_negative_numbers = true, value_parser = control::jobs())]
-    pub(crate) workers: Option<JobsArg>,
-
-    #[command(flatten)]
-    pub(crate) told: ToldArgs,
-
-    #[command(flatten)]
-    pub(crate) observe: ObserveArgs,
-}
-
-/// `orchestrator results`.
-#[derive(Debug, Args)]
-pub(crate) struct ResultsArgs {
-    /// The run file, or `last`: the run that began last, with a run file or without
-    pub(crate) file: PathBuf,
-
-    /// Only of jobs that have failed
-    #[arg(long)]
-    pub(crate) failed: bool,
-
-    /// How to write results [default: as recorded]
-    #[arg(long, value_enum, value_name = "HOW")]
-    pub(crate) format: Option<FormatArg>,
-}
-
-/// `orchestrator status`.
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    /// The run file, or `last`: the run that began last, with a run file or without
-    pub(crate) file: PathBuf,
-}
-
 /// Which worker.
 #[derive(Debug, Default, Args)]
 pub(crate) struct WorkerArgs {
@@ -449,66 +391,9 @@ pub(crate) enum FormatArg {
     Jsonl,
 }
 
-fn workers(text: &str) -> Result<NonZero<usize>, String> {
-    let number: usize = text.parse().map_err(|_| "not a number".to_owned())?;
-    NonZero::new(number).ok_or_else(|| {
-        let cpus = match usable_cpus() {
-            1 => "the 1 usable CPU".to_owned(),
-            n => format!("all {n} usable CPUs"),
-        };
-        format!("there must be at least 1; leave it out to use {cpus}")
-    })
-}
-
-/// A time that is long enough for something to happen in it.
-fn time(text: &str) -> Result<Duration, String> {
-    match grace(text)? {
-        Duration::ZERO => Err("it must be more than 0; leave it out for no limit".into()),
-        time => Ok(time),
-    }
-}
-
-/// A time: `90s`, `5m`, or a number of seconds.
-fn grace(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds)
-            .map_err(|_| "not a time; write e.g. 90s, 5m or 1h".to_owned()),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string()),
-    }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.as_bytes().last() {
-        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
-        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
-        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
-        Some(b't' | b'T') => (&text[..text.len() - 1], 40),
-        Some(b'p' | b'P') => (&text[..text.len() - 1], 50),
-        _ => (text, 0),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "not a size; write bytes, or a number with K, M, G, T or P".to_owned())?;
-    match number.checked_mul(1 << shift) {
-        None => Err("too large".into()),
-        Some(0) => Err("it must be at least 1".into()),
-        Some(bytes) => Ok(bytes),
-    }
-}
-
-/// A size, and what becomes of a command that writes more.
-fn output_limit(text: &str) -> Result<OutputLimit, String> {
-    let (bytes, kill) = match text.split_once(',') {
-        None => (text, false),
-        Some((bytes, "kill")) => (bytes, true),
-        Some(_) => return Err("behind the comma there can only be `kill`".into()),
-    };
-    let bytes = size(bytes)?;
-    Ok(OutputLimit { bytes, kill })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::control::JobsArg;
     use super::*;
     use crate::run::jobs::Jobs;
 
@@ -576,44 +461,5 @@ pub(crate) mod tests {
         ]);
         assert_eq!(args.unwrap().worker.worker_arg, ["-v", "-x"]);
         assert!(run(&["--worker-arg", "x", "true"]).is_err());
-    }
-
-    #[test]
-    fn times_have_units_or_are_seconds() {
-        for (text, ms) in [
-            ("90s", 90_000),
-            ("5m", 300_000),
-            ("2", 2_000),
-            ("0.25", 250),
-        ] {
-            assert_eq!(time(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for bad in ["", "x", "5x", "-1", "0", "0s", "NaN", "inf"] {
-            assert!(time(bad).is_err(), "{bad}");
-        }
-        assert_eq!(grace("0"), Ok(Duration::ZERO));
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("512"), Ok(512));
-        assert_eq!(size("64K"), Ok(64 << 10));
-        assert_eq!(size("1g"), Ok(1 << 30));
-        for bad in ["", "K", "0", "-1", "1.5M", "99999999999G", "1ü"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-        assert_eq!(run(&["true"]).unwrap().max_line, 1 << 20);
-    }
-
-    #[test]
-    fn a_limit_of_output_may_kill() {
-        let limit = |bytes, kill| Ok(OutputLimit { bytes, kill });
-        assert_eq!(output_limit("64K"), limit(64 << 10, false));
-        assert_eq!(output_limit("1,kill"), limit(1, true));
-        for bad in ["", "0", "1,", "1,keep", ",kill", "1,kill,kill"] {
-            assert!(output_limit(bad).is_err(), "{bad}");
-        }
-        assert!(run(&["--open-files", "0", "true"]).is_err());
-        assert!(run(&["--cpu-limit", "0", "true"]).is_err());
     }
 }
