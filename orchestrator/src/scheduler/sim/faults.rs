@@ -28,6 +28,7 @@ pub(super) struct Faults {
     // Rules of the pool.
     pub(super) wear: u64,
     pub(super) idle_ends: u64,
+    pub(super) gates: u64,
     // Jobs.
     pub(super) poison_jobs: u64,
     pub(super) deaf_jobs: u64,
@@ -39,6 +40,7 @@ pub(super) struct Faults {
     pub(super) late_jobs: u64,
     // Users.
     pub(super) resizes: u64,
+    pub(super) short_memory: u64,
     pub(super) cancels: u64,
     pub(super) pause: u64,
     pub(super) withdraw: u64,
@@ -66,6 +68,7 @@ impl Faults {
         swell: 3,
         wear: 30,
         idle_ends: 30,
+        gates: 20,
         poison_jobs: 4,
         deaf_jobs: 5,
         hanging_jobs: 3,
@@ -75,6 +78,7 @@ impl Faults {
         urgent_jobs: 30,
         late_jobs: 20,
         resizes: 30,
+        short_memory: 40,
         cancels: 10,
         pause: 10,
         withdraw: 5,
@@ -145,6 +149,10 @@ pub(super) fn a_day(seed: u64, faults: Faults) -> World {
         let after = Duration::from_micros(random.below(100_000));
         let workers = 1 + random.below(6) as usize;
         world.at(after, Event::Resize(workers));
+    }
+    while random.percent(faults.short_memory.min(80)) {
+        let after = Duration::from_micros(random.below(100_000));
+        world.at(after, Event::Short);
     }
     for (chance, event) in [
         (faults.pause, Event::Pause),

@@ -121,6 +121,10 @@ enum Event {
     Cancels(JobId),
     Submits,
     Resize(usize),
+    /// The machine has room for so many more.
+    Leave,
+    /// It has too little memory for what runs.
+    Short,
     Pause,
     Resume,
     Withdraw,
@@ -159,6 +163,14 @@ struct World {
     /// Jobs whose worker did not let itself be killed.
     undead: HashSet<JobId>,
     cancelled: HashSet<JobId>,
+    /// How many jobs may start, where that needs leave.
+    leave: usize,
+    /// When a job was sent last, as the scheduler counts time.
+    last_start: Option<Duration>,
+    /// The job that is to make room.
+    makes_room: Option<JobId>,
+    /// How many have.
+    put_back: usize,
     /// Jobs that came when the pool had been told to end.
     late: HashSet<JobId>,
     /// How many workers it ever was to have at most.
@@ -181,6 +193,11 @@ impl World {
         config.max_rss_per_worker = Some(1);
         let ends = random.percent(faults.idle_ends);
         config.idle_timeout = ends.then(|| Duration::from_micros(random.below(20_000)));
+        if random.percent(faults.gates) {
+            config.start_delay = Duration::from_micros(random.below(500));
+            config.start_delay_adapts = random.percent(50);
+        }
+        config.starts_by_leave = random.percent(faults.gates);
         World {
             now: Duration::ZERO,
             missed: Duration::ZERO,
@@ -201,6 +218,10 @@ impl World {
             crashes: HashMap::new(),
             undead: HashSet::new(),
             cancelled: HashSet::new(),
+            leave: 0,
+            last_start: None,
+            makes_room: None,
+            put_back: 0,
             late: HashSet::new(),
             largest: workers,
             spawned: 0,
@@ -305,7 +326,13 @@ impl World {
                 self.judge(job, verdict);
             }
             // Nobody asks for these here; turns show them.
-            Action::Weigh { .. } | Action::Kept { .. } | Action::PutBack { .. } => {}
+            Action::Weigh { .. } | Action::Kept { .. } => {}
+            Action::PutBack { job } => {
+                assert_eq!(self.makes_room, Some(job), "job {job} was not to make room");
+                assert!(!self.verdicts.contains_key(&job), "job {job} has ended");
+                self.makes_room = None;
+                self.put_back += 1;
+            }
             Action::Broken => self.broken = true,
             Action::Ended => {
                 assert!(self.workers.is_empty(), "ended before its workers");
@@ -372,6 +399,7 @@ impl World {
     fn sent(&mut self, id: WorkerId, job: JobId, attempt: Attempt) {
         assert!(self.paused_at.is_none(), "job {job} is sent in a pause");
         assert!(!self.withdrawn, "job {job} is sent though it is not wanted");
+        self.pass_gate(job);
         self.sent.insert(job);
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
@@ -390,6 +418,19 @@ impl World {
         assert!(all <= most, "worker {id} gets {all} jobs");
         self.run_next(id);
         self.count_busy();
+    }
+
+    /// It is neither too soon nor without leave.
+    fn pass_gate(&mut self, job: JobId) {
+        if self.config.starts_by_leave {
+            assert!(self.leave > 0, "job {job} is sent without leave");
+            self.leave -= 1;
+        }
+        let before = self.last_start.replace(self.seen());
+        if let Some(before) = before.filter(|_| !self.config.start_delay_adapts) {
+            let soonest = before + self.config.start_delay;
+            assert!(self.seen() >= soonest, "job {job} is sent too soon");
+        }
     }
 
     /// No more workers have jobs than there are to be, but for those that are
@@ -540,7 +581,8 @@ impl World {
         }
         worker.running = None;
         let plan = self.plans[&job];
-        let outcome = if worker.cancelled.contains(&(job, attempt)) && !plan.deaf {
+        // One that has made room comes back as the same attempt.
+        let outcome = if worker.cancelled.remove(&(job, attempt)) && !plan.deaf {
             Outcome::Cancelled
         } else if worker.broken || self.starts[&job] <= plan.failures {
             Outcome::Failed(1)
@@ -658,6 +700,19 @@ impl World {
                 self.largest = self.largest.max(workers);
                 self.tell(Input::Resize { workers });
             }
+            Event::Leave => {
+                self.leave = self.random.below(4) as usize;
+                let starts = self.leave;
+                let again = Duration::from_micros(self.random.below(4_000));
+                self.at(again, Event::Leave);
+                self.tell(Input::Leave { starts });
+            }
+            Event::Short => {
+                if let Some(job) = self.scheduler.spare() {
+                    self.makes_room = Some(job);
+                    self.tell(Input::PutBack { job });
+                }
+            }
             Event::Pause => {
                 if self.paused_at.is_none() && !self.stopped {
                     self.later(Input::Pause);
@@ -695,6 +750,9 @@ impl World {
     /// Lives until the pool has ended.
     fn run(&mut self) {
         self.tell(Input::Tick);
+        if self.config.starts_by_leave {
+            self.at(Duration::ZERO, Event::Leave);
+        }
         for _ in 0..200_000 {
             if self.ended {
                 return;

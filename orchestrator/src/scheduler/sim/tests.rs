@@ -18,6 +18,7 @@ fn days(faults: Faults) -> HashMap<&'static str, usize> {
         }
         *seen.entry("recycled").or_default() += world.scheduler.recycled as usize;
         *seen.entry("spawned").or_default() += world.spawned;
+        *seen.entry("put back").or_default() += world.put_back;
     }
     seen
 }
@@ -78,6 +79,12 @@ alone! {
     alone_resizes: |f| (f.resizes, f.late_jobs) = (80, 50), "ok";
     alone_resizes_of_a_pool_that_sleeps_and_wears_out:
         |f| (f.resizes, f.late_jobs, f.idle_ends, f.wear, f.die_in_job) = (80, 50, 100, 100, 5), "recycled";
+    alone_gates: |f| (f.gates, f.late_jobs, f.failing_jobs) = (100, 50, 30), "ok";
+    alone_jobs_that_make_room: |f| (f.short_memory, f.retried_jobs) = (80, 50), "put back";
+    alone_deaf_jobs_that_make_room:
+        |f| (f.short_memory, f.deaf_jobs, f.hanging_jobs, f.cancels) = (80, 60, 10, 20), "put back";
+    alone_jobs_that_make_room_behind_a_gate:
+        |f| (f.short_memory, f.gates, f.withdraw, f.pause) = (80, 100, 30, 30), "put back";
     alone_poison_jobs: |f| (f.poison_jobs, f.retried_jobs) = (20, 70), "quarantined";
     alone_deaf_jobs: |f| (f.deaf_jobs, f.cancels) = (100, 50), "cancelled";
     alone_hanging_jobs: |f| f.hanging_jobs = 20, "timeout";
