@@ -2,13 +2,15 @@
 //! and when all ends.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use orchestrator_tests::env::finish;
 use orchestrator_tests::{TestEnv, eventually};
 
+use super::faults::not_tested;
 use super::parallel::Line;
 use super::run::{ORCHESTRATOR, command, objects, run};
 
@@ -113,6 +115,22 @@ fn jobs_run_in_a_directory_that_is_made_for_them() {
         assert_eq!(done.stdout(), printed, "{wd}: {}", done.stderr);
     }
     let env = TestEnv::new();
+    // Where one cannot be made, that job fails and no other.
+    env.file("taken", "");
+    let words = ["-q", "-k", "--wd", "{}/{#}", "-c", "basename \"$PWD\""];
+    let done = run(&env, &words, "a b\ntaken\nc\n");
+    assert_eq!(
+        (done.code(), done.stdout()),
+        (1, "1\n3\n"),
+        "{}",
+        done.stderr
+    );
+    let said = "error: line 2 of standard input is not a job: --wd `taken/2` cannot be";
+    assert!(done.stderr.starts_with(said), "{}", done.stderr);
+    assert!(env.path().join("a b/1").is_dir());
+    let shown = run(&env, &["--dry-run", "--wd", "new/{}", "true"], "x\n");
+    assert!(shown.stdout().contains("/new/x && "), "{}", shown.stdout());
+    assert!(!env.path().join("new").exists());
     fs::create_dir(env.path().join("sub")).unwrap();
     let done = run(&env, &["-q", "--wd", "sub", "-c", "echo {} > out"], "x\n");
     assert_eq!(done.code(), 0, "{}", done.stderr);
@@ -256,6 +274,82 @@ fn jobs_start_where_the_machine_has_room() {
             .same();
         assert_eq!(done.stdout().len(), 6, "{}", done.stderr);
     }
+}
+
+/// How to run something that sees another file in place of `/proc/meminfo`.
+const IN_PLACE: &str = "mount --bind meminfo /proc/meminfo && exec \"$@\"";
+
+/// Says how much memory is available, without a moment at which nothing is said.
+fn available(path: &Path, mib: u64) {
+    let said = format!("MemAvailable: {:>12} kB\n", mib << 10);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    let mut file = options.open(path).unwrap();
+    file.write_all(said.as_bytes()).unwrap();
+}
+
+#[test]
+fn the_job_that_began_last_makes_room_where_memory_is_short() {
+    let env = TestEnv::new();
+    let meminfo = env.path().join("meminfo");
+    let unshare = |words: &[&str]| {
+        let mut command = env.command("unshare");
+        command
+            .args(["-rm", "sh", "-c", IN_PLACE, "sh"])
+            .args(words);
+        command
+    };
+    available(&meminfo, 4_000);
+    let tried = env.run(unshare(&["grep", "4096000 kB", "/proc/meminfo"]), "");
+    if tried.code() != 0 {
+        return not_tested("--memfree", "there are no namespaces (unshare, mount)");
+    }
+    let text = "echo {} >> begun; until [ -e go ]; do sleep 0.02; done; echo {}";
+    let words = ["run", "-k", "-j2", "--memfree", "1G", "-c", text];
+    let mut command = unshare(&[&[ORCHESTRATOR][..], &words].concat());
+    command.stdin(File::open(env.file("input", lines(2))).unwrap());
+    let mut child = command.spawn().unwrap();
+    let begun = || fs::read_to_string(env.path().join("begun")).unwrap_or_default();
+    eventually("both run", || begun().lines().count() == 2);
+    available(&meminfo, 100);
+    let mut told = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    for _ in 0..2 {
+        stderr.read_line(&mut told).unwrap();
+    }
+    let said =
+        "warning: only 100 MiB of memory are available (--memfree): run again later:\n  line ";
+    assert!(told.starts_with(said), "{told}");
+    assert_eq!(begun().lines().count(), 2, "no job starts");
+    available(&meminfo, 4_000);
+    eventually("it runs again", || begun().lines().count() == 3);
+    env.file("go", "");
+    stderr.read_to_string(&mut told).unwrap();
+    assert!(told.contains("2 jobs succeeded"), "{told}");
+    let done = finish(child, Vec::new());
+    assert_eq!((done.code(), done.stdout()), (0, "1\n2\n"));
+}
+
+#[test]
+fn what_runs_is_listed_by_what_it_was_made_of() {
+    let env = TestEnv::new();
+    let words = [
+        "-c",
+        "touch up; until [ -e go ]; do sleep 0.01; done; : {}",
+        ":::",
+        "x",
+    ];
+    let mut child = command(&env, &words).spawn().unwrap();
+    eventually("it runs", || env.path().join("up").exists());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGUSR1).unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut told = String::new();
+    for _ in 0..2 {
+        stderr.read_line(&mut told).unwrap();
+    }
+    assert!(told.contains("\n  argument 1: `touch up;"), "{told}");
+    env.file("go", "");
+    assert_eq!(finish(child, Vec::new()).code(), 0);
 }
 
 #[test]

@@ -193,6 +193,57 @@ fn commands_are_printed_where_they_are_wanted() {
 }
 
 #[test]
+fn every_command_is_printed_however_short_its_job_is() {
+    let env = TestEnv::new();
+    let input: String = (1..=300).map(|n| format!("{n}\n")).collect();
+    for mode in MODES {
+        let args = [mode, &["-q", "-j4", "-v", "true", "{}"]].concat();
+        let done = run(&env, &args, input.clone());
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        let mut numbers: Vec<u32> = Vec::new();
+        for line in done.stdout().lines() {
+            numbers.push(line.rsplit(' ').next().unwrap().parse().unwrap());
+        }
+        numbers.sort_unstable();
+        assert!(numbers.iter().copied().eq(1..=300), "{mode:?}: {numbers:?}");
+    }
+}
+
+#[test]
+fn a_command_is_printed_with_the_slot_that_it_had() {
+    let env = TestEnv::new();
+    for mode in MODES {
+        let script = "while [ $(ls up.* | wc -l) -lt 3 ]; do sleep 0.01; done; echo {%} {}";
+        let script = format!(": > up.{{}}; {script}");
+        let args = [
+            mode,
+            &["-q", "-j3", "-v", "--tag", "--joblog", "log", "-c", &script],
+        ]
+        .concat();
+        let done = run(&env, &args, "a\nb\nc\n");
+        for job in ["a", "b", "c"] {
+            let of_it = |line: &&str| line.starts_with(&format!("{job}\t"));
+            let lines: Vec<&str> = done.stdout().lines().filter(of_it).collect();
+            let said = lines[1].strip_prefix(&format!("{job}\t")).unwrap();
+            assert!(
+                lines[0].ends_with(&format!("; echo {said}")),
+                "{mode:?}: {lines:?}"
+            );
+        }
+        let log = lines(&env.path().join("log"));
+        let mut slots: Vec<&str> = Vec::new();
+        for line in &log[log.len() - 3..] {
+            slots.push(line[8].rsplit(' ').nth(1).unwrap());
+        }
+        slots.sort_unstable();
+        assert_eq!(slots, ["1", "2", "3"]);
+        for job in ["a", "b", "c"] {
+            std::fs::remove_file(env.path().join(format!("up.{job}"))).unwrap();
+        }
+    }
+}
+
+#[test]
 fn paths_of_files_are_printed_instead_of_outputs() {
     let env = TestEnv::new();
     std::fs::create_dir(env.path().join("t")).unwrap();
@@ -664,10 +715,10 @@ fn peak_while(mut child: std::process::Child) -> (u64, u64) {
     ((own + shared) / 1024, reader.join().unwrap())
 }
 
-fn hundred_megabytes_twice(args: &[&str]) -> (u64, u64) {
+fn megabytes_twice(megabytes: u64, args: &[&str]) -> (u64, u64) {
     let env = TestEnv::new();
-    let script = "yes {} | head -c 100000000";
-    let mut child = command(&env, &[args, &["-q", "-j2", "-c", script]].concat())
+    let script = format!("yes {{}} | head -c {megabytes}000000");
+    let mut child = command(&env, &[args, &["-q", "-j2", "-c", &script]].concat())
         .stdin(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -683,17 +734,18 @@ fn hundred_megabytes_twice(args: &[&str]) -> (u64, u64) {
 
 #[test]
 fn defect_11_two_jobs_with_100_mb_each_take_less_than_32_mib() {
-    for mode in [
-        &[][..],
-        &["-k"],
-        &["--lb"],
-        &["--lb", "-k"],
-        &["-u"],
-        &["--tag"],
-        &["--lb", "--tag"],
+    // Half of the limit more than once is enough to see what is kept in memory.
+    for (megabytes, mode) in [
+        (100, &["--tag"][..]),
+        (40, &[]),
+        (40, &["-k"]),
+        (40, &["--lb"]),
+        (40, &["--lb", "-k"]),
+        (40, &["-u"]),
+        (40, &["--lb", "--tag"]),
     ] {
-        let (peak, bytes) = hundred_megabytes_twice(mode);
-        assert!(bytes >= 200_000_000, "{mode:?}: {bytes}");
+        let (peak, bytes) = megabytes_twice(megabytes, mode);
+        assert!(bytes >= 2 * megabytes * 1_000_000, "{mode:?}: {bytes}");
         assert!(peak < 32, "{mode:?}: {peak} MiB");
     }
 }
@@ -707,7 +759,7 @@ fn defect_11_outputs_that_are_kept_take_no_more_memory() {
         &["--results", "-.json"],
         &["--format", "jsonl"],
     ] {
-        let (peak, _) = hundred_megabytes_twice(mode);
+        let (peak, _) = megabytes_twice(40, mode);
         assert!(peak < 32, "{mode:?}: {peak} MiB");
     }
 }

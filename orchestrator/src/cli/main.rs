@@ -169,7 +169,7 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         Some(file) => Where::File(file.name().to_owned()),
         None => Where::Own,
     };
-    let reins = Reins::new(plan.batch.keep_order);
+    let reins = Reins::new(plan.batch.keep_order, plan.batch.inputs.origin().unit());
     if let (Record::File(file), Some(history)) = (&record, &plan.history)
         && !file.is_light()
     {

@@ -228,6 +228,8 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
         fields: plan.batch.fields,
         names: plan.batch.manner.names.clone(),
         columns: Columns::default(),
+        slots: None,
+        shell: plan.batch.shell,
     }
 }
 

@@ -27,6 +27,7 @@ use super::sink::render::Format;
 use super::sink::store::Store;
 use super::sink::writer::{WriteError, Writer};
 use super::source::count::ToCount;
+use super::source::directory::Directory;
 use super::source::inputs::{Inputs, Opened};
 use super::source::item::Fields;
 use super::source::pipe::Pipe;
@@ -67,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) shell: Option<&'static [u8]>,
     /// In which variable a command finds its number, if in any.
     pub(crate) number_variable: Option<&'static str>,
+    /// In which directory each command runs, if that depends on its item.
+    pub(crate) wd: Option<Directory>,
     /// What a job's end looks like.
     pub(crate) format: Format,
     /// Whether entries come in the order of the input.
@@ -122,6 +125,7 @@ impl Config {
             limits: self.limits,
             shell: self.shell,
             number_variable: self.number_variable,
+            wd: self.wd.clone(),
             keep_items: self.keep_items,
             pipe: self
                 .pipe

@@ -82,15 +82,16 @@ pub(crate) fn dry_run(
 /// Adds the line of a job, as it would be run in the first slot; a text where that is possible
 /// `plainly`, with its values in it.
 fn line(command: &Bytes, directory: Option<&[u8]>, plainly: bool, out: &mut Vec<u8>) {
-    let Some(program) = command::command_in(command, b"1") else {
+    let Some(spec) = command::command_in(command, b"1") else {
         return;
     };
+    let directory = spec.cwd.as_ref().map(|cwd| &cwd[..]).or(directory);
     if let Some(directory) = directory {
         out.extend_from_slice(b"(cd -- ");
         word(directory, out);
         out.extend_from_slice(b" && ");
     }
-    match &program {
+    match &spec.program {
         Program::Argv(words) => {
             for (i, text) in words.iter().enumerate() {
                 match i {
@@ -175,6 +176,11 @@ mod tests {
             assert_eq!(shown(&argv(words), None), line);
         }
         assert_eq!(shown(&argv(&["/x"]), Some("a b")), "(cd -- 'a b' && /x)\n");
+        let own = CommandSpec {
+            cwd: Some(ByteBuf::from("c")),
+            ..argv(&["/x"])
+        };
+        assert_eq!(shown(&own, Some("a b")), "(cd -- c && /x)\n");
     }
 
     #[test]

@@ -30,6 +30,7 @@ use super::sink::joblog::JobLog;
 use super::sink::manner::Manner;
 use super::sink::ordered::Ordered;
 use super::sink::render::{Columns, Entry, Page, Renderer, Told};
+use super::sink::slots::Slots;
 use super::sink::writer::Writer;
 use super::sink::{shown, tag};
 use super::source::item::Fields;
@@ -104,6 +105,8 @@ impl<'a> Output<'a> {
             },
             names: config.manner.names.clone(),
             columns: Columns::default(),
+            slots: config.manner.shows_commands().then(Slots::default),
+            shell: config.shell,
         };
         Output {
             page: renderer.page(),
@@ -398,9 +401,18 @@ impl<'a> Output<'a> {
             EventKind::JobRetried { job, .. } => {
                 return self.retried(job, &event.kind);
             }
-            EventKind::JobSent { job, .. } => {
-                self.begin(job)?;
-                match self.trace(job) {
+            EventKind::WorkerSpawned { worker, slot, .. } => {
+                let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+                self.renderer.sits(worker, slot);
+                return Ok(());
+            }
+            EventKind::WorkerEnded { worker, .. } => {
+                self.renderer.stands_up(worker);
+                return Ok(());
+            }
+            EventKind::JobSent { job, worker, .. } => {
+                self.begin(job, worker)?;
+                match self.trace(job, worker) {
                     Some(line) => line,
                     None => return Ok(()),
                 }
@@ -482,6 +494,11 @@ impl<'a> Output<'a> {
     /// Whether `--halt` has seen enough.
     pub(super) fn halted(&self) -> Option<When> {
         self.halt.as_ref()?.is_enough()
+    }
+
+    /// Whether it must have been told where workers sit before it is told what their jobs came to.
+    pub(super) fn shows_commands(&self) -> bool {
+        self.renderer.slots.is_some()
     }
 
     /// Takes all events that are here.

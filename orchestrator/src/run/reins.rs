@@ -33,6 +33,8 @@ pub(crate) struct Reins {
     control: OnceCell<Control>,
     pub(super) desk: Desk,
     pub(crate) clock: Clock,
+    /// What items are called.
+    unit: &'static str,
     /// What the batch has come to so far.
     pub(super) summary: RefCell<Summary>,
     /// How many items its input has, which is counted when somebody looks.
@@ -49,13 +51,14 @@ enum Items {
 }
 
 impl Reins {
-    /// For a batch that is about to begin.
-    pub(crate) fn new(keep_order: bool) -> Reins {
+    /// For a batch that is about to begin, whose items are called so.
+    pub(crate) fn new(keep_order: bool, unit: &'static str) -> Reins {
         Reins {
             stop: watch::Sender::new(None),
             control: OnceCell::new(),
             desk: Desk::new(keep_order),
             clock: Clock::start(),
+            unit,
             summary: RefCell::default(),
             items: RefCell::new(Items::Unknown),
         }
@@ -239,7 +242,12 @@ impl Reins {
     fn describe(&self, running: &RunningJob) -> String {
         let what = self.desk.look_up(running.job, |ticket| {
             let command = command::shown(&ticket.command).map(|shown| format!(": {shown}"));
-            format!("line {}{}", ticket.line, command.unwrap_or_default())
+            format!(
+                "{} {}{}",
+                self.unit,
+                ticket.line,
+                command.unwrap_or_default()
+            )
         });
         format!(
             "  {} for {} at worker {} (pid {})\n",

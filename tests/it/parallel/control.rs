@@ -21,6 +21,8 @@ fn jobs_run_where_and_how_they_are_told() {
         &["--nice", "7", "nice; echo"][..],
         &["--wd", "sub", "pwd | sed 's,.*/,,'; echo > made.{}"],
         &["--workdir", "sub", "cat in; echo"],
+        &["--wd", "d/{}", "pwd | sed 's,.*/d/,,'; echo > made.{}"],
+        &["--wd", "x{#}{.}", "pwd | sed 's,.*/,,'; echo"],
         &["--env", "greeting", "echo $greeting"],
         &["--delay", "0.05", "echo"],
         &["-j1", "--process-slot-var", "SLOT", "echo $SLOT"],

@@ -64,18 +64,30 @@ fn results_are_kept_in_the_same_files() {
 fn the_joblog_has_the_same_columns() {
     // All but when it was and for how long, and what ours has besides.
     let columns = [0, 1, 4, 5, 6, 7, 8];
-    // Where a place is part of a word, ours shows the text and its parameters.
-    let but_command = &columns[..6];
-    for (text, columns) in [
-        ("echo {}; exit {}", &columns[..]),
-        ("kill -{} $$", but_command),
-        ("printf 'a\\tb%s' {}; echo  two '{}'", but_command),
+    for text in [
+        "echo {}; exit {}",
+        "kill -{} $$",
+        "printf 'a\\tb%s' {}; echo  two '{}'",
+        "echo \"a {} b\" x{}y {#} {%} 'slot {%}'",
+        "echo {} | cat >/dev/null; test {} = 0 && echo \"$(echo x)\"",
     ] {
         Line::new(&["-j1", "--joblog", "log", text])
             .stdin("0\n3\n")
-            .only_columns("log", columns)
+            .only_columns("log", &columns)
             .same();
     }
+    for shell in ["/bin/bash", "/bin/dash"] {
+        Line::new(&["-j1", "--joblog", "log", "echo 'in {}' >&2"])
+            .stdin("0\n3\n")
+            .env("PARALLEL_SHELL", shell)
+            .only_columns("log", &columns)
+            .same();
+    }
+    // Blocks that are sent.
+    Line::new(&["-j1", "--joblog", "log", "--pipe", "-N2", "wc -c"])
+        .stdin("one\ntwo\nthree\n")
+        .only_columns("log", &columns)
+        .same();
     let line = Line::new(&["-j1", "--joblog=+log", "echo"]).stdin("a\n");
     let head = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
     line.file("log", head).only_columns("log", &columns).same();

@@ -83,7 +83,8 @@ pub(crate) struct ControlArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     pub(crate) nice: Option<i32>,
 
-    /// Run jobs in this directory, which is made if it is not there
+    /// Run jobs in this directory, which is made if it is not there; with places as in a
+    /// command, each job in its own
     #[arg(long, visible_alias = "workdir", value_name = "DIR")]
     pub(crate) wd: Option<OsString>,
 

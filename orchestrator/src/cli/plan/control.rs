@@ -13,10 +13,15 @@ use super::super::args::control::{ControlArgs, HaltArg, JobsArg, TimeoutArg};
 use super::super::errors::Message;
 use super::super::program::Lookup;
 use super::super::watch::{JobsFile, Watch};
+use super::output;
 use crate::pool::{PoolConfig, ThreadsPerJob, usable_cpus};
 use crate::run::gate::Gate;
 use crate::run::halt::Halt;
 use crate::run::jobs::Jobs;
+use crate::run::source::directory::Directory;
+use crate::run::source::label::Label;
+use crate::run::source::place::Places;
+use crate::run::source::work::Work;
 use crate::run::text;
 
 /// The variable that tells a run inside a job on how many CPUs it may count.
@@ -169,17 +174,42 @@ fn missing(name: &OsString) -> Option<String> {
     ))
 }
 
+/// In which directory jobs run.
+#[derive(Debug, Default)]
+pub(super) struct Where {
+    /// All in this one.
+    pub(super) all: Option<PathBuf>,
+    /// Each in its own.
+    pub(super) each: Option<Directory>,
+}
+
 /// The directory in which jobs run, made if need be.
 ///
 /// # Errors
 /// When it cannot be made, or is no directory.
-pub(super) fn directory(args: &ControlArgs, lookup: &Lookup) -> Result<Option<PathBuf>, Message> {
+pub(super) fn directory(
+    args: &ControlArgs,
+    places: &Places,
+    lookup: &Lookup,
+) -> Result<Where, Message> {
     let Some(wanted) = args.wd.as_ref().filter(|wd| !wd.is_empty()) else {
-        return Ok(None);
+        return Ok(Where::default());
     };
     if wanted == "..." {
         return Err(Message::new("--wd ... is not offered")
-            .tip("to give each job a directory of its own: -c 'cd \"$(mktemp -d)\" && …'"));
+            .tip("to give each job a directory of its own: --wd 'DIR/{#}'"));
+    }
+    let name = Label::parse(wanted.as_bytes(), places);
+    let name = name.map_err(|e| output::no_such_place("--wd", wanted, e))?;
+    if name.has_place() {
+        return Ok(Where {
+            all: None,
+            each: Some(Directory {
+                base: lookup.cwd.clone(),
+                name,
+                make: lookup.must_exist,
+            }),
+        });
     }
     let path = lookup.cwd.join(wanted);
     if lookup.must_exist {
@@ -191,7 +221,29 @@ pub(super) fn directory(args: &ControlArgs, lookup: &Lookup) -> Result<Option<Pa
             ))
         })?;
     }
-    Ok(Some(path))
+    Ok(Where {
+        all: Some(path),
+        each: None,
+    })
+}
+
+/// A directory for each item; nothing is made for jobs that are only shown.
+///
+/// # Errors
+/// When there are no items that are part of a command.
+pub(super) fn for_items(wd: Directory, work: &Work, dry_run: bool) -> Result<Directory, Message> {
+    match work {
+        Work::Command(_) | Work::Shell(_) | Work::Commands => Ok(Directory {
+            make: wd.make && !dry_run,
+            ..wd
+        }),
+        Work::Jobs { tasks: false } => Err(Message::new("--wd with places is for lines")
+            .tip("a job that is an object may have its own directory: {\"cwd\": …}")),
+        Work::Jobs { tasks: true } | Work::Task { .. } => Err(Message::new(
+            "--wd with places is for commands: tasks run in the directory of their worker",
+        )
+        .tip("leave out the places")),
+    }
 }
 
 #[cfg(test)]
@@ -282,6 +334,36 @@ mod tests {
             "{said}"
         );
         assert!(refused(&["--wd", "...", "true"]).contains("not offered"));
+    }
+
+    #[test]
+    fn a_directory_for_each_job_is_for_items() {
+        let plan = planned(&["--wd", "/tmp/{}/{#}", "true"]);
+        assert_eq!(plan.batch.pool.launch.current_dir, None);
+        assert!(plan.batch.wd.is_some_and(|wd| wd.make));
+        let plan = planned(&["--wd", "/tmp/{}", "--dry-run", "true"]);
+        assert!(plan.batch.wd.is_some_and(|wd| !wd.make));
+        for (words, what) in [
+            (
+                &["--wd", "d{%}", "true"][..],
+                "--wd: `{%}`, the number of the worker",
+            ),
+            (
+                &["--wd", "{}", "--task", "t"],
+                "--wd with places is for commands",
+            ),
+            (
+                &["--wd", "{}", "--input", "jsonl"],
+                "--wd with places is for lines",
+            ),
+            (
+                &["--wd", "{}", "--pipe", "cat"],
+                "with --pipe there is nothing to put in for `{}`",
+            ),
+        ] {
+            let said = refused(words);
+            assert!(said.starts_with(&format!("error: {what}")), "{said}");
+        }
     }
 
     #[test]

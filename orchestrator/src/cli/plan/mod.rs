@@ -138,7 +138,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     places.several |=
         like_gnu && pipe::texts(shell_command.as_deref(), &words).any(template::has_number);
     if pipe.pipe {
-        pipe::check_places(&places, pipe::texts(shell_command.as_deref(), &words))?;
+        let wd = control.wd.iter().map(|wd| wd.as_bytes());
+        let texts = pipe::texts(shell_command.as_deref(), &words);
+        pipe::check_places(&places, texts.chain(wd))?;
         places.appends = false;
     }
     let said = purpose(
@@ -158,9 +160,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             .collect(),
         cwd: lookup.cwd.clone(),
     };
-    let wd = control::directory(&control, lookup)?;
+    let control::Where { all, each } = control::directory(&control, &places, lookup)?;
     let there = Lookup {
-        cwd: wd.clone().unwrap_or_else(|| lookup.cwd.clone()),
+        cwd: all.clone().unwrap_or_else(|| lookup.cwd.clone()),
         ..lookup.clone()
     };
     let work = match shell_command {
@@ -173,6 +175,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     };
     let shell = template::shell(&template, &work, &there)?;
     let dry_run = template::dry_run(&template, &work, pipe.pipe)?;
+    let wd = each.map(|wd| control::for_items(wd, &work, dry_run));
+    let wd = wd.transpose()?;
     let limits = limits_of(&work, limits)?;
     if null && input == InputArg::Jsonl {
         return Err(Message::new("-0 and --input jsonl exclude each other")
@@ -188,7 +192,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     pool.printed = Printed::Capture;
     // A command sees the environment that it would see without us.
     pool.threads_per_job = ThreadsPerJob::Inherit;
-    pool.launch.current_dir = wd;
+    pool.launch.current_dir = all;
     let Controlled {
         halt,
         watch,
@@ -268,6 +272,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             stop,
             shell,
             number_variable: None,
+            wd,
             format,
             keep_order: keep_order || format == Format::Value,
             halt,

@@ -1,6 +1,6 @@
 //! What the options about output mean together.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use super::super::args::OutputArgs;
 use super::super::errors::Message;
 use super::super::program::Lookup;
 use crate::pool::{PoolConfig, temporary};
-use crate::run::sink::label::{Label, LabelError};
 use crate::run::sink::manner::{Form, Keep, Manner, Mode, Table};
 use crate::run::sink::render::Format;
 use crate::run::sink::tag::Tag;
+use crate::run::source::label::{Label, LabelError};
 use crate::run::source::place::Places;
 use crate::run::source::template::TemplateError;
 use crate::run::text::quoted;
@@ -140,7 +140,7 @@ fn results(name: OsString, places: &Places) -> Result<Keep, Message> {
     })
 }
 
-fn no_such_place(option: &str, text: &OsString, error: LabelError) -> Message {
+pub(super) fn no_such_place(option: &str, text: &OsStr, error: LabelError) -> Message {
     match error {
         LabelError::Slot => Message::new(format!(
             "{option}: `{{%}}`, the number of the worker, is not known there"

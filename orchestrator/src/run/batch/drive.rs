@@ -129,9 +129,11 @@ pub(super) async fn drive(
             Turn::Reports(reports) => {
                 // What they printed comes first.
                 output.parts(&mut news.parts).await?;
-                if output.is_watched() {
-                    // Before their tickets are gone.
-                    output.events(&mut news.events).await?;
+                // Before their tickets are gone, and before it matters where workers sit.
+                if (output.is_watched() || output.shows_commands())
+                    && let Some(event) = news.events.try_next()
+                {
+                    happened(event, news, output).await?;
                 }
                 rest.ended(reports.len());
                 if output.recorder.is_none() {
@@ -148,12 +150,7 @@ pub(super) async fn drive(
             Turn::Notice(Some(notice)) => output.notice(desk, notice).await?,
             Turn::Notice(None) => noticing = false,
             Turn::Event(Some(event)) => {
-                let mut next = Some(event);
-                while let Some(event) = next {
-                    output.parts(&mut news.parts).await?;
-                    output.event(event).await?;
-                    next = news.events.try_next();
-                }
+                happened(event, news, output).await?;
                 output.flush().await?;
             }
             Turn::Event(None) => {
@@ -191,6 +188,18 @@ pub(super) async fn drive(
         Some(failure) => Err(failure),
         None => Ok(whole),
     }
+}
+
+/// This has happened in the pool, and what comes with it.
+async fn happened(event: Event, news: &mut News, output: &mut Output<'_>) -> Result<(), Failure> {
+    let mut next = Some(event);
+    while let Some(event) = next {
+        // What was printed before it.
+        output.parts(&mut news.parts).await?;
+        output.event(event).await?;
+        next = news.events.try_next();
+    }
+    Ok(())
 }
 
 /// Waits for the end of what is there.

@@ -1,6 +1,6 @@
 //! What a job is called where people look at it.
 
-use crate::run::sink::command_line;
+use crate::run::sink::command_line::{self, Setting};
 use crate::run::source::work::Ticket;
 use crate::run::text;
 
@@ -17,7 +17,7 @@ pub(crate) fn name(ticket: &Ticket) -> String {
         let blank = |&byte: &u8| if byte == 0 { b' ' } else { byte };
         return text::clipped(&name.iter().map(blank).collect::<Vec<u8>>());
     }
-    match command_line::of(&ticket.command) {
+    match command_line::of(&ticket.command, Setting::default()).line {
         line if line.is_empty() => format!("job {}", ticket.seq),
         line => text::clipped(&line),
     }

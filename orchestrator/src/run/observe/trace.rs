@@ -19,7 +19,7 @@ use super::names;
 use super::tally::{Counts, Tally};
 use super::watchers::End;
 use crate::pool::{Event, EventKind};
-use crate::run::sink::command_line;
+use crate::run::sink::command_line::{self, Setting};
 use crate::run::source::command;
 use crate::run::source::work::Ticket;
 use crate::run::text;
@@ -389,7 +389,8 @@ fn say_what(out: &mut Vec<u8>, ticket: &Ticket, task: Option<&str>) -> io::Resul
     out.extend_from_slice(b",\"task\":");
     string(out, &text::clipped(program.unwrap_or_default()))?;
     out.extend_from_slice(b",\"command\":");
-    string(out, &text::clipped(&command_line::of(&ticket.command)))
+    let typed = command_line::of(&ticket.command, Setting::default());
+    string(out, &text::clipped(&typed.line))
 }
 
 fn string(out: &mut Vec<u8>, text: &str) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 
-use protocol::{JobId, Stream};
+use protocol::{JobId, Stream, WorkerId};
 use tokio::sync::mpsc;
 
 use super::{Output, UNKNOWN};
@@ -211,7 +211,7 @@ impl Output<'_> {
         let Some(job) = part.job else {
             return Ok(());
         };
-        self.begin(job)?;
+        self.begin(job, part.worker)?;
         self.show_part(job, part.stream, &part.data)?;
         if self.is_full() {
             self.flush().await?;
@@ -231,8 +231,9 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// A job is about to print, or to start: with the first of it comes its command.
-    pub(super) fn begin(&mut self, job: JobId) -> Result<(), Failure> {
+    /// A job is about to print, or to start at this worker: with the first of it comes its
+    /// command.
+    pub(super) fn begin(&mut self, job: JobId, worker: WorkerId) -> Result<(), Failure> {
         let Some(live) = &mut self.live else {
             return Ok(());
         };
@@ -242,7 +243,8 @@ impl Output<'_> {
         let renderer = &self.renderer;
         let verbose = live.verbose;
         let look = |ticket: &Ticket| {
-            let command = verbose.then(|| shown::command(ticket));
+            let setting = renderer.setting(Some(worker));
+            let command = verbose.then(|| shown::command(ticket, setting));
             (ticket.turn, renderer.tag(ticket), command)
         };
         let known = self.reins.desk.look_up(job, look);

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use protocol::JobId;
+use protocol::{JobId, WorkerId};
 
 use super::Output;
 use crate::pool::{Event, EventKind, JobReport};
@@ -34,6 +34,7 @@ impl Output<'_> {
             verdict: report.verdict,
             number: report.attempts,
             worker: report.worker,
+            setting: self.renderer.setting(report.worker),
             task: self.renderer.task,
         };
         let desk = &self.reins.desk;
@@ -69,6 +70,7 @@ impl Output<'_> {
             verdict: *verdict,
             number: *attempts,
             worker: *worker,
+            setting: self.renderer.setting(*worker),
             task: self.renderer.task,
         };
         let desk = &self.reins.desk;
@@ -88,10 +90,12 @@ impl Output<'_> {
     }
 
     /// The line that tells that this job is about to start, if that is wanted.
-    pub(super) fn trace(&self, job: JobId) -> Option<Vec<u8>> {
+    pub(super) fn trace(&self, job: JobId, worker: WorkerId) -> Option<Vec<u8>> {
         if !self.renderer.manner.trace {
             return None;
         }
-        self.reins.desk.look_up(job, shown::command)
+        let setting = self.renderer.setting(Some(worker));
+        let desk = &self.reins.desk;
+        desk.look_up(job, |ticket| shown::command(ticket, setting))
     }
 }

@@ -1,22 +1,60 @@
 //! A job's command as one line for a shell.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use protocol::Program;
 use serde_bytes::ByteBuf;
 
 use crate::run::source::command;
 
-/// The command of the job of this input, as it would be typed: of shell text the text with the
-/// values in it where that is simple, or the shell with its text and its parameters. Empty for
-/// a task.
-pub(crate) fn of(input: &Bytes) -> Vec<u8> {
-    match command::program(input) {
-        Some(Program::Argv(words)) => joined(words.iter().map(|word| &word[..])),
-        Some(Program::Shell { text, args }) => filled(&text, &args).unwrap_or_else(|| {
+/// A command as it would be typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Typed {
+    /// The line; empty for a task.
+    pub(crate) line: Vec<u8>,
+    /// How much it is given on stdin, in bytes.
+    pub(crate) stdin: u64,
+}
+
+/// Where a command has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// In which slot, if that is known.
+    pub(crate) slot: Option<u32>,
+    /// By which shell its text was read, if it is not the workers' own.
+    pub(crate) shell: Option<&'static [u8]>,
+}
+
+/// The command of the job of this input: of shell text the text with the values in it where
+/// that is the same for a shell, else the shell with its text and its parameters.
+pub(crate) fn of(input: &Bytes, setting: Setting) -> Typed {
+    let Some(mut spec) = command::spec(input) else {
+        return Typed::default();
+    };
+    if let Some(slot) = setting.slot.filter(|_| !spec.slots.is_empty()) {
+        spec.fill_slots(slot.to_string().as_bytes()).ok();
+    }
+    let line = match spec.program {
+        Program::Argv(words) => {
+            let text = match &words[..] {
+                [shell, option, text, _, args @ ..]
+                    if setting.shell == Some(&shell[..]) && **option == *b"-c" =>
+                {
+                    filled(text, args)
+                }
+                _ => None,
+            };
+            text.unwrap_or_else(|| joined(words.iter().map(|word| &word[..])))
+        }
+        Program::Shell { text, args } => filled(&text, &args).unwrap_or_else(|| {
             let shell = [&b"sh"[..], b"-c", &text, b"sh"].into_iter();
             joined(shell.chain(args.iter().map(|word| &word[..])))
         }),
-        None => Vec::new(),
+    };
+    Typed {
+        line,
+        stdin: spec.stdin.map_or(0, |stdin| stdin.len() as u64),
     }
 }
 
@@ -58,53 +96,87 @@ pub(crate) fn typed(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
     (is_plain && is_one).then_some(line)
 }
 
-/// A text with its parameters replaced by quoted words, if all of them are words of their own or
-/// stand between others, outside of quotes: `"${1}"`, `"$@"`.
+/// What a shell's reading of a text is within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    None,
+    Single,
+    Double,
+}
+
+/// A text with its parameters replaced by their values, quoted for where they stand; nothing
+/// where it is not plain to see what that is.
 fn filled(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
     if args.is_empty() {
         return Some(text.to_vec());
     }
-    // There, what looks like a parameter need not be one.
-    if text.contains(&b'\'') || memchr::memmem::find(text, b"<<").is_some() {
-        return None;
-    }
     let mut line = Vec::with_capacity(text.len());
     let mut rest = text;
-    let mut in_quotes = false;
-    while let Some((&first, behind)) = rest.split_first() {
-        if let (false, Some(behind)) = (in_quotes, rest.strip_prefix(b"\"$@\"")) {
+    let mut quotes = Quotes::None;
+    while !rest.is_empty() {
+        if let (Quotes::None, Some(behind)) = (quotes, rest.strip_prefix(b"\"$@\"")) {
             line.extend(joined(args.iter().map(|arg| &arg[..])));
             rest = behind;
             continue;
         }
-        let parameter = (first == b'"' && !in_quotes)
-            .then(|| parameter(rest))
-            .flatten();
-        if let Some((number, length)) = parameter {
-            quote(args.get(number.checked_sub(1)?)?, &mut line);
+        if let Some((number, length)) = parameter(rest, quotes) {
+            let value = args.get(number.checked_sub(1)?)?;
+            match quotes {
+                Quotes::None => quote(value, &mut line),
+                Quotes::Single => line.extend_from_slice(&in_single_quotes(value)),
+                Quotes::Double => line.extend_from_slice(&in_double_quotes(value)),
+            }
             rest = &rest[length..];
             continue;
         }
-        let length = match first {
-            b'\\' => rest.len().min(2),
-            b'$' if speaks_of_parameters(behind) => return None,
-            _ => 1,
-        };
-        in_quotes ^= first == b'"';
+        let length = piece(rest, line.last().copied(), &mut quotes)?;
         line.extend_from_slice(&rest[..length]);
         rest = &rest[length..];
     }
     Some(line)
 }
 
-/// The number of the parameter that a text begins with, `"${7}"`, and how long that is.
-fn parameter(text: &[u8]) -> Option<(usize, usize)> {
-    let rest = text.strip_prefix(b"\"${")?;
+/// The number of the parameter that a text begins with, as it is put there for a place in these
+/// quotes, and how long that is.
+fn parameter(text: &[u8], quotes: Quotes) -> Option<(usize, usize)> {
+    let (before, behind): (&[u8], &[u8]) = match quotes {
+        Quotes::None => (b"\"${", b"}\""),
+        Quotes::Single => (b"'\"${", b"}\"'"),
+        Quotes::Double => (b"${", b"}"),
+    };
+    let rest = text.strip_prefix(before)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let length = before.len() + digits + behind.len();
     rest[digits..]
-        .starts_with(b"}\"")
-        .then_some((number, digits + 5))
+        .starts_with(behind)
+        .then_some((number, length))
+}
+
+/// How long the piece is that a text begins with and that stands for itself. `before` is what
+/// stands in front of it.
+fn piece(text: &[u8], before: Option<u8>, quotes: &mut Quotes) -> Option<usize> {
+    let next = text.get(1).copied();
+    match (*quotes, text[0]) {
+        (Quotes::Single, b'\'') => *quotes = Quotes::None,
+        (Quotes::Single, _) => {}
+        (_, b'\\') => return Some(text.len().min(2)),
+        (Quotes::None, b'\'') => *quotes = Quotes::Single,
+        (Quotes::None, b'"') => *quotes = Quotes::Double,
+        (Quotes::Double, b'"') => *quotes = Quotes::None,
+        // Quotes in there are other ones.
+        (_, b'`') => return None,
+        (Quotes::None, b'<') if next == Some(b'<') => return None,
+        (Quotes::None, b'#') if before.is_none_or(|byte| b" \t\n;&|()".contains(&byte)) => {
+            return None;
+        }
+        (Quotes::None, b'$') if matches!(next, Some(b'\'' | b'"')) => return None,
+        (Quotes::Double, b'$') if matches!(next, Some(b'(' | b'{')) => return None,
+        (_, b'$') if next == Some(b'$') => return Some(2),
+        (_, b'$') if speaks_of_parameters(&text[1..]) => return None,
+        _ => {}
+    }
+    Some(1)
 }
 
 /// Whether what stands behind a `$` is about parameters.
@@ -112,8 +184,27 @@ fn speaks_of_parameters(behind: &[u8]) -> bool {
     let name = behind.strip_prefix(b"{").unwrap_or(behind);
     // `${#1}` and the like.
     let name = name.strip_prefix(b"#").unwrap_or(name);
-    name.first()
-        .is_none_or(|byte| byte.is_ascii_digit() || b"@*#}".contains(byte))
+    let is_about = |byte: &u8| byte.is_ascii_digit() || b"@*#}".contains(byte);
+    name.first().is_some_and(is_about)
+}
+
+fn in_single_quotes(value: &[u8]) -> Cow<'_, [u8]> {
+    if !value.contains(&b'\'') {
+        return Cow::Borrowed(value);
+    }
+    let pieces: Vec<&[u8]> = value.split(|&byte| byte == b'\'').collect();
+    Cow::Owned(pieces.join(&b"'\"'\"'"[..]))
+}
+
+fn in_double_quotes(value: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(value.len());
+    for &byte in value {
+        if b"\\\"$`".contains(&byte) {
+            escaped.push(b'\\');
+        }
+        escaped.push(byte);
+    }
+    escaped
 }
 
 /// Words as a shell reads them.
@@ -147,6 +238,9 @@ pub(crate) fn quote(word: &[u8], line: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use protocol::{CommandSpec, Encoding, SlotPlace};
+
     use super::super::render::tests::ticket;
     use super::*;
 
@@ -155,7 +249,7 @@ mod tests {
         let ticket = ticket(&[
             b"gzip", b"-9", b"a b", b"", b"it's", b"$x", b"#", b"a=b", b"\xff",
         ]);
-        let line = of(&ticket.command);
+        let line = of(&ticket.command, Setting::default()).line;
         assert_eq!(line, b"gzip -9 'a b' '' 'it'\"'\"'s' '$x' '#' 'a=b' '\xff'");
     }
 
@@ -181,7 +275,6 @@ mod tests {
             "echo # \"${1}\"",
             "echo \"${1}\" &",
             "echo `x` \"${1}\"",
-            "echo \"a ${1}\"",
             "{ x",
             "! echo \"${1}\"",
             "echo\n\"${1}\"",
@@ -191,36 +284,124 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_shown_with_its_values_where_that_is_simple() {
-        let shown = |text: &str, args: &[&str]| {
-            let args: Vec<ByteBuf> = args.iter().map(|a| ByteBuf::from(a.as_bytes())).collect();
-            filled(text.as_bytes(), &args).map(|line| String::from_utf8(line).unwrap())
+    fn a_command_is_typed_with_its_slot_and_its_input_is_counted() {
+        let mut spec = CommandSpec::new(Program::Argv(["echo", "a-"].map(ByteBuf::from).into()));
+        spec.slots = vec![SlotPlace::new(1, 2)];
+        spec.stdin = Some(ByteBuf::from("input"));
+        let input = Encoding::Bincode.encode(&spec).unwrap();
+        let third = Setting {
+            slot: Some(3),
+            shell: Some(b"/bin/bash"),
         };
+        let typed = of(&input, third);
+        assert_eq!((&typed.line[..], typed.stdin), (&b"echo a-3"[..], 5));
+        assert_eq!(of(&Bytes::new(), third), Typed::default());
+        let words = ["/bin/bash", "-c", "echo <\"${1}\"", "bash", "a b"];
+        let spec = CommandSpec::new(Program::Argv(words.map(ByteBuf::from).into()));
+        let input = Encoding::Bincode.encode(&spec).unwrap();
+        assert_eq!(of(&input, third).line, b"echo <'a b'");
+        let line = of(&input, Setting::default()).line;
+        assert!(line.starts_with(b"/bin/bash -c"), "it was typed so");
+    }
+
+    fn shown(text: &str, args: &[&str]) -> Option<String> {
+        let args: Vec<ByteBuf> = args.iter().map(|a| ByteBuf::from(a.as_bytes())).collect();
+        filled(text.as_bytes(), &args).map(|line| String::from_utf8(line).unwrap())
+    }
+
+    #[test]
+    fn a_text_is_shown_with_its_values_in_whatever_quotes() {
         for (text, args, expected) in [
-            ("true", &[][..], Some("true")),
-            ("echo '$1'", &[], Some("echo '$1'")),
+            ("true", &[][..], "true"),
+            ("echo '$1'", &[], "echo '$1'"),
             (
                 "echo \"${1}\" >\"${2}\".x; cd $HOME",
                 &["a b", "c"],
-                Some("echo 'a b' >c.x; cd $HOME"),
+                "echo 'a b' >c.x; cd $HOME",
             ),
             (
                 "echo a\"${1}\"\"${1}\"b \"c d\"",
                 &["x"],
-                Some("echo axxb \"c d\""),
+                "echo axxb \"c d\"",
             ),
-            ("echo \\\"\"${1}\"", &["x"], Some("echo \\\"x")),
-            ("echo \"a ${1}\"", &["x"], None),
-            ("echo \"a\"${1}\"b\"", &["x"], None),
-            ("echo '\"${1}\"'", &["x"], None),
-            ("echo \"$@\" z", &["x", "a b"], Some("echo x 'a b' z")),
-            ("echo \"a\"$@\"b\"", &["x"], None),
-            ("echo $@", &["x"], None),
-            ("echo ${#1}", &["x"], None),
-            ("echo \"${2}\"", &["x"], None),
-            ("cat <<E\n\"${1}\"\nE", &["x"], None),
+            ("echo \\\"\"${1}\"", &["x"], "echo \\\"x"),
+            ("echo \"a ${1}\"", &["x"], "echo \"a x\""),
+            (
+                "echo \"a ${1}\"",
+                &["$x`\"\\"],
+                "echo \"a \\$x\\`\\\"\\\\\"",
+            ),
+            ("echo ''\"${1}\"''", &["x y"], "echo 'x y'"),
+            ("echo 'a '\"${1}\"'.b'", &["it's"], "echo 'a it'\"'\"'s.b'"),
+            ("awk '{print $1}' \"${1}\"", &["f"], "awk '{print $1}' f"),
+            ("kill -\"${1}\" $$ $", &["9"], "kill -9 $$ $"),
+            ("echo \"$@\" z", &["x", "a b"], "echo x 'a b' z"),
         ] {
-            assert_eq!(shown(text, args).as_deref(), expected, "{text}");
+            assert_eq!(shown(text, args).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn where_it_is_not_plain_the_text_is_shown_with_its_parameters() {
+        for text in [
+            "echo \"a\"${1}\"b\"",
+            "echo $@",
+            "echo \"a\"$@\"b\"",
+            "echo ${#1}",
+            "echo \"${2}\"",
+            "echo \"$(echo \"${1}\")\"",
+            "echo `date` \"${1}\"",
+            "echo $'a\\'' \"${1}\"",
+            "cat <<E\n\"${1}\"\nE",
+            "echo # it's\necho \"${1}\"",
+            "echo \"${x:-\"a\"}\" \"${1}\"",
+        ] {
+            assert_eq!(shown(text, &["x"]), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_shell_reads_the_value_whatever_it_is_and_wherever_it_stands(
+            value in prop::collection::vec(1u8.., 0..20),
+        ) {
+            let args = [ByteBuf::from(value.clone())];
+            let text = b"x\"${1}\" 'a '\"${1}\"' b' \"c ${1} d\"";
+            let line = filled(text, &args).unwrap();
+            let words = read(&line);
+            prop_assert_eq!(words, [
+                [b"x", &value[..]].concat(),
+                [b"a ", &value[..], b" b"].concat(),
+                [b"c ", &value[..], b" d"].concat(),
+            ]);
+        }
+    }
+
+    /// The words of a line, as POSIX says that a shell reads them.
+    fn read(line: &[u8]) -> Vec<Vec<u8>> {
+        let mut words = vec![Vec::new()];
+        let mut quotes = Quotes::None;
+        let mut bytes = line.iter().copied().peekable();
+        while let Some(byte) = bytes.next() {
+            let word = words.last_mut().unwrap();
+            match (quotes, byte) {
+                (Quotes::None, b' ') => words.push(Vec::new()),
+                (Quotes::None, b'\'') => quotes = Quotes::Single,
+                (Quotes::None, b'"') => quotes = Quotes::Double,
+                (Quotes::Single, b'\'') | (Quotes::Double, b'"') => quotes = Quotes::None,
+                (Quotes::Double, b'\\')
+                    if bytes.peek().is_some_and(|b| b"$`\"\\\n".contains(b)) =>
+                {
+                    word.extend(bytes.next());
+                }
+                (Quotes::Double, b'$' | b'`') => panic!("it is expanded"),
+                (Quotes::None, byte) => {
+                    assert!(byte.is_ascii_alphanumeric() || b"+-./_".contains(&byte));
+                    word.push(byte);
+                }
+                (_, byte) => word.push(byte),
+            }
+        }
+        words
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use protocol::WorkerId;
 
-use super::command_line;
+use super::command_line::{self, Setting, Typed};
 use super::facts::Facts;
 use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
@@ -31,6 +31,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) verdict: Verdict,
     pub(crate) number: u32,
     pub(crate) worker: Option<WorkerId>,
+    /// Where that was.
+    pub(crate) setting: Setting,
     /// What a task is called; commands are read off their tickets.
     pub(crate) task: Option<&'a str>,
 }
@@ -70,16 +72,17 @@ impl JobLog {
         } = attempt.facts;
         let (start, runtime) = (attempt.facts.start_s(), attempt.facts.runtime_s());
         let seq = ticket.seq;
+        let Typed { line, stdin } = command_line::of(&ticket.command, attempt.setting);
         write!(
             self.line,
-            "{seq}\t:\t{start}\t{runtime:>10}\t0\t{received}\t{exit}\t{signal}\t"
+            "{seq}\t:\t{start}\t{runtime:>10}\t{stdin}\t{received}\t{exit}\t{signal}\t"
         )?;
         match attempt.task {
             Some(task) => {
                 let item = ticket.item.as_deref().unwrap_or_default();
                 on_one_line(&[task.as_bytes(), b" ", item].concat(), &mut self.line);
             }
-            None => on_one_line(&command_line::of(&ticket.command), &mut self.line),
+            None => on_one_line(&line, &mut self.line),
         }
         let (word, number) = (attempt.verdict.word(), attempt.number);
         write!(self.line, "\t{word}\t{number}\t")?;
@@ -145,6 +148,7 @@ mod tests {
             verdict: Verdict::Failed(3),
             number: 2,
             worker: Some(WorkerId(4)),
+            setting: Setting::default(),
             task: None,
         };
         log.write(&ticket(&[b"a", b"b\tc\n"]), &attempt).unwrap();

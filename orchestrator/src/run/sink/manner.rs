@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::label::Label;
 use super::tag::Tag;
+use crate::run::source::label::Label;
 
 /// In what manner what jobs print is shown.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +101,12 @@ impl Manner {
     /// Whether it asks for something that is said of items.
     pub(crate) fn wants_items(&self) -> bool {
         self.tag.is_some() || self.keep != Keep::Nowhere
+    }
+
+    /// Whether commands are shown anywhere, as they would be typed.
+    pub(crate) fn shows_commands(&self) -> bool {
+        let in_table = matches!(self.keep, Keep::Table(_));
+        self.verbose || self.trace || in_table || self.joblog.is_some()
     }
 
     /// Whether it must be known when jobs are about to start.

@@ -5,7 +5,8 @@
 //!
 //! What a command prints may be shown in another [`manner`]: with a [`tag`] in front of its
 //! lines, or not at all ([`shown`]): then the writer's [`store`] keeps it, in files at a
-//! [`place`] that is made of the item, or in a [`table`]. The [`joblog`] has a line for each attempt.
+//! [`place`] that is made of the item, or in a [`table`]. The [`joblog`] has a line for each attempt, with
+//! its [`command_line`] as it was run in its worker's slot ([`slots`]).
 
 pub(crate) mod command_line;
 pub(crate) mod facts;
@@ -13,13 +14,13 @@ pub(crate) mod failed;
 pub(super) mod grouped;
 pub(crate) mod joblog;
 mod jsonl;
-pub(crate) mod label;
 pub(crate) mod manner;
 pub(crate) mod ordered;
 mod place;
 pub(crate) mod render;
 mod result;
 pub(crate) mod shown;
+pub(crate) mod slots;
 pub(crate) mod store;
 mod table;
 pub(crate) mod tag;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::manner::Manner;
+use super::slots::Slots;
 use super::store::Kept;
 pub(crate) use super::table::Columns;
 use super::{grouped, jsonl, result};
@@ -76,6 +77,10 @@ pub(crate) struct Renderer {
     pub(crate) names: Vec<Vec<u8>>,
     /// What the table has, if there is one.
     pub(crate) columns: Columns,
+    /// Where workers sit, if commands are shown.
+    pub(crate) slots: Option<Slots>,
+    /// The shell that reads texts, if it is not the workers' own.
+    pub(crate) shell: Option<&'static [u8]>,
 }
 
 /// What a job's end puts on stdout and on stderr beside what stands on the page.
@@ -274,6 +279,8 @@ pub(crate) mod tests {
             fields: Fields::One,
             names: Vec::new(),
             columns: Columns::default(),
+            slots: None,
+            shell: None,
         }
     }
 

@@ -3,7 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::command_line;
+use protocol::WorkerId;
+
+use super::command_line::{self, Setting};
 use super::facts::{Facts, Times};
 use super::grouped::{complaint, with_line};
 use super::manner::{Keep, Table};
@@ -26,10 +28,11 @@ pub(super) fn render(
     let manner = &renderer.manner;
     let said = complaint(renderer, ticket, &report);
     let tag = renderer.tag(ticket);
+    let setting = renderer.setting(report.worker);
     if let Keep::Nowhere = manner.keep {
         let mut at_start = true;
         if manner.verbose {
-            tag::write(out, &tag, &mut at_start, &command(ticket))?;
+            tag::write(out, &tag, &mut at_start, &command(ticket, setting))?;
         }
         let stdout = &report.stdout;
         stdout.for_each(|piece| tag::write(out, &tag, &mut at_start, piece))?;
@@ -44,7 +47,7 @@ pub(super) fn render(
     let (mut stdout, mut stderr) = (report.stdout, report.stderr);
     if manner.verbose {
         let mut page = renderer.page();
-        page.write_all(&command(ticket))?;
+        page.write_all(&command(ticket, setting))?;
         page.append(&stdout)?;
         stdout = page.take()?;
     }
@@ -85,6 +88,7 @@ pub(super) fn render(
                 ticket,
                 item,
                 facts,
+                setting,
                 stdout: &stdout,
                 stderr: &stderr,
             };
@@ -99,8 +103,8 @@ pub(super) fn render(
 }
 
 /// The first line of a verbose job.
-pub(crate) fn command(ticket: &Ticket) -> Vec<u8> {
-    let mut line = command_line::of(&ticket.command);
+pub(crate) fn command(ticket: &Ticket, setting: Setting) -> Vec<u8> {
+    let mut line = command_line::of(&ticket.command, setting).line;
     line.push(b'\n');
     line
 }
@@ -171,6 +175,29 @@ impl Renderer {
     /// The item that a job was made of, as far as it is kept.
     pub(super) fn item<'a>(&self, ticket: &'a Ticket) -> Item<'a> {
         Item::new(ticket.item.as_deref().unwrap_or_default(), self.fields)
+    }
+
+    /// Where this worker runs commands.
+    pub(crate) fn setting(&self, worker: Option<WorkerId>) -> Setting {
+        let slots = self.slots.as_ref();
+        Setting {
+            slot: slots.and_then(|slots| slots.of(worker?)),
+            shell: self.shell,
+        }
+    }
+
+    /// A worker sits in this slot.
+    pub(crate) fn sits(&mut self, worker: WorkerId, slot: u32) {
+        if let Some(slots) = &mut self.slots {
+            slots.sits(worker, slot);
+        }
+    }
+
+    /// A worker has ended; what its jobs came to may follow.
+    pub(crate) fn stands_up(&mut self, worker: WorkerId) {
+        if let Some(slots) = &mut self.slots {
+            slots.stands_up(worker);
+        }
     }
 
     /// How to know when an attempt was that is over now.

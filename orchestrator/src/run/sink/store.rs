@@ -423,9 +423,11 @@ mod tests {
             stdout: capture("out"),
             stderr: capture(""),
         };
-        let label =
-            super::super::label::Label::parse(b"{}", &crate::run::source::place::Places::default())
-                .unwrap();
+        let label = crate::run::source::label::Label::parse(
+            b"{}",
+            &crate::run::source::place::Places::default(),
+        )
+        .unwrap();
         let mut store = store(&Keep::Named(label), far_ahead());
         store.keep(&kept).unwrap();
         assert_eq!(read(path.clone()), "precious");

@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::io::{self, Write};
 
-use super::command_line;
+use super::command_line::{self, Setting, Typed};
 use super::facts::Facts;
 use super::jsonl;
 use super::manner::Form;
@@ -16,6 +16,9 @@ use crate::run::source::work::Ticket;
 const BEFORE: &str = "Seq Host Starttime JobRuntime Send Receive Exitval Signal Command";
 const BEHIND: &str = "Stdout Stderr";
 
+/// Where jobs run: here.
+const HOST: &str = ":";
+
 /// How many fields rows have: as many as the first, with which it is known.
 #[derive(Debug, Default)]
 pub(crate) struct Columns(OnceCell<usize>);
@@ -25,8 +28,25 @@ pub(super) struct Row<'a> {
     pub(super) ticket: &'a Ticket,
     pub(super) item: Item<'a>,
     pub(super) facts: Facts,
+    pub(super) setting: Setting,
     pub(super) stdout: &'a Capture,
     pub(super) stderr: &'a Capture,
+}
+
+impl Row<'_> {
+    /// The columns that are numbers, with their names.
+    fn numbers(&self, typed: &Typed) -> [(&'static str, String); 7] {
+        let facts = &self.facts;
+        [
+            ("Seq", self.ticket.seq.to_string()),
+            ("Starttime", facts.start_s()),
+            ("JobRuntime", facts.runtime_s()),
+            ("Send", typed.stdin.to_string()),
+            ("Receive", facts.received.to_string()),
+            ("Exitval", facts.exit.to_string()),
+            ("Signal", facts.signal.to_string()),
+        ]
+    }
 }
 
 impl Columns {
@@ -84,35 +104,22 @@ fn write_values(
     columns: &Columns,
     row: &Row<'_>,
 ) -> io::Result<()> {
-    let Facts {
-        received,
-        exit,
-        signal,
-        ..
-    } = row.facts;
-    let (start, runtime) = (row.facts.start_s(), row.facts.runtime_s());
-    let seq = row.ticket.seq.to_string();
-    let numbers = [
-        seq,
-        ":".into(),
-        start,
-        runtime,
-        "0".into(),
-        received.to_string(),
-        exit.to_string(),
-        signal.to_string(),
-    ];
-    let between = [separator];
-    out.write_all(
-        numbers
-            .join(std::str::from_utf8(&between).unwrap_or(","))
-            .as_bytes(),
-    )?;
+    let typed = command_line::of(&row.ticket.command, row.setting);
+    for (n, (name, number)) in row.numbers(&typed).iter().enumerate() {
+        if n > 0 {
+            out.write_all(&[separator])?;
+        }
+        out.write_all(number.as_bytes())?;
+        if *name == "Seq" {
+            out.write_all(&[separator])?;
+            out.write_all(HOST.as_bytes())?;
+        }
+    }
     let mut add = |value: &[u8]| {
         out.write_all(&[separator])?;
         write_value(out, separator, value)
     };
-    add(&command_line::of(&row.ticket.command))?;
+    add(&typed.line)?;
     // As many columns as in the header: what is too much goes into the last one.
     let wanted = columns.0.get().copied().unwrap_or(1);
     let mut fields = row.item.fields();
@@ -169,21 +176,16 @@ fn write_doubled(out: &mut impl Write, piece: &[u8]) -> io::Result<()> {
 }
 
 fn write_object(out: &mut impl Write, row: &Row<'_>) -> io::Result<()> {
-    let Facts {
-        received,
-        exit,
-        signal,
-        ..
-    } = row.facts;
-    let (start, runtime) = (row.facts.start_s(), row.facts.runtime_s());
-    let seq = row.ticket.seq;
-    write!(
-        out,
-        "{{ \"Seq\": {seq}, \"Host\": \":\", \"Starttime\": {start}, \"JobRuntime\": {runtime}, \
-         \"Send\": 0, \"Receive\": {received}, \"Exitval\": {exit}, \"Signal\": {signal}, \
-         \"Command\": "
-    )?;
-    jsonl::write_bytes(out, &command_line::of(&row.ticket.command))?;
+    let typed = command_line::of(&row.ticket.command, row.setting);
+    out.write_all(b"{ ")?;
+    for (name, number) in row.numbers(&typed) {
+        write!(out, "\"{name}\": {number}, ")?;
+        if name == "Seq" {
+            write!(out, "\"Host\": \"{HOST}\", ")?;
+        }
+    }
+    out.write_all(b"\"Command\": ")?;
+    jsonl::write_bytes(out, &typed.line)?;
     out.write_all(b", \"V\": [ ")?;
     for (n, field) in row.item.fields().enumerate() {
         out.write_all(if n > 0 { b"," } else { b"" })?;
@@ -229,6 +231,7 @@ mod tests {
                     exit: 2,
                     signal: 0,
                 },
+                setting: Setting::default(),
                 stdout: &stdout,
                 stderr: &stderr,
             };

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::label::{Label, LabelError};
 use crate::run::source::item::Item;
+use crate::run::source::label::{Label, LabelError};
 use crate::run::source::place::Places;
 
 /// What the tag of a job is made of.

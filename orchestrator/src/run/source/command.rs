@@ -1,30 +1,62 @@
 //! Commands as jobs: what the worker is told of each, and what can be read from that again.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use protocol::{CommandSpec, Encoding, EnvChange, Limits, Program, SlotPlace, StopStep};
+use protocol::{CommandSpec, Encoding, EnvChange, Program, SlotPlace};
 use serde_bytes::ByteBuf;
 
-use super::item::Item;
+use super::item::{Fields, Item};
 use super::job::Runs;
 use super::jsonl::{self, BadJson};
 use super::refusal::{Place, Refusal, TIP_CR, TIP_MARK, TIP_NUL};
 use super::template::Filled;
+use super::work::Recipe;
 use crate::run::text;
 
 /// What some editors write at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What the commands of all lines have in common: how they stop, limits, and
-/// environment.
-pub(super) type Common<'a> = ((Duration, &'a [StopStep]), Limits, Vec<EnvChange>);
+/// What a job has beside what its line says.
+pub(super) struct Common<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) seq: u64,
+    /// Changes to its environment.
+    pub(super) env: Vec<EnvChange>,
+}
+
+impl Common<'_> {
+    /// The command that runs this program for an item.
+    ///
+    /// # Errors
+    /// When its directory cannot be made; why, in a sentence.
+    pub(super) fn spec(self, item: Item<'_>, program: Program) -> Result<CommandSpec, String> {
+        let Common {
+            recipe,
+            seq,
+            mut env,
+        } = self;
+        if let Some(name) = recipe.number_variable {
+            env.push(EnvChange {
+                name: ByteBuf::from(name),
+                value: Some(ByteBuf::from(seq.to_string())),
+            });
+        }
+        let wd = recipe.wd.as_ref();
+        Ok(CommandSpec {
+            cwd: wd.map(|wd| wd.of(item, seq)).transpose()?,
+            stop: recipe.stop.clone(),
+            env,
+            grace_ms: u64::try_from(recipe.grace.as_millis()).unwrap_or(u64::MAX),
+            limits: recipe.limits,
+            ..CommandSpec::new(program)
+        })
+    }
+}
 
 pub(super) fn command(
     item: Item<'_>,
     line: &[u8],
     place: &Place<'_>,
-    ((grace, stop), limits, env): Common<'_>,
+    common: Common<'_>,
     program: impl FnOnce() -> (Program, Vec<SlotPlace>),
 ) -> Result<Bytes, Refusal> {
     if item.is_no_argument() {
@@ -35,27 +67,19 @@ pub(super) fn command(
         });
     }
     let (program, slots) = program();
-    let spec = CommandSpec {
-        slots,
-        stop: stop.to_vec(),
-        env,
-        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-        limits,
-        ..CommandSpec::new(program)
-    };
-    Encoding::Bincode.encode(&spec).map_err(|e| Refusal {
-        what: format!("{place} is not a job: {e}"),
+    let encoded = common.spec(item, program).and_then(|mut spec| {
+        spec.slots = slots;
+        Encoding::Bincode.encode(&spec).map_err(|e| e.to_string())
+    });
+    encoded.map_err(|why| Refusal {
+        what: format!("{place} is not a job: {why}"),
         place: Vec::new(),
         tip: None,
     })
 }
 
 /// The input of a job that a line is all of.
-pub(super) fn whole_job(
-    runs: Runs,
-    tasks: bool,
-    ((grace, stop), limits, mut env): Common<'_>,
-) -> Result<Bytes, BadJson> {
+pub(super) fn whole_job(runs: Runs, tasks: bool, mut common: Common<'_>) -> Result<Bytes, BadJson> {
     let command = match (runs, tasks) {
         (Runs::Task(args), true) => return Ok(args),
         (Runs::Command(command), false) => *command,
@@ -70,25 +94,24 @@ pub(super) fn whole_job(
             ));
         }
     };
-    env.extend(command.env);
-    let spec = CommandSpec {
-        stop: stop.to_vec(),
-        env,
-        cwd: command.cwd,
-        stdin: command.stdin,
-        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
-        limits,
-        ..CommandSpec::new(command.program)
-    };
-    let encoded = Encoding::Bincode.encode(&spec);
-    encoded.map_err(|e| jsonl::not_a_job(&e.to_string()))
+    common.env.extend(command.env);
+    // A directory for items is refused where a job may name its own.
+    let spec = common.spec(Item::new(b"", Fields::None), command.program);
+    let encoded = spec.and_then(|spec| {
+        let spec = CommandSpec {
+            cwd: command.cwd,
+            stdin: command.stdin,
+            ..spec
+        };
+        Encoding::Bincode.encode(&spec).map_err(|e| e.to_string())
+    });
+    encoded.map_err(|e| jsonl::not_a_job(&e))
 }
 
 /// A line that is a command. What an editor may have left in it would be taken
 /// for a part of a word.
 pub(super) fn command_line(
     line: &[u8],
-    reader: Option<&[u8]>,
     place: &Place<'_>,
     common: Common<'_>,
 ) -> Result<Bytes, Refusal> {
@@ -108,6 +131,7 @@ pub(super) fn command_line(
             tip: Some(tip),
         });
     }
+    let reader = common.recipe.shell;
     let program = || read_by(reader, ByteBuf::from(line), Filled::default());
     command(Item::value(line), line, place, common, program)
 }
@@ -141,17 +165,21 @@ pub(super) fn strings(all: Vec<Vec<u8>>) -> Vec<ByteBuf> {
     all.into_iter().map(ByteBuf::from).collect()
 }
 
-/// What the job of this input runs in a slot.
-pub(crate) fn command_in(input: &Bytes, slot: &[u8]) -> Option<Program> {
-    let mut spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
+/// The command of the job of this input in a slot.
+pub(crate) fn command_in(input: &Bytes, slot: &[u8]) -> Option<CommandSpec> {
+    let mut spec = spec(input)?;
     spec.fill_slots(slot).ok()?;
-    Some(spec.program)
+    Some(spec)
+}
+
+/// The command of the job of this input; a task's is none.
+pub(crate) fn spec(input: &Bytes) -> Option<CommandSpec> {
+    Encoding::Bincode.decode(input).ok()
 }
 
 /// What runs for the job of this input.
 pub(crate) fn program(input: &Bytes) -> Option<Program> {
-    let spec: CommandSpec = Encoding::Bincode.decode(input).ok()?;
-    Some(spec.program)
+    spec(input).map(|spec| spec.program)
 }
 
 /// The argument vector of the job of this input, as it is started.

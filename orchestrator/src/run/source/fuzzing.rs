@@ -122,6 +122,7 @@ impl Recipe {
             limits: Limits::default(),
             shell: None,
             number_variable: None,
+            wd: None,
             keep_items: false,
             pipe: None,
         })

@@ -7,12 +7,14 @@ pub(crate) mod columns;
 mod combine;
 pub(crate) mod command;
 pub(crate) mod count;
+pub(crate) mod directory;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 pub(crate) mod inputs;
 pub(crate) mod item;
 pub(crate) mod job;
 pub(crate) mod jsonl;
+pub(crate) mod label;
 pub(crate) mod lines;
 pub(crate) mod origin;
 pub(crate) mod pack;

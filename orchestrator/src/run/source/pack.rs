@@ -320,7 +320,10 @@ mod tests {
                 let (needed, as_typed, _) = weight.at(Size::default().and(fields.as_bytes()));
                 assert_eq!(as_typed, typed, "{text} {count}");
                 let least = bytes + 8 * (words.len() + 1);
-                assert!(needed >= least && needed <= least + least / 8, "{text} {count}");
+                assert!(
+                    needed >= least && needed <= least + least / 8,
+                    "{text} {count}"
+                );
             }
             // One more, and the text is longer than a word may be.
             let values = vec!["1".to_owned(); 40_000];

@@ -414,6 +414,7 @@ mod tests {
             limits: protocol::Limits::default(),
             shell: None,
             number_variable: None,
+            wd: None,
             keep_items: false,
             pipe: None,
         };

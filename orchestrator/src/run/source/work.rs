@@ -9,7 +9,8 @@ use protocol::command::Command;
 use protocol::{Encoding, EnvChange, Limits, Program, SlotPlace, StopStep, Task};
 use serde_bytes::ByteBuf;
 
-use super::command::{command, command_line, read_by, strings, whole_job};
+use super::command::{Common, command, command_line, read_by, strings, whole_job};
+use super::directory::Directory;
 use super::item::{Fields, Item};
 use super::job::{self, Wishes};
 use super::jsonl::{self, Shape};
@@ -162,6 +163,8 @@ pub(crate) struct Recipe {
     pub(crate) shell: Option<&'static [u8]>,
     /// In which variable a command finds its number, if in any.
     pub(crate) number_variable: Option<&'static str>,
+    /// In which directory each command runs, if that depends on its item.
+    pub(crate) wd: Option<Directory>,
     /// Whether lines are wanted when their jobs have failed.
     pub(crate) keep_items: bool,
     /// How the input is cut, if it is what commands read.
@@ -204,27 +207,15 @@ pub(crate) fn prepare(
         let block = Block::copied(block);
         return prepare_block(recipe, seq, line.number, block, env).map(Some);
     }
-    let env = numbered(recipe, seq, env);
     let Recipe {
-        ref work,
-        fields,
-        ref origin,
-        delimiter: _,
-        max_line: limit,
-        grace,
-        ref stop,
-        limits,
-        shell: reader,
-        number_variable: _,
-        keep_items,
-        pipe: _,
+        ref work, fields, ..
     } = *recipe;
     let mut ticket = Ticket {
         seq,
         turn: seq,
         row: 0,
         item: match &line.content {
-            Content::Whole(bytes) if keep_items => Some(kept(work, bytes)),
+            Content::Whole(bytes) if recipe.keep_items => Some(kept(work, bytes)),
             _ => None,
         },
         line: line.number,
@@ -235,11 +226,14 @@ pub(crate) fn prepare(
         bell: None,
     };
     let place = Place {
-        origin,
+        origin: &recipe.origin,
         number: line.number,
     };
+    let common = Common { recipe, seq, env };
     let made = match (&line.content, work) {
-        (Content::TooLong { start, length }, _) => Err(too_long(&place, start, *length, limit)),
+        (Content::TooLong { start, length }, _) => {
+            Err(too_long(&place, start, *length, recipe.max_line))
+        }
         (Content::Unfit(unfit), _) => Err(unfit_for(unfit)),
         (Content::Whole(bytes), Work::Command(template)) => {
             let item = Item::new(bytes, fields);
@@ -247,22 +241,22 @@ pub(crate) fn prepare(
                 let filled = template.fill(item, seq);
                 (Program::Argv(strings(filled.words)), filled.slots)
             };
-            command(item, bytes, &place, ((grace, stop), limits, env), program).map(Some)
+            command(item, bytes, &place, common, program).map(Some)
         }
         (Content::Whole(bytes), Work::Shell(shell)) => {
             let item = Item::new(bytes, fields);
             let program = || {
                 let (text, filled) = shell.fill(item, seq);
                 let text = ByteBuf::from(text.into_owned());
-                read_by(reader, text, filled)
+                read_by(recipe.shell, text, filled)
             };
-            command(item, bytes, &place, ((grace, stop), limits, env), program).map(Some)
+            command(item, bytes, &place, common, program).map(Some)
         }
         (Content::Whole(bytes), Work::Commands) => {
             if is_blank(work, line) {
                 return Ok(None);
             }
-            command_line(bytes, reader, &place, ((grace, stop), limits, env)).map(Some)
+            command_line(bytes, &place, common).map(Some)
         }
         (Content::Whole(bytes), Work::Jobs { tasks }) => {
             let made = job::parse(bytes).and_then(|job| {
@@ -270,7 +264,7 @@ pub(crate) fn prepare(
                 ticket.id = job.id;
                 ticket.wishes =
                     Some(Box::new(job.wishes)).filter(|wishes| **wishes != Wishes::default());
-                whole_job(job.runs, *tasks, ((grace, stop), limits, env)).map(Some)
+                whole_job(job.runs, *tasks, common).map(Some)
             });
             made.map_err(|mut e| {
                 ticket.id = e.id.take().or(ticket.id.take());
@@ -304,17 +298,6 @@ pub(crate) fn prepare(
         }
         Err(refusal) => Err(Box::new((ticket, refusal))),
     }
-}
-
-/// The changes to a command's environment, with its number among them if that is wanted.
-pub(super) fn numbered(recipe: &Recipe, seq: u64, mut env: Vec<EnvChange>) -> Vec<EnvChange> {
-    if let Some(name) = recipe.number_variable {
-        env.push(EnvChange {
-            name: ByteBuf::from(name),
-            value: Some(ByteBuf::from(seq.to_string())),
-        });
-    }
-    env
 }
 
 /// What runs for a job that no item fills the template of.

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use protocol::codec::around_stdin;
-use protocol::{CommandSpec, Encoding, EnvChange, PayloadError};
+use protocol::{CommandSpec, Encoding, EnvChange};
 use serde_bytes::ByteBuf;
 
 use super::lanes::Bell;
 use super::window::Block;
+use crate::run::source::command::Common;
+use crate::run::source::item::{Fields, Item};
 use crate::run::source::refusal::Refusal;
 use crate::run::source::work::{self, Recipe, Refused, Ticket};
 
@@ -22,7 +24,8 @@ pub(in crate::run::source) fn prepare_block(
     env: Vec<EnvChange>,
 ) -> Result<(Ticket, Bytes), Refused> {
     let size = block.bytes().len();
-    let made = spec(recipe, seq, env).and_then(|spec| around_stdin(spec, size));
+    let made =
+        spec(recipe, seq, env).and_then(|spec| around_stdin(spec, size).map_err(|e| e.to_string()));
     let ticket = ticket(seq, number);
     match made {
         Ok((head, tail)) => {
@@ -55,7 +58,7 @@ pub(in crate::run::source) fn prepare_lane(
     };
     let input = spec(recipe, seq, Vec::new()).and_then(|mut spec| {
         spec.stdin_path = Some(ByteBuf::from(path));
-        Encoding::Bincode.encode(&spec)
+        Encoding::Bincode.encode(&spec).map_err(|e| e.to_string())
     });
     match input {
         Ok(input) => Ok(complete(ticket, input)),
@@ -63,16 +66,11 @@ pub(in crate::run::source) fn prepare_lane(
     }
 }
 
-fn spec(recipe: &Recipe, seq: u64, env: Vec<EnvChange>) -> Result<CommandSpec, PayloadError> {
+fn spec(recipe: &Recipe, seq: u64, env: Vec<EnvChange>) -> Result<CommandSpec, String> {
     let (program, slots) = work::program_without_item(recipe, seq);
-    Ok(CommandSpec {
-        slots,
-        env: work::numbered(recipe, seq, env),
-        grace_ms: u64::try_from(recipe.grace.as_millis()).unwrap_or(u64::MAX),
-        limits: recipe.limits,
-        stop: recipe.stop.clone(),
-        ..CommandSpec::new(program)
-    })
+    let common = Common { recipe, seq, env };
+    let spec = common.spec(Item::new(b"", Fields::None), program)?;
+    Ok(CommandSpec { slots, ..spec })
 }
 
 fn ticket(seq: u64, number: u64) -> Ticket {
@@ -96,7 +94,7 @@ fn complete(mut ticket: Ticket, input: Bytes) -> (Ticket, Bytes) {
     (ticket, input)
 }
 
-fn refused(ticket: Ticket, why: &PayloadError) -> Refused {
+fn refused(ticket: Ticket, why: &str) -> Refused {
     let what = format!(
         "block {} of standard input is not a job: {why}",
         ticket.line

@@ -35,6 +35,7 @@ fn recipe(work: &Work) -> Recipe {
         },
         shell: None,
         number_variable: None,
+        wd: None,
         keep_items: false,
         pipe: None,
     }

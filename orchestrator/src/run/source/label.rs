@@ -1,9 +1,9 @@
-//! Text with places for an item: what stands in front of a job's lines, and where its
-//! results go. Filled like a command's word.
+//! Text with places for an item: what stands in front of a job's lines, where its results go,
+//! where it runs. Filled like a command's word.
 
-use crate::run::source::item::Item;
-use crate::run::source::place::Places;
-use crate::run::source::template::{Template, TemplateError};
+use super::item::Item;
+use super::place::Places;
+use super::template::{Template, TemplateError};
 
 /// What a text has before it, as a word.
 const BEFORE: &[u8] = b"=";
