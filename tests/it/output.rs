@@ -159,10 +159,14 @@ fn every_line_has_its_tag_in_every_mode() {
 
 #[test]
 fn what_a_job_leaves_without_a_line_feed_stays_so() {
-    // As GNU parallel does it.
+    // As GNU parallel does it. With -k, since what comes of the next job may overtake an end.
     let env = TestEnv::new();
     for mode in [&[][..], &["--lb"]] {
-        let args = [mode, &["-q", "-j1", "--tag", "printf", "a\\nb%s", "{}"]].concat();
+        let args = [
+            mode,
+            &["-q", "-k", "-j1", "--tag", "printf", "a\\nb%s", "{}"],
+        ]
+        .concat();
         let done = run(&env, &args, "1\n2\n");
         assert_eq!(done.stdout(), "1\ta\n1\tb12\ta\n2\tb2");
     }
@@ -534,6 +538,102 @@ fn defect_12_a_log_is_never_truncated() {
         b"precious\n"
     );
     assert!(!env.path().join("started").exists());
+}
+
+#[test]
+fn defect_6_a_run_that_goes_on_notices_that_its_input_has_changed() {
+    let env = TestEnv::new();
+    let run_on = |words: &[&str], input: &str| {
+        let mut command = env.command(ORCHESTRATOR);
+        command.args(["parallel", "-j1", "-k", "--joblog", "log"]);
+        command.args(words);
+        env.run(command, input)
+    };
+    let done = run_on(&["echo {}; exit {}"], "0\n1\n0\n");
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    // A line in front, or another command: GNU parallel runs the last job once more.
+    for (words, input) in [
+        (["--resume", "echo {}; exit {}"], "5\n0\n1\n0\n"),
+        (["--resume", "echo {}; false {}"], "0\n1\n0\n7\n"),
+        (["--resume-failed", "echo {}; exit {}"], "0\n1\n7\n0\n"),
+    ] {
+        let done = run_on(&words, input);
+        assert_eq!(done.code(), 125, "{}", done.stderr);
+        assert!(
+            done.stderr.contains(" is another one than in the job log"),
+            "{}",
+            done.stderr
+        );
+        assert!(!done.stdout().contains(['5', '7']), "{}", done.stdout());
+    }
+    // What has failed before that was noticed was run again, and is in the log.
+    let before = lines(&env.path().join("log")).len();
+    let done = run_on(&["--resume-failed", "echo {}; exit {}"], "0\n1\n0\n2\n");
+    assert_eq!(
+        (done.code(), done.stdout()),
+        (2, "1\n2\n"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(lines(&env.path().join("log")).len(), before + 2);
+    let done = run_on(&["--resume", "echo {}; exit {}"], "0\n1\n0\n2\n");
+    assert_eq!((done.code(), done.stdout()), (0, ""), "{}", done.stderr);
+    // Nothing is left out by guesses.
+    let done = run_on(&["--resume", "--pipe", "cat"], "x\n");
+    assert_eq!(done.code(), 2);
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["parallel", "--resume", "true"]);
+    let done = env.run(command, "x\n");
+    assert_eq!(
+        (done.code(), done.stderr.lines().count()),
+        (2, 1),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_run_that_was_ended_goes_on_by_its_log() {
+    let env = TestEnv::new();
+    let script = "[ {} = 2 ] && [ ! -e again ] && : > ready && exec sleep 60; echo {}";
+    let words = [
+        "-q",
+        "-k",
+        "-j1",
+        "--joblog",
+        "log",
+        "--skip-logged",
+        "ended",
+        "-c",
+        script,
+    ];
+    let mut child = command(&env, &words).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\n2\n3\n").unwrap();
+    eventually("a job runs", || env.path().join("ready").exists());
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    let done = finish(child, Vec::new());
+    assert_eq!((done.code(), done.stdout()), (143, "1\n"));
+    env.file("again", "");
+    let done = run(&env, &words, "1\n2\n3\n");
+    assert_eq!(
+        (done.code(), done.stdout()),
+        (0, "2\n3\n"),
+        "{}",
+        done.stderr
+    );
+    let done = run(&env, &words[1..], "1\n2\n3\n");
+    assert_eq!(done.code(), 0);
+    assert!(
+        done.stderr.contains("no jobs: nothing was left to do"),
+        "{}",
+        done.stderr
+    );
+    let done = run(
+        &env,
+        &[&["--dry-run"], &words[1..]].concat(),
+        "1\n2\n3\n4\n",
+    );
+    assert_eq!(done.stdout().lines().count(), 1, "{}", done.stdout());
 }
 
 #[test]

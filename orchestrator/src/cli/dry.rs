@@ -42,6 +42,7 @@ pub(super) fn show(plan: &Plan, opened: Opened) -> Exit {
         }
         Err(DryFailure::Write(e)) => Failure::Write(WriteError::Failed(e)),
         Err(DryFailure::Read(e)) => Failure::Read(e),
+        Err(DryFailure::Changed(job)) => Failure::Changed(job),
         Err(DryFailure::RunFile(e)) => Failure::RunFile(e),
         Err(DryFailure::Resources(e)) => Failure::Resources(e),
         Err(DryFailure::Bug(what)) => Failure::Bug(what),

@@ -137,6 +137,11 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         }
         Failure::Pool(e) => pool(e, worker),
         Failure::Read(e) => unreadable(e),
+        Failure::Changed(job) => Message::new(format!(
+            "job {job} is another one than in the job log, which says that it is done: the \
+             command or its input has changed, so nothing more is run"
+        ))
+        .tip("to run all of it: with another --joblog, or without what leaves jobs out"),
         Failure::TooLarge(limit) => {
             let limit = text::size(*limit as u64);
             Message::new(format!(

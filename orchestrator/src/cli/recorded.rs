@@ -230,6 +230,7 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
         columns: Columns::default(),
         slots: None,
         shell: plan.batch.shell,
+        typed: plan.batch.typed,
     }
 }
 

@@ -31,7 +31,9 @@ pub(super) fn tell(plan: &Plan, outcome: &Outcome, stopped: bool, next: &[Next])
     // went nowhere, it would only look like success.
     let is_worth_it = match failure {
         None => true,
-        Some(Failure::Read(_) | Failure::TooLarge(_) | Failure::Pool(_)) => summary.jobs() > 0,
+        Some(Failure::Read(_) | Failure::Changed(_) | Failure::TooLarge(_) | Failure::Pool(_)) => {
+            summary.jobs() > 0
+        }
         Some(_) => false,
     };
     match form {

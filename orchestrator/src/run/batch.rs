@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use self::drive::{News, drive, next_part};
+use super::done::Done;
 use super::halt::Halt;
 use super::observe::watchers::{Watchers, Watching};
 use super::output::{Output, PARTS};
@@ -68,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) shell: Option<&'static [u8]>,
     /// In which variable a command finds its number, if in any.
     pub(crate) number_variable: Option<&'static str>,
+    /// How the program of all commands was typed, if that is how it is shown.
+    pub(crate) typed: Option<&'static [u8]>,
     /// In which directory each command runs, if that depends on its item.
     pub(crate) wd: Option<Directory>,
     /// What a job's end looks like.
@@ -82,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) watching: Watching,
     /// Where lines are written whose jobs have failed.
     pub(crate) failed_to: Option<PathBuf>,
+    /// What is done already.
+    pub(crate) done: Option<Arc<Done>>,
     /// Whether lines are kept until their jobs have ended.
     pub(crate) keep_items: bool,
     /// How the input is cut, if it is what commands read.
@@ -126,6 +131,8 @@ impl Config {
             shell: self.shell,
             number_variable: self.number_variable,
             wd: self.wd.clone(),
+            typed: self.typed,
+            done: self.done.clone(),
             keep_items: self.keep_items,
             pipe: self
                 .pipe
@@ -158,6 +165,8 @@ pub(crate) enum Failure {
     },
     /// The input cannot be read.
     Read(ReadError),
+    /// This job was another one in the log that says it is done.
+    Changed(u64),
     /// A record of the input is larger than so many bytes.
     TooLarge(usize),
     /// The output cannot be written.
@@ -188,6 +197,7 @@ impl Failure {
         match self {
             Failure::UnknownTask { .. } => "the task is unknown",
             Failure::Read(_) => "the input could not be read",
+            Failure::Changed(_) => "a job was another one in the job log",
             Failure::TooLarge(_) => "a record was too large",
             Failure::Write(_) => "results could not be written",
             Failure::Spill(_) => "output of jobs could not be kept",
@@ -211,7 +221,11 @@ pub(crate) async fn run(
     record: Record,
     opened: Option<Opened>,
 ) -> Outcome {
-    reins.summary.borrow_mut().workers = config.pool.workers;
+    {
+        let mut summary = reins.summary.borrow_mut();
+        summary.workers = config.pool.workers;
+        summary.again = config.done.is_some();
+    }
     info!(workers = config.pool.workers, "run started");
     // This program has no children but workers, beside those that it was born
     // with.
@@ -453,7 +467,7 @@ async fn end_pool(pool: Pool, driven: Result<bool, Failure>) -> Result<bool, Fai
             Err(e) => Err(Failure::Pool(e)),
         },
         // Everything that was read has been done.
-        Err(failure @ (Failure::Read(_) | Failure::TooLarge(_))) => {
+        Err(failure @ (Failure::Read(_) | Failure::Changed(_) | Failure::TooLarge(_))) => {
             pool.shutdown().await.ok();
             Err(failure)
         }

@@ -32,6 +32,7 @@ pub(crate) enum Told {
 #[derive(Debug)]
 pub(crate) enum DryFailure {
     Read(ReadError),
+    Changed(u64),
     Write(io::Error),
     RunFile(RunFileError),
     Resources(io::Error),
@@ -72,6 +73,7 @@ pub(crate) fn dry_run(
             // Of blocks, which are no part of a line: the plan has refused them.
             Read::TooLarge(_) | Read::Hold(_) | Read::Unread(_) | Read::Total(_) => {}
             Read::Failed(e) => return Err(DryFailure::Read(e)),
+            Read::Changed(job) => return Err(DryFailure::Changed(job)),
             Read::Unreadable(e) => return Err(DryFailure::RunFile(e)),
             Read::End(_) => return Ok(()),
         }

@@ -170,6 +170,7 @@ pub(super) async fn feed(
         match read {
             Read::Made(made) => feeder.take(made).await?,
             Read::Failed(e) => return Err(Failure::Read(e)),
+            Read::Changed(job) => return Err(Failure::Changed(job)),
             Read::TooLarge(limit) => return Err(Failure::TooLarge(limit)),
             Read::Hold(fd) => feeder.held = Some(fd),
             Read::Unread(unread) => feeder.notify(Notice::Unread(unread)).await,

@@ -8,6 +8,7 @@
 //! - [`observe`]: those who watch it.
 //! - [`dry`]: what would be run.
 //! - [`sink`]: a job's end becomes bytes on stdout and stderr.
+//! - [`done`]: what a job log says is done, for a run that goes on.
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
 //! - [`view`]: a recorded run as a page.
 //! - [`report`]: what the run came to, folded from the pool's events, and what stands out
@@ -17,6 +18,7 @@
 //! Nothing here looks at the command line or chooses an exit code.
 
 pub(crate) mod batch;
+pub(crate) mod done;
 pub(crate) mod dry;
 mod feed;
 pub(crate) mod gate;

@@ -105,8 +105,9 @@ impl<'a> Output<'a> {
             },
             names: config.manner.names.clone(),
             columns: Columns::default(),
-            slots: config.manner.shows_commands().then(Slots::default),
+            slots: config.manner.names_slots().then(Slots::default),
             shell: config.shell,
+            typed: config.typed,
         };
         Output {
             page: renderer.page(),
@@ -455,13 +456,14 @@ impl<'a> Output<'a> {
             .reins
             .desk
             .look_up(job, |ticket| grouped::retry_line(renderer, ticket, event));
-        let EventKind::JobRetried { stderr, .. } = event else {
+        let EventKind::JobRetried { stderr, worker, .. } = event else {
             return Ok(());
         };
         // What was shown live needs no showing again.
         let mut page = renderer.page();
         if self.live.is_none() {
-            let tag = self.reins.desk.look_up(job, |ticket| renderer.tag(ticket));
+            let look = |ticket: &Ticket| renderer.tag(ticket, *worker);
+            let tag = self.reins.desk.look_up(job, look);
             let (tag, mut at_start) = (tag.unwrap_or_default(), true);
             stderr
                 .for_each(|piece| tag::write(&mut page, &tag, &mut at_start, piece))
@@ -497,7 +499,7 @@ impl<'a> Output<'a> {
     }
 
     /// Whether it must have been told where workers sit before it is told what their jobs came to.
-    pub(super) fn shows_commands(&self) -> bool {
+    pub(super) fn names_slots(&self) -> bool {
         self.renderer.slots.is_some()
     }
 

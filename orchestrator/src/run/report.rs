@@ -96,7 +96,7 @@ pub(crate) struct Summary {
     pub(crate) resumed: Option<Counts>,
     /// Recorded jobs that have failed before and that the input says nothing of.
     pub(crate) failed_before: u64,
-    /// Whether its jobs come from a run file.
+    /// Whether its jobs come from a run file, or a job log says what is left out.
     pub(crate) again: bool,
     /// Whether some input was given to processes and not read by them.
     pub(crate) unread: bool,

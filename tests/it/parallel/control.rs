@@ -26,6 +26,10 @@ fn jobs_run_where_and_how_they_are_told() {
         &["--env", "greeting", "echo $greeting"],
         &["--delay", "0.05", "echo"],
         &["-j1", "--process-slot-var", "SLOT", "echo $SLOT"],
+        &[
+            "-j1",
+            "echo $PARALLEL_SEQ $PARALLEL_JOBSLOT; test $PARALLEL_PID -gt 1 &&",
+        ],
         &["-j1", "--load", "10000", "echo"],
         &["--memfree", "1k", "echo"],
         &["--termseq", "INT,100,KILL,25", "echo"],

@@ -114,7 +114,6 @@ fn usage_errors_are_2_and_told_on_stderr() {
             &["--trim", "x", "echo"],
             "invalid value 'x' for '--trim <WHERE>' [possible values: n, l, r, lr]",
         ),
-        (&["--wd", "{}", "pwd"], "--wd `{}`: it is one directory"),
         (
             &["--retries", "x", "echo"],
             "--retries `x`: a number of attempts is wanted",

@@ -19,6 +19,8 @@ fn tags_stand_before_every_line() {
             &["--tagstring", "x y", "echo"],
             &["--tag", "--tagstring", "t{#}", "echo"],
             &["--tag", "true"],
+            &["-j1", "--tagstring", "{%}-{#}-{}-{%}", "echo"],
+            &["-j1", "-u", "--tag", "printf 'a\nb'"],
         ],
         "p/a\nb c\n",
     );
@@ -52,9 +54,9 @@ fn lines_come_whole_in_every_way() {
 
 #[test]
 fn results_are_kept_in_the_same_files() {
-    for results in ["out", "out/", "my_{}", "dir_{/}/", "{#}.txt"] {
+    for results in ["out", "out/", "my_{}", "dir_{/}/", "{#}.txt", "{%}-{#}"] {
         let text = "echo {}; echo err {} >&2";
-        Line::new(&["-k", "--results", results, text])
+        Line::new(&["-k", "-j1", "--results", results, text])
             .stdin("a\nb c\n")
             .same();
     }
@@ -83,11 +85,17 @@ fn the_joblog_has_the_same_columns() {
             .only_columns("log", &columns)
             .same();
     }
-    // Blocks that are sent.
-    Line::new(&["-j1", "--joblog", "log", "--pipe", "-N2", "wc -c"])
-        .stdin("one\ntwo\nthree\n")
+    Line::new(&["-j1", "-q", "--joblog", "log", "echo", "a b", "{}"])
+        .stdin("0\n3\n")
         .only_columns("log", &columns)
         .same();
+    // What is sent.
+    for words in [&["--pipe", "-N2"][..], &["--pipe", "--round-robin", "-N1"]] {
+        Line::new(&[&["-j1", "--joblog", "log"], words, &["wc -c"]].concat())
+            .stdin("one\ntwo\nthree\n")
+            .only_columns("log", &columns)
+            .same();
+    }
     let line = Line::new(&["-j1", "--joblog=+log", "echo"]).stdin("a\n");
     let head = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
     line.file("log", head).only_columns("log", &columns).same();
@@ -108,5 +116,38 @@ fn commands_are_shown() {
         &["-k", "-j1", "--verbose", "echo {} x"],
     ] {
         Line::new(words).stdin("plain\ntwo words\n").stderr().same();
+    }
+}
+
+/// A log of GNU parallel: of four jobs, the second has failed and the last has not ended.
+const LOG: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n\
+                   2\t:\t1700000000.000\t     0.001\t0\t2\t3\t0\techo 3; exit 3\n\
+                   1\t:\t1700000000.000\t     0.001\t0\t2\t0\t0\techo 0; exit 0\n\
+                   3\t:\t1700000000.000\t     0.001\t0\t2\t0\t0\techo 0; exit 0\n";
+
+#[test]
+fn a_run_goes_on_by_its_joblog() {
+    for (options, printed) in [
+        (&["--resume"][..], "4\n"),
+        (&["--resume-failed"], "3\n4\n"),
+        (&["--resume", "--resume-failed"], "3\n4\n"),
+    ] {
+        let words = [
+            &["-k", "-j1", "--joblog", "log"],
+            options,
+            &["echo {}; exit {}"],
+        ]
+        .concat();
+        let done = Line::new(&words)
+            .stdin("0\n3\n0\n4\n")
+            .file("log", LOG)
+            .only_columns("log", &[0, 1, 4, 5, 6, 7, 8])
+            .same();
+        assert_eq!(done.stdout(), printed, "{options:?}");
+        let done = Line::new(&words)
+            .stdin("0\n3\n")
+            .only_columns("log", &[0, 1, 4, 5, 6, 7, 8])
+            .same();
+        assert_eq!(done.stdout(), "0\n3\n", "there is no log yet");
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-pub(crate) use output::OutputArgs;
+pub(crate) use output::{LoggedArg, OutputArgs};
 pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// What becomes of what jobs print.
 #[derive(Debug, Default, Args)]
@@ -63,4 +63,24 @@ pub(crate) struct OutputArgs {
     /// verdict, the number of the attempt, and the worker
     #[arg(long, value_name = "FILE", visible_alias = "jl")]
     pub(crate) joblog: Option<PathBuf>,
+
+    /// Leave jobs out that have ended, or succeeded, by what --joblog says of an earlier run
+    /// of the same command on the same input
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHICH",
+        requires = "joblog",
+        conflicts_with = "run_file"
+    )]
+    pub(crate) skip_logged: Option<LoggedArg>,
+}
+
+/// Which jobs of a log are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoggedArg {
+    /// those that have ended, however
+    Ended,
+    /// those that have succeeded
+    Succeeded,
 }

@@ -78,6 +78,9 @@ pub(super) enum Kind {
     Silent,
     /// A file, with a plus when lines are added to it.
     JobLog,
+    /// Jobs that have ended are left out, or those that have succeeded.
+    Resume,
+    ResumeFailed,
     /// It is about standard input in pieces.
     RoundRobin,
     /// No order after all.

@@ -83,10 +83,6 @@ pub(super) fn translate(
                     let how = "what stands in a group would be a column, too: write (?:…)";
                     return Err(wrong(given, how));
                 }
-                if option == "--wd" && value.as_deref().is_some_and(has_place) {
-                    let how = "it is one directory for all jobs: let the command begin with cd";
-                    return Err(wrong(given, how));
-                }
                 line.set(option, value);
             }
             Means::Each(option) => line.add(option, value),
@@ -101,6 +97,21 @@ pub(super) fn translate(
             }
             Means::Own(kind) => own(&mut line, kind, given)?,
         }
+    }
+    if !line.has("--pipe") {
+        // It is about nothing else.
+        line.remove("--round-robin");
+    }
+    if line.has("--ungroup") {
+        // As GNU parallel does it.
+        ["--tag", "--tagstring"]
+            .iter()
+            .for_each(|tag| line.remove(tag));
+    }
+    if line.has("--skip-logged") && !line.has("--joblog") {
+        return Err(Message::new(
+            "--resume and --resume-failed need --joblog FILE, which says what is done",
+        ));
     }
     Ok(line.words(command, shell))
 }
@@ -246,10 +257,10 @@ fn own(line: &mut Line, kind: Kind, given: &Given) -> Result<(), Message> {
             let path = value.strip_prefix(b"+").unwrap_or(value);
             line.set("--joblog", Some(path.into()));
         }
-        Kind::RoundRobin => {
-            line.set("--pipe", None);
-            line.set("--round-robin", None);
-        }
+        Kind::Resume if line.has("--skip-logged") => {}
+        Kind::Resume => line.set("--skip-logged", Some("ended".into())),
+        Kind::ResumeFailed => line.set("--skip-logged", Some("succeeded".into())),
+        Kind::RoundRobin => line.set("--round-robin", None),
         Kind::ArgSep => line.list(given, 0)?,
         Kind::ArgFileSep => line.list(given, 1)?,
         Kind::Quote => line.quote = true,
@@ -296,12 +307,6 @@ fn has_group(pattern: &[u8]) -> bool {
     let pattern = std::str::from_utf8(pattern).ok();
     let pattern = pattern.and_then(|pattern| regex::bytes::Regex::new(pattern).ok());
     pattern.is_some_and(|pattern| pattern.captures_len() > 1)
-}
-
-/// Whether something stands in braces.
-fn has_place(value: &[u8]) -> bool {
-    let begins = memchr::memchr(b'{', value);
-    begins.is_some_and(|at| memchr::memchr(b'}', &value[at..]).is_some())
 }
 
 fn wrong(given: &Given, how: &str) -> Message {

@@ -201,6 +201,10 @@ pub(super) fn directory(
     }
     let name = Label::parse(wanted.as_bytes(), places);
     let name = name.map_err(|e| output::no_such_place("--wd", wanted, e))?;
+    if name.has_slot() {
+        let what = "--wd: `{%}`, the number of the slot, is not known before the job has one";
+        return Err(Message::new(what).tip("`{#}` is the number of the job"));
+    }
     if name.has_place() {
         return Ok(Where {
             all: None,
@@ -346,7 +350,7 @@ mod tests {
         for (words, what) in [
             (
                 &["--wd", "d{%}", "true"][..],
-                "--wd: `{%}`, the number of the worker",
+                "--wd: `{%}`, the number of the slot",
             ),
             (
                 &["--wd", "{}", "--task", "t"],

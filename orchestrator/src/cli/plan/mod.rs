@@ -219,6 +219,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
     let (watching, log) = observe::observe(observe);
+    let done = output::done(&output, pipe.pipe, lookup)?;
     let manner = output::manner(output, format, &places, &mut pool, lookup)?;
     let others = pipe::Others {
         null,
@@ -241,6 +242,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let history = lookup.history.clone().filter(|_| !no_record && !is_fed);
     let typed = words.first().map(Vec::as_slice);
     inputs.packing = packing::packing(&packing, &work, typed, pool.workers)?;
+    let typed = typed.filter(|_| work.program().is_some());
     let record = match (run_file, &history) {
         (Some(path), _) => Record::File(Request {
             path,
@@ -273,6 +275,9 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             shell,
             number_variable: None,
             wd,
+            typed: typed
+                .filter(|_| like_gnu)
+                .map(|word| &*word.to_vec().leak()),
             format,
             keep_order: keep_order || format == Format::Value,
             halt,
@@ -283,6 +288,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             manner,
             watching,
             failed_to,
+            done,
             pipe,
             terse: like_gnu,
         },

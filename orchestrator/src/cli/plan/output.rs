@@ -3,18 +3,20 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::super::args::OutputArgs;
+use super::super::args::{LoggedArg, OutputArgs};
 use super::super::errors::Message;
 use super::super::program::Lookup;
 use crate::pool::{PoolConfig, temporary};
+use crate::run::done::{Counts, Done};
 use crate::run::sink::manner::{Form, Keep, Manner, Mode, Table};
 use crate::run::sink::render::Format;
 use crate::run::sink::tag::Tag;
-use crate::run::source::label::{Label, LabelError};
+use crate::run::source::label::Label;
 use crate::run::source::place::Places;
 use crate::run::source::template::TemplateError;
-use crate::run::text::quoted;
+use crate::run::text::{quoted, reason};
 
 /// In what manner what jobs print is shown.
 ///
@@ -60,6 +62,38 @@ pub(super) fn manner(
         names: places.names.clone(),
         joblog: args.joblog,
     })
+}
+
+/// What the job log says is done, if that is to be left out.
+///
+/// # Errors
+/// When it cannot be read, or jobs are not known by what they are made of.
+pub(super) fn done(
+    args: &OutputArgs,
+    pipes: bool,
+    lookup: &Lookup,
+) -> Result<Option<Arc<Done>>, Message> {
+    let (Some(which), Some(log)) = (args.skip_logged, &args.joblog) else {
+        return Ok(None);
+    };
+    if pipes {
+        return Err(Message::new(
+            "with --pipe no job can be left out: a block is no part of its command",
+        )
+        .tip("to go on where something has failed: --run-file FILE"));
+    }
+    let counts = match which {
+        LoggedArg::Ended => Counts::Ended,
+        LoggedArg::Succeeded => Counts::Succeeded,
+    };
+    if !lookup.must_exist {
+        return Ok(None);
+    }
+    let done = Done::open(log, counts).map_err(|e| {
+        let shown = quoted(log.as_os_str().as_bytes());
+        Message::new(format!("--joblog {shown} cannot be read: {}", reason(&e)))
+    })?;
+    Ok(Some(Arc::new(done)))
 }
 
 fn mode(line_buffer: bool, ungroup: bool) -> Mode {
@@ -140,17 +174,13 @@ fn results(name: OsString, places: &Places) -> Result<Keep, Message> {
     })
 }
 
-pub(super) fn no_such_place(option: &str, text: &OsStr, error: LabelError) -> Message {
+pub(super) fn no_such_place(option: &str, text: &OsStr, error: TemplateError) -> Message {
     match error {
-        LabelError::Slot => Message::new(format!(
-            "{option}: `{{%}}`, the number of the worker, is not known there"
-        ))
-        .tip("`{#}` is the number of the job"),
-        LabelError::Template(TemplateError::Unoffered(written, why)) => {
+        TemplateError::Unoffered(written, why) => {
             let what = format!("{option}: {} {}", quoted(&written), why.what());
             Message::new(what).tip(why.tip())
         }
-        LabelError::Template(TemplateError::ShellText(_)) => Message::new(format!(
+        TemplateError::ShellText(_) => Message::new(format!(
             "{option} {}: it is no text",
             quoted(text.as_bytes())
         )),
@@ -217,6 +247,14 @@ mod tests {
                 "--tmpdir: `/no/such` is no directory",
             ),
             (&["--results", "", "true"], "--results needs the name"),
+            (
+                &["--pipe", "--joblog", "l", "--skip-logged", "ended", "cat"],
+                "with --pipe no job can be left out",
+            ),
+            (
+                &["--joblog", "/dev", "--skip-logged", "ended", "true"],
+                "--joblog `/dev` cannot be read: ",
+            ),
         ] {
             let said = refused(words);
             assert!(said.starts_with(&format!("error: {what}")), "{said}");

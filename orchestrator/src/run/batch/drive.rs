@@ -115,7 +115,9 @@ pub(super) async fn drive(
                         output.total(jobs);
                     }
                     // What was read before the error is still finished.
-                    Err(failure @ (Failure::Read(_) | Failure::TooLarge(_))) => {
+                    Err(
+                        failure @ (Failure::Read(_) | Failure::Changed(_) | Failure::TooLarge(_)),
+                    ) => {
                         unread = Some(failure);
                     }
                     Err(failure) => return Err(failure),
@@ -130,7 +132,7 @@ pub(super) async fn drive(
                 // What they printed comes first.
                 output.parts(&mut news.parts).await?;
                 // Before their tickets are gone, and before it matters where workers sit.
-                if (output.is_watched() || output.shows_commands())
+                if (output.is_watched() || output.names_slots())
                     && let Some(event) = news.events.try_next()
                 {
                     happened(event, news, output).await?;

@@ -245,7 +245,7 @@ impl Output<'_> {
         let look = |ticket: &Ticket| {
             let setting = renderer.setting(Some(worker));
             let command = verbose.then(|| shown::command(ticket, setting));
-            (ticket.turn, renderer.tag(ticket), command)
+            (ticket.turn, renderer.tag(ticket, Some(worker)), command)
         };
         let known = self.reins.desk.look_up(job, look);
         let (turn, tag, command) = known.unwrap_or_else(|| (0, live.late_tag(job), None));

@@ -24,6 +24,8 @@ pub(crate) struct Setting {
     pub(crate) slot: Option<u32>,
     /// By which shell its text was read, if it is not the workers' own.
     pub(crate) shell: Option<&'static [u8]>,
+    /// How its program was typed, if that is how it is shown.
+    pub(crate) typed: Option<&'static [u8]>,
 }
 
 /// The command of the job of this input: of shell text the text with the values in it where
@@ -45,7 +47,10 @@ pub(crate) fn of(input: &Bytes, setting: Setting) -> Typed {
                 }
                 _ => None,
             };
-            text.unwrap_or_else(|| joined(words.iter().map(|word| &word[..])))
+            let typed = setting.typed.into_iter();
+            let others = words.iter().map(|word| &word[..]);
+            let others = others.skip(typed.len());
+            text.unwrap_or_else(|| joined(typed.chain(others)))
         }
         Program::Shell { text, args } => filled(&text, &args).unwrap_or_else(|| {
             let shell = [&b"sh"[..], b"-c", &text, b"sh"].into_iter();
@@ -129,7 +134,15 @@ fn filled(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
             rest = &rest[length..];
             continue;
         }
-        let length = piece(rest, line.last().copied(), &mut quotes)?;
+        let Some(length) = piece(rest, line.last().copied(), &mut quotes) else {
+            // It does not matter where nothing is put in any more.
+            let mut dollars = memchr::memchr_iter(b'$', rest);
+            if dollars.any(|at| speaks_of_parameters(&rest[at + 1..])) {
+                return None;
+            }
+            line.extend_from_slice(rest);
+            break;
+        };
         line.extend_from_slice(&rest[..length]);
         rest = &rest[length..];
     }
@@ -292,6 +305,7 @@ mod tests {
         let third = Setting {
             slot: Some(3),
             shell: Some(b"/bin/bash"),
+            typed: None,
         };
         let typed = of(&input, third);
         assert_eq!((&typed.line[..], typed.stdin), (&b"echo a-3"[..], 5));
@@ -302,6 +316,11 @@ mod tests {
         assert_eq!(of(&input, third).line, b"echo <'a b'");
         let line = of(&input, Setting::default()).line;
         assert!(line.starts_with(b"/bin/bash -c"), "it was typed so");
+        let typed = Setting {
+            typed: Some(b"bash"),
+            ..Setting::default()
+        };
+        assert!(of(&input, typed).line.starts_with(b"bash -c"));
     }
 
     fn shown(text: &str, args: &[&str]) -> Option<String> {
@@ -336,6 +355,11 @@ mod tests {
             ("awk '{print $1}' \"${1}\"", &["f"], "awk '{print $1}' f"),
             ("kill -\"${1}\" $$ $", &["9"], "kill -9 $$ $"),
             ("echo \"$@\" z", &["x", "a b"], "echo x 'a b' z"),
+            (
+                "f \"${1}\" && echo \"$(date)\" `x` # it's",
+                &["a b"],
+                "f 'a b' && echo \"$(date)\" `x` # it's",
+            ),
         ] {
             assert_eq!(shown(text, args).as_deref(), Some(expected), "{text}");
         }

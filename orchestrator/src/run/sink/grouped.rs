@@ -6,7 +6,7 @@ use std::io;
 
 use protocol::{TaskError, TaskErrorKind};
 
-use super::command_line;
+use super::command_line::{self, Setting};
 use super::render::{Format, Page, Renderer, Told};
 use super::shown;
 use crate::pool::{Capture, EventKind, JobReport};
@@ -89,7 +89,7 @@ pub(in crate::run) fn counted(what: What, ticket: &Ticket) -> String {
         What::Success => "succeeded",
         What::Done => "finished",
     };
-    let command = command_line::of(&ticket.command);
+    let command = command_line::of(&ticket.command, Setting::default()).line;
     let command = text::escaped(&command);
     format!("parallel: This job {ended}:\n{command}")
 }

@@ -9,12 +9,20 @@ use protocol::WorkerId;
 
 use super::command_line::{self, Setting, Typed};
 use super::facts::Facts;
+use crate::run::source::pipe::lanes::Bell;
 use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
 
 /// What stands at the top.
 const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\t\
                       Verdict\tAttempt\tWorker\n";
+
+/// How many columns that are.
+pub(crate) const COLUMNS: usize = 12;
+
+/// Why a file is none.
+pub(crate) const NO_LOG: &str =
+    "the file is there, and it is no job log: it does not begin with `Seq`";
 
 /// The file. It is only ever added to.
 #[derive(Debug)]
@@ -73,6 +81,7 @@ impl JobLog {
         let (start, runtime) = (attempt.facts.start_s(), attempt.facts.runtime_s());
         let seq = ticket.seq;
         let Typed { line, stdin } = command_line::of(&ticket.command, attempt.setting);
+        let stdin = ticket.bell.as_ref().map_or(stdin, Bell::given);
         write!(
             self.line,
             "{seq}\t:\t{start}\t{runtime:>10}\t{stdin}\t{received}\t{exit}\t{signal}\t"
@@ -105,8 +114,7 @@ fn continued(file: &mut File) -> io::Result<&'static str> {
         return Ok(HEADER);
     }
     if start != b"Seq\t" {
-        let why = "the file is there, and it is no job log: it does not begin with `Seq`";
-        return Err(io::Error::other(why));
+        return Err(io::Error::other(NO_LOG));
     }
     file.seek(SeekFrom::End(-1))?;
     let mut last = [0];
@@ -116,7 +124,7 @@ fn continued(file: &mut File) -> io::Result<&'static str> {
 }
 
 /// Adds a command with what would end a column or a line as an escape.
-fn on_one_line(command: &[u8], line: &mut Vec<u8>) {
+pub(crate) fn on_one_line(command: &[u8], line: &mut Vec<u8>) {
     for &byte in command {
         match byte {
             b'\t' => line.extend_from_slice(b"\\t"),
@@ -169,6 +177,11 @@ mod tests {
         let cut = &expected[..expected.len() - 4];
         let expected = format!("{cut}\n{line}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_columns_are_counted() {
+        assert_eq!(HEADER.split('\t').count(), COLUMNS);
     }
 
     #[test]

@@ -103,10 +103,15 @@ impl Manner {
         self.tag.is_some() || self.keep != Keep::Nowhere
     }
 
-    /// Whether commands are shown anywhere, as they would be typed.
-    pub(crate) fn shows_commands(&self) -> bool {
-        let in_table = matches!(self.keep, Keep::Table(_));
-        self.verbose || self.trace || in_table || self.joblog.is_some()
+    /// Whether something is shown that may name the slot of a job: its command, or a text.
+    pub(crate) fn names_slots(&self) -> bool {
+        let kept = match &self.keep {
+            Keep::Table(_) => true,
+            Keep::Named(label) => label.has_slot(),
+            Keep::Nowhere | Keep::Files(_) | Keep::Tree(_) => false,
+        };
+        let tagged = self.tag.as_ref().is_some_and(Tag::has_slot);
+        self.verbose || self.trace || self.joblog.is_some() || kept || tagged
     }
 
     /// Whether it must be known when jobs are about to start.

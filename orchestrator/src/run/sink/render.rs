@@ -81,6 +81,8 @@ pub(crate) struct Renderer {
     pub(crate) slots: Option<Slots>,
     /// The shell that reads texts, if it is not the workers' own.
     pub(crate) shell: Option<&'static [u8]>,
+    /// How the program of all commands was typed, if that is how it is shown.
+    pub(crate) typed: Option<&'static [u8]>,
 }
 
 /// What a job's end puts on stdout and on stderr beside what stands on the page.
@@ -281,6 +283,7 @@ pub(crate) mod tests {
             columns: Columns::default(),
             slots: None,
             shell: None,
+            typed: None,
         }
     }
 

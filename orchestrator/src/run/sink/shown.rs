@@ -27,7 +27,7 @@ pub(super) fn render(
 ) -> io::Result<Told> {
     let manner = &renderer.manner;
     let said = complaint(renderer, ticket, &report);
-    let tag = renderer.tag(ticket);
+    let tag = renderer.tag(ticket, report.worker);
     let setting = renderer.setting(report.worker);
     if let Keep::Nowhere = manner.keep {
         let mut at_start = true;
@@ -79,7 +79,7 @@ pub(super) fn render(
             Some(files(place, stdout, stderr))
         }
         Keep::Named(label) => Some(files(
-            Place::named(label.fill(item, ticket.seq)),
+            Place::named(label.fill(item, ticket.seq, setting.slot)),
             stdout,
             stderr,
         )),
@@ -165,10 +165,11 @@ pub(crate) fn header(renderer: &Renderer, ticket: &Ticket) -> io::Result<Option<
 }
 
 impl Renderer {
-    /// What stands in front of this job's lines; mostly nothing.
-    pub(crate) fn tag(&self, ticket: &Ticket) -> Vec<u8> {
+    /// What stands in front of this job's lines, which this worker runs; mostly nothing.
+    pub(crate) fn tag(&self, ticket: &Ticket, worker: Option<WorkerId>) -> Vec<u8> {
         let tag = self.manner.tag.as_ref();
-        tag.map(|tag| tag.of(self.item(ticket), ticket.seq))
+        let slot = self.setting(worker).slot;
+        tag.map(|tag| tag.of(self.item(ticket), ticket.seq, slot))
             .unwrap_or_default()
     }
 
@@ -183,6 +184,7 @@ impl Renderer {
         Setting {
             slot: slots.and_then(|slots| slots.of(worker?)),
             shell: self.shell,
+            typed: self.typed,
         }
     }
 

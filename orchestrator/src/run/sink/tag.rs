@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use crate::run::source::item::Item;
-use crate::run::source::label::{Label, LabelError};
+use crate::run::source::label::Label;
 use crate::run::source::place::Places;
+use crate::run::source::template::TemplateError;
 
 /// What the tag of a job is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +21,21 @@ impl Tag {
     ///
     /// # Errors
     /// When it holds a place that is not offered.
-    pub(crate) fn text(text: &[u8], places: &Places) -> Result<Tag, LabelError> {
+    pub(crate) fn text(text: &[u8], places: &Places) -> Result<Tag, TemplateError> {
         Ok(Tag::Text(Label::parse(&unescaped(text), places)?))
     }
 
-    /// What stands in front of the lines of the job with this number, the TAB included.
-    pub(crate) fn of(&self, item: Item<'_>, seq: u64) -> Vec<u8> {
+    /// Whether it names the slot.
+    pub(crate) fn has_slot(&self) -> bool {
+        matches!(self, Tag::Text(label) if label.has_slot())
+    }
+
+    /// What stands in front of the lines of the job with this number in this slot, the TAB
+    /// included.
+    pub(crate) fn of(&self, item: Item<'_>, seq: u64, slot: Option<u32>) -> Vec<u8> {
         let mut tag = match self {
             Tag::Item => item.fields().collect::<Vec<_>>().join(&b' '),
-            Tag::Text(label) => label.fill(item, seq),
+            Tag::Text(label) => label.fill(item, seq, slot),
         };
         tag.push(b'\t');
         tag
@@ -100,10 +107,10 @@ mod tests {
     #[test]
     fn a_tag_is_the_item_or_a_text() {
         let several = Item::new(b"a b\0c", Fields::Several);
-        assert_eq!(Tag::Item.of(several, 3), b"a b c\t");
+        assert_eq!(Tag::Item.of(several, 3, None), b"a b c\t");
         let item = Item::value(b"a\\tb");
         let tag = Tag::text(b"{#}\\t{}\\n\\x\\\\", &Places::default()).unwrap();
-        assert_eq!(tag.of(item, 3), b"3\ta\\tb\n\\x\\\\\t");
+        assert_eq!(tag.of(item, 3, None), b"3\ta\\tb\n\\x\\\\\t");
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Directory {
     /// # Errors
     /// When it cannot be made; why, in a sentence.
     pub(super) fn of(&self, item: Item<'_>, seq: u64) -> Result<ByteBuf, String> {
-        let name = self.name.fill(item, seq);
+        let name = self.name.fill(item, seq, None);
         let path = self.base.join(OsStr::from_bytes(&name));
         if self.make {
             fs::create_dir_all(&path).map_err(|e| {

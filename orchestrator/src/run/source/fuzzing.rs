@@ -123,6 +123,8 @@ impl Recipe {
             shell: None,
             number_variable: None,
             wd: None,
+            typed: None,
+            done: None,
             keep_items: false,
             pipe: None,
         })

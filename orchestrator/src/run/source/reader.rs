@@ -26,6 +26,7 @@ use super::spool::{Shuffled, Spool, Store};
 use super::values::{READ, ReadError, Stopped, read_some};
 use super::work::{self, Recipe, Refused, Ticket};
 use crate::run::runfile::{self, Counts, Ledger, Pages, RunFileError};
+use crate::run::sink::command_line::Setting;
 
 /// How many lines are sent together at most: one read may hold many thousands.
 const GROUP: usize = 1024;
@@ -46,6 +47,8 @@ pub(crate) enum Read {
     Made(Vec<Made>),
     /// Reading failed; nothing follows.
     Failed(ReadError),
+    /// This job was another one in the log that says it is done; nothing follows.
+    Changed(u64),
     /// A record is larger than this many bytes; nothing follows.
     TooLarge(usize),
     /// To be kept for as long as anything is wanted.
@@ -192,8 +195,10 @@ pub(super) struct Maker {
     /// Size of the inputs in there.
     bytes: usize,
     pub(super) sender: mpsc::Sender<Read>,
-    /// Whether nobody took what was sent.
+    /// Whether nobody took what was sent, or nothing is to follow.
     unwanted: bool,
+    /// A job that is done, and is another one now.
+    changed: Option<u64>,
 }
 
 impl Maker {
@@ -207,6 +212,7 @@ impl Maker {
             bytes: 0,
             sender,
             unwanted: false,
+            changed: None,
         }
     }
 
@@ -235,7 +241,7 @@ impl Maker {
     fn read_lines(&mut self, input: &File) -> Result<(), Stopped> {
         let mut splitter = Splitter::new(self.recipe.delimiter, self.recipe.max_line);
         let mut buffer = vec![0; READ];
-        while !self.sender.is_closed() {
+        while !self.sender.is_closed() && !self.unwanted {
             let read = read_some(input, &mut buffer).map_err(|why| {
                 let what = self.recipe.origin.place().to_owned();
                 Stopped::Failed(ReadError { what, why })
@@ -301,6 +307,10 @@ impl Maker {
 
     /// Says what is left to be said.
     fn conclude(mut self, ended: Result<(), Stopped>) {
+        if let Some(job) = self.changed {
+            self.send();
+            return drop(self.sender.blocking_send(Read::Changed(job)));
+        }
         match ended {
             Err(Stopped::Unwanted) => {}
             Err(Stopped::Failed(e)) => {
@@ -319,12 +329,41 @@ impl Maker {
             return;
         }
         self.seq += 1;
+        if self.recipe.done.is_some() && self.is_done(line) {
+            return;
+        }
         if self.ledger.is_some() {
             return self.enter(line);
         }
         if let Some(made) = self.made_of(self.seq, line, Vec::new()) {
             self.push(made, 0);
         }
+    }
+
+    /// Whether the job log says that the job of this line is done, or nothing is to be done
+    /// any more.
+    fn is_done(&mut self, line: &Line) -> bool {
+        if self.changed.is_some() {
+            return true;
+        }
+        let Some(done) = self.recipe.done.as_ref().filter(|done| done.has(self.seq)) else {
+            return false;
+        };
+        let setting = Setting {
+            slot: None,
+            shell: self.recipe.shell,
+            typed: self.recipe.typed,
+        };
+        let made = self.made_of(self.seq, line, Vec::new());
+        let is_same = match &made {
+            Some(Made::Job(ticket, _)) => done.is_same(self.seq, &ticket.command, setting),
+            _ => false,
+        };
+        if !is_same {
+            self.changed = Some(self.seq);
+            self.unwanted = true;
+        }
+        true
     }
 
     /// Looks a line up in the run file: it may be done, and is recorded if it is new.
@@ -415,6 +454,8 @@ mod tests {
             shell: None,
             number_variable: None,
             wd: None,
+            typed: None,
+            done: None,
             keep_items: false,
             pipe: None,
         };

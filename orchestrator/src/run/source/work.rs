@@ -2,6 +2,7 @@
 //! parameters, or it is a command itself, or the argument of a task. The outcome is a job for the pool and the [`Ticket`]
 //! that stays here, or the reason why the line is no job.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use super::refusal::{
 use super::shell::ShellText;
 use super::template::Template;
 use super::weight::Lengths;
+use crate::run::done::Done;
 
 /// What is done with every line of this run.
 #[derive(Clone, Debug)]
@@ -165,6 +167,10 @@ pub(crate) struct Recipe {
     pub(crate) number_variable: Option<&'static str>,
     /// In which directory each command runs, if that depends on its item.
     pub(crate) wd: Option<Directory>,
+    /// How the program of all commands was typed, if that is how it is shown.
+    pub(crate) typed: Option<&'static [u8]>,
+    /// What is done already.
+    pub(crate) done: Option<Arc<Done>>,
     /// Whether lines are wanted when their jobs have failed.
     pub(crate) keep_items: bool,
     /// How the input is cut, if it is what commands read.

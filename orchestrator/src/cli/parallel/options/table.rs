@@ -23,8 +23,6 @@ const fn value(names: &'static [&'static str], means: Means) -> Opt {
 
 /// Why options about the output of nothing but this program have no effect.
 const NO_NOTICE: Means = Idle("there is no citation notice");
-const RESUME: Means =
-    Refused("`orchestrator run --run-file FILE --resume` knows jobs by what they are");
 const TOTAL: Means = Idle("jobs are counted when the input has ended");
 const PERL: Means = Refused("no Perl runs here: compute it in the command, e.g. with sed or awk");
 const REMOTE: Means = Refused(
@@ -222,9 +220,12 @@ pub(in super::super) const OPTIONS: &[Opt] = &[
     ),
     value(&["results", "result", "res"], Same("--results")),
     value(&["joblog", "jl"], Own(Kind::JobLog)),
-    flag(&["resume"], RESUME),
-    flag(&["resume-failed", "resumefailed"], RESUME),
-    flag(&["retry-failed", "retryfailed"], RESUME),
+    flag(&["resume"], Own(Kind::Resume)),
+    flag(&["resume-failed", "resumefailed"], Own(Kind::ResumeFailed)),
+    flag(
+        &["retry-failed", "retryfailed"],
+        Refused("--resume-failed, with the same input, runs them again"),
+    ),
     flag(&["bar"], Same("--bar")),
     flag(&["eta"], Same("--eta")),
     flag(&["progress"], Same("--bar")),

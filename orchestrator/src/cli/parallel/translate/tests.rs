@@ -111,9 +111,10 @@ fn options_bring_others_along() {
         (&["-d:", "-0", "x"], &["--delimiter=:", "--shell-command=x"]),
         (&["-0", "-d:", "x"], &["--delimiter=:", "--shell-command=x"]),
         (
-            &["--round", "x"],
-            &["--pipe", "--round-robin", "--shell-command=x"],
+            &["--round", "--pipe", "x"],
+            &["--round-robin", "--pipe", "--shell-command=x"],
         ),
+        (&["--round", "x"], &["--shell-command=x"]),
         (
             &["--joblog=+log", "x"],
             &["--joblog=log", "--shell-command=x"],
@@ -174,10 +175,6 @@ fn what_is_not_offered_is_refused_in_a_line() {
         (
             &["--colsep", "(,|;)", "x"],
             "--colsep `(,|;)`: what stands in a group would be a column",
-        ),
-        (
-            &["--wd", "d{#}", "x"],
-            "--wd `d{#}`: it is one directory for all jobs",
         ),
         (
             &["--max-lines=2x", "x"],

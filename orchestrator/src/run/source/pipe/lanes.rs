@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,11 +32,22 @@ const MAX_PIPE: usize = 1 << 20;
 
 /// A job's end rings: this is its end of a pipe, and gone with the job's ticket.
 #[derive(Clone, Debug)]
-pub(crate) struct Bell(Arc<OwnedFd>);
+pub(crate) struct Bell {
+    rope: Arc<OwnedFd>,
+    /// How many bytes were meant for the job so far.
+    given: Arc<AtomicU64>,
+}
+
+impl Bell {
+    /// How many bytes were meant for the job so far.
+    pub(crate) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
+    }
+}
 
 impl PartialEq for Bell {
     fn eq(&self, other: &Bell) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.rope, &other.rope)
     }
 }
 
@@ -88,6 +100,8 @@ struct Lane {
     rest: Vec<u8>,
     /// How much of that was written.
     written: usize,
+    /// How much it has been given in all.
+    given: Arc<AtomicU64>,
 }
 
 /// What has happened.
@@ -216,7 +230,12 @@ impl Lanes {
         fcntl(&here, FcntlArg::F_SETPIPE_SZ(size as i32)).ok();
         fcntl(&here, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), there.as_raw_fd());
-        let made = prepare_lane(&self.recipe, seq, path.into_bytes(), Bell(Arc::new(rope)));
+        let given = Arc::default();
+        let end = Bell {
+            rope: Arc::new(rope),
+            given: Arc::clone(&given),
+        };
+        let made = prepare_lane(&self.recipe, seq, path.into_bytes(), end);
         self.begun += 1;
         self.say(Read::Made(vec![Made::from(made)]));
         self.lanes.push(Lane {
@@ -227,6 +246,7 @@ impl Lanes {
             header: self.cutter.header.clone(),
             rest: Vec::new(),
             written: 0,
+            given,
         });
         Ok(true)
     }
@@ -303,6 +323,8 @@ impl Lanes {
         if !header.is_empty() {
             content = Cow::Owned([&header[..], &content].concat());
         }
+        lane.given
+            .fetch_add(content.len() as u64, Ordering::Relaxed);
         let written = lane.put(&content)?;
         lane.rest.extend_from_slice(&content[written..]);
         self.cutter.window.skip(size);

@@ -36,6 +36,8 @@ fn recipe(work: &Work) -> Recipe {
         shell: None,
         number_variable: None,
         wd: None,
+        typed: None,
+        done: None,
         keep_items: false,
         pipe: None,
     }
