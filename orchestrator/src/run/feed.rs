@@ -322,7 +322,6 @@ mod tests {
             wishes: None,
             size,
             command: Bytes::new(),
-            bell: None,
         }
     }
 

@@ -183,7 +183,9 @@ impl<'a> Output<'a> {
                     ..Told::default()
                 })?;
             }
-            self.release(desk).await?;
+            if self.ordered.is_some() || self.is_full() {
+                self.release(desk).await?;
+            }
         }
         desk.look_again();
         self.flush().await?;

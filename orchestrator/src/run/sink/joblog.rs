@@ -81,7 +81,7 @@ impl JobLog {
         let (start, runtime) = (attempt.facts.start_s(), attempt.facts.runtime_s());
         let seq = ticket.seq;
         let Typed { line, stdin } = command_line::of(&ticket.command, attempt.setting);
-        let stdin = ticket.bell.as_ref().map_or(stdin, Bell::given);
+        let stdin = ticket.bell().map_or(stdin, Bell::given);
         write!(
             self.line,
             "{seq}\t:\t{start}\t{runtime:>10}\t{stdin}\t{received}\t{exit}\t{signal}\t"

@@ -300,7 +300,6 @@ pub(crate) mod tests {
             wishes: None,
             size: 0,
             command: RawJob::command(&spec).unwrap().input,
-            bell: None,
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::grouped::{complaint, predicate, with_line};
 use super::render::{Format, Page, Renderer, Told};
 use crate::pool::{Capture, JobReport};
+use crate::run::source::jsonl::whole_number;
 use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
 
@@ -83,6 +84,9 @@ pub(super) fn value(report: &JobReport) -> Result<Bytes, String> {
         .result
         .bytes()
         .map_err(|e| format!("its result could not be read back: {e}"))?;
+    if whole_number(&result).is_some() {
+        return Ok(result);
+    }
     let raw: &RawValue = serde_json::from_slice(&result)
         .map_err(|e| format!("the worker's result is not valid JSON: {e}"))?;
     let text = raw.get().as_bytes();

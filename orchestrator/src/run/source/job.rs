@@ -16,6 +16,7 @@ use serde_bytes::ByteBuf;
 use serde_json::value::RawValue;
 
 use super::jsonl::{BadJson, bare, id_of, is_id, not_a_job, whole};
+use super::pipe::lanes::Bell;
 
 /// What a job may say.
 const FIELDS: [&str; 11] = [
@@ -58,6 +59,8 @@ pub(crate) struct Wishes {
     pub(crate) label: Option<Arc<str>>,
     /// The task, where each job names its own.
     pub(crate) task: Option<Arc<str>>,
+    /// What ends with the job, for whoever feeds it.
+    pub(crate) bell: Option<Bell>,
 }
 
 #[derive(Deserialize)]
@@ -172,7 +175,7 @@ fn job(written: Written<'_>, line: &Bytes) -> Result<Job, String> {
         timeout: timeout.transpose()?,
         retries: written.retries,
         label: written.label.map(Arc::from),
-        task: None,
+        ..Wishes::default()
     };
     let program = match (written.argv, written.shell, written.task) {
         (Some(argv), None, None) => {
@@ -299,7 +302,7 @@ mod tests {
             timeout: Some(Duration::from_millis(1_500)),
             retries: Some(2),
             label: Some("seven".into()),
-            task: None,
+            ..Wishes::default()
         };
         assert_eq!(job.wishes, wishes);
         let job = parsed(r#"{"task": "fib", "args": [1.50], "timeout": "5m"}"#).unwrap();

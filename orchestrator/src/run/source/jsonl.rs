@@ -100,6 +100,9 @@ pub(crate) fn parse(shape: Shape, line: &Bytes) -> Result<Option<Parsed>, BadJso
 /// When it is not valid. Checked as a whole first: for a syntax error inside a record this
 /// gives the same column, and what remains can only be a wrong record.
 pub(super) fn whole(line: &[u8]) -> Result<Option<&str>, BadJson> {
+    if let Some(number) = whole_number(line) {
+        return Ok(Some(number));
+    }
     if line
         .iter()
         .all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
@@ -108,6 +111,16 @@ pub(super) fn whole(line: &[u8]) -> Result<Option<&str>, BadJson> {
     }
     let whole: &RawValue = serde_json::from_slice(line).map_err(|e| bad_json(&e, line))?;
     Ok(Some(whole.get()))
+}
+
+/// This text if it is a number without sign, fraction, exponent and blanks: what many
+/// small jobs are given and give back is known to be JSON without a parser.
+pub(crate) fn whole_number(text: &[u8]) -> Option<&str> {
+    let leading = *text.first()?;
+    if !text.iter().all(u8::is_ascii_digit) || (leading == b'0' && text.len() > 1) {
+        return None;
+    }
+    str::from_utf8(text).ok()
 }
 
 /// The id of an object that is no job for another reason.
@@ -267,5 +280,18 @@ mod tests {
     #[test]
     fn deep_nesting_does_not_overflow_the_stack() {
         assert!(argument(&vec![b'['; 1 << 20]).is_err());
+    }
+
+    #[test]
+    fn a_whole_number_is_json_and_nothing_else_is_taken_for_one() {
+        for text in ["0", "7", "1234567890123456789012"] {
+            assert_eq!(whole_number(text.as_bytes()), Some(text));
+            assert!(serde_json::from_str::<&RawValue>(text).is_ok());
+        }
+        for text in [
+            "", "00", "01", "-1", "+1", "1.0", "1e3", " 1", "1 ", "1\n", "x", "\u{661}",
+        ] {
+            assert_eq!(whole_number(text.as_bytes()), None, "{text:?}");
+        }
     }
 }

@@ -135,9 +135,17 @@ pub(crate) struct Ticket {
     /// What is run, if it is a command: its input as the worker gets it, shared
     /// with the pool.
     pub(crate) command: Bytes,
-    /// What ends with it, for whoever feeds the job.
-    pub(crate) bell: Option<Bell>,
 }
+
+impl Ticket {
+    /// What ends with it, for whoever feeds the job.
+    pub(crate) fn bell(&self) -> Option<&Bell> {
+        self.wishes.as_ref()?.bell.as_ref()
+    }
+}
+
+// Tickets move several times per job; what is larger is moved by a call.
+const _: () = assert!(size_of::<Ticket>() <= 128);
 
 /// A line that is no job, and the ticket under which to say so.
 pub(crate) type Refused = Box<(Ticket, Refusal)>;
@@ -229,7 +237,6 @@ pub(crate) fn prepare(
         wishes: None,
         size: 0,
         command: Bytes::new(),
-        bell: None,
     };
     let place = Place {
         origin: &recipe.origin,

@@ -9,6 +9,7 @@ use super::lanes::Bell;
 use super::window::Block;
 use crate::run::source::command::Common;
 use crate::run::source::item::{Fields, Item};
+use crate::run::source::job::Wishes;
 use crate::run::source::refusal::Refusal;
 use crate::run::source::work::{self, Recipe, Refused, Ticket};
 
@@ -52,8 +53,12 @@ pub(in crate::run::source) fn prepare_lane(
     path: Vec<u8>,
     bell: Bell,
 ) -> Result<(Ticket, Bytes), Refused> {
-    let ticket = Ticket {
+    let wishes = Wishes {
         bell: Some(bell),
+        ..Wishes::default()
+    };
+    let ticket = Ticket {
+        wishes: Some(Box::new(wishes)),
         ..ticket(seq, seq)
     };
     let input = spec(recipe, seq, Vec::new()).and_then(|mut spec| {
@@ -84,7 +89,6 @@ fn ticket(seq: u64, number: u64) -> Ticket {
         wishes: None,
         size: 0,
         command: Bytes::new(),
-        bell: None,
     }
 }
 
