@@ -499,3 +499,52 @@ fn a_second_text_is_refused() {
         done.stderr
     );
 }
+
+#[test]
+fn a_redirection_of_bash_is_no_command_in_the_background() {
+    let env = TestEnv::new();
+    let text = "echo {} &> {}.log";
+    let done = run(&env, &["-c", text], "a\n");
+    assert_eq!((done.code(), done.stdout()), (2, ""));
+    assert!(
+        done.stderr
+            .contains("`&>` at column 9 is known to bash and zsh only"),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("--shell bash"), "{}", done.stderr);
+    // A line that is a command costs that line only.
+    let done = run(&env, &["-k"], "echo one\necho two &> two.log\n");
+    assert_eq!((done.code(), done.stdout()), (1, "one\n"));
+    assert!(
+        done.stderr.contains("line 2") && done.stderr.contains("2>&1"),
+        "{}",
+        done.stderr
+    );
+    let job = "{\"shell\": \"echo three &> three.log\"}\n";
+    let done = run(&env, &["--input", "jsonl"], job);
+    assert_eq!((done.code(), done.stdout()), (1, ""));
+    let done = run(&env, &["--shell", "bash", "-c", text], "a\n");
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(
+        std::fs::read_to_string(env.path().join("a.log")).unwrap(),
+        "a\n"
+    );
+    assert!(!env.path().join("two.log").exists() && !env.path().join("three.log").exists());
+}
+
+#[test]
+fn the_slot_and_the_number_can_be_calculated_with() {
+    let env = TestEnv::new();
+    let text = "echo $(({%} - 1)) $(({#} * 10)) `echo {#}` {}";
+    for shell in ["sh", "bash"] {
+        let args = ["-j1", "-k", "-q", "--shell", shell, "-c", text];
+        let done = run(&env, &args, "$(touch canary)\nb\n");
+        assert_eq!(
+            (done.code(), done.stdout()),
+            (0, "0 10 1 $(touch canary)\n0 20 2 b\n"),
+            "{shell}"
+        );
+    }
+    assert!(!env.path().join("canary").exists());
+}

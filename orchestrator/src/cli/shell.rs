@@ -48,6 +48,22 @@ pub(super) fn text(
         .map_err(|fault| refused(text, &fault))
 }
 
+/// Whether the shell that reads a text knows all that stands in it.
+///
+/// # Errors
+/// When it would take something for something else, and say nothing.
+pub(super) fn understood(
+    text: &[u8],
+    parsed: &ShellText,
+    shell: Option<&[u8]>,
+) -> Result<(), Message> {
+    match parsed.misunderstood_by(shell) {
+        Some(fault) => Err(refused(text, fault)
+            .tip("with `run` that is --shell bash, with `parallel` PARALLEL_SHELL=bash")),
+        None => Ok(()),
+    }
+}
+
 /// What is asked for by no command at all: the lines are the commands.
 ///
 /// # Errors

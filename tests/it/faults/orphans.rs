@@ -92,7 +92,12 @@ fn check_sigkill_of_a_worker(start: impl Fn(&TestEnv) -> Command) {
     assert!(took.is_some(), "{} of {all} are left", holders());
     let done = finish(child, vec![]);
     assert_eq!(done.code(), 1);
-    let killed = done.stderr.matches("killed by SIGKILL").count();
+    let errors = done
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "));
+    let killed = errors.filter(|line| line.contains("killed by SIGKILL"));
+    let killed = killed.count();
     assert_eq!(killed, 4, "{}", done.stderr);
     env.no_process_left();
 }

@@ -35,6 +35,7 @@ use crate::run::source::inputs::Opened;
 use crate::run::source::item::Fields;
 use crate::run::source::lines::Delimiter;
 use crate::run::source::place::Places;
+use crate::run::source::work::Work;
 
 /// What `orchestrator run` will do.
 #[derive(Debug)]
@@ -165,15 +166,16 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         cwd: all.clone().unwrap_or_else(|| lookup.cwd.clone()),
         ..lookup.clone()
     };
-    let work = match shell_command {
-        Some(text) => {
-            let text = text.into_vec();
-            shell::text(&text, task.as_deref(), input, &words, &places, like_gnu)?
-        }
+    let shell_text = shell_command.map(OsStringExt::into_vec);
+    let work = match &shell_text {
+        Some(text) => shell::text(text, task.as_deref(), input, &words, &places, like_gnu)?,
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
         None => work(task, input, &words, &places, &there)?,
     };
     let shell = template::shell(&template, &work, &there)?;
+    if let (Work::Shell(parsed), Some(text)) = (&work, &shell_text) {
+        shell::understood(text, parsed, shell)?;
+    }
     let dry_run = template::dry_run(&template, &work, pipe.pipe)?;
     let wd = each.map(|wd| control::for_items(wd, &work, dry_run));
     let wd = wd.transpose()?;

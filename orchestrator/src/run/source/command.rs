@@ -8,6 +8,7 @@ use super::item::{Fields, Item};
 use super::job::Runs;
 use super::jsonl::{self, BadJson};
 use super::refusal::{Place, Refusal, TIP_CR, TIP_MARK, TIP_NUL};
+use super::shell::misunderstood;
 use super::template::Filled;
 use super::work::Recipe;
 use crate::run::text;
@@ -94,6 +95,15 @@ pub(super) fn whole_job(runs: Runs, tasks: bool, mut common: Common<'_>) -> Resu
             ));
         }
     };
+    if let Program::Shell { text, .. } = &command.program
+        && let Some(fault) = misunderstood(text, common.recipe.shell)
+    {
+        return Err(jsonl::not_a_job(&format!(
+            "{}: {}",
+            fault.what(),
+            fault.tip()
+        )));
+    }
     common.env.extend(command.env);
     // A directory for items is refused where a job may name its own.
     let spec = common.spec(Item::new(b"", Fields::None), command.program);
@@ -132,6 +142,13 @@ pub(super) fn command_line(
         });
     }
     let reader = common.recipe.shell;
+    if let Some(fault) = misunderstood(line, reader) {
+        return Err(Refusal {
+            what: format!("{place}: {}: {}", fault.what(), text::quoted(line)),
+            place: Vec::new(),
+            tip: Some(fault.tip()),
+        });
+    }
     let program = || read_by(reader, ByteBuf::from(line), Filled::default());
     command(Item::value(line), line, place, common, program)
 }

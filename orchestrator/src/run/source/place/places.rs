@@ -131,6 +131,14 @@ impl Default for Places {
 }
 
 impl Places {
+    /// Without the plain ones, for a text that is looked at and not filled.
+    pub(crate) fn none() -> Places {
+        Places {
+            written: Vec::new(),
+            ..Places::default()
+        }
+    }
+
     /// Writes one of the plain places in another way.
     ///
     /// # Errors

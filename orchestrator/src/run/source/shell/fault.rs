@@ -55,6 +55,15 @@ impl Fault {
         }
     }
 
+    /// Both streams are redirected here, in a way that few shells know.
+    pub(super) fn both_streams(at: usize) -> Fault {
+        Fault {
+            at,
+            shown: b"&>".to_vec(),
+            why: &BOTH_STREAMS,
+        }
+    }
+
     /// What is wrong, on one line.
     pub(crate) fn what(&self) -> String {
         if *self.why == NO_PLACE {
@@ -100,6 +109,10 @@ const SAY_PARAMETER: &str =
 pub(super) static NO_PLACE: Why = always(
     "there is no place for the line in the shell text",
     "write {} where it belongs",
+);
+pub(super) static BOTH_STREAMS: Why = always(
+    "is known to bash and zsh only: to another shell it ends the command, which goes on in the background",
+    "write > FILE 2>&1 instead, or name the shell that it is for",
 );
 pub(super) static UNCLOSED: Why = always(
     "is not closed",

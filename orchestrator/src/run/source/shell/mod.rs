@@ -17,4 +17,5 @@ mod word;
 
 pub(crate) use fault::{Fault, Why};
 pub(crate) use text::ShellText;
+pub(super) use text::misunderstood;
 pub(super) use word::Word;

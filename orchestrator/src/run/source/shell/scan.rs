@@ -30,6 +30,8 @@ pub(super) struct Scan {
     pub(super) speaks_of_parameters: bool,
     /// Whether it is one command without anything around it.
     pub(super) is_simple: bool,
+    /// Where `&>` stands, which few shells know.
+    pub(super) both_streams: Option<usize>,
 }
 
 /// Reads a text.
@@ -51,6 +53,7 @@ pub(super) fn scan(text: &[u8], written: &Places) -> Result<Scan, Fault> {
             has_place: false,
             speaks_of_parameters: false,
             is_simple: true,
+            both_streams: None,
         },
     };
     while scanner.at < text.len() {
@@ -188,8 +191,11 @@ impl Scanner<'_> {
 
     fn put(&mut self, length: usize, place: Place) {
         self.found.has_place = true;
+        // Made here, of digits: nothing that a shell could take for anything else.
+        let is_number = matches!(place, Place::Number | Place::Slot);
         let refused = self.frames.iter().find_map(|frame| match frame {
             Frame::Command(_) | Frame::Single { .. } | Frame::Double { dollar: false, .. } => None,
+            Frame::Arithmetic { .. } | Frame::Backticks { .. } if is_number => None,
             Frame::Double { dollar: true, .. } | Frame::DollarSingle { .. } => {
                 Some(&fault::DOLLAR_QUOTES)
             }
@@ -201,9 +207,12 @@ impl Scanner<'_> {
             self.fault(self.at, length, why);
         }
         let at = self.at;
-        self.word().expand();
+        match is_number {
+            true => self.word().value.push(b'0'),
+            false => self.word().expand(),
+        }
         // All words around it depend on the line.
-        for frame in &mut self.frames {
+        for frame in self.frames.iter_mut().filter(|_| !is_number) {
             if let Frame::Command(Command {
                 word: Some(word), ..
             }) = frame
@@ -219,7 +228,9 @@ impl Scanner<'_> {
         });
         // With braces, a digit may follow.
         let quotes = match self.top() {
-            Frame::Double { .. } => Quotes::Double,
+            Frame::Double { .. } | Frame::Arithmetic { .. } | Frame::Backticks { .. } => {
+                Quotes::Double
+            }
             Frame::Single { .. } => Quotes::Single,
             _ => Quotes::None,
         };

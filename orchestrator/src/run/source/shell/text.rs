@@ -21,6 +21,8 @@ pub(crate) struct ShellText {
     places: Vec<Place>,
     /// What is needed when items may have several fields.
     several: Option<Several>,
+    /// What is wrong with it for a shell that knows less than bash.
+    for_few: Option<Fault>,
 }
 
 impl ShellText {
@@ -62,9 +64,16 @@ impl ShellText {
         let several = written.several;
         ShellText {
             several: several.then(|| Several::new(found.puts, found.spans, &found.places)),
+            for_few: found.both_streams.map(Fault::both_streams),
             text: found.text,
             places: found.places,
         }
+    }
+
+    /// What the shell at this path would misunderstand without a word, if anything; `None`
+    /// is `sh`.
+    pub(crate) fn misunderstood_by(&self, shell: Option<&[u8]>) -> Option<&Fault> {
+        self.for_few.as_ref().filter(|_| !knows_more(shell))
     }
 
     /// What the shell reads as its program for an item of one field.
@@ -102,6 +111,21 @@ impl ShellText {
         }
         (Cow::Borrowed(&self.text), filled)
     }
+}
+
+/// What the shell at this path would misunderstand without a word in a text that has no places.
+pub(crate) fn misunderstood(text: &[u8], shell: Option<&[u8]>) -> Option<Fault> {
+    if knows_more(shell) || memchr::memmem::find(text, b"&>").is_none() {
+        return None;
+    }
+    let found = scan(text, &Places::none()).ok()?;
+    found.both_streams.map(Fault::both_streams)
+}
+
+/// Whether it is a shell that knows `&>`.
+fn knows_more(shell: Option<&[u8]>) -> bool {
+    let name = shell.and_then(|path| path.rsplit(|&byte| byte == b'/').next());
+    matches!(name, Some(b"bash" | b"zsh"))
 }
 
 #[cfg(test)]

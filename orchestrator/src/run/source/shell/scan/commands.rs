@@ -34,6 +34,11 @@ impl Scanner<'_> {
             b'#' if self.command().word.is_none() => self.comment(),
             b'\n' => self.line_feed(),
             b';' | b'&' | b'|' => {
+                // `&&>` is none.
+                let is_second = from.checked_sub(1).is_some_and(|at| self.text[at] == b'&');
+                if self.text[from..].starts_with(b"&>") && !is_second {
+                    self.found.both_streams.get_or_insert(from);
+                }
                 self.end_command();
                 self.not_simple();
                 self.copy(1);

@@ -238,7 +238,7 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
     refused("[ -{//} {/} ]", "{/}", "for a test");
     refused("{//}>f {/}", "{//}", "names the command");
     refused("{//}5>f {/}", "{//}", "names the command");
-    refused("echo `x` $(({#}))", "{#}", "arithmetic");
+    refused("echo `x` $(({.}))", "{.}", "arithmetic");
     refused("echo '{= x =}'", "{= x =}", "is Perl");
     refused("su {//} {/}", "{/}", "text of another shell");
 }
@@ -569,6 +569,63 @@ fn the_slot_is_a_parameter_that_the_worker_fills() {
     assert_eq!(made, becomes.as_slice());
     assert_eq!(filled.words, [&b"a"[..], b""]);
     assert_eq!(filled.slots, [SlotPlace::new(1, 0)]);
+}
+
+#[test]
+fn numbers_that_are_made_here_may_stand_where_data_may_not() {
+    for (text, becomes) in [
+        ("echo $(({%} - 1)) {}", r#"echo $((${1} - 1)) "${2}""#),
+        ("echo \"$(({#}+1))\" {}", r#"echo "$((${1}+1))" "${2}""#),
+        (
+            "[ {#} -gt 3 ] && cat {}",
+            r#"[ "${1}" -gt 3 ] && cat "${2}""#,
+        ),
+        ("echo `echo {%}` {}", r#"echo `echo ${1}` "${2}""#),
+        ("sh -c 'echo {#}' {}", r#"sh -c 'echo '"${1}"'' "${2}""#),
+    ] {
+        // The line is always the first parameter.
+        let becomes = becomes.replace("${2}", "${L}").replace("${1}", "${2}");
+        assert_eq!(parsed(text), Ok(becomes.replace("${L}", "${1}")), "{text}");
+    }
+    refused("echo $(({#} + {}))", "{}", "arithmetic");
+    refused("sh -c 'echo {#} {}'", "{}", "text of another shell");
+    refused("echo ${x:-{#}} {}", "{#}", "within ${");
+}
+
+#[test]
+fn both_streams_are_redirected_where_a_shell_knows_that() {
+    for text in ["x {} &> f", "x {}&>>f", "(x {} &>f)", "a; x {} &>f; b"] {
+        let text = ShellText::parse(text.as_bytes(), &Places::default()).unwrap();
+        for shell in [
+            None,
+            Some(&b"/bin/dash"[..]),
+            Some(b"sh"),
+            Some(b"/x/bash/sh"),
+        ] {
+            assert!(text.misunderstood_by(shell).is_some());
+        }
+        for shell in [&b"/bin/bash"[..], b"zsh"] {
+            assert!(text.misunderstood_by(Some(shell)).is_none());
+        }
+    }
+    for text in [
+        "x {} >f 2>&1",
+        "x '&>' {}",
+        "x \"&>\" {}",
+        "x {} & >f",
+        "a &&>f {}",
+        "x \\&\\> {}",
+        "x # &>\n{}",
+    ] {
+        let parsed = ShellText::parse(text.as_bytes(), &Places::default()).unwrap();
+        assert!(parsed.misunderstood_by(None).is_none(), "{text}");
+        assert!(misunderstood(text.as_bytes(), None).is_none(), "{text}");
+    }
+    assert_eq!(
+        misunderstood(b"make all &> log", None).unwrap().column(),
+        Some(10)
+    );
+    assert!(misunderstood(b"make all &> log", Some(b"/bin/bash")).is_none());
 }
 
 proptest! {
