@@ -188,6 +188,11 @@ class RunFile:
         tables, version = one("select count(*) from sqlite_master"), one("pragma user_version")
         if tables and one("pragma application_id") != _APPLICATION_ID:
             raise self._refuse("it is a database of another program")
+        # Whose it is can be told in every version, and says more.
+        newest = "select run, run_id, arguments from run order by run desc limit 1"
+        last = connection.execute(newest).fetchone() if tables else None
+        if last is not None and last[2].split(b"\0")[0] != _EXECUTOR.encode():
+            raise self._refuse("it is one of `orchestrator run`; give the executor a file of its own")
         if tables and version != _VERSION:
             raise self._refuse(f"it is of another version ({version}) of orchestrator")
         connection.execute("pragma journal_mode = wal")
@@ -198,9 +203,7 @@ class RunFile:
                 connection.execute(statement)
             connection.execute(f"pragma application_id = {_APPLICATION_ID}")
             connection.execute(f"pragma user_version = {_VERSION}")
-        last = connection.execute("select run, run_id, arguments from run order by run desc limit 1").fetchone()
-        if last is not None and last[2].split(b"\0")[0] != _EXECUTOR.encode():
-            raise self._refuse("it is one of `orchestrator run`; give the executor a file of its own")
+        last = connection.execute(newest).fetchone()
         self._run = last[0] + 1 if last else 1
         try:
             cwd = os.fsencode(os.getcwd())
