@@ -164,8 +164,9 @@ class World:
             with contextlib.suppress(OSError):
                 status = pathlib.Path(f"/proc/{pid}/status").read_text(errors="replace")
                 environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-                name = next(word for word in environment if word.startswith(b"ORCHESTRATOR_HOST="))
-                if re.search(r"^NSpid:.*\t1$", status, re.MULTILINE):
+                names = (word for word in environment if word.startswith(b"ORCHESTRATOR_HOST="))
+                name = next(names, None)
+                if name and re.search(r"^NSpid:.*\t1$", status, re.MULTILINE):
                     found[name.split(b"=", 1)[1].decode()] = pid
         return found
 
@@ -205,6 +206,8 @@ class World:
         return f"{self.bridge}-{name}"[:15]
 
     def connect(self, name):
+        # It says that it is ready while it may still be about to become another program.
+        until(f"host {name} can be found", lambda: name in self.firsts())
         pid, veth = self.firsts()[name], self.veth(name)
         run(["ip", "link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", pid])
         run(["ip", "link", "set", veth, "master", self.bridge, "up"])
