@@ -70,7 +70,7 @@ fn at_40_columns_nothing_wraps_whatever_jobs_are_called() {
             shows(&terminal, "longest: ");
         }
         env.file("go", "");
-        assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+        assert_eq!(terminal.ended().code(), Some(0));
         terminal.shows("3 jobs succeeded");
         let screen = terminal.screen();
         let (progress, _) = screen.split_once("done").unwrap();
@@ -146,7 +146,7 @@ fn after_an_interrupt_the_terminal_is_as_before() {
     terminal.shows("(Ctrl-C again to kill them now)");
     terminal.shows("2 interrupted or not started");
     terminal.shows("orchestrator retry last");
-    terminal.child.wait().unwrap();
+    terminal.ended();
     assert!(tcgetattr(&path).unwrap() == before, "modes have changed");
     let lines = seen(&terminal, 60);
     assert!(
@@ -188,7 +188,7 @@ fn a_stop_takes_the_line_away_until_it_goes_on() {
     env.file("go", "");
     terminal.shows("2 jobs succeeded");
     terminal.press("exit\n");
-    terminal.child.wait().unwrap();
+    terminal.ended();
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_terminal_that_becomes_narrow_gets_a_shorter_line() {
         frames.last().is_some_and(|frame| frame.len() < 20)
     });
     env.file("go", "");
-    terminal.child.wait().unwrap();
+    terminal.ended();
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn results_and_failures_stand_above_the_line_and_are_whole() {
         "run", "-j3", "-k", "-a", "in", "--", "sh", "-c", script, "sh",
     ];
     let mut terminal = Terminal::wide(&env, 70, ORCHESTRATOR, &args);
-    assert_eq!(terminal.child.wait().unwrap().code(), Some(1));
+    assert_eq!(terminal.ended().code(), Some(1));
     terminal.shows("orchestrator retry last");
     assert!(frames(&terminal.screen()).len() >= 3);
     let lines = seen(&terminal, 200);
@@ -244,7 +244,7 @@ fn what_has_no_line_feed_is_never_overwritten() {
     let script = "sleep 0.4; printf \"<$1>\"";
     let args = ["run", "-j1", "-a", "in", "--", "sh", "-c", script, "sh"];
     let mut terminal = Terminal::wide(&env, 70, ORCHESTRATOR, &args);
-    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+    assert_eq!(terminal.ended().code(), Some(0));
     terminal.shows("3 jobs succeeded");
     let lines = seen(&terminal, 70);
     assert_eq!(lines[0], "<1><2><3>");
@@ -266,7 +266,7 @@ fn gnu_parallels_names_of_it_show_it() {
     ] {
         let args = [options, &[line, ":::", "x"]].concat();
         let mut terminal = Terminal::wide(&env, 70, ORCHESTRATOR, &args);
-        assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+        assert_eq!(terminal.ended().code(), Some(0));
         terminal.shows("x\r\n");
         let frames = frames(&terminal.screen());
         assert_eq!(!frames.is_empty(), is_shown, "{options:?}");

@@ -154,7 +154,7 @@ fn f086_at_a_terminal_only_the_orchestrator_hears_the_key() {
     terminal.press("\x03");
     terminal.shows("(Ctrl-C again to kill them now)");
     terminal.shows("2 interrupted or not started");
-    terminal.child.wait().unwrap();
+    terminal.ended();
     assert!(!env.path().join("heard").exists());
 }
 
@@ -382,7 +382,7 @@ fn f092_a_stop_at_the_terminal_is_no_time_that_counts() {
     let screen = terminal.screen();
     assert_eq!(screen.matches("survived").count(), 2, "{screen}");
     terminal.press("exit\n");
-    terminal.child.wait().unwrap();
+    terminal.ended();
 }
 
 /// The one thing here that takes a fixed time: the time is what is tested.

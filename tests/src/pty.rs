@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -17,6 +17,8 @@ use crate::env::eventually;
 pub struct Terminal {
     keyboard: File,
     screen: Arc<Mutex<Vec<u8>>>,
+    /// Ends when nobody has the terminal any more.
+    reader: thread::JoinHandle<()>,
     /// Where programs find it.
     pub path: PathBuf,
     pub child: Child,
@@ -76,7 +78,7 @@ impl Terminal {
         let mut output = keyboard.try_clone().expect("a descriptor");
         let screen = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&screen);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
             // Fails when nobody has the other end any more.
             while let Ok(n @ 1..) = output.read(&mut bytes) {
@@ -89,6 +91,7 @@ impl Terminal {
         Terminal {
             keyboard,
             screen,
+            reader,
             path,
             child,
         }
@@ -102,6 +105,16 @@ impl Terminal {
         self.keyboard
             .write_all(keys.as_bytes())
             .expect("a terminal");
+    }
+
+    /// Waits until the program has ended and all that it wrote was shown.
+    ///
+    /// # Panics
+    /// When somebody keeps the terminal.
+    pub fn ended(&mut self) -> ExitStatus {
+        let status = self.child.wait().expect("a child");
+        eventually("nobody has the terminal", || self.reader.is_finished());
+        status
     }
 
     /// Everything that was shown so far.

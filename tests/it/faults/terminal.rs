@@ -57,7 +57,7 @@ fn f075_who_types_the_input_is_told_so_once() {
         terminal.shows(output);
         terminal.press(line);
         terminal.press("\u{4}");
-        assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+        assert_eq!(terminal.ended().code(), Some(0));
         assert_eq!(terminal.screen().matches(told).count(), 1);
         assert!(!terminal.screen().contains("error"));
     }
