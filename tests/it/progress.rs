@@ -146,8 +146,10 @@ fn after_an_interrupt_the_terminal_is_as_before() {
     terminal.shows("(Ctrl-C again to kill them now)");
     terminal.shows("2 interrupted or not started");
     terminal.shows("orchestrator retry last");
-    terminal.ended();
+    terminal.child.wait().unwrap();
     assert!(tcgetattr(&path).unwrap() == before, "modes have changed");
+    drop(path);
+    terminal.ended();
     let lines = seen(&terminal, 60);
     assert!(
         lines.iter().all(|line| !line.contains(" running  ")),
