@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -274,6 +275,27 @@ fn jobs_start_where_the_machine_has_room() {
             .same();
         assert_eq!(done.stdout().len(), 6, "{}", done.stderr);
     }
+}
+
+#[test]
+fn a_machine_that_has_no_room_is_told() {
+    let env = TestEnv::new();
+    let mut command = command(&env, &["-q", "--memfree", "1000000G", "-c", "echo {}"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\n").unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut said).unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    finish(child, Vec::new());
+    assert!(
+        said.starts_with("note: no job has started for 3.00s: "),
+        "{said}"
+    );
+    assert!(
+        said.contains("of memory are available, and --memfree wants"),
+        "{said}"
+    );
 }
 
 /// How to run something that sees another file in place of `/proc/meminfo`.

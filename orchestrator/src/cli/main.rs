@@ -23,7 +23,7 @@ use super::log::{Log, Logging};
 use super::plan::{self, Plan, Record as Wanted};
 use super::program::Lookup;
 use super::progress::{self, Form, Surroundings};
-use super::signals::{self, Signals};
+use super::signals::{self, Notes, Signals};
 use super::summary::Where;
 use super::{parallel, recorded, report, summary};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
@@ -235,7 +235,12 @@ async fn attended(
     progress: Form,
     (record, opened): (Record, Option<Opened>),
 ) -> io::Result<(Outcome, Option<Signal>)> {
-    let mut signals = Signals::install(plan.batch.pool.grace, plan.told.quiet)?;
+    let notes = match (plan.like_gnu, plan.told.quiet) {
+        (true, _) => Notes::Gnu,
+        (false, true) => Notes::Nothing,
+        (false, false) => Notes::Ours,
+    };
+    let mut signals = Signals::install(plan.batch.pool.grace, notes)?;
     let outcome = tokio::select! {
         outcome = batch::run(&plan.batch, reins, record, opened) => outcome,
         never = signals.attend(reins) => match never {},

@@ -45,12 +45,22 @@ pub(super) struct Signals {
     watchdog: Option<mpsc::Sender<(Duration, Signal)>>,
     /// How long jobs have when they are told to end.
     grace: Duration,
-    quiet: bool,
+    notes: Notes,
+}
+
+/// What is said of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notes {
+    /// What happens now.
+    Ours,
+    /// What GNU parallel says.
+    Gnu,
+    Nothing,
 }
 
 impl Signals {
     /// Installs the handlers; in a tokio runtime.
-    pub(super) fn install(grace: Duration, quiet: bool) -> io::Result<Signals> {
+    pub(super) fn install(grace: Duration, notes: Notes) -> io::Result<Signals> {
         let hangup = if is_ignored(Signal::SIGHUP) {
             None
         } else {
@@ -71,7 +81,7 @@ impl Signals {
             ladder: Ladder::default(),
             watchdog: None,
             grace,
-            quiet,
+            notes,
         })
     }
 
@@ -103,15 +113,18 @@ impl Signals {
                     if stop == Signal::SIGQUIT {
                         say(&format!("orchestrator: {}", reins.status().await));
                     }
-                    self.climb(stop, reins);
+                    let step = self.climb(stop, reins);
+                    if self.notes == Notes::Gnu && step == Step::Stop(Stop::Soon) {
+                        say(&waited_for(&reins.commands().await));
+                    }
                 }
             }
         }
     }
 
-    fn climb(&mut self, signal: Signal, reins: &Reins) {
+    fn climb(&mut self, signal: Signal, reins: &Reins) -> Step {
         let step = self.ladder.step(signal);
-        if !self.quiet {
+        if self.notes == Notes::Ours {
             let note = self.note(step);
             say(&note);
         }
@@ -124,6 +137,7 @@ impl Signals {
                     Stop::Kill => self.watch(STUCK),
                 }
                 reins.stop(stop);
+                step
             }
             Step::Leave => {
                 say_at_once("");
@@ -172,6 +186,19 @@ impl Signals {
     pub(super) fn stopped_by(&self) -> Option<Signal> {
         self.ladder.signal()
     }
+}
+
+/// What GNU parallel says when it starts no more jobs because of a signal.
+fn waited_for(commands: &[String]) -> String {
+    let mut lines = format!(
+        "parallel: SIGHUP received. No new jobs will be started.\n\
+         parallel: Waiting for these {} jobs to finish. Send SIGTERM to stop now.\n",
+        commands.len()
+    );
+    for command in commands {
+        lines += &format!("parallel: {command}\n");
+    }
+    lines
 }
 
 async fn arrival(arrivals: &mut Option<Arrivals>) {

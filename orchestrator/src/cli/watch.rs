@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often to measure what the machine has room for.
 const MEASURE: Duration = Duration::from_millis(100);
 
+/// After how many measurements in a row that let no job start, while none runs, that is told.
+const PATIENCE: u32 = 30;
+
 /// How often to look whether there is a pool already.
 const BEGIN: Duration = Duration::from_millis(2);
 
@@ -37,6 +40,8 @@ pub(crate) struct Watch {
     pub(crate) jobs: Option<JobsFile>,
     /// What must be so for a job to start.
     pub(crate) gate: Gate,
+    /// For how many measurements none may start; told when there have been enough, once.
+    pub(crate) closed: u32,
 }
 
 impl Watch {
@@ -69,7 +74,7 @@ impl Watch {
     }
 
     /// Lets as many jobs start as there is room for, or one make room.
-    async fn measure(&self, reins: &Reins) {
+    async fn measure(&mut self, reins: &Reins) {
         let text = |path| fs::read_to_string(path).unwrap_or_default();
         let measured = Measured {
             load: self.gate.load.and_then(|_| gate::load(&text("/proc/stat"))),
@@ -78,7 +83,9 @@ impl Watch {
                 .memory
                 .and_then(|_| gate::memory(&text("/proc/meminfo"))),
         };
-        reins.allow_starts(self.gate.starts(measured));
+        let starts = self.gate.starts(measured);
+        reins.allow_starts(starts);
+        self.tell_closed(starts == 0, measured, reins).await;
         if self.gate.is_short(measured)
             && let Some(job) = reins.put_back_youngest().await
         {
@@ -86,6 +93,28 @@ impl Watch {
             say(&format!(
                 "warning: only {left} of memory are available (--memfree): run again later:\n{job}"
             ));
+        }
+    }
+}
+
+impl Watch {
+    /// Says once that nothing has started for a while, if something would and nothing runs.
+    async fn tell_closed(&mut self, closed: bool, measured: Measured, reins: &Reins) {
+        self.closed = match (closed, self.closed) {
+            (_, told) if told > PATIENCE => return,
+            (false, _) => 0,
+            (true, looks) => looks + 1,
+        };
+        if self.closed < PATIENCE {
+            return;
+        }
+        if reins.stands_still().await {
+            self.closed = PATIENCE + 1;
+            let after = text::duration(MEASURE * PATIENCE);
+            let why = self.gate.reason(measured);
+            say(&format!("note: no job has started for {after}: {why}\n"));
+        } else {
+            self.closed = 0;
         }
     }
 }

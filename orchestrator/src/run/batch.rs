@@ -358,7 +358,7 @@ impl Ends {
         let joblog = joblog.transpose().map_err(Failure::JobLog)?;
         let watchers = Watchers::open(&config.watching, config.work.task(), began);
         let watchers = watchers.map_err(Failure::Trace)?;
-        let store = Store::open(&config.manner.keep, began);
+        let store = Store::open(&config.manner, began);
         let store = store.map_err(|e| Failure::Write(WriteError::Kept(e)))?;
         let shown = file.map(RunFile::shown);
         let writer = Writer::start(shown, store).map_err(Failure::Resources)?;

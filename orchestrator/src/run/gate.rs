@@ -1,6 +1,8 @@
 //! Whether the machine has room for another job. Pure: what was measured goes in,
 //! how many jobs may start comes out.
 
+use super::text;
+
 /// What must be so for a job to start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gate {
@@ -39,6 +41,31 @@ impl Gate {
             _ => u64::MAX,
         };
         usize::try_from(by_load.min(by_memory)).unwrap_or(usize::MAX)
+    }
+
+    /// Why no job may start, when that is so.
+    pub(crate) fn reason(&self, measured: Measured) -> String {
+        let memory = match (self.memory, measured.memory) {
+            (Some(least), Some(now)) if now < least => {
+                let (now, least) = (text::size(now), text::size(least));
+                Some(format!(
+                    "{now} of memory are available, and --memfree wants {least}"
+                ))
+            }
+            _ => None,
+        };
+        let load = || {
+            let (now, most) = (
+                measured.load.unwrap_or_default(),
+                self.load.unwrap_or_default(),
+            );
+            let what = match now {
+                1 => "process runs or waits",
+                _ => "processes run or wait",
+            };
+            format!("{now} {what} for a disk on this machine, and --load wants fewer than {most}")
+        };
+        memory.unwrap_or_else(load)
     }
 
     /// Whether there is so little memory that a job is to make room.
@@ -109,6 +136,24 @@ mod tests {
         assert!(!gate.is_short(measured(0, 999)) && !gate.is_short(measured(0, 500)));
         assert!(gate.is_short(measured(0, 499)));
         assert!(!gate.is_short(Measured::default()) && !Gate::default().is_short(measured(0, 0)));
+    }
+
+    #[test]
+    fn why_no_job_may_start_is_told() {
+        let gate = Gate {
+            load: Some(2),
+            memory: Some(4096),
+        };
+        let said = gate.reason(measured(5, 4096));
+        assert_eq!(
+            said,
+            "5 processes run or wait for a disk on this machine, and --load wants fewer than 2"
+        );
+        let said = gate.reason(measured(5, 1024));
+        assert!(
+            said.ends_with("of memory are available, and --memfree wants 4 KiB"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(super) struct Output<'a> {
     page: Page,
     pub(super) writer: Writer,
     halt: Option<Counter>,
+    /// Whether it is to be told how many jobs still run.
+    wants_running: bool,
     pub(super) failed: Option<Failed>,
     /// What jobs print while they run, if that is shown.
     live: Option<Live>,
@@ -116,6 +118,7 @@ impl<'a> Output<'a> {
             ready: Vec::new(),
             writer,
             halt: config.halt.map(Counter::new),
+            wants_running: false,
             failed: None,
             live: Live::new(&config.manner, config.work.task().is_some()),
             joblog: None,
@@ -182,6 +185,7 @@ impl<'a> Output<'a> {
                     err,
                     ..Told::default()
                 })?;
+                self.wants_running |= self.halted() == Some(When::Soon);
             }
             if self.ordered.is_some() || self.is_full() {
                 self.release(desk).await?;
@@ -498,6 +502,19 @@ impl<'a> Output<'a> {
     /// Whether `--halt` has seen enough.
     pub(super) fn halted(&self) -> Option<When> {
         self.halt.as_ref()?.is_enough()
+    }
+
+    /// Whether it wants to be told how many jobs still run; asks once.
+    pub(super) fn wants_running(&mut self) -> bool {
+        std::mem::take(&mut self.wants_running)
+    }
+
+    /// So many jobs still run, and are waited for.
+    pub(super) async fn tell_running(&mut self, jobs: usize) -> Result<(), Failure> {
+        if jobs > 0 {
+            self.tell(grouped::waited_for(jobs).as_bytes())?;
+        }
+        self.flush().await
     }
 
     /// Whether it must have been told where workers sit before it is told what their jobs came to.

@@ -10,8 +10,10 @@ use super::feed::Desk;
 use super::progress::name;
 use super::progress::sample::{AtWork, Sample};
 use super::report::{Clock, Summary};
+use super::sink::command_line::{self, Setting};
 use super::source::command;
 use super::source::count::{Counted, ToCount};
+use super::source::work::Ticket;
 use super::text;
 use crate::pool::{Control, RunningJob, Status};
 
@@ -205,6 +207,41 @@ impl Reins {
             lines.push_str(&self.describe(running));
         }
         lines
+    }
+
+    /// How many jobs run.
+    pub(super) async fn running(&self) -> usize {
+        match self.control.get() {
+            Some(control) => control.status().await.running.len(),
+            None => 0,
+        }
+    }
+
+    /// Whether jobs wait and none runs.
+    pub(crate) async fn stands_still(&self) -> bool {
+        match self.control.get() {
+            Some(control) => {
+                let status = control.status().await;
+                status.running.is_empty() && status.waiting > 0
+            }
+            None => false,
+        }
+    }
+
+    /// The commands of jobs that run, a line for each.
+    pub(crate) async fn commands(&self) -> Vec<String> {
+        let status = match self.control.get() {
+            Some(control) => control.status().await,
+            None => Status::default(),
+        };
+        let line = |ticket: &Ticket| {
+            let typed = command_line::of(&ticket.command, Setting::default());
+            text::escaped(&typed.line)
+        };
+        let running = status.running.iter();
+        running
+            .filter_map(|running| self.desk.look_up(running.job, line))
+            .collect()
     }
 
     /// What is at work, which takes the pool a moment to find out.

@@ -61,7 +61,7 @@ fn what_is_no_place_there_is_text_and_a_backslash_hides_none() {
     );
     // A blank before it, and it is a word.
     same(&[&[" {}"], &["", "{}"], &["{} "]], "true\n");
-    let (ours, _) = Line::new(&[" {}"]).stdin("echo a\n").both();
+    let ours = Line::new(&[" {}"]).stdin("echo a\n").alone();
     assert_eq!((ours.code(), ours.stdout()), (1, ""));
 }
 
@@ -78,7 +78,7 @@ fn a_dry_run_shows_the_text_with_its_values() {
     same(&[&["--dry-run"]], "echo a 'b  c'\nls | wc -l\n");
     // There, a second line would run where the first one has gone.
     let line = Line::new(&["-k", "--dry-run", "cd {} && make"]).stdin("a\n");
-    let (ours, _) = line.both();
+    let ours = line.alone();
     assert_eq!(ours.stdout(), "sh -c 'cd \"${1}\" && make' sh a\n");
 }
 

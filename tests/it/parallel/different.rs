@@ -39,7 +39,7 @@ fn defect_4_a_line_in_quotes_is_data_and_no_program() {
         "x='{}'; echo \"$x\"",
     ] {
         let line = Line::new(&["-k", text]).stdin("a$HOME`touch canary`'\"\\x; touch canary\n");
-        let (ours, _) = line.both();
+        let ours = line.alone();
         assert_eq!((ours.code(), ours.stderr.as_str()), (0, ""), "{text}");
         assert_eq!(
             ours.stdout(),
@@ -63,14 +63,14 @@ fn a_line_is_a_command_only_when_it_is_all_of_it() {
 #[test]
 fn defect_5_a_halt_after_jobs_that_succeeded_is_a_success() {
     let line = Line::new(&["-j1", "--halt", "now,done=2", "echo"]).stdin("a\nb\nc\n");
-    let (ours, _) = line.both();
+    let ours = line.alone();
     assert_eq!((ours.code(), ours.stdout()), (0, "a\nb\n"));
 }
 
 #[test]
 fn defect_9_a_number_of_jobs_that_is_none_is_refused() {
     for number in ["abc", "1.5", "", "4k", "=2", "--", "5%%"] {
-        let (ours, _) = Line::new(&["-j", number, "echo"]).stdin("a\n").both();
+        let ours = Line::new(&["-j", number, "echo"]).stdin("a\n").alone();
         assert_eq!((ours.code(), ours.stdout()), (2, ""), "-j {number}");
         assert_eq!(
             ours.stderr.lines().next().map(|l| l.starts_with("error: ")),

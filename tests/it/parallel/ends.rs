@@ -75,6 +75,23 @@ fn jobs_that_a_halt_counts_are_told() {
 }
 
 #[test]
+fn jobs_that_still_run_after_a_halt_are_counted() {
+    // Each ends a good while after the one before.
+    let text = "echo > {}.made; until [ -e 3.made ]; do sleep 0.01; done; sleep {}; exit {}";
+    for (halt, input) in [
+        ("soon,fail=1", "1\n2\n3\n0\n"),
+        ("now,fail=1", "1\n2\n3\n0\n"),
+    ] {
+        let line = Line::new(&["-j3", "--halt", halt, text]);
+        let done = line.stdin(input).stderr().same();
+        assert_eq!(
+            done.stderr.contains("Waiting for 2 jobs"),
+            halt == "soon,fail=1"
+        );
+    }
+}
+
+#[test]
 fn retries_are_attempts_in_all() {
     for (option, expected) in [("--retries=3", "xxx"), ("--retries=1", "x")] {
         let line = Line::new(&["-j1", option, "printf x >> tries; cat tries > {}; false"]);
@@ -112,4 +129,21 @@ fn nothing_is_printed_but_what_jobs_print() {
     ])
     .stdin("x\n")
     .same();
+}
+
+#[test]
+fn jobs_that_still_run_after_a_hangup_are_told() {
+    let text = "sleep 0.3; kill -HUP $PARALLEL_PID; sleep 0.5; echo";
+    let line = Line::new(&["-j1", text]).stdin("a\nb\n");
+    let (ours, theirs) = line.both();
+    assert_eq!((ours.code(), ours.stdout()), (128 + 1, "a\n"));
+    assert!(
+        ours.stderr.contains("Waiting for these 1 jobs"),
+        "{}",
+        ours.stderr
+    );
+    if let Some(theirs) = theirs {
+        assert_eq!(ours.stderr, theirs.stderr);
+        assert_eq!(ours.stdout(), theirs.stdout());
+    }
 }

@@ -116,6 +116,11 @@ impl Line {
         ours.done
     }
 
+    /// What ours does, when there is nothing to compare it with.
+    pub(crate) fn alone(self) -> Done {
+        self.run_ours().done
+    }
+
     /// What each of them does, ours first, for what is deliberately different; theirs
     /// only where it is installed.
     pub(crate) fn both(self) -> (Done, Option<Done>) {
@@ -181,9 +186,7 @@ impl Line {
 
     fn run(&self, env: &TestEnv, mut command: Command) -> Seen {
         for (name, content) in &self.files {
-            let path = env.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
+            write(&env.path().join(name), content);
         }
         surroundings(env, &mut command);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -211,11 +214,40 @@ impl Line {
 fn surroundings(env: &TestEnv, command: &mut Command) {
     let home = env.path().join(".home");
     std::fs::create_dir_all(&home).unwrap();
+    for (name, content) in known() {
+        write(&home.join(name), content);
+    }
     command
         .env_remove("PARALLEL")
         .env("HOME", home)
         .env("PARALLEL_SHELL", "/bin/sh")
         .env("SHELL", "/bin/sh");
+}
+
+/// What GNU parallel finds out about the machine when it runs for the first time, which
+/// takes it as long as all the rest: how long a command line may be, and the like.
+fn known() -> &'static BTreeMap<String, Vec<u8>> {
+    static KNOWN: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+    KNOWN.get_or_init(|| {
+        let env = TestEnv::new();
+        let mut command = env.command("parallel");
+        command.args(["--will-cite", "true", ":::", "x"]);
+        command
+            .env("HOME", env.path())
+            .env("PARALLEL_SHELL", "/bin/sh");
+        let mut files = BTreeMap::new();
+        // It may not be there at all.
+        if env.run(command, "").status.success() {
+            collect(env.path(), env.path(), &mut files);
+        }
+        files.retain(|name, _| name.starts_with(".parallel/") && !name.ends_with('/'));
+        files
+    })
+}
+
+fn write(path: &Path, content: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
 }
 
 /// Whether there is something to compare with.

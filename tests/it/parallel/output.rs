@@ -1,5 +1,8 @@
 //! `orchestrator parallel`: what becomes of output.
 
+use orchestrator_tests::TestEnv;
+
+use super::super::run::ORCHESTRATOR;
 use super::Line;
 
 fn same(lines: &[&[&str]], stdin: &str) {
@@ -50,6 +53,67 @@ fn lines_come_whole_in_every_way() {
     Line::new(&["-k", "-j2", "--lb", "--tag", "echo {}; echo x"])
         .stdin("a\nb\n")
         .same();
+}
+
+#[test]
+fn a_line_without_an_end_comes_before_the_next_jobs_lines() {
+    // What the next job prints may come sooner than the end of the one before.
+    let numbers: String = (1..=300).map(|n| format!("{n}\n")).collect();
+    let text = "printf '%s.' {}; test {} != 300 || echo";
+    let done = Line::new(&["-j1", "--lb", text]).stdin(numbers).alone();
+    let all: String = (1..=300).map(|n| format!("{n}.")).collect();
+    assert_eq!(done.stdout(), all + "\n");
+    for words in [&["--lb"][..], &["--lb", "--tag"]] {
+        let words = [
+            &["-j1"],
+            words,
+            &["printf 'a\nb'; printf c >&2; sleep 0.1; echo {}"],
+        ];
+        Line::new(&words.concat()).stdin("1\n2\n").same();
+    }
+}
+
+#[test]
+fn without_groups_there_is_no_order() {
+    // The second one has ended when the first one prints.
+    let text = "test {} = 2 || until [ -e 2.made ]; do sleep 0.1; done; echo {}; sleep 0.3; echo > {}.made";
+    for way in ["-u", "--ungroup"] {
+        let done = Line::new(&["-k", "-j2", way, text]).stdin("1\n2\n").same();
+        assert_eq!(done.stdout(), "2\n1\n");
+    }
+}
+
+#[test]
+fn results_are_those_of_the_last_run() {
+    let line = |results, text: &str| {
+        Line::new(&["-k", "-j1", "--results", results, text])
+            .stdin("a\nb\n")
+            .file("out/1/a/stdout", "old")
+            .file("out/1/a/stderr", "old")
+            .file("out/1/a/seq", "9")
+            .file("out/1/c/stdout", "stays")
+            .file("x_b", "old")
+            .file("x_b.seq", "1")
+    };
+    for results in ["out", "x_{}"] {
+        let done = line(results, "echo new {}").same();
+        assert_eq!(done.stderr, "", "{results}");
+    }
+}
+
+#[test]
+fn results_of_blocks_are_each_in_a_directory() {
+    // There, the last one has overwritten the others.
+    let env = TestEnv::new();
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["parallel", "--pipe", "-N1", "--results", "out", "cat"]);
+    let done = env.run(command, "5\n7\n");
+    assert_eq!((done.code(), done.stderr.as_str()), (0, ""));
+    let read = |name| std::fs::read_to_string(env.path().join("out").join(name)).unwrap();
+    assert_eq!(
+        (read("1/stdout"), read("2/stdout"), read("2/seq")),
+        ("5\n".into(), "7\n".into(), "2".into())
+    );
 }
 
 #[test]

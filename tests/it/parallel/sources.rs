@@ -194,11 +194,14 @@ fn several_arguments_for_a_job() {
 fn a_command_line_has_no_more_bytes_than_are_allowed() {
     let numbers: String = (1..=12).map(|n| format!("{n}\n")).collect();
     for how in [&[][..], &["-X"], &["-m"], &["-N2"], &["-L2"]] {
-        for most in ["13", "20"] {
-            for text in ["echo", "echo a{}b", "echo {} '{}'"] {
-                let words = [how, &["-s", most, text]].concat();
-                same(&[&words[..]], &numbers);
-            }
+        for (most, text) in [
+            ("13", "echo"),
+            ("20", "echo"),
+            ("13", "echo a{}b"),
+            ("20", "echo {} '{}'"),
+        ] {
+            let words = [how, &["-s", most, text]].concat();
+            same(&[&words[..]], &numbers);
         }
     }
 }
@@ -207,7 +210,7 @@ fn a_command_line_has_no_more_bytes_than_are_allowed() {
 fn many_short_values_are_as_many_as_the_kernel_takes() {
     let numbers: String = (1..=40_000).map(|n| format!("{n}\n")).collect();
     let line = Line::new(&["-k", "-j1", "-X", "printf '%s\\n' a{}b"]);
-    let (ours, _) = line.stdin(numbers).both();
+    let ours = line.stdin(numbers).alone();
     assert_eq!((ours.code(), ours.stderr.as_str()), (0, ""));
     let expected: String = (1..=40_000).map(|n| format!("a{n}b\n")).collect();
     assert!(ours.stdout() == expected);
@@ -224,6 +227,28 @@ fn a_header_names_columns_that_tabs_divide() {
             &["--header", ":", "echo [{x}]", ":::", "x", "a\tb", "c"],
         ],
         "x\ty\n a\t b \n",
+    );
+    // A name has its blanks, whatever is cut off from values.
+    same(
+        &[
+            &[
+                "--header",
+                ":",
+                "-C",
+                ",",
+                "echo [{a }][{ b}][{a}][{b}][{2}]",
+            ],
+            &[
+                "--header",
+                ":",
+                "-C",
+                ",",
+                "--trim",
+                "lr",
+                "echo [{a }][{ b}][{b}]",
+            ],
+        ],
+        "a , b\n 1 , 2 \n",
     );
 }
 

@@ -10,12 +10,14 @@ const VALUES: &str = "dir/file.tar.gz\nsub.dir/file\nfile\n/file.c\n.bashrc\n.ba
 
 #[track_caller]
 fn same(options: &[&str], places: &[&str]) {
-    for place in places {
-        // In brackets, so that blanks at the ends are seen.
-        let text = format!("printf '[%s]\\n' \"<\"{place}\">\"");
-        let line = [&["-k", "-j1"], options, &[&text]].concat();
-        Line::new(&line).stdin(VALUES).same();
-    }
+    // In brackets, so that blanks at the ends are seen.
+    let texts = places.iter().enumerate();
+    let texts: Vec<String> = texts
+        .map(|(n, place)| format!("printf '{n} [%s]\\n' \"<\"{place}\">\""))
+        .collect();
+    let text = texts.join("; ");
+    let line = [&["-k", "-j1"], options, &[&text]].concat();
+    Line::new(&line).stdin(VALUES).same();
 }
 
 #[test]

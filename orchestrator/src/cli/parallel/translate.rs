@@ -104,9 +104,9 @@ pub(super) fn translate(
     }
     if line.has("--ungroup") {
         // As GNU parallel does it.
-        ["--tag", "--tagstring"]
+        ["--tag", "--tagstring", "--keep-order"]
             .iter()
-            .for_each(|tag| line.remove(tag));
+            .for_each(|option| line.remove(option));
     }
     if line.has("--skip-logged") && !line.has("--joblog") {
         return Err(Message::new(

@@ -88,6 +88,7 @@ pub(super) fn inputs(
             skip_blank: args.no_run_if_empty,
             continued: packing.max_lines.is_some(),
             trim: trim(args.trim),
+            trim_names: trim(args.trim),
             columns: columns(args.colsep.as_deref(), args.csv)?,
         },
         header: args.header.is_some(),

@@ -31,6 +31,7 @@ use crate::pool::{PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
 use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
 use crate::run::sink::render::Format;
+use crate::run::source::columns::Trim;
 use crate::run::source::inputs::Opened;
 use crate::run::source::item::Fields;
 use crate::run::source::lines::Delimiter;
@@ -124,6 +125,10 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     packing::share(&mut packing, &mut pipe, (&mut sources.header, null))?;
     let names = std::mem::take(&mut sources.header_name);
     let mut inputs = input::inputs(sources, &packing, (null, max_line), &mut words)?;
+    if like_gnu {
+        // There, a name is what stands there.
+        inputs.form.trim_names = Trim::default();
+    }
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
@@ -222,7 +227,8 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     replace_after(&mut pool, &work, wear)?;
     let (watching, log) = observe::observe(observe);
     let done = output::done(&output, pipe.pipe, lookup)?;
-    let manner = output::manner(output, format, &places, &mut pool, lookup)?;
+    let mut manner = output::manner(output, format, &places, &mut pool, lookup)?;
+    manner.replaces = like_gnu;
     let others = pipe::Others {
         null,
         share: halt.is_some_and(|halt| halt.needs_total()),

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::args::{LoggedArg, OutputArgs};
@@ -30,6 +30,14 @@ pub(super) fn manner(
     lookup: &Lookup,
 ) -> Result<Manner, Message> {
     check(&args, format)?;
+    if args
+        .joblog
+        .as_ref()
+        .is_some_and(|path| path == Path::new("-"))
+    {
+        let what = "--joblog `-`: its lines would stand between what jobs print";
+        return Err(Message::new(what).tip("name a file; one that is called so is `./-`"));
+    }
     let tag = match (args.tag, args.tagstring) {
         (true, _) => Some(Tag::Item),
         (false, None) => None,
@@ -59,6 +67,7 @@ pub(super) fn manner(
         verbose: args.show_commands,
         trace: args.trace,
         keep,
+        replaces: false,
         names: places.names.clone(),
         joblog: args.joblog,
     })
@@ -255,6 +264,7 @@ mod tests {
                 &["--joblog", "/dev", "--skip-logged", "ended", "true"],
                 "--joblog `/dev` cannot be read: ",
             ),
+            (&["--joblog", "-", "true"], "--joblog `-`: its lines would"),
         ] {
             let said = refused(words);
             assert!(said.starts_with(&format!("error: {what}")), "{said}");

@@ -59,6 +59,8 @@ enum Turn {
     Event(Option<Event>),
     /// Results are recorded, or cannot be recorded or written.
     Behind(Behind),
+    /// So many jobs still run, which is to be told.
+    Running(usize),
     /// Nothing has happened for a while after much.
     Rest,
 }
@@ -84,6 +86,8 @@ pub(super) async fn drive(
     let mut seen = 0;
     let (mut whole, mut unread) = (false, None);
     let mut rest = Rest::default();
+    // Asks the pool how many jobs still run.
+    let mut asking = None;
     while feeding.is_some() || noticing || desk.len() > 0 || output.is_recording() {
         let next = async {
             tokio::select! {
@@ -94,6 +98,7 @@ pub(super) async fn drive(
                 notice = notices.recv(), if noticing => Turn::Notice(notice),
                 event = news.events.next(), if pool_lives => Turn::Event(event),
                 behind = output.behind() => Turn::Behind(behind),
+                running = answer(&mut asking), if asking.is_some() => Turn::Running(running),
                 () = rest.comes(), if desk.len() == 0 => Turn::Rest,
             }
         };
@@ -164,6 +169,10 @@ pub(super) async fn drive(
                 }
                 pool_lives = false;
             }
+            Turn::Running(jobs) => {
+                asking = None;
+                output.tell_running(jobs).await?;
+            }
             // The feeding half may have gone on meanwhile.
             Turn::Rest if desk.len() > 0 => {}
             Turn::Rest => {
@@ -180,6 +189,9 @@ pub(super) async fn drive(
             Some(When::Now) => reins.stop(Stop::Now),
             Some(When::Soon) => reins.stop(Stop::Soon),
             None => {}
+        }
+        if output.wants_running() {
+            asking = Some(Box::pin(reins.running()));
         }
         // Behind the stop, if there is one.
         if config.halt.is_some() && seen > 0 {
@@ -202,6 +214,14 @@ async fn happened(event: Event, news: &mut News, output: &mut Output<'_>) -> Res
         next = news.events.try_next();
     }
     Ok(())
+}
+
+/// Waits for the answer, if there was a question.
+async fn answer<F: Future<Output = usize>>(asking: &mut Option<Pin<Box<F>>>) -> usize {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for the end of what is there.

@@ -42,6 +42,8 @@ pub(super) struct Live {
     /// Jobs whose turn has not come.
     turns: BTreeMap<u64, JobId>,
     late: VecDeque<(JobId, Vec<u8>)>,
+    /// Which job each worker printed for last.
+    speakers: HashMap<WorkerId, JobId>,
 }
 
 /// What is wanted once more at the end of a job.
@@ -59,6 +61,8 @@ struct Printing {
     tag: Vec<u8>,
     /// Whether its turn has not come.
     waits: bool,
+    /// Who has printed for it last.
+    speaker: Option<WorkerId>,
     stdout: Half,
     stderr: Half,
 }
@@ -138,6 +142,7 @@ impl Live {
             jobs: HashMap::new(),
             turns: BTreeMap::new(),
             late: VecDeque::new(),
+            speakers: HashMap::new(),
         })
     }
 
@@ -160,6 +165,11 @@ impl Live {
     pub(super) fn end(&mut self, report: &mut JobReport) {
         let printing = self.jobs.remove(&report.job).unwrap_or_default();
         self.turns.remove(&printing.turn);
+        if let Some(worker) = printing.speaker
+            && self.speakers.get(&worker) == Some(&report.job)
+        {
+            self.speakers.remove(&worker);
+        }
         report.stdout = printing.stdout.kept;
         report.stderr = printing.stderr.kept;
         let was_told_to_end = matches!(
@@ -212,11 +222,28 @@ impl Output<'_> {
             return Ok(());
         };
         self.begin(job, part.worker)?;
+        self.hand_over(job, part.worker)?;
         self.show_part(job, part.stream, &part.data)?;
         if self.is_full() {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// A worker prints for this job. The one before is over there, though its end may not be
+    /// known here yet: a line that it has not ended comes before what follows.
+    fn hand_over(&mut self, job: JobId, worker: WorkerId) -> Result<(), Failure> {
+        let live = self.live.as_mut().ok_or(UNKNOWN)?;
+        let printing = live.jobs.get_mut(&job).ok_or(UNKNOWN)?;
+        // One that has ended already interrupts nobody.
+        if printing.turn == 0 || printing.speaker == Some(worker) {
+            return Ok(());
+        }
+        printing.speaker = Some(worker);
+        match live.speakers.insert(worker, job) {
+            Some(before) if before != job => self.break_off(before),
+            _ => Ok(()),
+        }
     }
 
     /// Everything that was printed has come: lines that were never ended are shown.
@@ -380,6 +407,7 @@ impl Output<'_> {
         let stdout = printing.stdout.finish(&tag, out);
         let shown = stdout.and_then(|()| printing.stderr.finish(&tag, &mut err));
         // What follows begins anew.
+        printing.speaker = None;
         printing.stdout.at_start = true;
         printing.stderr.at_start = true;
         printing.tag = tag;

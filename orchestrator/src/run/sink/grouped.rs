@@ -94,6 +94,11 @@ pub(in crate::run) fn counted(what: What, ticket: &Ticket) -> String {
     format!("parallel: This job {ended}:\n{command}")
 }
 
+/// What GNU parallel says when `--halt soon` has seen enough.
+pub(in crate::run) fn waited_for(jobs: usize) -> String {
+    format!("parallel: Starting no more jobs. Waiting for {jobs} jobs to finish.\n")
+}
+
 /// The line for an end that does not speak for itself: not by its own output,
 /// as a command that gives a status, and not by the entry on stdout, as a task
 /// whose error stands there.
@@ -106,7 +111,8 @@ pub(super) fn complaint(
     match verdict {
         Verdict::Ok => return None,
         Verdict::Failed(_) if renderer.format != Format::Value => return None,
-        Verdict::Signaled(_) if renderer.terse => return None,
+        // What has ended these has been told, or is known to whoever did it.
+        Verdict::Signaled(_) | Verdict::Interrupted if renderer.terse => return None,
         // The summary says it for all of them.
         Verdict::Interrupted | Verdict::Cancelled if attempts == 0 => return None,
         _ => {}

@@ -19,6 +19,8 @@ pub(crate) struct Manner {
     pub(crate) trace: bool,
     /// Where it is kept instead of being shown.
     pub(crate) keep: Keep,
+    /// Whether what an earlier run has kept there is replaced, instead of being set aside.
+    pub(crate) replaces: bool,
     /// What the fields of items are called, as far as they have names.
     pub(crate) names: Vec<Vec<u8>>,
     /// What each attempt came to is written to this file.

@@ -30,9 +30,13 @@ pub(crate) struct Files {
 
 impl Place {
     /// In a tree: a directory for each field of the item, below one for the field's
-    /// number, or name where it has one.
-    pub(crate) fn in_tree(root: &Path, item: Item<'_>, names: &[Vec<u8>]) -> Place {
+    /// number, or name where it has one. An item that is no argument has the job's number.
+    pub(crate) fn in_tree(root: &Path, item: Item<'_>, names: &[Vec<u8>], seq: u64) -> Place {
         let mut path = root.as_os_str().as_bytes().to_vec();
+        if item.fields().next().is_none() {
+            path.push(b'/');
+            path.extend(seq.to_string().bytes());
+        }
         for (n, field) in item.fields().enumerate() {
             path.push(b'/');
             match names.get(n) {
@@ -133,7 +137,7 @@ mod tests {
     fn tree(item: &[u8], names: &[&str]) -> String {
         let names: Vec<Vec<u8>> = names.iter().map(|n| n.as_bytes().to_vec()).collect();
         let item = Item::new(item, Fields::Several);
-        let place = Place::in_tree(Path::new("d"), item, &names);
+        let place = Place::in_tree(Path::new("d"), item, &names, 7);
         place.files(b"").stdout.to_str().unwrap().to_owned()
     }
 
@@ -144,6 +148,8 @@ mod tests {
         assert_eq!(tree(b"1\0x", &["A", "B"]), "d/A/1/B/x/stdout");
         assert_eq!(tree(b"a\tb\0a\\b", &[]), "d/1/a\\tb/2/a\\\\b/stdout");
         assert_eq!(tree(b"", &[]), "d/1/stdout");
+        let block = Place::in_tree(Path::new("d"), Item::new(b"x", Fields::None), &[], 7);
+        assert_eq!(block.files(b"").seq, Path::new("d/7/seq"));
     }
 
     #[test]

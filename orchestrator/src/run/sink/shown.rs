@@ -75,7 +75,7 @@ pub(super) fn render(
             });
         }
         Keep::Tree(root) => {
-            let place = Place::in_tree(root, item, &renderer.names);
+            let place = Place::in_tree(root, item, &renderer.names, ticket.seq);
             Some(files(place, stdout, stderr))
         }
         Keep::Named(label) => Some(files(

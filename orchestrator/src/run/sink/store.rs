@@ -1,6 +1,6 @@
 //! Writes outputs into files instead of showing them. Nothing that is there is overwritten:
-//! what is of an earlier run is set aside, and whoever finds its place taken by another job
-//! of this run gets one with its number behind the name.
+//! what is of an earlier run is set aside, unless it was said that it is replaced, and whoever
+//! finds its place taken by another job of this run gets one with its number behind the name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::manner::{Keep, Table};
+use super::manner::{Keep, Manner, Table};
 use super::place::{Files, Place, set_aside};
 use crate::pool::Capture;
 use crate::run::text;
@@ -61,6 +61,8 @@ impl Unwritten {
 pub(crate) struct Store {
     /// When this run began, as files see it.
     began: SystemTime,
+    /// Whether what is of an earlier run is replaced.
+    replaces: bool,
     /// Where files with outputs are made.
     dir: PathBuf,
     table: Option<(PathBuf, File)>,
@@ -75,16 +77,17 @@ impl Store {
     ///
     /// # Errors
     /// When that is not possible.
-    pub(crate) fn open(keep: &Keep, began: SystemTime) -> Result<Option<Store>, Unwritten> {
+    pub(crate) fn open(manner: &Manner, began: SystemTime) -> Result<Option<Store>, Unwritten> {
         let mut store = Store {
             began: began.checked_sub(CLOCKS_APART).unwrap_or(began),
+            replaces: manner.replaces,
             dir: PathBuf::new(),
             table: None,
             told: Vec::new(),
             aside_told: false,
             taken_told: false,
         };
-        match keep {
+        match &manner.keep {
             Keep::Nowhere | Keep::Table(Table { file: None, .. }) => return Ok(None),
             Keep::Files(dir) => {
                 if !dir.is_dir() {
@@ -110,7 +113,7 @@ impl Store {
 
     fn open_table(&mut self, path: &Path) -> io::Result<File> {
         let is_full = |meta: fs::Metadata| meta.is_file() && meta.len() > 0;
-        if fs::metadata(path).is_ok_and(is_full) {
+        if !self.replaces && fs::metadata(path).is_ok_and(is_full) {
             let there = move_aside(&[path])?;
             self.tell_aside(path, &there[0]);
         }
@@ -118,7 +121,8 @@ impl Store {
         OpenOptions::new()
             .write(true)
             .create(true)
-            .truncate(false)
+            // All that there is to lose was set aside.
+            .truncate(self.replaces)
             .open(path)
     }
 
@@ -223,9 +227,8 @@ impl Store {
                 Err((path, _))
                     if path == files.seq && behind.is_empty() && self.is_older(&path) =>
                 {
-                    let moved = move_aside(&files.all());
-                    let moved = moved.map_err(|e| Unwritten::new(&files.seq, e))?;
-                    self.tell_aside(&files.stdout, &moved[0]);
+                    let gone = self.make_way(&files);
+                    gone.map_err(|e| Unwritten::new(&files.seq, e))?;
                 }
                 Err(_) => {
                     tries += 1;
@@ -237,6 +240,16 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// What is of an earlier run leaves its place.
+    fn make_way(&mut self, files: &Files) -> io::Result<()> {
+        if self.replaces {
+            return remove(&files.all());
+        }
+        let moved = move_aside(&files.all())?;
+        self.tell_aside(&files.stdout, &moved[0]);
+        Ok(())
     }
 
     /// Whether this is of an earlier run.
@@ -313,6 +326,17 @@ fn move_aside(paths: &[&Path]) -> io::Result<Vec<PathBuf>> {
     Ok(moved)
 }
 
+/// Removes those of them that are there.
+fn remove(paths: &[&Path]) -> io::Result<()> {
+    for path in paths {
+        match fs::remove_file(path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn write(path: &Path, file: File, capture: &Capture) -> Result<(), Unwritten> {
     copy(path, &file, capture)?;
     close(file).map_err(|e| Unwritten::new(path, e))
@@ -346,8 +370,15 @@ mod tests {
     use crate::pool::Spill;
     use crate::run::source::item::Item;
 
+    fn manner(keep: &Keep) -> Manner {
+        Manner {
+            keep: keep.clone(),
+            ..Manner::default()
+        }
+    }
+
     fn store(keep: &Keep, began: SystemTime) -> Store {
-        Store::open(keep, began).unwrap().unwrap()
+        Store::open(&manner(keep), began).unwrap().unwrap()
     }
 
     fn capture(text: &str) -> Capture {
@@ -356,7 +387,7 @@ mod tests {
 
     fn files(root: &Path, seq: u64, stdout: &str) -> Kept {
         Kept::Files {
-            place: Place::in_tree(root, Item::value(b"a"), &[]),
+            place: Place::in_tree(root, Item::value(b"a"), &[], seq),
             seq,
             stdout: capture(stdout),
             stderr: capture("err"),
@@ -412,6 +443,28 @@ mod tests {
     }
 
     #[test]
+    fn results_of_an_earlier_run_are_replaced_and_those_of_this_one_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("d");
+        let keep = Keep::Tree(root.clone());
+        store(&keep, LONG_AGO)
+            .keep(&files(&root, 1, "old"))
+            .unwrap();
+        let replacing = Manner {
+            replaces: true,
+            ..manner(&keep)
+        };
+        let mut store = Store::open(&replacing, far_ahead()).unwrap().unwrap();
+        store.keep(&files(&root, 1, "new")).unwrap();
+        // As if this run had just made it.
+        store.began = LONG_AGO;
+        store.keep(&files(&root, 2, "equal")).unwrap();
+        assert_eq!(read(root.join("1/a/stdout")), "new");
+        assert_eq!(read(root.join("1/a~2/stdout")), "equal");
+        assert_eq!(fs::read_dir(root.join("1/a")).unwrap().count(), 3);
+    }
+
+    #[test]
     fn a_file_that_is_no_result_is_never_touched() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.txt");
@@ -454,7 +507,7 @@ mod tests {
             form: super::super::manner::Form::Csv,
             file: Some("/dev/full".into()),
         });
-        let mut full = Store::open(&full, LONG_AGO).unwrap().unwrap();
+        let mut full = Store::open(&manner(&full), LONG_AGO).unwrap().unwrap();
         let failed = full.keep(&Kept::Row(capture("x"))).unwrap_err();
         assert_eq!(failed.error.raw_os_error(), Some(28));
     }
@@ -479,6 +532,6 @@ mod tests {
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         let missing = Keep::Files(dir.path().join("no"));
-        assert!(Store::open(&missing, LONG_AGO).is_err());
+        assert!(Store::open(&manner(&missing), LONG_AGO).is_err());
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Form {
     /// Whether one that ends with a blank goes on in the next line.
     pub(crate) continued: bool,
     pub(crate) trim: Trim,
+    /// The same for the names of columns.
+    pub(crate) trim_names: Trim,
     pub(crate) columns: Columns,
 }
 
@@ -77,6 +79,7 @@ impl Default for Form {
             skip_blank: false,
             continued: false,
             trim: Trim::default(),
+            trim_names: Trim::default(),
             columns: Columns::One,
         }
     }

@@ -24,6 +24,8 @@ impl Label {
     pub(crate) fn parse(text: &[u8], places: &Places) -> Result<Label, TemplateError> {
         let places = Places {
             repeats: false,
+            // By which a text without one is known, see below.
+            appends: true,
             ..places.clone()
         };
         // With something before it, all fields together stay in one word.

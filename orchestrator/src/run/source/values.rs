@@ -140,7 +140,7 @@ impl Values {
         let Content::Whole(bytes) = &line.content else {
             return Err(failed("the names of columns are too long"));
         };
-        match divided(&self.form.columns, self.form.trim, bytes) {
+        match divided(&self.form.columns, self.form.trim_names, bytes) {
             Some(names) => Ok(names.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect()),
             None => Err(failed("the quotes are not those of CSV")),
         }
