@@ -128,31 +128,66 @@ pub(crate) fn unignore_signals() {
     }
 }
 
-/// A number that stays the same as long as no variable of the environment is
-/// added, removed or set: setting one puts another pointer into the list.
-pub(crate) fn environment_fingerprint() -> u64 {
-    unsafe extern "C" {
-        static environ: *const *const c_char;
+/// The environment's list of pointers as it was at some time. Setting a variable puts
+/// another pointer into the list, so it is told without a look at the text whether one was
+/// added, removed or set.
+pub(crate) struct EnvironmentMark(Vec<usize>);
+
+unsafe extern "C" {
+    static environ: *const *const c_char;
+}
+
+impl EnvironmentMark {
+    /// As it is now.
+    pub(crate) fn now() -> EnvironmentMark {
+        let mut pointers = Vec::new();
+        // SAFETY: the list is never null inside a process that has not called
+        // `clearenv`, which is looked for, and ends with a null pointer. It is read
+        // by the thread that runs the jobs, between two of them; what is pointed to
+        // is not looked at. Only a thread that a job has left behind could change
+        // the list at this moment, and whoever does that has promised, with
+        // `set_var` or `setenv`, that no thread whose doings are unknown reads it.
+        unsafe {
+            let mut entry = environ;
+            while !entry.is_null() && !(*entry).is_null() {
+                pointers.push(*entry as usize);
+                entry = entry.add(1);
+            }
+        }
+        EnvironmentMark(pointers)
     }
-    let (mut fingerprint, mut place) = (0u64, 0u64);
-    // SAFETY: the list is never null inside a process that has not called
-    // `clearenv`, which is looked for, and ends with a null pointer. It is read
-    // by the thread that runs the jobs, between two of them; what is pointed to
-    // is not looked at. Only a thread that a job has left behind could change
-    // the list at this moment, and whoever does that has promised, with
-    // `set_var` or `setenv`, that no thread whose doings are unknown reads it.
-    unsafe {
-        let mut entry = environ;
-        while !entry.is_null() && !(*entry).is_null() {
-            // A sum, so that no step waits for the one before it: there may be a
-            // hundred variables, and this is done behind every function.
-            place = place.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let mixed = (*entry as u64 ^ place).wrapping_mul(0x517c_c1b7_2722_0a95);
-            fingerprint = fingerprint.wrapping_add(mixed ^ (mixed >> 32));
-            entry = entry.add(1);
+
+    /// Whether it is still the same. This is done behind every function, and there may be a
+    /// hundred variables.
+    pub(crate) fn holds(&self) -> bool {
+        // SAFETY: as above; none of the pointers that are known is null, so that what is
+        // read lies no further than the list's end.
+        unsafe {
+            let mut entry = environ;
+            if entry.is_null() {
+                return self.0.is_empty();
+            }
+            // Four at a time, which takes half the instructions.
+            let (fours, rest) = self.0.as_chunks::<4>();
+            for &[first, second, third, fourth] in fours {
+                if *entry as usize != first
+                    || *entry.add(1) as usize != second
+                    || *entry.add(2) as usize != third
+                    || *entry.add(3) as usize != fourth
+                {
+                    return false;
+                }
+                entry = entry.add(4);
+            }
+            for &known in rest {
+                if *entry as usize != known {
+                    return false;
+                }
+                entry = entry.add(1);
+            }
+            (*entry).is_null()
         }
     }
-    fingerprint
 }
 
 /// A descriptor that becomes readable when this child has ended.

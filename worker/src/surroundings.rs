@@ -28,7 +28,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::fchdir;
 
 use crate::clock::{self, Moment};
-use crate::os;
+use crate::os::{self, EnvironmentMark};
 
 pub(crate) struct Surroundings {
     /// The working directory; absent when there is no way back to it.
@@ -36,7 +36,7 @@ pub(crate) struct Surroundings {
     umask: Mode,
     /// Sorted, and what tells cheaply that it is the same.
     environment: Vec<(OsString, OsString)>,
-    fingerprint: u64,
+    mark: EnvironmentMark,
     /// Less ticks than any system call takes, and when that was found out.
     shortest: u64,
     measured: Moment,
@@ -67,7 +67,7 @@ impl Surroundings {
             directory: directory(),
             umask: mask,
             environment: environment(),
-            fingerprint: os::environment_fingerprint(),
+            mark: EnvironmentMark::now(),
             shortest: shortest(mask),
             measured: clock::now(),
         }
@@ -77,9 +77,7 @@ impl Surroundings {
     /// with a system call, nor written anything; setting a variable takes none,
     /// so it is looked at here.
     pub(crate) fn is_too_short_for_a_change(&self, ticks: u64, now: Moment) -> bool {
-        ticks < self.shortest
-            && now - self.measured < MEASURED_FOR
-            && os::environment_fingerprint() == self.fingerprint
+        ticks < self.shortest && now - self.measured < MEASURED_FOR && self.mark.holds()
     }
 
     /// Puts back what can be put back.
@@ -96,12 +94,12 @@ impl Surroundings {
         } else {
             umask(self.umask);
         }
-        let fingerprint = os::environment_fingerprint();
-        if fingerprint != self.fingerprint {
+        if !self.mark.holds() {
+            let mark = EnvironmentMark::now();
             if environment() != self.environment {
                 return Err(Spoiled::Environment);
             }
-            self.fingerprint = fingerprint;
+            self.mark = mark;
         }
         Ok(())
     }

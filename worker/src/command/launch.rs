@@ -18,7 +18,7 @@ use nix::unistd::{AccessFlags, Pid, eaccess};
 use protocol::{Attempt, CommandSpec, EnvChange, Outcome, Program, TaskError};
 
 use super::slot;
-use crate::os::{self, CStrings, Spawner};
+use crate::os::{self, CStrings, EnvironmentMark, Spawner};
 use crate::tree;
 
 /// Where programs are looked for when the job has no `PATH` at all.
@@ -77,7 +77,7 @@ pub(crate) struct Launcher {
     /// This process's environment, as commands inherit it, and by what it is
     /// known to be still the same.
     variables: CStrings,
-    fingerprint: u64,
+    mark: Option<EnvironmentMark>,
     /// Signals that have another effect here than by default, and in which turn
     /// of the worker that was so: only functions change it.
     signals: Vec<i32>,
@@ -89,8 +89,7 @@ impl Launcher {
         Launcher {
             spawner: Spawner::new(),
             null: None,
-            // Nothing has been looked at: an empty environment has another one.
-            fingerprint: u64::MAX,
+            mark: None,
             variables: CStrings::new(Vec::new()),
             signals: Vec::new(),
             turn: None,
@@ -140,10 +139,10 @@ impl Launcher {
             self.signals = os::handled_signals();
             self.turn = Some(turn);
         }
-        let fingerprint = os::environment_fingerprint();
-        if self.fingerprint != fingerprint {
+        if !self.mark.as_ref().is_some_and(EnvironmentMark::holds) {
+            let mark = EnvironmentMark::now();
             self.variables = CStrings::new(inherited());
-            self.fingerprint = fingerprint;
+            self.mark = Some(mark);
         }
     }
 
