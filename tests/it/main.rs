@@ -7,6 +7,7 @@ mod architecture;
 mod command_api;
 mod command_limits;
 mod control;
+mod dashboard;
 mod dependencies;
 mod doctor;
 mod dynamics;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -198,6 +199,15 @@ pub(super) fn no_input(e: &OpenError) -> Message {
             Message::new(format!("the input file {path} cannot be opened: {why}"))
         }
     }
+}
+
+/// There is no place for the page of a run.
+pub(super) fn no_page(address: SocketAddr, why: &io::Error) -> Message {
+    let what = format!(
+        "the page of the run cannot be at {address}: {}",
+        text::reason(why)
+    );
+    Message::new(what).tip("without an address, --dashboard takes a port that is free")
 }
 
 /// The directory where a recorded run began is not to be had.

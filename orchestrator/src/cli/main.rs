@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::agent;
 use super::args::{Cli, Command, RunArgs, TasksArgs};
+use super::dashboard::{self, Door, Page};
 use super::doctor;
 use super::dry;
 use super::errors::{self, Message};
@@ -125,6 +126,12 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         true => words,
         false => named.chain(words).collect(),
     };
+    let door = match plan.dashboard.map(|at| (at, Door::open(at))) {
+        None => None,
+        Some((_, Ok(door))) => Some(door),
+        Some((at, Err(e))) => return refuse(&errors::no_page(at, &e)),
+    };
+    let said = words.clone();
     let log = match plan.log.as_ref().map(Logging::start).transpose() {
         Ok(log) => log,
         Err(message) => return fail(&message),
@@ -181,8 +188,16 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
     }
     let here = Surroundings::of(reads_stdin);
     let progress = progress::form(plan.told.progress, here);
+    let page = match door.map(|door| dashboard::open(door, &plan, &reins, (&record, said))) {
+        None => None,
+        Some(Ok(page)) => Some(page),
+        Some(Err(e)) => return fail(&errors::cannot_start(&e)),
+    };
+    let looks = page.as_ref();
     let ended = match runtime() {
-        Ok(runtime) => runtime.block_on(attended(&plan, &reins, progress, (record, opened))),
+        Ok(runtime) => {
+            runtime.block_on(attended(&plan, &reins, (progress, looks), (record, opened)))
+        }
         Err(message) => return fail(&message),
     };
     screen::end();
@@ -190,6 +205,9 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         Ok((outcome, signal)) => {
             let next = summary::next(&outcome, &place, plan.history.as_ref());
             let exit = conclude(&plan, &reins, &outcome, signal, &next);
+            if let Some(page) = page {
+                dashboard::end(page, &outcome, &place);
+            }
             match log.as_ref().and_then(Log::failure) {
                 Some(message) => match (fail(&message), exit) {
                     (_, died @ Exit::Signal(_)) => died,
@@ -232,7 +250,7 @@ fn open(wanted: Wanted, words: Vec<Vec<u8>>) -> Result<Record, Message> {
 async fn attended(
     plan: &Plan,
     reins: &Reins,
-    progress: Form,
+    (progress, page): (Form, Option<&Page>),
     (record, opened): (Record, Option<Opened>),
 ) -> io::Result<(Outcome, Option<Signal>)> {
     let notes = match (plan.like_gnu, plan.told.quiet) {
@@ -246,6 +264,7 @@ async fn attended(
         never = signals.attend(reins) => match never {},
         never = plan.watch.clone().attend(reins) => match never {},
         never = progress.attend(reins) => match never {},
+        never = dashboard::look(page, reins) => match never {},
     };
     Ok((outcome, signals.stopped_by()))
 }

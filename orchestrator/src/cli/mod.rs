@@ -5,10 +5,11 @@
 //! GNU parallel's command line becomes one of ours in `parallel`.
 //! What a run file is asked for is in `recorded`, an agent is started by `agent`. What users of other tools would write is answered by `habits`, and signals are
 //! heard by `signals`; `report` says what a recorded run came to, `page` for a browser; `dry` shows what would be run; `watch` looks at what may change a run meanwhile; `progress` shows how far it is, `summary` what it came to. Pages for `man` and completions are `generated`.
-//! What is logged goes where `log` says; what this machine gives is told by `doctor`.
+//! What is logged goes where `log` says; what this machine gives is told by `doctor`; `dashboard` is the page of a run that goes on.
 
 mod agent;
 mod args;
+mod dashboard;
 mod doctor;
 mod dry;
 mod errors;

@@ -247,7 +247,7 @@ impl<'a> Output<'a> {
                 let (ticket, refusal) = *refused;
                 let n = self.announce(n);
                 self.failed(Verdict::Rejected, &ticket)?;
-                self.watch_refused(&ticket)?;
+                self.watch_refused(&ticket, &refusal)?;
                 if let Some(light) = &mut self.light {
                     light.put(&ticket, &rejection(&ticket, &refusal));
                 }

@@ -7,6 +7,7 @@ use std::cell::{OnceCell, RefCell};
 use tokio::sync::watch;
 
 use super::feed::Desk;
+use super::observe::stand::{RUNNING, Running, Stand};
 use super::progress::name;
 use super::progress::sample::{AtWork, Sample};
 use super::report::{Clock, Summary};
@@ -259,6 +260,28 @@ impl Reins {
             running: status.running.len(),
             longest,
         }
+    }
+
+    /// How the batch stands.
+    pub(crate) async fn stand(&self) -> Stand {
+        let (stats, status) = match self.control.get() {
+            Some(control) => (control.stats().await, control.status().await),
+            None => Default::default(),
+        };
+        let running = status.running.iter().take(RUNNING);
+        let running = running.filter_map(|job| {
+            self.desk
+                .look_up(job.job, |ticket| Running::new(job, ticket))
+        });
+        let mut stand = Stand {
+            elapsed: self.clock.elapsed(),
+            running: running.collect(),
+            stats,
+            total: self.counted(),
+            ..Stand::default()
+        };
+        stand.count(&self.summary.borrow());
+        stand
     }
 
     /// What the batch is doing, in numbers; this is at work.

@@ -20,6 +20,17 @@ pub(crate) struct ObserveArgs {
     /// How much is logged [default: info]; without --log-file, on stderr
     #[arg(long, value_enum, value_name = "LEVEL")]
     pub(crate) log_level: Option<LevelArg>,
+
+    /// Show the run while it goes on, on a page for browsers on this machine: at a port that is
+    /// free, or at this address (see docs/dashboard.md)
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "127.0.0.1:0"
+    )]
+    pub(crate) dashboard: Option<String>,
 }
 
 /// How much is logged.

@@ -13,6 +13,7 @@ mod told;
 mod work;
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<String>,
     /// What is logged, if anything.
     pub(crate) log: Option<Logging>,
+    /// Where there is a page while it goes on, if there is one.
+    pub(crate) dashboard: Option<SocketAddr>,
     /// Whether the exit status is that of GNU parallel.
     pub(crate) like_gnu: bool,
     /// Where it is recorded; how it was called, the caller adds.
@@ -129,6 +132,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         // There, a name is what stands there.
         inputs.form.trim_names = Trim::default();
     }
+    let (watching, log, dashboard) = observe::observe(observe, &words)?;
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
@@ -225,7 +229,6 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     }
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
-    let (watching, log) = observe::observe(observe);
     let done = output::done(&output, pipe.pipe, lookup)?;
     let mut manner = output::manner(output, format, &places, &mut pool, lookup)?;
     manner.replaces = like_gnu;
@@ -308,6 +311,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         watch,
         warnings,
         log,
+        dashboard,
         like_gnu,
         record,
         history,

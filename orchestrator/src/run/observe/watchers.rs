@@ -6,25 +6,28 @@ use std::time::{Duration, SystemTime};
 
 use protocol::{JobId, Usage, WorkerId};
 
+use super::live::{Feed, Teller};
 use super::tally::{Tally, Worker};
 use super::trace::Trace;
-use crate::pool::{Event, EventKind};
+use crate::pool::{Event, EventKind, JobReport};
 use crate::run::feed::Desk;
 use crate::run::sink::facts;
 use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
 
 /// Who shall watch a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Watching {
     /// A file of trace events.
     pub(crate) trace: Option<PathBuf>,
+    /// A page that goes with the run.
+    pub(crate) live: Option<Feed>,
 }
 
 impl Watching {
     /// Whether there is anybody.
     pub(crate) fn is_any(&self) -> bool {
-        self.trace.is_some()
+        self.trace.is_some() || self.live.is_some()
     }
 }
 
@@ -41,6 +44,8 @@ pub(super) struct End<'a> {
     pub(super) attempt: u32,
     /// Whether no other attempt follows.
     pub(super) is_last: bool,
+    /// What its error says, if that is known by now.
+    pub(super) message: Option<&'a str>,
     pub(super) usage: Usage,
     /// Since when the job had waited for it.
     pub(super) queued: Option<Duration>,
@@ -58,6 +63,7 @@ pub(crate) struct Watchers {
     /// When the last event was.
     now: Duration,
     trace: Option<Trace>,
+    live: Option<Teller>,
 }
 
 impl Watchers {
@@ -79,6 +85,7 @@ impl Watchers {
             tally: Tally::default(),
             now: Duration::ZERO,
             trace: trace.map(|path| Trace::create(path, began)).transpose()?,
+            live: watching.live.clone().map(Teller::new),
         }))
     }
 
@@ -94,10 +101,21 @@ impl Watchers {
         match event.kind {
             EventKind::WorkerSpawned { worker, pid, slot } => {
                 self.tally.spawned(worker, pid, slot);
+                self.live.iter_mut().for_each(|live| live.sits(slot));
             }
             EventKind::JobQueued { job } => self.tally.queued(job, event.at),
             EventKind::JobSent { job, worker, .. } => self.tally.sent(job, worker),
-            EventKind::WorkerEnded { worker, .. } => self.tally.ended(worker),
+            EventKind::WorkerEnded {
+                worker,
+                ref unexpected,
+            } => {
+                self.tally.ended(worker);
+                if let (Some(live), Some(worker), Some(_)) =
+                    (&mut self.live, self.tally.worker(worker), unexpected)
+                {
+                    live.died(worker.slot, event.at);
+                }
+            }
             EventKind::JobRetried { job, .. } => {
                 let queued = self.tally.retried(job, event.at);
                 return self.attempt_over(job, queued, event, desk);
@@ -122,16 +140,21 @@ impl Watchers {
         event: &Event,
         desk: &Desk,
     ) -> io::Result<()> {
-        let mut death = None;
+        let (mut death, mut said) = (None, None);
         let (verdict, usage, started, worker, attempt, is_last) = match &event.kind {
             EventKind::JobRetried {
                 verdict,
+                error,
+                stderr,
                 usage,
                 started,
                 worker,
                 attempts,
                 ..
-            } => (*verdict, *usage, *started, *worker, *attempts, false),
+            } => {
+                said = Some((error.as_deref(), stderr));
+                (*verdict, *usage, *started, *worker, *attempts, false)
+            }
             EventKind::JobDone {
                 verdict,
                 death: how,
@@ -155,12 +178,19 @@ impl Watchers {
                 exit: facts::status(verdict, death),
                 attempt,
                 is_last,
+                message: said.and_then(|(error, _)| Some(&*error?.message)),
                 usage,
                 queued,
                 started,
                 at: event.at,
                 worker,
             };
+            if let Some(live) = &mut self.live {
+                match said {
+                    Some((_, stderr)) => live.retried(job, &end, stderr),
+                    None => live.ended(job, &end),
+                }
+            }
             match &mut self.trace {
                 Some(trace) => trace.end(&end),
                 None => Ok(()),
@@ -173,7 +203,7 @@ impl Watchers {
     ///
     /// # Errors
     /// When what they write cannot be written.
-    pub(crate) fn refused(&mut self, ticket: &Ticket) -> io::Result<()> {
+    pub(crate) fn refused(&mut self, ticket: &Ticket, what: &str) -> io::Result<()> {
         let verdict = Verdict::Rejected;
         self.tally.count(verdict);
         let end = End {
@@ -183,16 +213,23 @@ impl Watchers {
             exit: facts::status(verdict, None),
             attempt: 0,
             is_last: true,
+            message: Some(what),
             usage: Usage::default(),
             queued: None,
             started: None,
             at: self.now,
             worker: None,
         };
+        self.live.iter_mut().for_each(|live| live.refused(&end));
         match &mut self.trace {
             Some(trace) => trace.end(&end),
             None => Ok(()),
         }
+    }
+
+    /// The report of a job is here, whose end was told before.
+    pub(in crate::run) fn reported(&mut self, report: &JobReport) {
+        self.live.iter_mut().for_each(|live| live.reported(report));
     }
 
     /// Writes what there is.
@@ -200,6 +237,7 @@ impl Watchers {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.live.iter_mut().for_each(Teller::flush);
         match &mut self.trace {
             Some(trace) => trace.flush(),
             None => Ok(()),
@@ -211,6 +249,7 @@ impl Watchers {
     /// # Errors
     /// When what is left cannot be written.
     pub(crate) fn finish(self) -> io::Result<()> {
+        self.live.into_iter().for_each(Teller::finish);
         match self.trace {
             Some(trace) => trace.finish(self.now, self.tally.counts()),
             None => Ok(()),

@@ -47,6 +47,11 @@ impl Output<'_> {
             }
         }
         drop(summary);
+        if verdict != Verdict::Ok
+            && let Some(watchers) = &mut self.watchers
+        {
+            watchers.reported(report);
+        }
         self.remember(desk, report);
     }
 

@@ -3,6 +3,7 @@
 use super::Output;
 use crate::pool::Event;
 use crate::run::batch::Failure;
+use crate::run::source::refusal::Refusal;
 use crate::run::source::work::Ticket;
 
 impl Output<'_> {
@@ -21,11 +22,15 @@ impl Output<'_> {
     }
 
     /// A line is no job.
-    pub(super) fn watch_refused(&mut self, ticket: &Ticket) -> Result<(), Failure> {
+    pub(super) fn watch_refused(
+        &mut self,
+        ticket: &Ticket,
+        refusal: &Refusal,
+    ) -> Result<(), Failure> {
         let Some(watchers) = &mut self.watchers else {
             return Ok(());
         };
-        let told = watchers.refused(ticket);
+        let told = watchers.refused(ticket, &refusal.what);
         self.watched(told)
     }
 

@@ -31,6 +31,14 @@ impl Purpose {
         }
         *hasher.finalize().as_bytes()
     }
+
+    /// As it would be written, and where.
+    pub(crate) fn with_place(&self) -> String {
+        format!(
+            "{self} in {}",
+            text::escaped(self.cwd.as_os_str().as_bytes())
+        )
+    }
 }
 
 /// As it would be written on the command line.

@@ -17,7 +17,6 @@ use super::recorder::{Mode, Recorder};
 use super::{file, rows};
 use crate::pool::Spill;
 use crate::run::report::calendar;
-use crate::run::text;
 
 /// How a run file is to be used.
 #[derive(Clone, Debug)]
@@ -179,7 +178,7 @@ fn check(
     if before.fingerprint != request.purpose.fingerprint() && !request.force {
         return Err(Error::OtherPurpose {
             recorded: before.purpose.clone(),
-            wanted: shown_with_place(&request.purpose),
+            wanted: request.purpose.with_place(),
         }
         .into());
     }
@@ -394,7 +393,7 @@ fn begin(
             std::process::id(),
             cwd,
             arguments,
-            shown_with_place(purpose),
+            purpose.with_place(),
             purpose.fingerprint(),
         ],
     )?;
@@ -421,11 +420,6 @@ fn one(connection: &Connection, query: &str) -> rusqlite::Result<i64> {
 }
 
 /// What is done where, in words.
-fn shown_with_place(purpose: &Purpose) -> String {
-    let cwd = purpose.cwd.as_os_str().as_encoded_bytes();
-    format!("{purpose} in {}", text::escaped(cwd))
-}
-
 /// All jobs that are recorded.
 fn recorded(connection: &Connection) -> Result<Vec<Recorded>, Fault> {
     let count: i64 = connection.query_row("select count(*) from job", [], |row| row.get(0))?;

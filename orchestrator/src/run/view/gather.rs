@@ -15,20 +15,20 @@ use crate::run::runfile::{End, Look, RunFileError, State, Try};
 use crate::run::text;
 
 /// How many of the slowest jobs are listed.
-const SLOWEST: usize = 25;
+pub(super) const SLOWEST: usize = 25;
 
 /// How many jobs are listed that took several tries, out of how many of which the
 /// tries are kept, and how many tries of each.
-const RETRIED: usize = 25;
-const RETRIED_KEPT: usize = 2_000;
-const TRIES_KEPT: usize = 20;
+pub(super) const RETRIED: usize = 25;
+pub(super) const RETRIED_KEPT: usize = 2_000;
+pub(super) const TRIES_KEPT: usize = 20;
 
 /// What tells verdicts apart; a file of anybody's making may hold more.
 const WORDS: usize = 40;
 
 /// Bins of the pictures of waiting, running and memory, for each power of ten.
-const WAIT_RUN: u32 = 8;
-const MEMORY: u32 = 16;
+pub(super) const WAIT_RUN: u32 = 8;
+pub(super) const MEMORY: u32 = 16;
 
 /// Reads a run file, at this point in time; `name` is what it is called in commands.
 ///

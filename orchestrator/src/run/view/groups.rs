@@ -17,7 +17,7 @@ const EXAMPLES: usize = 10;
 const LINES: usize = 12;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
     known: HashMap<(String, String), usize>,
     all: Vec<Group>,

@@ -17,54 +17,98 @@ use crate::run::text;
 const STYLE: &str = include_str!("page/page.css");
 
 /// The parts of the script, in their order; each is a part of one function.
-const SCRIPT: [&str; 7] = [
+const SCRIPT: [&str; 6] = [
     include_str!("page/data.js"),
     include_str!("page/words.js"),
     include_str!("page/timeline.js"),
     include_str!("page/shapes.js"),
     include_str!("page/table.js"),
     include_str!("page/page.js"),
-    // Of a page that is fed while the run goes on, only this part is another.
-    include_str!("page/boot.js"),
 ];
+
+/// The last part of it: of a report, and of a page that is fed while the run goes on.
+const BOOT: &str = include_str!("page/boot.js");
+const LIVE: &str = include_str!("page/live.js");
 
 /// Writes the page of a run; the nonce is a word that nobody could have guessed.
 ///
 /// # Errors
 /// When it cannot be written.
-pub(crate) fn write(mut out: &mut dyn Write, model: &Model, nonce: &str) -> io::Result<()> {
+pub(crate) fn write(out: &mut dyn Write, model: &Model, nonce: &str) -> io::Result<()> {
+    page(out, model, nonce, ("", BOOT))
+}
+
+/// Writes the page of a run that goes on, as it stands now; the rest it asks for.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn live_page(out: &mut dyn Write, model: &Model, nonce: &str) -> io::Result<()> {
+    page(out, model, nonce, ("; connect-src 'self'", LIVE))
+}
+
+/// All that such a page shows in words, by the names of its parts; and its title.
+pub(crate) fn live_parts(model: &Model) -> (String, Vec<(&'static str, String)>) {
+    let (above, below) = (above(model), below(model));
+    (
+        head::verdict(model),
+        above.into_iter().chain(below).collect(),
+    )
+}
+
+type Part = (&'static str, String);
+
+/// What stands above the pictures.
+fn above(model: &Model) -> [Part; 3] {
+    [
+        ("head", head::header(model)),
+        ("tiles", head::tiles(model)),
+        ("notes", head::notes(&model.about)),
+    ]
+}
+
+/// What stands below them.
+fn below(model: &Model) -> [Part; 7] {
+    [
+        ("at-work", tables::at_work(&model.about)),
+        ("failed", tables::failures(model)),
+        ("times", tables::times(model)),
+        ("slow", tables::slowest(&model.about)),
+        ("retried", tables::retried(model)),
+        ("workers", tables::workers(model)),
+        ("runs", tables::runs(model)),
+    ]
+}
+
+fn parts(out: &mut dyn Write, parts: &[Part]) -> io::Result<()> {
+    parts
+        .iter()
+        .try_for_each(|(name, html)| write!(out, "<div data-part=\"{name}\">\n{html}</div>\n"))
+}
+
+/// Writes a page that may also do this, and whose script ends so.
+fn page(
+    mut out: &mut dyn Write,
+    model: &Model,
+    nonce: &str,
+    (may, boot): (&str, &str),
+) -> io::Result<()> {
     let title = html(&head::verdict(model));
     write!(
         out,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'\">\n\
+         style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'{may}; base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>{title}</title>\n<style nonce=\"{nonce}\">\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
     )?;
-    for part in [
-        head::header(model),
-        head::tiles(model),
-        head::notes(&model.about),
-    ] {
-        out.write_all(part.as_bytes())?;
-    }
+    parts(out, &above(model))?;
     out.write_all(
         b"<div id=\"pictures\"></div>\n<noscript><p class=\"quiet\">Timeline, pictures and the table of all \
           jobs need JavaScript; everything else does not.</p></noscript>\n",
     )?;
-    for part in [
-        tables::failures(model),
-        tables::times(model),
-        tables::slowest(&model.about),
-        tables::retried(model),
-        tables::workers(model),
-        tables::runs(model),
-    ] {
-        out.write_all(part.as_bytes())?;
-    }
+    parts(out, &below(model))?;
     out.write_all(
         b"<div id=\"jobs\"></div>\n</main>\n<script id=\"model\" type=\"application/json\">",
     )?;
@@ -73,7 +117,7 @@ pub(crate) fn write(mut out: &mut dyn Write, model: &Model, nonce: &str) -> io::
         out,
         "</script>\n<script nonce=\"{nonce}\">\n\"use strict\";\n(() => {{\n"
     )?;
-    for part in SCRIPT {
+    for part in SCRIPT.into_iter().chain([boot]) {
         out.write_all(part.as_bytes())?;
     }
     out.write_all(b"})();\n</script>\n</body>\n</html>\n")
@@ -171,7 +215,7 @@ mod tests {
     #[test]
     fn the_script_and_the_style_end_where_they_should() {
         assert!(!STYLE.contains('<'));
-        for part in SCRIPT {
+        for part in SCRIPT.into_iter().chain([BOOT, LIVE]) {
             assert!(!part.contains("</") && !part.contains("<!--"));
         }
     }
@@ -182,5 +226,10 @@ mod tests {
         write(&mut page, &Model::default(), "n").unwrap();
         let page = String::from_utf8(page).unwrap();
         assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+        assert!(!page.contains("connect-src"));
+        let mut page = Vec::new();
+        live_page(&mut page, &Model::default(), "n").unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("script-src 'nonce-n'; connect-src 'self'; base-uri 'none'"));
     }
 }

@@ -8,6 +8,7 @@
 //! - [`html`]: the page: figures that are readable without a script, and the model
 //!   for the one in `page/`; [`safe`]: foreign text in it.
 //! - [`lines`]: the same figures for a terminal.
+//! - [`live`]: the same model of a run that goes on, folded from what happens in it.
 //!
 //! Memory: some thirty bytes for each try, and at most [`rows::ROWS`] jobs as rows.
 
@@ -19,6 +20,7 @@ mod groups;
 mod html;
 mod lanes;
 mod lines;
+pub(crate) mod live;
 mod model;
 mod notes;
 mod rows;
@@ -27,6 +29,6 @@ mod spans;
 mod waiting;
 
 pub(crate) use gather::gather;
-pub(crate) use html::write;
+pub(crate) use html::{live_page, live_parts, write};
 pub(crate) use lines::lines;
 pub(crate) use model::Model;

@@ -151,6 +151,8 @@ pub(crate) struct About {
     pub(super) kind: Kind,
     /// The process that still writes to the file.
     pub(super) running: Option<Option<i32>>,
+    /// What runs now, on a page that goes with the run.
+    pub(super) at_work: Option<AtWork>,
     pub(super) now_us: i64,
     pub(super) input_whole: bool,
     /// Jobs that did not succeed and are only counted.
@@ -177,7 +179,7 @@ pub(crate) enum Kind {
 }
 
 /// Jobs that failed in the same way.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(super) verdict: String,
     /// What is said of the first of them.
@@ -189,7 +191,7 @@ pub(crate) struct Group {
 }
 
 /// One of them.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Example {
     pub(super) label: String,
     pub(super) line: i64,
@@ -213,7 +215,7 @@ pub(crate) struct Slow {
 }
 
 /// A job that took several tries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Retried {
     pub(super) label: String,
     pub(super) line: i64,
@@ -234,6 +236,24 @@ pub(crate) struct Worker {
     pub(super) rss_kib: i64,
     /// How many workers had this place, one after the other.
     pub(super) lives: u64,
+}
+
+/// What runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AtWork {
+    /// How many jobs do, and some of them: those that run for longest.
+    pub(super) count: u64,
+    pub(super) longest: Vec<Working>,
+}
+
+/// A job that runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Working {
+    pub(super) label: String,
+    pub(super) line: i64,
+    pub(super) attempt: i64,
+    pub(super) pid: u32,
+    pub(super) us: i64,
 }
 
 /// Something that limited the run, and what would help.

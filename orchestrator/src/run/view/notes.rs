@@ -44,9 +44,14 @@ impl Seen {
     }
 
     pub(super) fn ended(&mut self, end: &End<'_>) {
-        self.leaked += end.leaked.unsigned_abs();
-        self.leaking += u64::from(end.leaked > 0);
-        self.omitted += u64::from(end.omitted > 0);
+        self.left(end.leaked.unsigned_abs(), end.omitted > 0);
+    }
+
+    /// A job has left so many processes behind, or printed more than is there.
+    pub(super) fn left(&mut self, leaked: u64, omitted: bool) {
+        self.leaked += leaked;
+        self.leaking += u64::from(leaked > 0);
+        self.omitted += u64::from(omitted);
     }
 }
 
@@ -88,6 +93,10 @@ pub(super) fn notes(
 /// How the run itself came to its end.
 fn ends(figures: &Figures, about: &About, say: &mut impl FnMut(&'static str, String)) {
     let name = &about.name;
+    // A page that goes with the run says so itself.
+    if about.at_work.is_some() {
+        return;
+    }
     if let Some(pid) = &about.running {
         let who = pid.map_or(String::new(), |pid| format!(" (process {pid})"));
         let text =

@@ -36,9 +36,7 @@ pub(super) struct JobSeen {
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     all: Vec<JobSeen>,
-    messages: Vec<String>,
-    known: HashMap<String, u32>,
-    message_bytes: usize,
+    messages: Messages,
     /// Of how many that succeeded one is taken, and how many were seen.
     every: usize,
     good: usize,
@@ -78,68 +76,87 @@ impl Jobs {
     /// Takes a job, with what is said of it.
     pub(super) fn push(&mut self, mut job: JobSeen, message: Option<String>) {
         if let Some(message) = message {
-            job.message = self.message(message);
+            job.message = self.messages.number(message, MESSAGES, MESSAGE_BYTES);
         }
         self.all.push(job);
     }
 
-    /// The number of a message, from 1; 0 when there are too many.
-    fn message(&mut self, message: String) -> u32 {
+    pub(super) fn finish(self, laid: &Laid) -> (Rows, Vec<String>) {
+        let rows = Rows {
+            every: self.every,
+            cut: self.cut,
+            ..rows(&self.all, |span| i64::from(laid.lane(span)))
+        };
+        (rows, self.messages.all)
+    }
+}
+
+/// What is said of jobs, each once.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    pub(super) all: Vec<String>,
+    known: HashMap<String, u32>,
+    bytes: usize,
+}
+
+impl Messages {
+    /// The number of a message, from 1; 0 when there are more than so many, or of more bytes.
+    pub(super) fn number(&mut self, message: String, most: usize, most_bytes: usize) -> u32 {
         if let Some(&number) = self.known.get(&message) {
             return number;
         }
-        self.message_bytes += message.len();
-        if self.messages.len() >= MESSAGES || self.message_bytes > MESSAGE_BYTES {
+        if self.all.len() >= most || self.bytes + message.len() > most_bytes {
             return 0;
         }
-        self.messages.push(message.clone());
-        let number = self.messages.len() as u32;
+        self.bytes += message.len();
+        self.all.push(message.clone());
+        let number = self.all.len() as u32;
         self.known.insert(message, number);
         number
     }
+}
 
-    pub(super) fn finish(self, laid: &Laid) -> (Rows, Vec<String>) {
-        let mut label = Names::default();
-        let (mut line, mut start, mut rss) = (Column::near(), Column::near(), Column::near());
-        let [
-            mut verdict,
-            mut tries,
-            mut lane,
-            mut dur,
-            mut wait,
-            mut cpu,
-            mut message,
-        ] = std::array::from_fn(|_| Column::plain());
-        for job in &self.all {
-            label.push(&job.label);
-            line.push(Some(job.line));
-            verdict.push(Some(i64::from(job.verdict)));
-            tries.push(Some(job.tries));
-            lane.push(job.span.map(|span| i64::from(laid.lane(span))));
-            start.push(job.start);
-            dur.push(job.wall_us);
-            wait.push(job.wait_us);
-            cpu.push(job.cpu_us);
-            rss.push(job.rss_kib);
-            message.push(Some(i64::from(job.message)));
-        }
-        let rows = Rows {
-            n: self.all.len(),
-            label: label.finish(),
-            line: line.finish(),
-            verdict: verdict.finish(),
-            tries: tries.finish(),
-            lane: lane.finish(),
-            start: start.finish(),
-            dur: dur.finish(),
-            wait: wait.finish(),
-            cpu: cpu.finish(),
-            rss: rss.finish(),
-            message: message.finish(),
-            every: self.every,
-            cut: self.cut,
-        };
-        (rows, self.messages)
+/// These jobs as columns; the lane of one is found by its bar.
+pub(super) fn rows(all: &[JobSeen], lane_of: impl Fn(usize) -> i64) -> Rows {
+    let mut label = Names::default();
+    let (mut line, mut start, mut rss) = (Column::near(), Column::near(), Column::near());
+    let [
+        mut verdict,
+        mut tries,
+        mut lane,
+        mut dur,
+        mut wait,
+        mut cpu,
+        mut message,
+    ] = std::array::from_fn(|_| Column::plain());
+    for job in all {
+        label.push(&job.label);
+        line.push(Some(job.line));
+        verdict.push(Some(i64::from(job.verdict)));
+        tries.push(Some(job.tries));
+        lane.push(job.span.map(&lane_of));
+        start.push(job.start);
+        dur.push(job.wall_us);
+        wait.push(job.wait_us);
+        cpu.push(job.cpu_us);
+        rss.push(job.rss_kib);
+        message.push(Some(i64::from(job.message)));
+    }
+    Rows {
+        n: all.len(),
+        label: label.finish(),
+        line: line.finish(),
+        verdict: verdict.finish(),
+        tries: tries.finish(),
+        lane: lane.finish(),
+        start: start.finish(),
+        dur: dur.finish(),
+        wait: wait.finish(),
+        cpu: cpu.finish(),
+        rss: rss.finish(),
+        message: message.finish(),
+        every: 1,
+        cut: false,
     }
 }
 
@@ -170,6 +187,6 @@ mod tests {
             jobs.push(JobSeen::default(), Some(message.into()));
         }
         let numbers: Vec<_> = jobs.all.iter().map(|job| job.message).collect();
-        assert_eq!((numbers, jobs.messages.len()), (vec![1, 2, 1], 2));
+        assert_eq!((numbers, jobs.messages.all.len()), (vec![1, 2, 1], 2));
     }
 }

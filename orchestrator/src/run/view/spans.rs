@@ -11,7 +11,7 @@ use crate::run::runfile::Try;
 pub(super) const SPANS: usize = 300_000;
 
 /// How many deaths of workers are marked.
-const DEATHS: usize = 5_000;
+pub(super) const DEATHS: usize = 5_000;
 
 /// No worker is known.
 const NOBODY: u32 = u32::MAX;
@@ -239,10 +239,7 @@ impl Laid {
         }
         let pixel = self.total.saturating_mul(i64::from(self.lanes)) / (SPANS as i64 / 2);
         let pixel = pixel.max(1);
-        order.sort_by_key(|&i| {
-            let span = self.spans[i];
-            (self.lane(i), span.start / pixel, span.state, span.start)
-        });
+        order.sort_by_key(|&i| Bar::of(self.spans[i], self.lane(i)).place(pixel));
         let mut bars: Vec<Bar> = Vec::new();
         for i in order {
             let bar = Bar::of(self.spans[i], self.lane(i));
@@ -257,14 +254,35 @@ impl Laid {
 
 /// One try or several.
 #[derive(Clone, Copy, Debug)]
-struct Bar {
+pub(super) struct Bar {
     span: Span,
-    lane: u32,
-    count: i64,
+    pub(super) lane: u32,
+    pub(super) count: i64,
     busy: i64,
 }
 
 impl Bar {
+    /// One try.
+    pub(super) fn new(lane: u32, start: i64, dur: i64, state: u16) -> Bar {
+        let span = Span {
+            start,
+            dur,
+            life: NOBODY,
+            state,
+        };
+        Bar::of(span, lane)
+    }
+
+    pub(super) fn state(&self) -> u16 {
+        self.span.state
+    }
+
+    /// Where it stands among bars that are to be joined at this width.
+    pub(super) fn place(&self, pixel: i64) -> (u32, i64, u16, i64) {
+        let Span { start, state, .. } = self.span;
+        (self.lane, start / pixel, state, start)
+    }
+
     fn of(span: Span, lane: u32) -> Bar {
         Bar {
             span,
@@ -274,21 +292,22 @@ impl Bar {
         }
     }
 
-    fn takes(&self, next: &Bar, pixel: i64) -> bool {
+    pub(super) fn takes(&self, next: &Bar, pixel: i64) -> bool {
         let is_short = self.busy < pixel && next.busy < pixel;
         let same_place = self.lane == next.lane && self.span.state == next.span.state;
         is_short && same_place && self.span.start / pixel == next.span.start / pixel
     }
 
-    fn join(&mut self, next: &Bar) {
+    pub(super) fn join(&mut self, next: &Bar) {
         let end = self.span.end().max(next.span.end());
+        self.span.start = self.span.start.min(next.span.start);
         self.span.dur = end - self.span.start;
         self.count += next.count;
         self.busy = self.busy.saturating_add(next.busy);
     }
 }
 
-fn written(bars: impl Iterator<Item = Bar>) -> Spans {
+pub(super) fn written(bars: impl Iterator<Item = Bar>) -> Spans {
     let (mut start, mut n) = (Column::near(), 0);
     let [mut lane, mut dur, mut state, mut count, mut busy] =
         std::array::from_fn(|_| Column::plain());

@@ -54,7 +54,7 @@ pub(super) fn failures(model: &Model) -> String {
         let jobs = text::counted(only, "job");
         out += &format!("<p class=\"quiet\">{jobs} more failed in ways that are not listed.</p>\n");
     }
-    if about.kind != Kind::Executor {
+    if about.kind != Kind::Executor && !about.name.is_empty() {
         let name = &about.name;
         let all = marked(&format!(
             "`orchestrator results {name} --failed --format jsonl`"
@@ -63,6 +63,41 @@ pub(super) fn failures(model: &Model) -> String {
         out += &format!("<p class=\"next\">All of them: {all}<br>Run them again: {again}</p>\n");
     }
     out + "</section>\n"
+}
+
+/// What runs now.
+pub(super) fn at_work(about: &About) -> String {
+    let Some(work) = &about.at_work else {
+        return String::new();
+    };
+    let more = match work.count.saturating_sub(work.longest.len() as u64) {
+        0 => String::new(),
+        more => format!("<p class=\"quiet\">and {} more</p>\n", text::count(more)),
+    };
+    let rows = work.longest.iter().map(|job| {
+        format!(
+            "<tr><td class=\"job\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\"><b>{}</b></tr>\n",
+            html(&job.label),
+            job.line,
+            job.attempt,
+            job.pid,
+            time(job.us),
+        )
+    });
+    let rows: String = rows.collect();
+    let table = match rows.is_empty() {
+        true => String::new(),
+        false => format!(
+            "<div class=\"wide\"><table><thead><tr><th>Job<th class=\"n\">Line<th class=\"n\">Try<th class=\"n\">Process\
+             <th class=\"n\">Runs for</tr></thead><tbody>\n{rows}</tbody></table></div>\n"
+        ),
+    };
+    format!(
+        "<section id=\"at-work\" data-running=\"{}\">\n<h2>Running now <span class=\"quiet\">{}, the longest first</span></h2>\n\
+         {table}{more}</section>\n",
+        work.count,
+        text::counted(work.count, "job"),
+    )
 }
 
 fn failed(example: &Example, what: &str) -> String {

@@ -71,12 +71,17 @@ const NEAR = { line: true, start: true, rss: true, at: true };
 // A run: all jobs that are known, and the bars of its timeline. Grows by `append`.
 class Run {
   constructor() {
+    this.clear();
+    this.messages = [];
+    this.verdicts = [];
+  }
+
+  clear() {
     this.jobs = new Columns(["line", "verdict", "tries", "lane", "start", "dur", "wait", "cpu", "rss", "message"]);
     this.labels = [];
     this.bars = new Columns(["lane", "start", "dur", "state", "count", "busy", "job"]);
     this.deaths = new Columns(["at", "lane"]);
-    this.messages = [];
-    this.verdicts = [];
+    this.byLine = new Uint32Array(0);
   }
 
   // Takes all that a model says of the whole run.

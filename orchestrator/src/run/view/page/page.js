@@ -21,6 +21,13 @@ class Page {
     });
   }
 
+  // Forgets all rows; the model is told anew as well.
+  reset() {
+    this.run.clear();
+    this.table.forget();
+    this.timeline.forget();
+  }
+
   append(model) {
     this.run.append(model);
   }

@@ -64,7 +64,17 @@ class JobTable {
     if (cut) parts.push("Of the jobs that did not succeed, the first ones are.");
     if (run.model.figures.jobs > run.model.figures.ended) parts.push("Jobs without a result are not in it.");
     this.note.textContent = parts.join(" ");
+    // Whoever reads it goes on where they were.
+    const top = this.box.scrollTop;
     this.filter();
+    this.box.scrollTop = top;
+    this.draw();
+  }
+
+  forget() {
+    this.lower = [];
+    this.chosen = undefined;
+    this.detail.hidden = true;
   }
 
   sort(name) {

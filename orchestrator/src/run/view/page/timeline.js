@@ -81,6 +81,11 @@ class Timeline {
     this.draw();
   }
 
+  forget() {
+    this.picked = NaN;
+    this.chosenJob.hidden = true;
+  }
+
   // ---- Zoom
 
   zoom(from, to) {

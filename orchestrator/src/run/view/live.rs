@@ -1,0 +1,533 @@
+//! A page that goes with its run: what has happened, folded into the same model as a report's.
+//! Its memory is bounded, whatever the run's length.
+
+mod listed;
+mod metrics;
+mod status;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use self::listed::Listed;
+pub(crate) use self::listed::{Cursor, More};
+pub(crate) use self::metrics::metrics;
+pub(crate) use self::status::status;
+use super::bins::{Grid, Growing, Sizes, log_bin};
+use super::gather::{MEMORY, RETRIED, RETRIED_KEPT, SLOWEST, TRIES_KEPT, WAIT_RUN};
+use super::groups::{Groups, why};
+use super::lanes::tail_from;
+use super::model::{
+    About, AtWork, FORMAT, Figures, Kind, Model, Retried, Rows, Slow, Worker, Working,
+};
+use super::notes;
+use super::rows::JobSeen;
+use super::spans::{Bar, DEATHS};
+use crate::run::observe::live::{Seen, Told};
+use crate::run::observe::stand::Stand;
+use crate::run::report::Summary;
+use crate::run::runfile::{RunSeen, Try};
+use crate::scheduler::Verdict;
+
+/// How many points in time it is known of how many jobs waited.
+const SAMPLES: usize = 1_200;
+const POINTS: i64 = 600;
+
+/// So long after its end, a try may still come to be known.
+const LATE_US: i64 = 2_000_000;
+
+/// What a page says of its run from the beginning.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Base {
+    /// What the run is called in commands; empty when it is not recorded.
+    pub(crate) name: String,
+    pub(crate) run_id: String,
+    pub(crate) purpose: String,
+    pub(crate) run: RunSeen,
+}
+
+/// How a run has ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    /// What it is called in commands now.
+    pub(crate) name: String,
+    /// Whether all of its input was read.
+    pub(crate) whole: bool,
+    /// Why it failed, if it was not the jobs.
+    pub(crate) failure: Option<String>,
+}
+
+/// The tries before a job's last.
+#[derive(Debug, Default)]
+struct Before {
+    count: i64,
+    wait_us: Option<i64>,
+    tries: Vec<(String, Option<i64>)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Live {
+    base: Base,
+    stand: Stand,
+    ended: Option<Ended>,
+    words: Vec<&'static str>,
+    figures: Figures,
+    run: Sizes,
+    wait: Sizes,
+    rss: Sizes,
+    wait_run: Grid,
+    memory: Growing,
+    /// When how many jobs waited.
+    samples: Vec<(i64, i64)>,
+    groups: Groups,
+    slowest: Vec<Slow>,
+    retried: Vec<Retried>,
+    before: HashMap<u64, Before>,
+    seen: notes::Seen,
+    workers: Vec<Worker>,
+    last_ends: Vec<i64>,
+    deaths: Vec<(i64, u32)>,
+    listed: Listed,
+    last_end: i64,
+    /// What has happened and is only counted.
+    missed: u64,
+}
+
+impl Live {
+    pub(crate) fn new(base: Base) -> Live {
+        Live {
+            base,
+            stand: Stand::default(),
+            ended: None,
+            words: vec![Verdict::Ok.word()],
+            figures: Figures::default(),
+            run: Sizes::default(),
+            wait: Sizes::default(),
+            rss: Sizes::default(),
+            wait_run: Grid::default(),
+            memory: Growing::default(),
+            samples: Vec::new(),
+            groups: Groups::default(),
+            slowest: Vec::new(),
+            retried: Vec::new(),
+            before: HashMap::new(),
+            seen: notes::Seen::default(),
+            workers: Vec::new(),
+            last_ends: Vec::new(),
+            deaths: Vec::new(),
+            listed: Listed::default(),
+            last_end: 0,
+            missed: 0,
+        }
+    }
+
+    /// The run stands like this.
+    pub(crate) fn stands(&mut self, stand: Stand) {
+        if self.samples.len() == SAMPLES {
+            let mut takes = false;
+            self.samples.retain(|_| {
+                takes = !takes;
+                takes
+            });
+        }
+        self.samples
+            .push((us(stand.elapsed), stand.stats.waiting as i64));
+        self.stand = stand;
+    }
+
+    /// The run has come to this, and has ended so.
+    pub(crate) fn ends(&mut self, summary: &Summary, ended: Ended) {
+        self.stand.end(summary);
+        self.listed.close(i64::MAX);
+        self.ended = Some(ended);
+    }
+
+    /// So much has happened of which nothing more is known.
+    pub(crate) fn misses(&mut self, number: u64) {
+        self.missed += number;
+    }
+
+    /// Of how many jobs that succeed one is listed.
+    pub(crate) fn every(&self) -> usize {
+        self.listed.every
+    }
+
+    pub(crate) fn take(&mut self, told: Told) {
+        match told {
+            Told::Sits(slot) => {
+                if let Some(lane) = self.lane(Some(slot)) {
+                    self.workers[lane as usize].lives += 1;
+                }
+            }
+            Told::Died(slot, at) => {
+                if let Some(lane) = self.lane(Some(slot)).filter(|_| self.deaths.len() < DEATHS) {
+                    self.deaths.push((us(at), lane));
+                }
+            }
+            Told::Retried(seen) => self.retry(*seen),
+            Told::Ended(seen) => self.end(*seen),
+        }
+    }
+
+    /// The row of a slot, which there is from now on.
+    fn lane(&mut self, slot: Option<usize>) -> Option<u32> {
+        let lane = slot?.checked_sub(1)?;
+        if lane >= self.workers.len() {
+            self.workers.resize(lane + 1, Worker::default());
+            self.last_ends.resize(lane + 1, 0);
+        }
+        u32::try_from(lane).ok()
+    }
+
+    fn word(&mut self, verdict: Verdict) -> u16 {
+        let word = verdict.word();
+        let found = self.words.iter().position(|known| *known == word);
+        let at = found.unwrap_or_else(|| {
+            self.words.push(word);
+            self.words.len() - 1
+        });
+        at as u16
+    }
+
+    /// Adds a try to what its worker did; gives its bar.
+    fn place(&mut self, one: &Try, seen: &Seen, retried: bool) -> Option<Bar> {
+        self.seen.tried(one, one.wall_us.unwrap_or_default());
+        let (start, wall) = (one.started_us?, one.wall_us.unwrap_or_default());
+        let figures = &mut self.figures;
+        figures.busy_us = figures.busy_us.saturating_add(wall);
+        figures.cpu_us = figures
+            .cpu_us
+            .saturating_add(one.cpu_us.unwrap_or_default());
+        let lane = self.lane(seen.slot)?;
+        let worker = &mut self.workers[lane as usize];
+        worker.tries += 1;
+        worker.bad += u64::from(seen.verdict != Verdict::Ok || retried);
+        worker.busy_us = worker.busy_us.saturating_add(wall);
+        worker.cpu_us = worker.cpu_us.saturating_add(one.cpu_us.unwrap_or_default());
+        worker.rss_kib = worker.rss_kib.max(one.rss_kib.unwrap_or_default());
+        let last = &mut self.last_ends[lane as usize];
+        *last = (*last).max(start.saturating_add(wall));
+        let state = self.word(seen.verdict) * 2 + u16::from(retried);
+        Some(Bar::new(lane, start, wall, state))
+    }
+
+    fn retry(&mut self, seen: Seen) {
+        let one = as_try(&seen);
+        self.figures.retries += 1;
+        let wall = one.wall_us.unwrap_or_default();
+        self.figures.lost_us = self.figures.lost_us.saturating_add(wall);
+        if let Some(bar) = self.place(&one, &seen, true) {
+            self.listed.tried(bar, us(seen.ended));
+        }
+        let wait_us = waited(&seen);
+        if self.before.len() < RETRIED_KEPT || self.before.contains_key(&seen.job.0) {
+            let before = self.before.entry(seen.job.0).or_default();
+            before.count += 1;
+            if before.count == 1 {
+                before.wait_us = wait_us;
+            }
+            if before.tries.len() < TRIES_KEPT {
+                before.tries.push((why(&one), one.wall_us));
+            }
+        }
+    }
+
+    fn end(&mut self, seen: Seen) {
+        let one = as_try(&seen);
+        let bad = seen.verdict != Verdict::Ok;
+        let bar = self.place(&one, &seen, false);
+        let before = self.before.remove(&seen.job.0);
+        let wait_us = match &before {
+            None => waited(&seen),
+            Some(before) => before.wait_us,
+        };
+        self.measure(&seen, &one, wait_us);
+        self.seen.left(u64::from(seen.usage.leaked), seen.omitted);
+        let label = seen.label.as_deref().unwrap_or_default();
+        self.slow(label, &seen, &one, wait_us);
+        if let Some(before) = before {
+            self.tried_again(label, &seen, &one, before);
+        }
+        if bad {
+            self.groups.add(label, line(&seen), &one);
+        }
+        let row = seen.label.as_deref().map(|label| JobSeen {
+            label: label.into(),
+            line: line(&seen),
+            tries: one.attempt,
+            verdict: 0,
+            start: one.started_us,
+            wall_us: one.wall_us,
+            wait_us,
+            cpu_us: one.cpu_us,
+            rss_kib: one.rss_kib,
+            span: bar.map(|bar| bar.lane as usize),
+            message: 0,
+        });
+        let verdict = self.word(seen.verdict);
+        let row = row.map(|row| JobSeen { verdict, ..row });
+        let message = bad.then(|| why(&one));
+        self.listed.ended(row, bar, message, us(seen.ended));
+    }
+
+    fn measure(&mut self, seen: &Seen, one: &Try, wait_us: Option<i64>) {
+        let bad = seen.verdict != Verdict::Ok;
+        if let Some(wall) = one.wall_us {
+            self.run.add(wall, bad);
+            if let Some(wait) = wait_us {
+                let (wait, wall) = (log_bin(wait, WAIT_RUN), log_bin(wall, WAIT_RUN));
+                self.wait_run.add(wait, wall, bad);
+            }
+        }
+        if let Some(wait) = wait_us {
+            self.wait.add(wait, bad);
+        }
+        let ended = us(seen.ended);
+        if one.started_us.is_some() && ended >= self.last_end {
+            self.last_end = ended;
+            self.seen.last = seen.label.clone().or(self.seen.last.take());
+        }
+        if let Some(rss) = one.rss_kib.filter(|&rss| rss > 0) {
+            self.rss.add(rss, bad);
+            self.memory.add(ended, log_bin(rss, MEMORY), bad);
+        }
+    }
+
+    fn slow(&mut self, label: &str, seen: &Seen, one: &Try, wait_us: Option<i64>) {
+        let Some(wall_us) = one.wall_us else {
+            return;
+        };
+        let is_full = self.slowest.len() >= SLOWEST;
+        if is_full && self.slowest[SLOWEST - 1].wall_us >= wall_us {
+            return;
+        }
+        let at = self.slowest.partition_point(|slow| slow.wall_us >= wall_us);
+        let label = match label {
+            "" => format!("line {}", seen.line),
+            label => label.to_owned(),
+        };
+        let slow = Slow {
+            wall_us,
+            label,
+            line: line(seen),
+            verdict: one.verdict.clone(),
+            tries: one.attempt,
+            start: one.started_us,
+            wait_us,
+            cpu_us: one.cpu_us,
+            rss_kib: one.rss_kib,
+        };
+        self.slowest.insert(at, slow);
+        self.slowest.truncate(SLOWEST);
+    }
+
+    fn tried_again(&mut self, label: &str, seen: &Seen, one: &Try, mut before: Before) {
+        self.figures.retried_jobs += 1;
+        self.figures.retried_ok += u64::from(seen.verdict == Verdict::Ok);
+        before.tries.push((why(one), one.wall_us));
+        let at = self
+            .retried
+            .partition_point(|known| known.count > before.count);
+        let retried = Retried {
+            label: label.to_owned(),
+            line: line(seen),
+            verdict: one.verdict.clone(),
+            count: before.count + 1,
+            tries: before.tries,
+        };
+        self.retried.insert(at, retried);
+        self.retried.truncate(RETRIED);
+    }
+
+    /// The model without its rows, as it is now.
+    pub(crate) fn model(&mut self) -> Model {
+        let now = us(self.stand.elapsed).max(self.last_end);
+        self.listed.close(now.saturating_sub(LATE_US));
+        let figures = self.figures(now);
+        let waiting = self.waiting(now);
+        let about = self.about(&figures, &waiting, now);
+        Model {
+            format: FORMAT,
+            total_us: now,
+            lanes: self.workers.len() as u32,
+            lanes_are_workers: true,
+            verdicts: self.words.iter().map(|&word| word.to_owned()).collect(),
+            messages: self.listed.messages.all.clone(),
+            figures,
+            waiting,
+            wait_run: self.wait_run.finish(Some(WAIT_RUN), WAIT_RUN),
+            memory: self.memory.finish(now, MEMORY),
+            draw_jobs: self.listed.draws_jobs(),
+            jobs: Rows {
+                every: self.listed.every,
+                cut: self.listed.cut || self.missed > 0,
+                ..Rows::default()
+            },
+            about,
+            ..Model::default()
+        }
+    }
+
+    /// What a page has not got of the rows.
+    pub(crate) fn more(&self, cursor: &mut Cursor) -> More {
+        self.listed.more(cursor, &self.deaths)
+    }
+
+    fn figures(&self, now: i64) -> Figures {
+        let stand = &self.stand;
+        let ended = stand.ended();
+        let mut verdicts = Vec::new();
+        if stand.succeeded > 0 {
+            verdicts.push((Verdict::Ok.word().to_owned(), stand.succeeded));
+        }
+        let mut bad: Vec<_> = stand
+            .bad
+            .iter()
+            .map(|(word, &jobs)| ((*word).to_owned(), jobs))
+            .collect();
+        bad.sort_by_key(|&(_, jobs)| std::cmp::Reverse(jobs));
+        verdicts.extend(bad.into_iter().filter(|&(_, jobs)| jobs > 0));
+        let known = ended + (stand.stats.waiting + stand.stats.running) as u64;
+        Figures {
+            jobs: stand.total.unwrap_or(known).max(ended),
+            ended,
+            ok: stand.succeeded,
+            bad: ended - stand.succeeded,
+            verdicts,
+            wall_us: now,
+            workers: stand.workers as u64,
+            capacity_us: now.saturating_mul(stand.workers as i64),
+            retries: stand.retries,
+            run: self.run.measured(),
+            wait: self.wait.measured(),
+            rss: self.rss.measured(),
+            ..self.figures.clone()
+        }
+    }
+
+    /// How many waited, at equal distances of time.
+    fn waiting(&self, now: i64) -> Vec<i64> {
+        if self.samples.is_empty() {
+            return Vec::new();
+        }
+        let mut samples = self.samples.iter().peekable();
+        let mut last = 0;
+        let points = (0..POINTS).map(|point| {
+            let at = i128::from(now) * i128::from(point + 1) / i128::from(POINTS);
+            while let Some(&(_, waiting)) = samples.next_if(|&&(us, _)| i128::from(us) <= at) {
+                last = waiting;
+            }
+            last
+        });
+        points.collect()
+    }
+
+    fn about(&self, figures: &Figures, waiting: &[i64], now: i64) -> About {
+        let Base {
+            name,
+            run_id,
+            purpose,
+            run,
+        } = self.base.clone();
+        let began_us = run.began_us;
+        let (groups, ungrouped) = self.groups.clone().finish();
+        let ended = self.ended.as_ref();
+        let run = RunSeen {
+            ended_us: ended.map(|_| began_us.saturating_add(now)),
+            failure: ended.and_then(|ended| ended.failure.clone()),
+            workers: Some(self.stand.workers as i64),
+            ..run
+        };
+        let mut about = About {
+            name: ended.map_or(name, |ended| ended.name.clone()),
+            run_id,
+            purpose,
+            kind: Kind::Full,
+            running: ended
+                .is_none()
+                .then(|| i32::try_from(std::process::id()).ok()),
+            at_work: ended.is_none().then(|| self.at_work()),
+            now_us: began_us.saturating_add(now),
+            input_whole: match ended {
+                Some(ended) => ended.whole,
+                None => self.stand.total.is_some(),
+            },
+            runs: vec![run],
+            groups,
+            ungrouped,
+            slowest: self.slowest.clone(),
+            retried: self.retried.clone(),
+            workers: self.workers.clone(),
+            ..About::default()
+        };
+        let tail = tail_from(self.last_ends.clone());
+        let tail = tail.map(|from| self.last_end.saturating_sub(from).max(0));
+        about.notes = notes::notes(figures, &about, &self.seen, tail, waiting);
+        about
+    }
+
+    fn at_work(&self) -> AtWork {
+        let longest = self.stand.running.iter().map(|job| Working {
+            label: job.name.clone(),
+            line: i64::try_from(job.line).unwrap_or(i64::MAX),
+            attempt: i64::from(job.attempt),
+            pid: job.pid,
+            us: us(job.elapsed),
+        });
+        AtWork {
+            count: self.stand.stats.running as u64,
+            longest: longest.take(SLOWEST).collect(),
+        }
+    }
+}
+
+fn us(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn line(seen: &Seen) -> i64 {
+    i64::try_from(seen.line).unwrap_or(i64::MAX)
+}
+
+/// How long a job waited for its first try, if this was that.
+fn waited(seen: &Seen) -> Option<i64> {
+    let (queued, started) = seen.queued.zip(seen.started)?;
+    Some(us(started.saturating_sub(queued)))
+}
+
+/// The same as a run file has it.
+fn as_try(seen: &Seen) -> Try {
+    let (exit, signal, errno) = match seen.verdict {
+        Verdict::Ok => (Some(0), None, None),
+        Verdict::Failed(code) => (Some(i64::from(code)), None, None),
+        Verdict::Signaled(signal) => (None, Some(i64::from(signal)), None),
+        Verdict::SpawnError(errno) => (None, None, Some(i64::from(errno))),
+        _ => (None, None, None),
+    };
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let usage = seen.usage;
+    let is_measured = usage.wall_us > 0;
+    let watched = seen
+        .started
+        .map(|started| us(seen.ended.saturating_sub(started)));
+    Try {
+        job: number(seen.job.0),
+        run: 1,
+        attempt: i64::from(seen.attempt),
+        verdict: seen.verdict.word().to_owned(),
+        exit,
+        signal,
+        errno,
+        message: seen.message.clone(),
+        worker: None,
+        started_us: seen.started.map(us),
+        // When its worker died, nobody was left to measure it.
+        wall_us: is_measured.then(|| number(usage.wall_us)).or(watched),
+        cpu_us: is_measured.then(|| number(usage.user_us.saturating_add(usage.system_us))),
+        rss_kib: is_measured.then(|| number(usage.max_rss_kib)),
+        stderr: seen.stderr.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
