@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -218,6 +219,36 @@ fn f088_a_stop_that_gets_stuck_ends_after_its_time() {
         "{}",
         done.stderr
     );
+}
+
+#[test]
+fn f088_a_terminal_that_nobody_reads_keeps_no_run_from_ending() {
+    for options in [&["--progress", "bar"][..], &["-q"]] {
+        let env = TestEnv::new();
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        let slave = File::from(terminal.slave);
+        let mut command = command(&env, &["-j2", "--grace", "0.1"]);
+        // More than a terminal keeps for somebody who does not look.
+        let script =
+            "head -c 1000000 /dev/zero | tr '\\0' x; touch ran.$1; test $1 != 3 || exec sleep 1000";
+        command.args(options).args(["--", "sh", "-c", script, "sh"]);
+        let input = File::open(env.file("in", "1\n2\n3\n")).unwrap();
+        command.env("TERM", "xterm").stdin(input);
+        command.stdout(slave.try_clone().unwrap()).stderr(slave);
+        let mut child = command.spawn().unwrap();
+        drop(command);
+        eventually("the last job is there", || {
+            env.path().join("ran.3").exists()
+        });
+        let pid = Pid::from_raw(child.id() as i32);
+        eventually("it leaves when it is told so again and again", || {
+            kill(pid, Signal::SIGINT).ok();
+            child.try_wait().unwrap().is_some()
+        });
+        drop(terminal.master);
+        let ended = child.wait().unwrap().signal();
+        assert_eq!(ended, Some(Signal::SIGINT as i32), "{options:?}");
+    }
 }
 
 #[test]

@@ -111,11 +111,11 @@ impl Signals {
                 Signal::SIGCHLD => pool::meet_strangers(),
                 stop => {
                     if stop == Signal::SIGQUIT {
-                        say(&format!("orchestrator: {}", reins.status().await));
+                        say_at_once(&format!("orchestrator: {}", reins.status().await));
                     }
                     let step = self.climb(stop, reins);
                     if self.notes == Notes::Gnu && step == Step::Stop(Stop::Soon) {
-                        say(&waited_for(&reins.commands().await));
+                        say_at_once(&waited_for(&reins.commands().await));
                     }
                 }
             }
@@ -125,8 +125,8 @@ impl Signals {
     fn climb(&mut self, signal: Signal, reins: &Reins) -> Step {
         let step = self.ladder.step(signal);
         if self.notes == Notes::Ours {
-            let note = self.note(step);
-            say(&note);
+            // Whoever stops a run may do so because its terminal is stuck.
+            say_at_once(&self.note(step));
         }
         match step {
             Step::Stop(stop) => {

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -26,6 +27,14 @@ const CLEAR: &[u8] = b"\r\x1b[K";
 /// Below what is printed, the line is shown again at once, unless it was shown so short a time
 /// ago: then the next look at the progress does it.
 const SOON: Duration = Duration::from_millis(33);
+
+/// How often, and how long apart, it is looked whether the terminal is free for somebody who must
+/// not wait for long.
+const LOOKS: u32 = 20;
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How long a terminal may take nothing then, in milliseconds.
+const AT_ONCE: u8 = 200;
 
 /// Whether there is a line of progress at all.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
@@ -125,6 +134,23 @@ impl Screen {
         std::mem::take(&mut self.is_shown).then_some(CLEAR)
     }
 
+    /// The same, and what is printed does not bring it back: what it says will be long past.
+    fn withdraw(&mut self) -> Option<&'static [u8]> {
+        self.line.clear();
+        self.clear()
+    }
+
+    /// The bytes that show something instead of the line.
+    fn instead(&mut self, text: &str) -> Vec<u8> {
+        let clear = self.clear().unwrap_or_default();
+        if text.is_empty() {
+            return clear.to_vec();
+        }
+        let text = self.separated(text);
+        self.is_open = !text.ends_with('\n');
+        [clear, text.as_bytes()].concat()
+    }
+
     /// What stands behind text without an end gets a line of its own.
     fn separated(&self, text: &str) -> String {
         let feed = if self.is_open { "\n" } else { "" };
@@ -165,7 +191,7 @@ pub(crate) fn hide() {
     if ACTIVE.load(Ordering::Relaxed) {
         let mut screen = lock();
         screen.is_hidden = true;
-        if let Some(bytes) = screen.clear() {
+        if let Some(bytes) = screen.withdraw() {
             put(bytes);
         }
     }
@@ -180,10 +206,13 @@ pub(crate) fn show() {
 
 /// Makes this the line, unless this process is in the background.
 pub(crate) fn draw(line: String) {
-    if !is_in_front() {
+    let is_in_front = is_in_front();
+    let mut screen = lock();
+    if !is_in_front {
+        // Nor does what is printed bring it back.
+        screen.line.clear();
         return;
     }
-    let mut screen = lock();
     let now = screen.now();
     if let Some(bytes) = screen.draw(line, now) {
         put(&bytes);
@@ -225,14 +254,31 @@ pub(crate) fn say(text: &str) {
     put(&screen.around(text.as_bytes(), now));
 }
 
-/// The same for whoever must not wait: the line is not minded when somebody else is at it.
+/// The same for whoever must not wait, or not for long: the line is not minded when somebody
+/// is at it who is stuck, and nothing is said to a terminal that takes nothing.
 pub(crate) fn say_at_once(text: &str) {
-    let bytes = match SCREEN.try_lock() {
-        Ok(mut screen) => screen.clear(),
-        Err(TryLockError::Poisoned(screen)) => screen.into_inner().clear(),
-        Err(TryLockError::WouldBlock) => ACTIVE.load(Ordering::Relaxed).then_some(CLEAR),
+    let mut screen = None;
+    for _ in 0..LOOKS {
+        screen = match SCREEN.try_lock() {
+            Ok(screen) => Some(screen),
+            Err(TryLockError::Poisoned(screen)) => Some(screen.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if screen.is_some() {
+            break;
+        }
+        thread::sleep(LOOK);
+    }
+    let bytes = match &mut screen {
+        Some(screen) => screen.instead(text),
+        None if ACTIVE.load(Ordering::Relaxed) => [CLEAR, text.as_bytes()].concat(),
+        None => text.into(),
     };
-    put(&[bytes.unwrap_or_default(), text.as_bytes()].concat());
+    let err = io::stderr();
+    let mut fds = [PollFd::new(err.as_fd(), PollFlags::POLLOUT)];
+    if !bytes.is_empty() && poll(&mut fds, AT_ONCE).is_ok_and(|ready| ready > 0) {
+        put(&bytes);
+    }
 }
 
 /// Writes to stderr as it is, in one piece where the system takes it so; not behind the lock of
@@ -291,6 +337,13 @@ mod tests {
         assert!(screen.draw("1/2".into(), 2 * LATER).is_some());
         assert_eq!(screen.clear(), Some(CLEAR));
         assert_eq!(screen.clear(), None);
+        assert_eq!(text(screen.around(b"e\n", 3 * LATER)), "e\n\r1/2\x1b[K\r");
+        assert_eq!(text(screen.instead("said\n")), "\r\x1b[Ksaid\n");
+        assert_eq!(text(screen.instead("")), "");
+        screen.draw("1/2".into(), 3 * LATER);
+        // Stopped, and gone on with in the background.
+        assert_eq!(screen.withdraw(), Some(CLEAR));
+        assert_eq!(text(screen.around(b"f\n", 4 * LATER)), "f\n");
     }
 
     #[test]
