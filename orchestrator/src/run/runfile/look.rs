@@ -184,7 +184,7 @@ impl Look {
                     item,
                     queued_us: time(row, "queued_us")?,
                     leaked: row.get("leaked")?,
-                    omitted: row.get("omitted")?,
+                    omitted: amount(row, "omitted")?.unwrap_or_default(),
                 });
             }
             Ok(())
@@ -244,8 +244,13 @@ fn tail(blobs: &Blobs, name: &str) -> Option<Vec<u8>> {
 
 /// A point in time that can be counted with.
 fn time(row: &Row<'_>, name: &str) -> rusqlite::Result<Option<i64>> {
-    let time: Option<i64> = row.get(name)?;
-    Ok(time.map(|us| us.clamp(0, LAST_US)))
+    let time = match row.get_ref(name)? {
+        ValueRef::Integer(us) => us,
+        // What a sum becomes that is too large.
+        ValueRef::Real(us) => us as i64,
+        _ => return Ok(None),
+    };
+    Ok(Some(time.clamp(0, LAST_US)))
 }
 
 /// A number that is no less than 0, and can be counted with.
@@ -308,8 +313,6 @@ fn runs(connection: &Connection, detailed: bool) -> Result<Vec<RunSeen>, Fault> 
     ))?;
     let rows = query.query_map([], |row| {
         let arguments: Vec<u8> = row.get("arguments")?;
-        let words = arguments.split_inclusive(|&byte| byte == 0);
-        let words = words.map(|word| word.strip_suffix(&[0]).unwrap_or(word).to_vec());
         Ok(RunSeen {
             run: row.get("run")?,
             began_us: time(row, "began_us")?.unwrap_or_default(),
@@ -318,7 +321,7 @@ fn runs(connection: &Connection, detailed: bool) -> Result<Vec<RunSeen>, Fault> 
             version: row.get("version")?,
             host: row.get("host")?,
             cwd: row.get("cwd")?,
-            arguments: words.collect(),
+            arguments: read::words(&arguments),
             workers: row.get("workers")?,
             last_us: time(row, "last_us")?,
         })

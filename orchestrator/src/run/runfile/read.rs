@@ -108,10 +108,8 @@ pub(crate) fn configuration(path: &Path) -> Result<Configuration, RunFileError> 
             })
             .optional()?;
         let (arguments, cwd, purpose, began_us, light) = found.ok_or(Error::Missing)?;
-        let words = arguments.split_inclusive(|&byte| byte == 0);
-        let words = words.map(|word| word.strip_suffix(&[0]).unwrap_or(word).to_vec());
         Ok(Configuration {
-            arguments: words.collect(),
+            arguments: words(&arguments),
             cwd: std::ffi::OsString::from_vec(cwd).into(),
             began_us,
             purpose,
@@ -119,6 +117,13 @@ pub(crate) fn configuration(path: &Path) -> Result<Configuration, RunFileError> 
         })
     };
     read().map_err(|e| e.of(path))
+}
+
+/// The words of a run, each of which is ended by a zero byte.
+pub(super) fn words(arguments: &[u8]) -> Vec<Vec<u8>> {
+    let words = arguments.split_inclusive(|&byte| byte == 0);
+    let words = words.map(|word| word.strip_suffix(&[0]).unwrap_or(word).to_vec());
+    words.collect()
 }
 
 /// Jobs of a run file, a page at a time.

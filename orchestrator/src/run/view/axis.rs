@@ -46,7 +46,8 @@ impl Axis {
     /// Where a point in time of a run is.
     pub(super) fn at(&self, run: i64, us: i64) -> Option<i64> {
         let part = self.part(run)?;
-        Some(part.offset + us.saturating_sub(part.began_us).clamp(0, part.length))
+        let within = us.saturating_sub(part.began_us).clamp(0, part.length);
+        Some(part.offset.saturating_add(within).min(self.total))
     }
 
     /// When this run began, by the calendar.
@@ -95,5 +96,13 @@ mod tests {
             ..RunSeen::default()
         }];
         assert_eq!(Axis::new(&odd, None).total, 0);
+        // More time than can be counted.
+        let long = [1, 2].map(|run| RunSeen {
+            run,
+            ended_us: Some(i64::MAX - 7),
+            ..RunSeen::default()
+        });
+        let axis = Axis::new(&long, None);
+        assert_eq!(axis.at(2, i64::MAX), Some(axis.total));
     }
 }

@@ -61,7 +61,7 @@ pub(crate) struct Figures {
     pub(super) wall_us: i64,
     /// How many jobs could run at once in the last run, as far as that is known.
     pub(super) workers: u64,
-    /// What all tries took, and the CPU time of the last ones.
+    /// What all tries took, and their CPU time.
     pub(super) busy_us: i64,
     pub(super) cpu_us: i64,
     /// What the workers' time came to.

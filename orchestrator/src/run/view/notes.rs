@@ -49,7 +49,7 @@ impl Seen {
 
     /// A job has left so many processes behind, or printed more than is there.
     pub(super) fn left(&mut self, leaked: u64, omitted: bool) {
-        self.leaked += leaked;
+        self.leaked = self.leaked.saturating_add(leaked);
         self.leaking += u64::from(leaked > 0);
         self.omitted += u64::from(omitted);
     }
