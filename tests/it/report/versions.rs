@@ -31,6 +31,13 @@ fn a_file_of_version_1_is_reported_as_it_is_and_migrated_when_its_run_goes_on() 
     let env = TestEnv::new();
     recorded(&env, &["--retries", "1"], "nap1\nflaky\nfail\nx\ny\n");
     let file = open(&env);
+    // A worker of anybody's making may say so.
+    let most = i64::MAX;
+    file.execute_batch(&format!(
+        "update outcome set wall_us = {most}, user_us = {most}, system_us = {most}, \
+         stdout_omitted = {most}, stderr_omitted = {most} where job = 1"
+    ))
+    .unwrap();
     file.execute("delete from outcome where job > 3", [])
         .unwrap();
     drop(file);
@@ -109,4 +116,17 @@ fn the_file_of_a_python_program_is_reported() {
     assert!(page.contains("resize(&#39;a.png&#39;)"));
     assert!(page.contains("\"lanes_are_workers\":false,") && page.contains("\"draw_jobs\":true"));
     assert!(!page.contains("data-figure=\"peak-memory\"") && !page.contains("orchestrator retry"));
+
+    // What a run was refused is as it was: its program knows no later version.
+    for (more, why) in [
+        (&[][..], "it exists already"),
+        (&["--resume"], "recorded: "),
+    ] {
+        let args = [&["--run-file", "old.db"][..], more, &["--", "true"]].concat();
+        let refused = run(&env, &args, "a\n");
+        assert_eq!(refused.code(), 125, "{}", refused.stderr);
+        assert!(refused.stderr.contains(why), "{}", refused.stderr);
+        let old = Connection::open(env.path().join("old.db")).unwrap();
+        assert_eq!(number(&old, "pragma user_version"), 1, "{why}");
+    }
 }

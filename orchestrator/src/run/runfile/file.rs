@@ -219,7 +219,8 @@ pub(super) struct Opening {
     pub(super) light: bool,
 }
 
-/// Opens a run file to write to it.
+/// Opens a run file to write to it; one of an earlier version stays that until
+/// [`schema::migrate`].
 ///
 /// # Errors
 /// See [`Error`]. Nothing was changed then.
@@ -263,7 +264,9 @@ pub(super) fn open_to_write(name: &Path, opening: Opening) -> Result<Writable, F
             return Err(Error::Damaged(said).into());
         }
     }
-    schema::migrate(&mut connection)?;
+    if schema::version(&connection)? == 0 {
+        schema::migrate(&mut connection)?;
+    }
     Ok(Writable {
         connection,
         path,

@@ -14,7 +14,7 @@ use super::known::{End, Known, Recorded};
 use super::ledger::Ledger;
 use super::read::{self, Pages, Shown, Wanted, Which};
 use super::recorder::{Mode, Recorder};
-use super::{file, rows};
+use super::{file, rows, schema};
 use crate::pool::Spill;
 use crate::run::report::calendar;
 
@@ -94,6 +94,8 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
     };
     let whole = one(&writable.connection, "select input_whole from state")? != 0;
     check(request, before.as_ref(), light, whole)?;
+    // Not before: whoever it belongs to may know no later version.
+    schema::migrate(&mut writable.connection)?;
     let gaps = match &before {
         Some(before) if light => Some(gaps(&writable.connection, before, whole)?),
         _ => None,
