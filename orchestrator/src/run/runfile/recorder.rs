@@ -298,7 +298,8 @@ fn write(
         failure: None,
         closed: false,
     };
-    let mut last = now();
+    let begun = now();
+    let mut last = begun;
     let mut seen = shown.load(Ordering::Relaxed);
     let mut workers = i64::try_from(mode.workers).ok().filter(|&n| n > 0);
     let mut tell_workers = || match workers.take() {
@@ -339,7 +340,11 @@ fn write(
     pen.statements.shown(shown.load(Ordering::Relaxed))?;
     connection.execute(
         "update run set ended_us = ?, failure = ? where run = ?",
-        (since_1970(calendar()), pen.failure, run),
+        (
+            since_1970(ended(started, now() - begun, calendar())),
+            pen.failure,
+            run,
+        ),
     )?;
     pen.statements.commit()?;
     drop(pen);
@@ -355,6 +360,13 @@ fn write(
     let closed = writable.connection.close().map_err(|(_, e)| e);
     drop(writable.lock);
     closed.map_err(Fault::from)
+}
+
+/// When a run has ended that began then and took so long at least; this is what the calendar
+/// says, which somebody may have put back meanwhile: none of its jobs has run later.
+fn ended(began: SystemTime, took: Duration, calendar: SystemTime) -> SystemTime {
+    let least = began.checked_add(took);
+    least.map_or(calendar, |least| least.max(calendar))
 }
 
 /// The transaction that is being written.
@@ -464,4 +476,18 @@ impl Pen<'_> {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_behind_its_jobs_whatever_becomes_of_the_calendar() {
+        let at = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(secs);
+        let took = Duration::from_secs(60);
+        assert_eq!(ended(at(1_000), took, at(1_061)), at(1_061));
+        assert_eq!(ended(at(1_000), took, at(40)), at(1_060));
+        assert_eq!(ended(at(1_000), Duration::MAX, at(40)), at(40));
+    }
 }
