@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::exit::Exit;
 use super::habits;
 use super::main::records;
-use super::program;
+use super::{program, summary};
 use crate::pool::PoolError;
 use crate::run::batch::Failure;
 use crate::run::runfile::{Error, Gaps, RunFileError};
@@ -265,14 +265,14 @@ pub(super) fn no_record(dir: Option<&Path>) -> Message {
 }
 
 pub(super) fn run_file(e: &RunFileError) -> Message {
-    let name = e.name();
+    let name = summary::quoted(e.path());
     let message = Message::new(e.to_string());
     match &e.error {
         Error::Exists => message
             .tip("to go on with the run in it, add --resume")
             .tip("to begin anew, name another file"),
         Error::OtherPurpose { recorded, wanted } => message
-            .fact(format!("recorded: {recorded}"))
+            .fact(format!("recorded: {}", text::escaped(recorded.as_bytes())))
             .fact(format!("now:      {wanted}"))
             .tip("give it a run file of its own, or resume all the same with --force"),
         Error::InputNotWhole => message

@@ -15,6 +15,7 @@ use super::exit::Exit;
 use super::main::{fail, lookup, records, refuse, say, start};
 use super::plan::{self, Plan, Record};
 use super::program::Lookup;
+use super::summary;
 use crate::pool::{Capture, Spill};
 use crate::run::output;
 use crate::run::runfile::{self, Access, Configuration, History, RunFileError, State, Which};
@@ -30,7 +31,7 @@ const LAST: &str = "last";
 /// A recorded run, as it was named.
 pub(super) struct Named {
     pub(super) path: PathBuf,
-    /// For messages: what was given.
+    /// What was given, as a shell reads it; fit for a terminal.
     pub(super) name: String,
 }
 
@@ -47,7 +48,7 @@ impl Named {
         };
         Ok(Named {
             path,
-            name: text::escaped(given.as_os_str().as_encoded_bytes()),
+            name: summary::quoted(given),
         })
     }
 }

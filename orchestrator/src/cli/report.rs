@@ -53,15 +53,16 @@ pub(super) fn report(args: &ReportArgs) -> Exit {
 }
 
 fn as_text(model: &Model, named: &Named, target: &Target) -> Exit {
-    let state = match runfile::state(&named.path) {
-        Ok(state) => state,
-        Err(e) => return fail(&errors::run_file(&e)),
-    };
     let failures = match failures(&named.path) {
         Ok(failures) => failures,
         Err(NotRead::Exit(exit)) => return exit,
         Err(NotRead::RunFile(e)) => return fail(&errors::run_file(&e)),
         Err(NotRead::Enough) => Vec::new(),
+    };
+    // Behind them: of a run that goes on there may be more by now, and never fewer.
+    let state = match runfile::state(&named.path) {
+        Ok(state) => state,
+        Err(e) => return fail(&errors::run_file(&e)),
     };
     let said = said(&state, model, &failures, &named.name);
     let written = page::write(target, |out| out.write_all(said.as_bytes()));
@@ -150,17 +151,48 @@ fn said(state: &State, model: &Model, failures: &[FailedJob], name: &str) -> Str
         let jobs = text::counted(state.dropped.unsigned_abs(), "job");
         said += &format!("\n{jobs} of these are only counted: the record had no room for more\n");
     }
-    if state.open() > 0 || failed > 0 {
+    let next = next(state, failed, name);
+    if !next.is_empty() {
         said.push('\n');
-        if state.of_executor {
-            said += "once more:     start the program again\n";
-            return said;
-        }
-        if failed > 0 {
-            said +=
-                &format!("all of them:   orchestrator results {name} --failed --format jsonl\n");
-        }
-        said += &format!("once more:     orchestrator retry {name}\n");
     }
+    said += &next;
     said
+}
+
+/// What can be done with a run of which so many jobs did not succeed.
+fn next(state: &State, failed: u64, name: &str) -> String {
+    let open = state.open() > 0;
+    let mut next = String::new();
+    let mut say = |what: &str, how: String| next += &format!("{what:<14} {how}\n");
+    if failed > 0 && !state.of_executor {
+        let how = format!("orchestrator results {name} --failed --format jsonl");
+        say("all of them:", how);
+    }
+    // Nobody else may write to the file then.
+    if state.writer.is_some() {
+        return next;
+    }
+    if state.of_executor {
+        if open || failed > 0 {
+            say("once more:", "start the program again".into());
+        }
+        return next;
+    }
+    if state.light {
+        if open || failed > 0 {
+            say("once more:", format!("orchestrator retry {name}"));
+        }
+        return next;
+    }
+    if failed > 0 {
+        let how = format!("orchestrator retry --failed {name}");
+        say("once more:", how);
+    }
+    if !state.input_whole {
+        let how = "the same command and input, with --resume";
+        say("to go on:", how.into());
+    } else if open {
+        say("to go on:", format!("orchestrator resume {name}"));
+    }
+    next
 }

@@ -168,7 +168,7 @@ fn next_with_record(
 }
 
 /// A path as a shell reads it, fit for a terminal.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     let mut word = Vec::new();
     command_line::quote(path.as_os_str().as_bytes(), &mut word);
     text::escaped(&word)

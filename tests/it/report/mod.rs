@@ -272,6 +272,54 @@ fn a_light_record_says_what_it_does_not_hold() {
 }
 
 #[test]
+fn what_can_be_done_next_can_be_pasted_and_is_not_refused() {
+    let env = TestEnv::new();
+    let name = "my run's.db";
+    let quoted = "'my run'\"'\"'s.db'";
+    let args = [&["--run-file", name, "--"], &JOB[..]].concat();
+    run(&env, &args, "a\nfail 1\nb\n");
+    // As if it had been stopped.
+    let file = Connection::open(env.path().join(name)).unwrap();
+    file.execute("update state set input_whole = 0", [])
+        .unwrap();
+    drop(file);
+    let text = orchestrator(&env, &["report", name]);
+    let (_, next) = text.stdout().split_once("\nall of them:").unwrap();
+    assert_eq!(
+        next,
+        format!(
+            "   orchestrator results {quoted} --failed --format jsonl\n\
+             once more:     orchestrator retry --failed {quoted}\n\
+             to go on:      the same command and input, with --resume\n"
+        )
+    );
+    orchestrator(&env, &["report", name, "-o", "report.html"]);
+    let page = std::fs::read_to_string(env.path().join("report.html")).unwrap();
+    let shown = quoted.replace('\'', "&#39;").replace('"', "&quot;");
+    assert!(page.contains(&format!("<code>orchestrator retry --failed {shown}</code>")));
+    let retried = orchestrator(&env, &["retry", "--failed", name]);
+    assert_eq!(retried.code(), 1, "{}", retried.stderr);
+
+    // Read to its end, and not done to its end.
+    recorded(&env, &[], "a\nb\nfail 1\n");
+    let file = open(&env);
+    file.execute("delete from outcome where job = 1", [])
+        .unwrap();
+    drop(file);
+    let text = orchestrator(&env, &["report", "run.db"]);
+    let steps = "once more:     orchestrator retry --failed run.db\n\
+                 to go on:      orchestrator resume run.db\n";
+    assert!(text.stdout().ends_with(steps), "{}", text.stdout());
+    assert_eq!(orchestrator(&env, &["resume", "run.db"]).code(), 1);
+    let text = orchestrator(&env, &["report", "run.db"]);
+    assert!(
+        text.stdout().ends_with("retry --failed run.db\n"),
+        "{}",
+        text.stdout()
+    );
+}
+
+#[test]
 fn a_run_that_goes_on_says_how_far_it_is() {
     let env = TestEnv::new();
     let script = "until test -e go; do sleep 0.02; done";
@@ -301,6 +349,10 @@ fn a_run_that_goes_on_says_how_far_it_is() {
     assert!(going.contains("class=\"runs\"") && going.contains(">Running: 3 of 6 jobs done</h1>"));
     assert!(going.contains("<strong>Still running.</strong>"));
     assert!(going.contains("data-verdict=\"no result\" data-jobs=\"3\""));
+    let text = orchestrator(&env, &["report", "run.db"]);
+    let text = text.stdout();
+    assert!(text.contains("no result 3\n") && !text.contains("once more:"));
+    assert!(!text.contains("to go on:"), "nobody else can");
     env.file("go", "");
     assert_eq!(orchestrator_tests::env::finish(child, Vec::new()).code(), 0);
     let (over, _) = page(&env);

@@ -21,11 +21,6 @@ impl RunFileError {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
-
-    /// The file, for a message.
-    pub(crate) fn name(&self) -> String {
-        text::escaped(self.path.as_os_str().as_encoded_bytes())
-    }
 }
 
 /// What is wrong with a run file.

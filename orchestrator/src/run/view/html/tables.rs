@@ -5,7 +5,7 @@ use super::super::groups::plain;
 use super::super::model::{About, Example, Kind, Model};
 use super::super::safe::html;
 use super::head::{date, tagged};
-use super::{is_light, marked, memory, time};
+use super::{is_light, memory, time};
 use crate::run::text;
 
 /// How many groups of failures are unfolded.
@@ -55,12 +55,19 @@ pub(super) fn failures(model: &Model) -> String {
         out += &format!("<p class=\"quiet\">{jobs} more failed in ways that are not listed.</p>\n");
     }
     if about.kind != Kind::Executor && !about.name.is_empty() {
-        let name = &about.name;
-        let all = marked(&format!(
-            "`orchestrator results {name} --failed --format jsonl`"
-        ));
-        let again = marked(&format!("`orchestrator retry {name}`"));
-        out += &format!("<p class=\"next\">All of them: {all}<br>Run them again: {again}</p>\n");
+        let name = html(&about.name);
+        out += &format!(
+            "<p class=\"next\">All of them: <code>orchestrator results {name} --failed --format jsonl</code>"
+        );
+        let only = match about.kind {
+            Kind::Light => "",
+            _ => "--failed ",
+        };
+        // Nobody else may write to the file while the run goes on.
+        if about.running.is_none() {
+            out += &format!("<br>Run them again: <code>orchestrator retry {only}{name}</code>");
+        }
+        out += "</p>\n";
     }
     out + "</section>\n"
 }
