@@ -204,7 +204,7 @@ fn every_kind_of_end_shows() {
     let env = TestEnv::new();
     let jobs = [
         json!({"argv": ["true"], "label": "fine"}),
-        json!({"argv": ["false"]}),
+        json!({"argv": ["false"], "id": "a 7"}),
         json!({"shell": "kill -SEGV $$"}),
         json!({"argv": ["sleep", "60"], "timeout": 0.2}),
         json!({"argv": ["./no-such-program"]}),
@@ -248,6 +248,8 @@ fn every_kind_of_end_shows() {
     assert_eq!(verdicts(&events_of_all), shown);
     let named = |name: &str| events_of_all.iter().filter(|e| e["name"] == name).count();
     assert_eq!(named("fine"), 1, "a label is a name");
+    assert_eq!(named("a 7"), 1, "and an id is one");
+    assert_eq!(named("`kill -SEGV $$`"), 1, "not all that a line says");
     // The worker that died, the two at the end, and those that came instead.
     let why = |event: &&Value| {
         event["args"]["why"]

@@ -5,12 +5,11 @@
 //!
 //! - [`watchers`]: who is told, and what of each event.
 //! - [`tally`]: how many jobs wait, run and have ended, by the events.
-//! - [`trace`]: a file of Chrome's trace events; [`names`]: what a job is called.
+//! - [`trace`]: a file of Chrome's trace events.
 //! - [`live`]: what a page is told that goes with the run; [`stand`]: how the run stands, for
 //!   whoever looks at it from time to time.
 
 pub(crate) mod live;
-pub(crate) mod names;
 pub(crate) mod stand;
 pub(crate) mod tally;
 pub(crate) mod trace;

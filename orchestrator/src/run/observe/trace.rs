@@ -15,10 +15,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::names;
 use super::tally::{Counts, Tally};
 use super::watchers::End;
 use crate::pool::{Event, EventKind};
+use crate::run::progress::name;
 use crate::run::sink::command_line::{self, Setting};
 use crate::run::source::command;
 use crate::run::source::work::Ticket;
@@ -233,7 +233,7 @@ impl Trace {
             let free = self.ends.entry(slice.slot).or_default();
             let start = slice.start.max(*free);
             let end = match slice.length {
-                Some(length) => start + length,
+                Some(length) => start.saturating_add(length),
                 // There was nobody left to measure it.
                 None => slice.heard.max(start),
             };
@@ -368,7 +368,7 @@ fn say(out: &mut Vec<u8>, end: &End<'_>) -> io::Result<()> {
         _ => "job,failed",
     };
     write!(out, "}},\"cat\":\"{cat}\",\"name\":")?;
-    let name = end.ticket.map_or_else(|| "job".to_owned(), names::name);
+    let name = end.ticket.map_or_else(|| "job".to_owned(), name::of);
     string(out, &name)?;
     out.push(b'}');
     Ok(())

@@ -17,15 +17,19 @@ pub(crate) fn of(ticket: &Ticket) -> String {
         let plain = serde_json::from_str::<String>(id);
         return text::clipped(plain.as_deref().unwrap_or(id).as_bytes());
     }
-    // Where a line is a whole job, it says more than a person wants to know.
-    let item = match &ticket.wishes {
-        Some(_) if !ticket.command.is_empty() => None,
-        _ => ticket.item.as_ref().filter(|item| !item.is_empty()),
-    };
+    let item = ticket.item.as_ref().filter(|item| !item.is_empty());
+    let item = item.filter(|item| !is_whole_job(item, &ticket.command));
     match item {
         Some(item) => text::clipped(&fields(item)),
         None => command::shown(&ticket.command).unwrap_or_else(|| format!("line {}", ticket.line)),
     }
+}
+
+/// Whether an item is an object that says what is run: then its command says what a person wants
+/// to know.
+fn is_whole_job(item: &[u8], command: &[u8]) -> bool {
+    let is_object = item.trim_ascii_start().starts_with(b"{");
+    is_object && !command.is_empty() && memchr::memmem::find(command, item).is_none()
 }
 
 /// The fields of an item with blanks between them; of a long one as much as is shown.
@@ -53,6 +57,16 @@ mod tests {
             ..plain
         };
         assert_eq!(of(&item), "a\\u{1b}[2J b");
+        let object = Ticket {
+            item: Some(Bytes::from_static(b" {\"argv\": [\"gzip\", \"a\\nb\"]}")),
+            ..ticket(&[b"gzip", b"a\nb"])
+        };
+        assert_eq!(of(&object), "`gzip a\\nb`");
+        let braces = Ticket {
+            item: Some(Bytes::from_static(b"{a}")),
+            ..ticket(&[b"gzip", b"{a}.x"])
+        };
+        assert_eq!(of(&braces), "{a}");
         let named = Ticket {
             id: Some("\"\\u001b7\"".into()),
             ..item
