@@ -174,7 +174,24 @@ pub(crate) fn json(summary: &Summary, ended: Ended<'_>, next: &[Next]) -> String
         failure: ended.failure,
         next: next.iter().filter_map(|n| n.command.as_deref()).collect(),
     };
-    serde_json::to_string(&object).expect("strings and numbers are JSON")
+    let json = serde_json::to_string(&object).expect("strings and numbers are JSON");
+    harmless(json)
+}
+
+/// JSON in which no string holds a character that a terminal may obey: those of ASCII are
+/// escaped anyway but for one.
+fn harmless(json: String) -> String {
+    if !json.contains(char::is_control) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match c.is_control() {
+            true => out += &format!("\\u{:04x}", u32::from(c)),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 fn lossy(line: &[u8]) -> String {
@@ -343,5 +360,12 @@ mod tests {
         });
         assert_eq!(value, expected);
         assert!(!json.contains(char::is_control));
+        let odd = "\"\u{9b}31m\u{7f}é\"";
+        let shown = harmless(odd.into());
+        assert_eq!(shown, "\"\\u009b31m\\u007fé\"");
+        assert_eq!(
+            serde_json::from_str::<String>(&shown).unwrap(),
+            "\u{9b}31m\u{7f}é"
+        );
     }
 }
