@@ -336,7 +336,7 @@ impl Driver {
         let (usage, _) = answer.unwrap_or_default();
         let started = began(self.now, entry.sent, usage);
         if log::is_on() {
-            self.log_attempt((job, attempts), verdict, error.as_deref(), usage);
+            self.log_over((job, attempts), (verdict, false), error.as_deref(), usage);
         }
         self.emit(EventKind::JobRetried {
             job,
@@ -389,7 +389,7 @@ impl Driver {
         self.counted.count(verdict);
         let (now, sent) = (self.now, entry.sent);
         if log::is_on() {
-            self.log_verdict((job, attempts), verdict, error.as_deref(), usage);
+            self.log_over((job, attempts), (verdict, true), error.as_deref(), usage);
         }
         self.emit_of_job(|| EventKind::JobDone {
             job,

@@ -95,26 +95,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn log_attempt(
+    /// An attempt is over; whether another one follows.
+    pub(super) fn log_over(
         &mut self,
         (job, attempts): (JobId, u32),
-        verdict: Verdict,
-        error: Option<&TaskError>,
-        usage: Usage,
-    ) {
-        let span = self.spans.jobs.remove(&job).unwrap_or_else(Span::none);
-        let (job, verdict, wall_us) = (job.0, verdict.word(), usage.wall_us);
-        let error = error.map(|error| error.message.as_str());
-        info!(
-            parent: &span,
-            job, attempts, verdict, error, wall_us, "job failed and is tried again"
-        );
-    }
-
-    pub(super) fn log_verdict(
-        &mut self,
-        (job, attempts): (JobId, u32),
-        verdict: Verdict,
+        (verdict, is_last): (Verdict, bool),
         error: Option<&TaskError>,
         usage: Usage,
     ) {
@@ -125,6 +110,14 @@ impl Driver {
             ..
         } = usage;
         let (job, word) = (job.0, verdict.word());
+        let error = error.map(|error| error.message.as_str());
+        if !is_last {
+            info!(
+                parent: &span,
+                job, attempts, verdict = word, error, wall_us, "job failed and is tried again"
+            );
+            return;
+        }
         if verdict == Verdict::Ok {
             debug!(
                 parent: &span,
@@ -132,15 +125,11 @@ impl Driver {
             );
             return;
         }
-        let status = match verdict {
-            Verdict::Failed(status) => Some(status),
-            _ => None,
+        let (status, signal) = match verdict {
+            Verdict::Failed(status) => (Some(status), None),
+            Verdict::Signaled(signal) => (None, Some(signal)),
+            _ => (None, None),
         };
-        let signal = match verdict {
-            Verdict::Signaled(signal) => Some(signal),
-            _ => None,
-        };
-        let error = error.map(|error| error.message.as_str());
         info!(
             parent: &span,
             job, attempts, verdict = word, status, signal, error, wall_us, max_rss_kib, "job ended"

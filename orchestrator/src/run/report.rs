@@ -127,7 +127,8 @@ pub(crate) struct Summary {
 impl Summary {
     /// A job has ended.
     pub(crate) fn count(&mut self, report: &JobReport) {
-        self.busy_us += report.usage.wall_us;
+        // A worker of anybody's making has measured it.
+        self.busy_us = self.busy_us.saturating_add(report.usage.wall_us);
         let verdict = report.verdict;
         if verdict != Verdict::Ok {
             *self.bad.entry(verdict.word()).or_default() += 1;
@@ -197,19 +198,22 @@ impl Summary {
         Some(line)
     }
 
-    /// A run that was stopped, on one line.
-    pub(crate) fn stopped_line(&self) -> String {
-        let jobs = |number, what| format!("{} {what}", text::counted(number, "job"));
-        let mut parts = vec![jobs(self.succeeded, "succeeded")];
-        for (number, what) in [
+    /// How many jobs have not succeeded, in which way.
+    fn others(&self) -> impl Iterator<Item = String> {
+        let all = [
             (self.failed, "failed"),
             (self.lost, "not finished"),
             (self.interrupted, "interrupted or not started"),
-        ] {
-            if number > 0 {
-                parts.push(format!("{} {what}", text::count(number)));
-            }
-        }
+        ];
+        let some = all.into_iter().filter(|&(number, _)| number > 0);
+        some.map(|(number, what)| format!("{} {what}", text::count(number)))
+    }
+
+    /// A run that was stopped, on one line.
+    pub(crate) fn stopped_line(&self) -> String {
+        let succeeded = text::counted(self.succeeded, "job");
+        let succeeded = [format!("{succeeded} succeeded")].into_iter();
+        let parts: Vec<String> = succeeded.chain(self.others()).collect();
         let wall = text::duration(self.wall);
         format!("stopped after {wall}: {}", parts.join(", "))
     }
@@ -236,15 +240,8 @@ impl Summary {
             let succeeded = text::count(self.succeeded);
             format!("{succeeded} of {} succeeded,", text::counted(jobs, "job"))
         };
-        for (number, what) in [
-            (self.failed, "failed"),
-            (self.lost, "not finished"),
-            (self.interrupted, "interrupted or not started"),
-        ] {
-            if number > 0 {
-                result.push_str(&format!(" {} {what},", text::count(number)));
-            }
-        }
+        self.others()
+            .for_each(|part| result += &format!(" {part},"));
         let cpu = if self.wall < SHORT {
             String::new()
         } else {
