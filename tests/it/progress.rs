@@ -307,6 +307,37 @@ fn a_million_lines_are_counted_at_once_and_kept_nowhere() {
     child.wait().unwrap();
 }
 
+#[test]
+fn what_a_job_log_says_is_done_is_no_part_of_a_total() {
+    let env = TestEnv::new();
+    let numbers: String = (1..=300_000).map(|n| format!("{n}\n")).collect();
+    env.file("in", numbers);
+    env.file("jobs", "Seq\tHost\n1\t:\t1.0\t0.001\t0\t0\t0\t0\tsleep\n");
+    let mut command: Command = env.command(ORCHESTRATOR);
+    command.args(["run", "-j1", "-q", "--progress", "json", "--grace", "0.1"]);
+    command.args([
+        "--joblog",
+        "jobs",
+        "--skip-logged",
+        "ended",
+        "-a",
+        "in",
+        "--",
+        "sleep",
+        "1000",
+    ]);
+    command.stderr(fs::File::create(env.path().join("log")).unwrap());
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let mut log = String::new();
+    eventually("it has been looked at", || {
+        log = fs::read_to_string(env.path().join("log")).unwrap();
+        log.matches("\"running\":1").count() > 2
+    });
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    child.wait().unwrap();
+    assert!(!log.contains("\"total\":3"), "{log}");
+}
+
 /// The command lines that a summary names.
 fn next(summary: &str) -> Vec<String> {
     let lines = summary

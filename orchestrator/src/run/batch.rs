@@ -300,7 +300,9 @@ pub(crate) async fn run(
 /// What could be counted of the input before it is read, if it is not counted anyway.
 fn to_count(config: &Config, opened: &Opened) -> Option<ToCount> {
     let counts = config.halt.is_some_and(|halt| halt.needs_total());
-    let reads = config.pipe.is_none() && config.inputs.shuffle.is_none() && !counts;
+    // Of those in a job log, some are done.
+    let reads = config.pipe.is_none() && config.done.is_none();
+    let reads = reads && config.inputs.shuffle.is_none() && !counts;
     reads.then(|| ToCount::of(opened, config.inputs.delimiter, &config.work))?
 }
 
