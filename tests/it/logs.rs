@@ -117,6 +117,18 @@ fn a_log_that_cannot_be_written_is_a_failure_of_the_run() {
     assert_eq!(done.code(), 125, "{}", done.stderr);
     assert!(done.stderr.contains("--log-file"), "{}", done.stderr);
     assert!(!env.path().join("started").exists());
+    // Nothing is added to what is none.
+    let file = env.file("precious", "not a log\n");
+    let args = ["-q", "--log-file", "precious", "-c", ": > started; : {}"];
+    let done = run(&env, &args, "a\n");
+    assert_eq!(done.code(), 125, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("it is no log of ours"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(std::fs::read(file).unwrap(), b"not a log\n");
+    assert!(!env.path().join("started").exists());
     // What was started is done first.
     let done = run(&env, &["-q", "--log-file", "/dev/full", "echo"], "a\n");
     assert_eq!(done.code(), 125, "{}", done.stderr);

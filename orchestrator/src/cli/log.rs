@@ -5,8 +5,8 @@
 //! it is over.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::filter::LevelFilter;
@@ -36,8 +36,9 @@ impl Logging {
     /// When the file cannot be written.
     pub(super) fn start(&self) -> Result<Log, Message> {
         let file = self.file.as_ref().map(|path| {
-            let options = OpenOptions::new().append(true).create(true).open(path);
-            options.map_err(|e| unwritten(&e))
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = file.and_then(|file| check(path).map(|()| file));
+            file.map_err(|e| unwritten(&e))
         });
         let lines = Arc::new(Lines {
             file: file.transpose()?,
@@ -65,6 +66,24 @@ impl Log {
     pub(super) fn failure(&self) -> Option<Message> {
         let error = self.0.error.lock().unwrap_or_else(PoisonError::into_inner);
         error.as_ref().map(unwritten)
+    }
+}
+
+/// Whether what is there is a log, as far as that can be told.
+///
+/// # Errors
+/// When it is something else, to which nothing is added.
+fn check(path: &Path) -> io::Result<()> {
+    let mut first = [0];
+    let is_other = path.is_file()
+        && File::open(path).is_ok_and(|mut file| {
+            file.read(&mut first).is_ok_and(|read| read > 0) && first != *b"{"
+        });
+    match is_other {
+        true => Err(io::Error::other(
+            "the file is there, and it is no log of ours: another name, or remove it",
+        )),
+        false => Ok(()),
     }
 }
 

@@ -132,7 +132,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         // There, a name is what stands there.
         inputs.form.trim_names = Trim::default();
     }
-    let (watching, log, dashboard) = observe::observe(observe, &words)?;
+    let (watching, log, dashboard) = observe::observe(observe, &words, run_file.as_deref())?;
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }

@@ -1,6 +1,7 @@
 //! What the options about watching a run mean.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -14,10 +15,12 @@ use crate::run::text;
 /// Who watches, what is logged, if anything, and where there is a page, if there is one.
 ///
 /// # Errors
-/// When its address is none, or can be reached from elsewhere.
+/// When its address is none, or can be reached from elsewhere; when the log is to be the run
+/// file.
 pub(super) fn observe(
     args: ObserveArgs,
     words: &[Vec<u8>],
+    run_file: Option<&Path>,
 ) -> Result<(Watching, Option<Logging>, Option<SocketAddr>), Message> {
     let ObserveArgs {
         trace_file,
@@ -25,6 +28,13 @@ pub(super) fn observe(
         log_level,
         dashboard,
     } = args;
+    let absolute = |path: &Path| std::path::absolute(path).ok();
+    if let (Some(log), Some(run)) = (log_file.as_deref(), run_file)
+        && absolute(log) == absolute(run)
+    {
+        return Err(Message::new("--log-file and --run-file name the same file")
+            .tip("a log is a file of its own"));
+    }
     let wanted = log_file.is_some() || log_level.is_some();
     let level = match log_level.unwrap_or(LevelArg::Info) {
         LevelArg::Error => LevelFilter::ERROR,
@@ -73,7 +83,7 @@ fn loopback(text: &str) -> Result<SocketAddr, Message> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::planned;
+    use super::super::tests::{planned, refused};
     use super::*;
 
     #[test]
@@ -126,6 +136,11 @@ mod tests {
         assert_eq!(
             (file.level, file.file),
             (LevelFilter::INFO, Some("l".into()))
+        );
+        let said = refused(&["--log-file", "./r", "--run-file", "r", "true"]);
+        assert!(
+            said.starts_with("error: --log-file and --run-file"),
+            "{said}"
         );
         let stderr = log(&["--log-level", "debug", "true"]);
         assert_eq!((stderr.level, stderr.file), (LevelFilter::DEBUG, None));
