@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::tcgetattr;
+use nix::sys::termios::{FlowArg, tcflow, tcgetattr};
 use nix::unistd::Pid;
 use orchestrator_tests::{Done, Terminal, TestEnv, eventually};
 use serde_json::Value;
@@ -275,6 +275,31 @@ fn gnu_parallels_names_of_it_show_it() {
         assert_eq!(seen(&terminal, 70), ["x"], "{options:?}");
         assert!(frames.iter().all(|frame| frame.contains("/1")));
     }
+}
+
+#[test]
+fn a_terminal_that_stands_still_holds_up_no_results_that_go_elsewhere() {
+    let env = TestEnv::new();
+    let pair = nix::pty::openpty(None, None).unwrap();
+    // As Ctrl-S does it.
+    tcflow(&pair.slave, FlowArg::TCOOFF).unwrap();
+    let numbers: String = (1..=40).map(|n| format!("{n}\n")).collect();
+    let input = env.file("in", numbers);
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["run", "-j2", "--progress", "bar", "--", "sh", "-c"]);
+    command
+        .args(["sleep 0.1; echo $1", "sh"])
+        .env("TERM", "xterm");
+    command.stdin(fs::File::open(input).unwrap());
+    command.stdout(fs::File::create(env.path().join("out")).unwrap());
+    command.stderr(pair.slave.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    eventually("all results are there", || {
+        let out = fs::read_to_string(env.path().join("out")).unwrap();
+        out.lines().count() == 40
+    });
+    tcflow(&pair.slave, FlowArg::TCOON).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// The highest memory that a process had, in KiB.

@@ -39,6 +39,9 @@ const AT_ONCE: u8 = 200;
 /// Whether there is a line of progress at all.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 
+/// Whether results go to the same terminal. Others wait for nobody who shows the line.
+static HAS_RESULTS: AtomicBool = AtomicBool::new(false);
+
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
 /// What is known of the terminal.
@@ -46,8 +49,6 @@ static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 struct Screen {
     /// There is none before progress is shown, and none after.
     clock: Option<Clock>,
-    /// Whether results go to the same terminal.
-    has_results: bool,
     /// The line, as it was shown last.
     line: String,
     /// Whether it stands there.
@@ -73,7 +74,6 @@ impl Screen {
     const fn new() -> Screen {
         Screen {
             clock: None,
-            has_results: false,
             line: String::new(),
             is_shown: false,
             is_hidden: false,
@@ -166,12 +166,13 @@ fn lock() -> MutexGuard<'static, Screen> {
 pub(crate) fn begin(clock: Clock) {
     let device = |fd: BorrowedFd<'_>| fstat(fd).ok().map(|stat| stat.st_rdev);
     let (out, err) = (io::stdout(), io::stderr());
+    let has_results = out.is_terminal() && device(out.as_fd()) == device(err.as_fd());
     let mut screen = lock();
     *screen = Screen {
         clock: Some(clock),
-        has_results: out.is_terminal() && device(out.as_fd()) == device(err.as_fd()),
         ..Screen::new()
     };
+    HAS_RESULTS.store(has_results, Ordering::Relaxed);
     ACTIVE.store(true, Ordering::Relaxed);
 }
 
@@ -234,11 +235,12 @@ pub(crate) fn pass(
     bytes: &[u8],
     put: impl FnOnce(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    if !ACTIVE.load(Ordering::Relaxed) {
+    let is_elsewhere = stream == Stream::Out && !HAS_RESULTS.load(Ordering::Relaxed);
+    if is_elsewhere || !ACTIVE.load(Ordering::Relaxed) {
         return put(bytes);
     }
     let mut screen = lock();
-    if screen.clock.is_none() || (stream == Stream::Out && !screen.has_results) {
+    if screen.clock.is_none() {
         drop(screen);
         return put(bytes);
     }
