@@ -2,7 +2,7 @@
 //! hold. A name is in the run file only after what it names is on the disk.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -123,6 +123,31 @@ impl Blobs {
         Ok(name)
     }
 
+    fn open(&self, name: &str) -> io::Result<File> {
+        // A run file may come from anywhere.
+        if name.len() != 64 || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(io::Error::other("the run file names no such file"));
+        }
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(self.dir.join(name))
+    }
+
+    /// The end of what is in a file, of so many bytes at most; whether the rest is what its
+    /// name says is not looked at, since that may be very much.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn tail(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
+        let mut file = self.open(name)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(most as u64)))?;
+        let mut tail = Vec::new();
+        file.take(most as u64).read_to_end(&mut tail)?;
+        Ok(tail)
+    }
+
     /// Gives what is in a file, piece by piece.
     ///
     /// # Errors
@@ -132,14 +157,7 @@ impl Blobs {
         name: &str,
         mut take: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        // A run file may come from anywhere.
-        if name.len() != 64 || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(io::Error::other("the run file names no such file"));
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(self.dir.join(name))?;
+        let mut file = self.open(name)?;
         let mut hasher = blake3::Hasher::new();
         let mut piece = vec![0; 256 << 10];
         loop {
@@ -186,6 +204,8 @@ mod tests {
         };
         blobs.read(&name, &mut take).unwrap();
         assert_eq!(read, large);
+        assert_eq!(blobs.tail(&name, 10).unwrap(), [7; 10]);
+        assert_eq!(blobs.tail(&name, 1 << 20).unwrap(), large);
         assert_eq!(fs::read_dir(&blobs.dir).unwrap().count(), 1);
     }
 
@@ -200,6 +220,7 @@ mod tests {
         assert!(blobs.read(&name, |_| Ok(())).is_err());
         for bad in ["../../etc/passwd", "", "/etc/passwd"] {
             assert!(blobs.read(bad, |_| Ok(())).is_err(), "{bad}");
+            assert!(blobs.tail(bad, 10).is_err(), "{bad}");
         }
     }
 }

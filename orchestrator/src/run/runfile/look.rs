@@ -165,7 +165,8 @@ impl Look {
                 let tail = match file {
                     Some(name) if large > 0 => {
                         large -= 1;
-                        tail(&blobs, &name)
+                        // Nothing when it cannot be had.
+                        blobs.tail(&name, STDERR).ok()
                     }
                     _ => None,
                 };
@@ -227,19 +228,6 @@ impl Look {
         });
         read.map_err(|e| Fault::from(e).of(&self.name))
     }
-}
-
-/// The end of a large output; nothing when it cannot be had.
-fn tail(blobs: &Blobs, name: &str) -> Option<Vec<u8>> {
-    let mut tail = Vec::new();
-    let read = blobs.read(name, |piece| {
-        tail.extend_from_slice(&piece[piece.len().saturating_sub(STDERR)..]);
-        if tail.len() > STDERR {
-            tail.drain(..tail.len() - STDERR);
-        }
-        Ok(())
-    });
-    read.is_ok().then_some(tail)
 }
 
 /// A point in time that can be counted with.

@@ -54,21 +54,6 @@ pub(crate) struct AttemptRow {
     pub(crate) worker: Option<WorkerId>,
 }
 
-/// The end of what is pushed, if that is anything.
-#[derive(Default)]
-struct Tail(Option<Vec<u8>>);
-
-impl Tail {
-    fn push(&mut self, piece: &[u8]) -> io::Result<()> {
-        let tail = self.0.get_or_insert_default();
-        tail.extend_from_slice(piece);
-        if tail.len() > STDERR_TAIL {
-            tail.drain(..tail.len() - STDERR_TAIL);
-        }
-        Ok(())
-    }
-}
-
 /// A verdict in four columns.
 struct Columns {
     word: &'static str,
@@ -239,11 +224,10 @@ impl<'c> Statements<'c> {
                 None => None,
             };
             drop(rows);
-            let mut tail = Tail::default();
-            if let Some(name) = name {
-                blobs.read(&name, |piece| tail.push(piece))?;
-            }
-            self.replaced.execute((job, tail.0))?;
+            let tail = name
+                .map(|name| blobs.tail(&name, STDERR_TAIL))
+                .transpose()?;
+            self.replaced.execute((job, tail))?;
         }
         let verdict = Columns::from(report.verdict);
         let (stdout, stderr, value) = if light {
