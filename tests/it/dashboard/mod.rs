@@ -328,7 +328,10 @@ fn a_run_that_goes_on_has_a_page_as_well() {
         (&true.into(), &2.into())
     );
     let failed = last["parts"]["failed"].as_str().unwrap();
-    assert!(failed.contains("orchestrator retry run.db"), "{failed}");
+    assert!(
+        failed.contains("orchestrator retry --failed run.db"),
+        "{failed}"
+    );
 }
 
 /// The names of the threads of a process.
@@ -344,8 +347,10 @@ fn threads(pid: u32) -> Vec<String> {
 fn without_the_option_nothing_is_there() {
     let env = TestEnv::new();
     let (mut child, _) = jobs(&env, &[]);
-    let with = threads(child.id());
-    assert!(with.iter().any(|name| name == "dashboard"), "{with:?}");
+    // A thread has its name only when it runs.
+    eventually("its thread is there", || {
+        threads(child.id()).iter().any(|name| name == "dashboard")
+    });
     drop(child.stdin.take());
     assert_eq!(finish(child, Vec::new()).code(), 0);
     let mut child = command(&env, &["-q", "-c", JOB]);
