@@ -398,7 +398,7 @@ fn a_shell_job_that_ends_silently_is_told_with_text_and_line() {
     let done = run(&env, &["-q", "-c", "kill -9 $$ {}"], "a\x1b\n");
     assert_eq!(
         done.stderr,
-        "error: line 1: command was ended by SIGKILL: `kill -9 $$ \"${1}\"` for `a\\u{1b}`\n"
+        "error: line 1: command was ended by SIGKILL: `kill -9 $$ 'a\\u{1b}'`\n"
     );
     let done = run(&env, &["-q"], "\nkill -9 $$\n");
     assert_eq!(

@@ -11,8 +11,7 @@ use super::observe::stand::{RUNNING, Running, Stand};
 use super::progress::name;
 use super::progress::sample::{AtWork, Sample};
 use super::report::{Clock, Summary};
-use super::sink::command_line::{self, Setting};
-use super::source::command;
+use super::sink::command_line;
 use super::source::count::{Counted, ToCount};
 use super::source::work::Ticket;
 use super::text;
@@ -236,8 +235,7 @@ impl Reins {
             None => Status::default(),
         };
         let line = |ticket: &Ticket| {
-            let typed = command_line::of(&ticket.command, Setting::default());
-            text::escaped(&typed.line)
+            text::escaped(&command_line::line(&ticket.command))
         };
         let running = status.running.iter();
         running
@@ -301,7 +299,7 @@ impl Reins {
 
     fn describe(&self, running: &RunningJob) -> String {
         let what = self.desk.look_up(running.job, |ticket| {
-            let command = command::shown(&ticket.command).map(|shown| format!(": {shown}"));
+            let command = command_line::name(&ticket.command).map(|shown| format!(": {shown}"));
             format!(
                 "{} {}{}",
                 self.unit,

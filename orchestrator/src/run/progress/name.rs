@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::run::source::command;
+use crate::run::sink::command_line;
 use crate::run::source::work::Ticket;
 use crate::run::text;
 
@@ -21,7 +21,9 @@ pub(crate) fn of(ticket: &Ticket) -> String {
     let item = item.filter(|item| !is_whole_job(item, &ticket.command));
     match item {
         Some(item) => text::clipped(&fields(item)),
-        None => command::shown(&ticket.command).unwrap_or_else(|| format!("line {}", ticket.line)),
+        None => {
+            command_line::name(&ticket.command).unwrap_or_else(|| format!("line {}", ticket.line))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use protocol::Program;
 use serde_bytes::ByteBuf;
 
 use crate::run::source::command;
+use crate::run::text;
 
 /// A command as it would be typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,42 @@ pub(crate) fn of(input: &Bytes, setting: Setting) -> Typed {
     Typed {
         line,
         stdin: spec.stdin.map_or(0, |stdin| stdin.len() as u64),
+    }
+}
+
+/// The command of the job of this input, wherever it runs and whichever shell reads its text.
+pub(crate) fn line(input: &Bytes) -> Vec<u8> {
+    let program = command::program(input);
+    let text = program.as_ref().and_then(composed);
+    text.unwrap_or_else(|| of(input, Setting::default()).line)
+}
+
+/// The command of the job of this input in a message: of shell text the text with the values in
+/// it, of any other command its words. A task's input is none.
+pub(crate) fn name(input: &Bytes) -> Option<String> {
+    let program = command::program(input)?;
+    let words = || {
+        let argv = command::argv(input);
+        let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
+        words.join(&b' ')
+    };
+    Some(text::quoted(composed(&program).unwrap_or_else(words)))
+}
+
+/// A shell text with the values in it.
+fn composed(program: &Program) -> Option<Vec<u8>> {
+    match program {
+        Program::Shell { text, args } => filled(text, args),
+        Program::Argv(words) => match &words[..] {
+            // So begins what another shell than the workers' own is given.
+            [shell, option, text, name, args @ ..]
+                if **option == *b"-c"
+                    && shell.rsplit(|byte| *byte == b'/').next() == Some(&name[..]) =>
+            {
+                filled(text, args)
+            }
+            _ => None,
+        },
     }
 }
 

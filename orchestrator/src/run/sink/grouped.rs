@@ -6,12 +6,11 @@ use std::io;
 
 use protocol::{TaskError, TaskErrorKind};
 
-use super::command_line::{self, Setting};
+use super::command_line;
 use super::render::{Format, Page, Renderer, Told};
 use super::shown;
 use crate::pool::{Capture, EventKind, JobReport};
 use crate::run::halt::What;
-use crate::run::source::command;
 use crate::run::source::work::Ticket;
 use crate::run::text;
 use crate::scheduler::Verdict;
@@ -89,7 +88,7 @@ pub(in crate::run) fn counted(what: What, ticket: &Ticket) -> String {
         What::Success => "succeeded",
         What::Done => "finished",
     };
-    let command = command_line::of(&ticket.command, Setting::default()).line;
+    let command = command_line::line(&ticket.command);
     let command = text::escaped(&command);
     format!("parallel: This job {ended}:\n{command}")
 }
@@ -146,7 +145,7 @@ pub(in crate::run) fn sentence(
     let (subject, what) = match renderer.task(ticket) {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
-            let command = command::shown(&ticket.command).map(|shown| format!(": {shown}"));
+            let command = command_line::name(&ticket.command).map(|shown| format!(": {shown}"));
             ("command".into(), command.unwrap_or_default())
         }
     };

@@ -213,23 +213,3 @@ pub(crate) fn argv(input: &Bytes) -> Vec<ByteBuf> {
         None => Vec::new(),
     }
 }
-
-/// The command of the job of this input, for a message: the words in quotes; of
-/// a shell text also the line that it is run for. A task's input is none.
-pub(crate) fn shown(input: &Bytes) -> Option<String> {
-    match program(input)? {
-        Program::Shell { text: said, args } => {
-            let line = args.first();
-            let line = line.map(|line| format!(" for {}", text::quoted(line)));
-            Some(format!(
-                "{}{}",
-                text::quoted(said),
-                line.unwrap_or_default()
-            ))
-        }
-        Program::Argv(argv) => {
-            let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
-            Some(text::quoted(words.join(&b' ')))
-        }
-    }
-}
