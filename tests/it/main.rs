@@ -4,6 +4,7 @@
 
 mod agent;
 mod architecture;
+mod calculating;
 mod command_api;
 mod command_limits;
 mod control;

@@ -257,7 +257,7 @@ fn f122_a_text_where_the_line_would_be_program_text_is_refused_before_anything_r
     for text in [
         "touch ran; eval 'echo {}'",
         "touch ran; sh -c 'echo {}'",
-        "touch ran; echo `echo {}`",
+        "touch ran; echo `echo {} # x`",
         "touch ran; echo $(({}))",
         "touch ran; cat <<E\n{}\nE",
         "touch ran; echo ${}",
@@ -297,9 +297,9 @@ fn a_refused_text_is_shown_with_a_caret_and_what_to_write() {
              tip: put a backslash before it if it is meant as a character\n",
         ),
         (
-            "a\n\x1b; `{}`",
+            "a\n\x1b; `{} #`",
             "error: `{}` at column 7 stands in backticks, where quotes have other meanings\n  \
-             | a\\n\\u{1b}; `{}`\n  |             ^\n  tip: write $(…) instead of `…`\n",
+             | a\\n\\u{1b}; `{} #`\n  |             ^\n  tip: write $(…) instead of `…`\n",
         ),
         (
             "date; ls",

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::errors::Message;
 use super::program::Lookup;
 use crate::run::source::place::Places;
-use crate::run::source::shell::ShellText;
+use crate::run::source::shell::{Dialect, ShellText};
 use crate::run::text;
 
 /// Commands that a shell does itself: as programs they do not exist, and could
@@ -118,7 +118,8 @@ fn quoted_command(word: &[u8], others: &[Vec<u8>]) -> Message {
 /// or could not be shown as it is.
 fn shell_recipe(text: &[u8]) -> String {
     let text = text.trim_ascii();
-    if ShellText::parse(text, &Places::default()).is_err() || text.iter().any(u8::is_ascii_control)
+    if ShellText::parse(text, &Places::default(), Dialect::default()).is_err()
+        || text.iter().any(u8::is_ascii_control)
     {
         return SHELL_RECIPE.to_owned();
     }

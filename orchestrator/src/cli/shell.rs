@@ -3,11 +3,11 @@
 use super::args::{InputArg, WorkerArgs};
 use super::errors::Message;
 use crate::run::source::place::Places;
-use crate::run::source::shell::{Fault, ShellText};
+use crate::run::source::shell::{Dialect, Fault, ShellText};
 use crate::run::source::work::Work;
 use crate::run::text::{excerpt, quoted};
 
-/// What `-c TEXT` asks for.
+/// What `-c TEXT` asks for, with how places are written and which shell reads it.
 ///
 /// # Errors
 /// When it does not go together with other arguments, or when the line would
@@ -17,7 +17,7 @@ pub(super) fn text(
     task: Option<&str>,
     input: InputArg,
     words: &[Vec<u8>],
-    places: &Places,
+    (places, dialect): (&Places, Dialect),
     like_gnu: bool,
 ) -> Result<Work, Message> {
     if task.is_some() {
@@ -40,12 +40,12 @@ pub(super) fn text(
             .tip("to give the arguments to a task, name it with --task instead of -c"));
     }
     let parsed = match like_gnu {
-        true => ShellText::parse_adding(text, places),
-        false => ShellText::parse(text, places),
+        true => ShellText::parse_adding(text, places, dialect),
+        false => ShellText::parse(text, places, dialect),
     };
     parsed
         .map(Work::Shell)
-        .map_err(|fault| refused(text, &fault))
+        .map_err(|fault| refused(text, &fault, like_gnu))
 }
 
 /// Whether the shell that reads a text knows all that stands in it.
@@ -56,10 +56,10 @@ pub(super) fn understood(
     text: &[u8],
     parsed: &ShellText,
     shell: Option<&[u8]>,
+    like_gnu: bool,
 ) -> Result<(), Message> {
     match parsed.misunderstood_by(shell) {
-        Some(fault) => Err(refused(text, fault)
-            .tip("with `run` that is --shell bash, with `parallel` PARALLEL_SHELL=bash")),
+        Some(fault) => Err(refused(text, fault, like_gnu)),
         None => Ok(()),
     }
 }
@@ -85,7 +85,7 @@ pub(super) fn commands(worker: &WorkerArgs, input: InputArg) -> Result<Work, Mes
 }
 
 /// What is wrong with a text, with a caret under the place.
-fn refused(text: &[u8], fault: &Fault) -> Message {
+fn refused(text: &[u8], fault: &Fault, like_gnu: bool) -> Message {
     let message = Message::new(fault.what());
     let message = match fault.column() {
         Some(column) => {
@@ -96,5 +96,16 @@ fn refused(text: &[u8], fault: &Fault) -> Message {
         }
         None => message,
     };
-    message.tip(fault.tip())
+    // There, a text without places gets one.
+    if like_gnu && fault.is_for_parameter() {
+        return message.tip("`orchestrator run -c` takes the text with \"$1\" instead of {}");
+    }
+    let message = message.tip(fault.tip());
+    if !fault.is_of_shell() {
+        return message;
+    }
+    message.tip(match like_gnu {
+        true => "or name a shell that knows it: PARALLEL_SHELL=bash",
+        false => "or name a shell that knows it: --shell bash",
+    })
 }

@@ -176,14 +176,24 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         ..lookup.clone()
     };
     let shell_text = shell_command.map(OsStringExt::into_vec);
+    let reads = match &shell_text {
+        Some(_) => template::Reads::Text,
+        None if task.is_none() && words.is_empty() && input != InputArg::Jsonl => {
+            template::Reads::Commands
+        }
+        None => template::Reads::Nothing,
+    };
+    let shell = template::shell(&template, reads, &there)?;
     let work = match &shell_text {
-        Some(text) => shell::text(text, task.as_deref(), input, &words, &places, like_gnu)?,
+        Some(text) => {
+            let how = (&places, template::dialect(shell));
+            shell::text(text, task.as_deref(), input, &words, how, like_gnu)?
+        }
         None if task.is_none() && words.is_empty() => shell::commands(&worker, input)?,
         None => work(task, input, &words, &places, &there)?,
     };
-    let shell = template::shell(&template, &work, &there)?;
     if let (Work::Shell(parsed), Some(text)) = (&work, &shell_text) {
-        shell::understood(text, parsed, shell)?;
+        shell::understood(text, parsed, shell, like_gnu)?;
     }
     let dry_run = template::dry_run(&template, &work, pipe.pipe)?;
     let wd = each.map(|wd| control::for_items(wd, &work, dry_run));

@@ -8,6 +8,7 @@ use super::super::errors::Message;
 use super::super::habits;
 use super::super::program::Lookup;
 use crate::run::source::place::{Places, Plain};
+use crate::run::source::shell::Dialect;
 use crate::run::source::template::{Template, TemplateError};
 use crate::run::source::work::Work;
 use crate::run::text;
@@ -86,13 +87,32 @@ const POSIX: [&[u8]; 12] = [
     b"posh",
 ];
 
+/// What of a run is read by a shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// A text with places.
+    Text,
+    /// Lines that are commands.
+    Commands,
+    Nothing,
+}
+
+/// How the shell at this path reads a text; `None` is `sh`, which is another one's name on most
+/// machines.
+pub(super) fn dialect(shell: Option<&[u8]>) -> Dialect {
+    let path = shell.unwrap_or(b"/bin/sh");
+    let file = std::fs::canonicalize(OsStr::from_bytes(path));
+    let file = file.map_or(path.to_vec(), |file| file.into_os_string().into_vec());
+    Dialect::of(path, &file)
+}
+
 /// The shell that reads texts, if it is not the workers' own. It lives as long as the program.
 ///
 /// # Errors
 /// When there is nothing for a shell, no such shell, or one in which an item would not stay data.
-pub(crate) fn shell(
+pub(super) fn shell(
     args: &TemplateArgs,
-    work: &Work,
+    reads: Reads,
     lookup: &Lookup,
 ) -> Result<Option<&'static [u8]>, Message> {
     let Some(name) = &args.shell else {
@@ -100,20 +120,20 @@ pub(crate) fn shell(
     };
     let shown = text::quoted(name.as_bytes());
     let base = name.as_bytes().rsplit(|&byte| byte == b'/').next();
-    match work {
-        Work::Command(_) | Work::Task { .. } | Work::Jobs { .. } => {
+    match reads {
+        Reads::Nothing => {
             return Err(
                 Message::new("--shell is for -c TEXT, and for lines that are commands")
                     .tip("a command behind `--` is run without a shell: leave out --shell"),
             );
         }
-        Work::Shell(_) if !base.is_some_and(|base| POSIX.contains(&base)) => {
+        Reads::Text if !base.is_some_and(|base| POSIX.contains(&base)) => {
             return Err(Message::new(format!(
                 "--shell {shown}: places of a text are parameters as in `sh`, which it may not know"
             ))
             .tip("name a shell like sh, bash, dash, ksh or zsh"));
         }
-        Work::Shell(_) | Work::Commands => {}
+        Reads::Text | Reads::Commands => {}
     }
     let path = lookup.find("shell", name)?.into_os_string().into_vec();
     Ok((path != b"/bin/sh").then(|| &*path.leak()))

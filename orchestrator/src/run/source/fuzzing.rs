@@ -10,7 +10,7 @@ use super::jsonl::Shape;
 use super::lines::{self, Content, Delimiter, Splitter};
 use super::origin::Origin;
 use super::place::Places;
-use super::shell::ShellText;
+use super::shell::{Dialect, ShellText};
 use super::template::Template;
 use super::work::{self, Work};
 
@@ -166,7 +166,7 @@ impl Recipe {
     /// # Errors
     /// When the text is refused.
     pub fn text(text: &[u8]) -> Result<Recipe, Fault> {
-        let parsed = ShellText::parse(text, &Places::default());
+        let parsed = ShellText::parse(text, &Places::default(), Dialect::default());
         let recipe = parsed.map(|text| Recipe::of(Work::Shell(text)));
         recipe.map_err(|fault| Fault {
             what: fault.what(),
@@ -187,7 +187,7 @@ impl Recipe {
         };
         let work = match words {
             Ok(words) => Work::Command(Template::parse(words, &places).ok()?),
-            Err(text) => Work::Shell(ShellText::parse(text, &places).ok()?),
+            Err(text) => Work::Shell(ShellText::parse(text, &places, Dialect::default()).ok()?),
         };
         let Recipe(recipe) = Recipe::of(work);
         let fields = Fields::Several;

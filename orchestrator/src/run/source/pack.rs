@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::run::source::inputs::Form;
     use crate::run::source::place::Places;
-    use crate::run::source::shell::ShellText;
+    use crate::run::source::shell::{Dialect, ShellText};
     use crate::run::source::values::Values;
     use crate::run::source::weight::{Lengths, MAX_WORD};
     use crate::run::source::work::Work;
@@ -309,7 +309,7 @@ mod tests {
             ..Places::default()
         };
         for text in ["echo a{}b", "printf %s x{.}y{#} {}", "echo {} '{}'"] {
-            let shell = ShellText::parse(text.as_bytes(), &places).unwrap();
+            let shell = ShellText::parse(text.as_bytes(), &places, Dialect::default()).unwrap();
             let work = Work::Shell(shell);
             let lengths = work.lengths().unwrap();
             let weight = Weight::of(&lengths);

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use super::builtins::{self, Context};
 use super::fault;
 use super::word::{Mark, Word};
 
@@ -27,60 +28,33 @@ const RESERVED: [&[u8]; 10] = [
 ];
 
 /// Commands whose arguments are a command.
-const PREFIXES: [&[u8]; 10] = [
-    b"command", b"builtin", b"exec", b"env", b"sudo", b"doas", b"nohup", b"nice", b"setsid",
+const PREFIXES: [&[u8]; 12] = [
+    b"command",
+    b"builtin",
+    b"exec",
+    b"env",
+    b"sudo",
+    b"doas",
+    b"nohup",
+    b"nice",
+    b"setsid",
     b"time",
-];
-
-/// Commands that read their arguments as program text.
-const EVALUATING: [&[u8]; 11] = [
-    b"eval",
-    b"trap",
-    b"alias",
-    b"let",
-    b"compgen",
-    b"complete",
-    b"bind",
-    b"fc",
-    b"enable",
-    b"watch",
-    b"parallel",
-];
-
-/// Built-in commands that take names of variables, and evaluate what looks like
-/// an element of an array.
-const NAMING: [&[u8]; 6] = [
-    b"read",
-    b"unset",
-    b"getopts",
-    b"mapfile",
-    b"readarray",
-    b"wait",
-];
-
-/// Operators of a test that compare numbers.
-const NUMBER_OPERATORS: [&[u8]; 6] = [b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge"];
-
-/// Variables whose new value some shells evaluate.
-const SPECIAL: [&[u8]; 8] = [
-    b"RANDOM",
-    b"SRANDOM",
-    b"OPTIND",
-    b"HISTCMD",
-    b"SECONDS",
-    b"LINENO",
-    b"PS4",
-    b"PROMPT_COMMAND",
+    b"noglob",
+    b"nocorrect",
 ];
 
 /// Looks at one command without its redirections; `has_input` says whether one
 /// of them was `<`.
-pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
-    let mut marks: Vec<Mark> = words.iter().filter_map(assignment).collect();
+pub(super) fn check(words: &[Word], has_input: bool, context: &Context<'_>) -> Vec<Mark> {
     let start = name_at(words);
+    let mut marks = builtins::assignments(words, start, context);
     let Some((name, arguments)) = words[start..].split_first() else {
         return marks;
     };
+    if name.is_bare(b"[[") {
+        marks.extend(builtins::double_brackets(arguments, context));
+        return marks;
+    }
     if name.place.is_some() && !name.value.contains(&b'/') {
         // The name of a built-in command, and what it evaluates.
         let mut both = arguments
@@ -88,7 +62,14 @@ pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
             .filter_map(|word| word.refused(&fault::COMMAND_NAME));
         marks.extend(both.next().and(name.refused(&fault::COMMAND_NAME)));
     }
-    marks.extend(by_name(name, arguments));
+    if name.is_open() && name.place.is_none() && !name.value.contains(&b'/') {
+        // The same by way of variables.
+        let loose = name.held(&fault::COMMAND_HOLDS);
+        marks.extend(loose.filter(|_| name.is_loose && !name.is_quoted));
+        let has_data = arguments.iter().any(|word| word.data.is_some());
+        marks.extend(name.held(&fault::COMMAND_HOLDS).filter(|_| has_data));
+    }
+    marks.extend(builtins::by_name(name, arguments, context));
     for (i, word) in words.iter().enumerate() {
         let following = &words[i + 1..];
         if word.is_shell() || (i == start && word.place.is_some()) {
@@ -108,6 +89,12 @@ pub(super) fn check(words: &[Word], has_input: bool) -> Vec<Mark> {
             marks.extend(texts.filter_map(|w| w.as_program(&fault::SHELL_TEXT)));
         } else if word.is_one_of(&REMOTE) {
             marks.extend(remote(following));
+        }
+        let fed = following
+            .iter()
+            .any(|word| word.feeds && word.data.is_some());
+        if fed && (word.is_shell() || (i == start && word.is_one_of(&[b".", b"source"]))) {
+            marks.push(word.marked(&fault::SHELL_INPUT));
         }
         let runs = !has_input && !name.is_one_of(&NAMING_PROGRAMS);
         if word.is_shell() && runs && reads_input(following) {
@@ -144,115 +131,26 @@ fn arguments_of(words: &[Word], shell: usize) -> Cow<'_, [Word]> {
 }
 
 /// Where the command's name is, behind assignments and the like.
-fn name_at(words: &[Word]) -> usize {
+pub(super) fn name_at(words: &[Word]) -> usize {
     let mut has_prefix = false;
     let comes_before = |word: &&Word| {
         let is_prefix = word.is_one_of(&PREFIXES);
         let is_option = has_prefix && word.value.starts_with(b"-");
         has_prefix |= is_prefix;
-        let is_reserved = RESERVED.iter().any(|reserved| word.is_bare(reserved));
-        is_prefix || is_option || is_reserved || word.is_assignment()
+        is_prefix || is_option || is_reserved(word) || word.is_assignment()
     };
     words.iter().take_while(comes_before).count()
 }
 
-/// A variable whose value some shells evaluate, or an element of an array,
-/// whose index they do.
-fn assignment(word: &Word) -> Option<Mark> {
-    let is_special = |name: &[u8]| SPECIAL.contains(&name);
-    if word.assigned().is_some_and(is_special) {
-        return word.refused(&fault::SPECIAL_VARIABLE);
-    }
-    let is_element = word.is_element();
-    is_element
-        .then(|| word.refused(&fault::VARIABLE_NAME))
-        .flatten()
+fn is_reserved(word: &Word) -> bool {
+    RESERVED.iter().any(|reserved| word.is_bare(reserved))
 }
 
-/// What the shell does by itself.
-fn by_name(name: &Word, arguments: &[Word]) -> Vec<Mark> {
-    let all = |why| arguments.iter().filter_map(|w| w.refused(why)).collect();
-    if name.place.is_some() {
-        return Vec::new();
-    }
-    match &name.value[..] {
-        b"let" | b"compgen" | b"complete" | b"bind" | b"fc" | b"enable" => all(&fault::EVALUATED),
-        value if EVALUATING.contains(&value) => {
-            let program = |w: &Word| w.as_program(&fault::EVALUATED);
-            arguments.iter().filter_map(program).collect()
-        }
-        value if NAMING.contains(&value) => all(&fault::VARIABLE_NAME),
-        b"export" | b"readonly" => {
-            let names = arguments.iter().filter(|word| !word.is_assignment());
-            names
-                .filter_map(|w| w.refused(&fault::VARIABLE_NAME))
-                .collect()
-        }
-        b"declare" | b"typeset" | b"local" | b"integer" | b"nameref" => {
-            vec![name.marked(&fault::DECLARE)]
-        }
-        b"function" => vec![name.marked(&fault::FUNCTION)],
-        b"shift" => vec![name.marked(&fault::PARAMETERS)],
-        b"set" if sets_parameters(arguments) => vec![name.marked(&fault::PARAMETERS)],
-        b"for" if arguments.first().is_some_and(|w| w.is_one_of(&SPECIAL)) => {
-            all(&fault::SPECIAL_VARIABLE)
-        }
-        b"at" | b"batch" => vec![name.marked(&fault::SHELL_INPUT)],
-        b"printf" => format(arguments),
-        b"test" | b"[" => test(arguments),
-        _ => Vec::new(),
-    }
-}
-
-/// Whether `set` is given anything but options.
-fn sets_parameters(arguments: &[Word]) -> bool {
-    let mut is_value = false;
-    !arguments.iter().all(|word| {
-        let is_option = !word.is_open() && word.value.len() > 1 && b"-+".contains(&word.value[0]);
-        let fits = is_value || (is_option && word.value != b"--");
-        is_value = !is_value && is_option && word.value.ends_with(b"o");
-        fits
-    })
-}
-
-/// The first argument of `printf`, where bash has an option that takes the name
-/// of a variable.
-fn format(arguments: &[Word]) -> Vec<Mark> {
-    let Some(first) = arguments.first() else {
-        return Vec::new();
-    };
-    let names_variable = first.value.starts_with(b"-v");
-    let suspects = match (first.may_be_option(), names_variable) {
-        (true, _) => &arguments[..1],
-        (false, true) => &arguments[..arguments.len().min(2)],
-        (false, false) => &[],
-    };
-    suspects
-        .iter()
-        .filter_map(|w| w.refused(&fault::FORMAT))
-        .collect()
-}
-
-/// The operands of a test: `-v NAME` evaluates the name in bash, and Korn shells
-/// evaluate the operands of a comparison of numbers.
-fn test(arguments: &[Word]) -> Vec<Mark> {
-    let compares = |word: &Word| word.is_one_of(&NUMBER_OPERATORS);
-    let numbers =
-        arguments
-            .windows(2)
-            .filter_map(|pair| match (compares(&pair[0]), compares(&pair[1])) {
-                (true, _) => pair[1].refused(&fault::ARITHMETIC),
-                (_, true) => pair[0].refused(&fault::ARITHMETIC),
-                (false, false) => None,
-            });
-    let pairs = arguments.windows(2).filter(|pair| {
-        let names_variable = pair[0].is_one_of(&[b"-v", b"-R"]);
-        names_variable || pair[0].may_be_option()
-    });
-    pairs
-        .filter_map(|pair| pair[1].refused(&fault::TEST))
-        .chain(numbers)
-        .collect()
+/// Whether behind these words the shell's grammar takes a command.
+pub(super) fn takes_command(words: &[Word]) -> bool {
+    let timed = [&b"time"[..], b"-p", b"coproc"];
+    let is_timed = |word: &Word| timed.iter().any(|timed| word.is_bare(timed));
+    words.iter().all(|word| is_reserved(word) || is_timed(word))
 }
 
 /// The arguments of another shell: its options, then the program text if there

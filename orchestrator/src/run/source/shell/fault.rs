@@ -28,6 +28,8 @@ pub(crate) struct Why {
 pub(super) enum Weight {
     /// Always.
     Always,
+    /// The same, even where it is in doubt how the text is read.
+    Certain,
     /// When there is a place in the text: what becomes of it is in doubt. In a
     /// text without one, it is between its author and the shell.
     Doubt,
@@ -83,11 +85,36 @@ impl Fault {
     pub(crate) fn tip(&self) -> &'static str {
         self.why.tip
     }
+
+    /// Whether another shell would read it as it is meant.
+    pub(crate) fn is_of_shell(&self) -> bool {
+        let of_shell = [
+            &BOTH_STREAMS,
+            &DOUBLE_BRACKET,
+            &DOUBLE_PARENTHESIS,
+            &HERE_STRING,
+            &DECLARE,
+        ];
+        of_shell.contains(&self.why)
+    }
+
+    /// Whether the way out is a text without places.
+    pub(crate) fn is_for_parameter(&self) -> bool {
+        self.why.tip == SAY_PARAMETER
+    }
 }
 
 pub(in crate::run::source) const fn always(what: &'static str, tip: &'static str) -> Why {
     Why {
         weight: Weight::Always,
+        what,
+        tip,
+    }
+}
+
+const fn certain(what: &'static str, tip: &'static str) -> Why {
+    Why {
+        weight: Weight::Certain,
         what,
         tip,
     }
@@ -101,6 +128,7 @@ const fn doubt(what: &'static str, tip: &'static str) -> Why {
     }
 }
 
+const DIGITS: &str = "take its digits alone: m=$(printf %s \"$n\" | tr -cd 0-9); … $((m + 1)); or let a program calculate: expr \"$n\" + 1; or let dash read the text";
 const USE_VARIABLE: &str = "give the line a name first: x={}; … \"$x\" …";
 const HAND_OVER: &str = "hand the line over as a parameter: sh -c '… \"$1\" …' sh {}";
 const SAY_PARAMETER: &str =
@@ -124,6 +152,10 @@ pub(super) static UNCLOSED: Why = always(
 pub(super) static ARITHMETIC: Why = always(
     "stands in arithmetic, and a shell evaluates what stands there",
     "let a program calculate: expr {} + 1",
+);
+pub(super) static COMPARED: Why = always(
+    "is to be a number here, and the shell that reads this text evaluates it as arithmetic",
+    "see that it is one: case $x in ''|*[!0-9]*) exit 1;; esac, and let dash or bash read the text",
 );
 pub(super) static PARAMETER: Why = always(
     "stands within ${…}",
@@ -172,6 +204,49 @@ pub(super) static COMMAND_NAME: Why = always(
 pub(super) static REMOTE: Why = always(
     "is part of a command that a shell on another machine reads",
     "send it as input: printf '%s\\n' {} | ssh HOST 'IFS= read -r x; … \"$x\" …'",
+);
+
+// Variables that may hold the line, where the shell evaluates what they hold.
+
+pub(super) static CALCULATED: Why = certain(
+    "may hold what the line says, and the shell that reads this text runs what stands in $(…) there, since it calculates here",
+    DIGITS,
+);
+pub(super) static INDIRECT: Why = certain(
+    "may hold what the line says, and is evaluated here by the shell that reads this text",
+    "write the name itself, or ask in `case`: case $x in a) y=$a;; b) y=$b;; esac",
+);
+pub(super) static NUMBER: Why = certain(
+    "is made a number here, and may be given what the line says: the shell that reads this text would run what stands in $(…) there",
+    "leave out -i, or take digits alone: m=$(printf %s \"$n\" | tr -cd 0-9)",
+);
+pub(super) static NAME_HOLDS: Why = certain(
+    "may hold what the line says, and would be the name of a variable, which the shell that reads this text evaluates",
+    "write the name yourself",
+);
+pub(super) static SPECIAL_HOLDS: Why = certain(
+    "may hold what the line says, and would be the value of a variable that the shell that reads this text evaluates",
+    "use a variable with another name",
+);
+pub(super) static FORMAT_HOLDS: Why = certain(
+    "may hold what the line says, and stands where printf looks for options, which the shell that reads this text evaluates",
+    "give the format yourself: printf '%s\\n' \"$x\"",
+);
+pub(super) static COMMAND_HOLDS: Why = doubt(
+    "may hold what the line says and names the command, without quotes or with more of it behind: together they could be program text",
+    "write the command yourself; to run lines that are commands, leave out -c",
+);
+pub(super) static LOOSE: Why = certain(
+    "may hold what the line says, of which without quotes a test takes words for operators (-v evaluates)",
+    "put it in quotes: [ \"$x\" = … ]",
+);
+pub(super) static BACKTICKS_HOLD: Why = certain(
+    "may hold what the line says, and stands in backticks with a backslash between them, in which nothing is followed",
+    "write $(…) instead of `…`",
+);
+pub(super) static PATTERN: Why = always(
+    "would be read as a pattern, in quotes or not, unless the shell is bash",
+    "compare strings: [[ $x == *{}* ]]",
 );
 
 // Text that is read differently by different shells, or that may hand the line

@@ -7,6 +7,7 @@ use protocol::SlotPlace;
 use super::super::item::Item;
 use super::super::place::{Place, Places};
 use super::super::template::Filled;
+use super::dialect::Dialect;
 use super::fault::Fault;
 use super::scan::{Scan, scan};
 use super::several::Several;
@@ -33,15 +34,19 @@ impl ShellText {
     /// # Errors
     /// When the text is not complete, when there is no place for the item in
     /// it, or one where the item would not stay data.
-    pub(crate) fn parse(text: &[u8], places: &Places) -> Result<ShellText, Fault> {
-        let found = scan(text, places)?;
+    pub(crate) fn parse(
+        text: &[u8],
+        places: &Places,
+        dialect: Dialect,
+    ) -> Result<ShellText, Fault> {
+        let found = scan(text, places, dialect)?;
         if found.has_place || found.speaks_of_parameters || !places.appends {
             return Ok(ShellText::new(found, places));
         }
         if !found.is_simple {
             return Err(Fault::no_place());
         }
-        let found = scan(&[text, b" ", places.whole()].concat(), places)?;
+        let found = scan(&[text, b" ", places.whole()].concat(), places, dialect)?;
         Ok(ShellText::new(found, places))
     }
 
@@ -50,11 +55,15 @@ impl ShellText {
     ///
     /// # Errors
     /// When the text is not complete, or the line would not stay data.
-    pub(crate) fn parse_adding(text: &[u8], places: &Places) -> Result<ShellText, Fault> {
-        let found = scan(text, places)?;
+    pub(crate) fn parse_adding(
+        text: &[u8],
+        places: &Places,
+        dialect: Dialect,
+    ) -> Result<ShellText, Fault> {
+        let found = scan(text, places, dialect)?;
         let found = match found.has_place || !places.appends {
             true => found,
-            false => scan(&[text, b" ", places.whole()].concat(), places)?,
+            false => scan(&[text, b" ", places.whole()].concat(), places, dialect)?,
         };
         // Still none: what was added ends a comment.
         Ok(ShellText::new(found, places))
@@ -118,15 +127,16 @@ pub(crate) fn misunderstood(text: &[u8], shell: Option<&[u8]>) -> Option<Fault> 
     if knows_more(shell) || memchr::memmem::find(text, b"&>").is_none() {
         return None;
     }
-    let found = scan(text, &Places::none()).ok()?;
+    let found = scan(text, &Places::none(), Dialect::default()).ok()?;
     found.both_streams.map(Fault::both_streams)
 }
 
 /// Whether it is a shell that knows `&>`.
 fn knows_more(shell: Option<&[u8]>) -> bool {
-    let name = shell.and_then(|path| path.rsplit(|&byte| byte == b'/').next());
-    matches!(name, Some(b"bash" | b"zsh"))
+    shell.is_some_and(|path| Dialect::of(path, path).knows_both_streams())
 }
 
+#[cfg(test)]
+mod calculated;
 #[cfg(test)]
 mod tests;

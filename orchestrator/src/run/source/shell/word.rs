@@ -26,6 +26,19 @@ pub(in crate::run::source) struct Word {
     pub(super) known: Option<usize>,
     /// Whether something in it is quoted.
     pub(super) is_quoted: bool,
+    /// Where it ends.
+    pub(super) end: usize,
+    /// Where something in it is that may be data when it is expanded, and how long that is; not
+    /// what becomes a number.
+    pub(super) data: Option<(usize, usize)>,
+    /// Whether it says the name of a variable that may hold data: where the shell calculates, that
+    /// is as good as its value.
+    pub(super) names_data: bool,
+    /// Whether it is what a command prints, by the name of a file.
+    pub(super) feeds: bool,
+    /// Whether such a thing stands outside of quotes and is a variable, so that it may become
+    /// several words.
+    pub(super) is_loose: bool,
 }
 
 /// Shells, whose option `-c` takes program text.
@@ -56,6 +69,7 @@ impl Word {
             place: place.map(|_| (number, text.len())),
             known: place,
             is_quoted: true,
+            ..Word::default()
         }
     }
 
@@ -74,6 +88,17 @@ impl Word {
     /// line may make any option of it.
     pub(super) fn may_be_option(&self) -> bool {
         self.place.is_some() && (self.is_open() || self.value.starts_with(b"-"))
+    }
+
+    /// Whether there is data in it, or the name of a variable with data.
+    pub(super) fn holds(&self) -> bool {
+        self.data.is_some() || self.names_data
+    }
+
+    /// The same with what comes from the line by way of a variable, or without quotes.
+    pub(super) fn may_turn_out(&self) -> bool {
+        let begins = self.is_open() || self.value.starts_with(b"-");
+        self.is_loose || (self.data.is_some() && begins)
     }
 
     /// Whether it is this word, without any quotes: so it may be a word of the
@@ -103,6 +128,12 @@ impl Word {
         (starts && is_known && name.iter().all(is_name)).then_some(name)
     }
 
+    /// Whether elements of an array follow.
+    pub(super) fn begins_array(&self) -> bool {
+        let is_plain = self.known.is_none() && !self.is_quoted;
+        is_plain && self.value.ends_with(b"=") && self.is_assignment()
+    }
+
     /// Whether it begins as an element of an array does.
     pub(super) fn is_element(&self) -> bool {
         let is_name = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'_';
@@ -124,6 +155,12 @@ impl Word {
     /// The place in it as a fault.
     pub(super) fn refused(&self, why: &'static Why) -> Option<Mark> {
         let (at, length) = self.place?;
+        Some(Mark { at, length, why })
+    }
+
+    /// The data in it as a fault, unless that is a place of which more is known.
+    pub(super) fn held(&self, why: &'static Why) -> Option<Mark> {
+        let (at, length) = self.data?;
         Some(Mark { at, length, why })
     }
 

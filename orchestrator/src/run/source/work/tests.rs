@@ -1,3 +1,4 @@
+use super::super::shell::Dialect;
 use super::*;
 use crate::run::sink::command_line::name;
 use crate::run::source::command::argv;
@@ -79,7 +80,9 @@ fn a_line_fills_the_template() {
 
 #[test]
 fn a_line_fills_the_parameters_of_a_shell_text() {
-    let work = Work::Shell(ShellText::parse(b"wc {.} | x", &Places::default()).unwrap());
+    let work = Work::Shell(
+        ShellText::parse(b"wc {.} | x", &Places::default(), Dialect::default()).unwrap(),
+    );
     let (ticket, _) = prepare(&recipe(&work), 2, &line(3, b"a.b"), Vec::new())
         .unwrap()
         .unwrap();
@@ -90,7 +93,8 @@ fn a_line_fills_the_parameters_of_a_shell_text() {
 
 #[test]
 fn another_shell_reads_the_same_text_and_parameters() {
-    let work = Work::Shell(ShellText::parse(b"x {} {%}", &Places::default()).unwrap());
+    let work =
+        Work::Shell(ShellText::parse(b"x {} {%}", &Places::default(), Dialect::default()).unwrap());
     let bash = Recipe {
         shell: Some(b"/bin/bash"),
         ..recipe(&work)

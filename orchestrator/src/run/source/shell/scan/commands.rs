@@ -1,19 +1,29 @@
-//! What stands outside of all quotes: words, the signs between commands,
-//! redirections and here-documents.
+//! What stands outside of all quotes: words, the signs between commands and redirections.
 
-use super::super::super::place::Found;
 use super::super::super::place::{Place, Which};
+use super::super::builtins::{self, Context};
 use super::super::command;
 use super::super::fault;
+use super::super::names::Fed;
+use super::super::numbers;
 use super::super::several::{Put, Quotes, Span};
-use super::{Command, Document, Frame, Opener, Scanner, Word};
+use super::{Command, Frame, Opener, Scanner, Word};
 
 /// As how many words a word is looked at that may become any number of them.
 const MANY: usize = 4;
 
+/// The sign of a redirection that is none of two.
+const HERE_STRING: u8 = b'=';
+
+/// Commands that print what they are told.
+const PRINTING: [&[u8]; 3] = [b"echo", b"printf", b"print"];
+
 impl Scanner<'_> {
     /// Takes one piece of a row of commands.
     pub(super) fn in_command(&mut self) {
+        if self.command().test.is_some() {
+            return self.in_test();
+        }
         let byte = self.text[self.at];
         let from = self.at;
         match byte {
@@ -25,7 +35,10 @@ impl Scanner<'_> {
                 },
                 1,
             ),
-            b'`' => self.backticks(),
+            b'`' => match self.command().opener {
+                Opener::Backticks { translated, .. } => self.end_backticks(translated),
+                _ => self.backticks(),
+            },
             b'$' => self.dollar(),
             b' ' | b'\t' => {
                 self.end_word();
@@ -39,7 +52,8 @@ impl Scanner<'_> {
                 if self.text[from..].starts_with(b"&>") && !is_second {
                     self.found.both_streams.get_or_insert(from);
                 }
-                self.end_command();
+                let is_pipe = byte == b'|' && self.text.get(from + 1) != Some(&b'|');
+                self.end_command(is_pipe);
                 self.not_simple();
                 self.copy(1);
             }
@@ -68,11 +82,15 @@ impl Scanner<'_> {
         self.found.is_simple &= !outermost;
     }
 
-    fn end_word(&mut self) {
+    pub(super) fn end_word(&mut self) {
         let command = self.command();
-        let Some(word) = command.word.take() else {
+        let Some(mut word) = command.word.take() else {
             return;
         };
+        if command.test.is_some() {
+            return self.end_word_of_test(word);
+        }
+        let begins = command::takes_command(&command.words);
         let redirection = command.redirection.take();
         let is_subject = command
             .words
@@ -80,17 +98,25 @@ impl Scanner<'_> {
             .is_some_and(|last| last.is_bare(b"case"));
         // What is one word to the shell's grammar stays one, and so does a value.
         let splits = redirection.is_none() && !is_subject && !word.is_assignment();
+        word.end = self.at;
+        word.names_data = self.names.is_named_in(&word.value);
         let becomes_several = self.end_span(word.made, splits);
         if let Some(sign) = redirection {
-            self.command().has_input |= sign == b'<';
+            let command = self.command();
+            // What else is read there is what the text says, or the line.
+            command.has_input |= sign == b'<' && !word.feeds;
+            command.fed.file |= sign != b'>' && word.holds();
             return;
         }
         let (at, is_case) = (word.at, word.is_bare(b"case"));
         self.found.speaks_of_parameters |= word.is_bare(b"shift");
         if word.is_bare(b"[[") {
-            self.fault(at, 2, &fault::DOUBLE_BRACKET);
+            self.begin_test(at, begins);
         }
-        let substituted = |frame: &Frame| matches!(frame, Frame::Command(c) if matches!(c.opener, Opener::Substitution { .. }));
+        let substituted = |frame: &Frame| {
+            matches!(frame, Frame::Command(c)
+                if !matches!(c.opener, Opener::Nothing | Opener::Parenthesis | Opener::Array))
+        };
         if is_case && self.frames.iter().any(substituted) {
             self.fault(at, 4, &fault::CASE);
         }
@@ -101,7 +127,7 @@ impl Scanner<'_> {
     }
 
     /// The word that began here ends. Gives whether it may become several words.
-    fn end_span(&mut self, from: usize, splits: bool) -> bool {
+    pub(super) fn end_span(&mut self, from: usize, splits: bool) -> bool {
         if !self.written.several {
             return false;
         }
@@ -138,14 +164,47 @@ impl Scanner<'_> {
         repeats || splits && has_all && unquoted
     }
 
-    /// The current command ends here, and is looked at.
-    pub(super) fn end_command(&mut self) {
+    /// The current command ends here, and is looked at; `piped` says whether another one reads
+    /// what it prints.
+    pub(super) fn end_command(&mut self, piped: bool) {
         self.end_word();
         let command = self.command();
         let words = std::mem::take(&mut command.words);
         let has_input = std::mem::take(&mut command.has_input);
+        let inner = std::mem::take(&mut command.inner_prints);
+        let silent = std::mem::take(&mut command.silent);
+        let mixes = std::mem::take(&mut command.mixes);
+        let next = Fed {
+            pipe: piped && command.data.is_some(),
+            file: false,
+        };
+        let fed = std::mem::replace(&mut command.fed, next);
         command.redirection = None;
-        for mark in command::check(&words, has_input) {
+        let is_array = command.opener == Opener::Array;
+        let says_name = words.iter().find(|word| word.names_data);
+        if words.iter().any(|word| word.is_one_of(&PRINTING)) {
+            let says_name = says_name.map(|word| (word.at, word.value.len()));
+            command.data = command.data.or(says_name);
+        }
+        let prints = inner || numbers::prints_data(&words, has_input || fed.file);
+        command.prints |= !piped && (mixes || (prints && !silent));
+        let context = Context {
+            text: self.text,
+            names: &self.names,
+            dialect: self.dialect,
+        };
+        let mut marks;
+        if is_array {
+            // Elements are no command, but may become a part of one.
+            let name = std::iter::once(Word::plain(0, b"echo", None));
+            let all: Vec<Word> = name.chain(words.iter().cloned()).collect();
+            marks = command::check(&all, has_input, &context);
+            marks.extend(builtins::elements(&words, &context));
+        } else {
+            marks = command::check(&words, has_input, &context);
+            self.names.follow(&words, fed);
+        }
+        for mark in marks {
             self.fault(mark.at, mark.length, mark.why);
         }
     }
@@ -155,140 +214,109 @@ impl Scanner<'_> {
         let rest = &text[self.at + 1..];
         let mut next = rest.iter().filter(|byte| !b" \t".contains(byte));
         let is_empty = next.next() == Some(&b')');
+        let (known, reads) = (self.dialect.knows_brackets(), self.dialect.calculates());
+        let from = self.at;
         let command = self.command();
+        let is_free = command.word.is_none() && command.redirection.is_none();
+        let is_for = matches!(&command.words[..], [.., word] if word.is_bare(b"for"));
+        let begins = is_for || command::takes_command(&command.words);
+        let is_array =
+            command.redirection.is_none() && command.word.as_ref().is_some_and(Word::begins_array);
+        let is_fed = is_free && command.fed.pipe;
         if rest.first() == Some(&b'(') {
-            self.fault(self.at, 2, &fault::DOUBLE_PARENTHESIS);
-        } else if is_empty || command.word.is_some() || command.redirection.is_some() {
-            self.fault(self.at, 1, &fault::PARENTHESIS);
+            let is_arithmetic = is_free && begins && reads;
+            if !(is_arithmetic && known) {
+                self.fault(from, 2, &fault::DOUBLE_PARENTHESIS);
+            }
+            if is_arithmetic {
+                self.not_simple();
+                return self.arithmetic(from, 2);
+            }
+        } else if is_array && reads {
+            if !known {
+                self.fault(from, 1, &fault::PARENTHESIS);
+            }
+            self.not_simple();
+            return self.open(Frame::Command(Command::new(Opener::Array)), 1);
+        } else if is_empty || !is_free {
+            self.fault(from, 1, &fault::PARENTHESIS);
         }
-        self.end_command();
+        self.end_command(false);
         self.not_simple();
+        if is_fed {
+            self.names.input();
+        }
         self.frames
             .push(Frame::Command(Command::new(Opener::Parenthesis)));
         self.copy(1);
     }
 
     fn end_parenthesis(&mut self) {
-        self.end_command();
+        self.end_command(false);
         self.not_simple();
         // The whole text has none: this one belongs to a pattern of `case`.
-        if self.frames.len() > 1 {
+        let opener = self.command().opener;
+        if !matches!(opener, Opener::Nothing | Opener::Backticks { .. }) {
             if !self.command().documents.is_empty() {
                 self.fault(self.at, 1, &fault::UNCLEAR);
             }
-            self.frames.pop();
+            self.leave();
         }
         self.copy(1);
     }
 
+    /// `<(…)` or `>(…)`, which is a part of a word.
+    fn process(&mut self) {
+        let from = self.at;
+        if self.command().word.as_ref().is_some_and(Word::is_number) {
+            self.fault(from, 2, &fault::UNCLEAR);
+        }
+        self.word().expand();
+        self.open(Frame::Command(Command::new(Opener::Process { from })), 2);
+    }
+
     fn redirection(&mut self) {
         self.not_simple();
+        let text = self.text;
+        let rest = &text[self.at..];
+        if rest.get(1) == Some(&b'(') && self.dialect.knows_processes() {
+            return self.process();
+        }
         // `2>`: the number is no word.
         let command = self.command();
-        if command.word.as_ref().is_some_and(Word::is_number) {
+        let is_number = command.word.as_ref().is_some_and(Word::is_number);
+        if is_number {
             command.word = None;
         }
         self.end_word();
-        let rest = &self.text[self.at..];
         let sign = rest[0];
         if rest.starts_with(b"<<<") {
-            self.fault(self.at, 3, &fault::HERE_STRING);
+            if !self.dialect.knows_here_strings() {
+                self.fault(self.at, 3, &fault::HERE_STRING);
+            }
             self.copy(3);
+            self.command().redirection = Some(HERE_STRING);
+            return;
         } else if rest.starts_with(b"<<") {
             return self.here_document();
         } else {
             let follows = rest.get(1).is_some_and(|byte| b"<>&|".contains(byte));
+            let mixes = rest.get(1) == Some(&b'&');
+            let command = self.command();
+            command.mixes |= sign == b'>' && mixes;
+            command.silent |= sign == b'>' && !mixes && !is_number;
             self.copy(if follows { 2 } else { 1 });
         }
         self.command().redirection = Some(sign);
     }
 
-    /// `<<` and the word behind it; the document comes with the next line.
-    fn here_document(&mut self) {
-        let from = self.at;
-        let tabs = self.text[from + 2..].starts_with(b"-");
-        self.copy(if tabs { 3 } else { 2 });
-        let rest = &self.text[self.at..];
-        let blanks = rest.iter().take_while(|byte| b" \t".contains(byte)).count();
-        self.copy(blanks);
-        let rest = &self.text[self.at..];
-        let (open, quote): (usize, &[u8]) = match rest.first() {
-            Some(b'\'') => (1, b"'"),
-            Some(b'"') => (1, b"\""),
-            Some(b'\\') => (1, b""),
-            _ => (0, b""),
-        };
-        let is_plain = |b: &&u8| b.is_ascii_alphanumeric() || b"_-.,!%+=:@/".contains(*b);
-        let length = rest[open..].iter().take_while(is_plain).count();
-        let delimiter = rest[open..open + length].to_vec();
-        let behind = &rest[open + length..];
-        let ends = |byte: &u8| b" \t\n;&|()<>".contains(byte);
-        let closed = behind.strip_prefix(quote);
-        let closed = closed.filter(|rest| rest.first().is_none_or(ends));
-        if delimiter.is_empty() || closed.is_none() {
-            // A place in it is refused by that, too.
-            return self.fault(from, 2, &fault::UNCLEAR);
-        }
-        self.copy(open + length + quote.len());
-        let quoted = open > 0;
-        let document = Document {
-            delimiter,
-            tabs,
-            quoted,
-        };
-        self.command().has_input = true;
-        self.command().documents.push(document);
-    }
-
     fn line_feed(&mut self) {
-        self.end_command();
+        self.end_command(false);
         self.not_simple();
         let documents = std::mem::take(&mut self.command().documents);
         self.copy(1);
         for document in documents {
             self.document(&document);
-        }
-    }
-
-    /// The lines of a here-document, up to its end or that of the text.
-    fn document(&mut self, document: &Document) {
-        while self.at < self.text.len() {
-            let rest = &self.text[self.at..];
-            let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-            let line = &rest[..length];
-            let end = (self.at + length + 1).min(self.text.len());
-            let tabs = line
-                .iter()
-                .take_while(|&&b| document.tabs && b == b'\t')
-                .count();
-            if line[tabs..] == document.delimiter[..] {
-                self.copy(end - self.at);
-                return;
-            }
-            if !document.quoted && line.ends_with(b"\\") {
-                self.fault(self.at + length - 1, 1, &fault::UNCLEAR);
-            }
-            while self.at < end {
-                self.in_document(document.quoted);
-            }
-        }
-    }
-
-    fn in_document(&mut self, quoted: bool) {
-        let rest = &self.text[self.at..];
-        let before = self.at.checked_sub(1).map(|at| self.text[at]);
-        match self.written.at(rest, before) {
-            Found::Place(length, _) | Found::Unoffered(length, _) if before != Some(b'\\') => {
-                self.found.has_place = true;
-                self.fault(self.at, length, &fault::HERE_DOCUMENT);
-                self.copy(length);
-            }
-            _ => {
-                if rest[0] == b'$' && !quoted {
-                    self.look_for_parameters();
-                }
-                self.copy(1);
-            }
         }
     }
 }

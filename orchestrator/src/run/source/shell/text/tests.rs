@@ -5,13 +5,13 @@ use super::*;
 
 /// The text that the shell gets, or what is wrong with the one that was given.
 fn parsed(text: &str) -> Result<String, String> {
-    let parsed = ShellText::parse(text.as_bytes(), &Places::default());
+    let parsed = ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default());
     let text = |found: ShellText| String::from_utf8(found.text).unwrap();
     parsed.map(text).map_err(|fault| fault.what())
 }
 
 fn values(text: &str, line: &str) -> Vec<String> {
-    let text = ShellText::parse(text.as_bytes(), &Places::default()).unwrap();
+    let text = ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()).unwrap();
     let values = text
         .fill(Item::value(line.as_bytes()), 7)
         .1
@@ -171,7 +171,7 @@ fn a_text_without_a_place_for_the_line_is_refused() {
 /// Checks that a text is refused for this reason, and where.
 #[track_caller]
 fn refused(text: &str, shown: &str, why: &str) {
-    let fault = match ShellText::parse(text.as_bytes(), &Places::default()) {
+    let fault = match ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()) {
         Ok(found) => panic!("{text} becomes {}", String::from_utf8_lossy(found.text())),
         Err(fault) => fault,
     };
@@ -192,8 +192,8 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
         ("echo \"${}\"", "${…}"),
         ("echo ${x:-{}}", "${…}"),
         ("echo ${x:-$(cat {})}", "${…}"),
-        ("echo `cat {}`", "backticks"),
-        ("echo \"`cat '{}'`\"", "backticks"),
+        ("echo `cat {} \\`date\\``", "backticks"),
+        ("echo \"`cat \"{}\"`\"", "backticks"),
         ("echo $'a {}'", "dollar sign"),
         ("echo $\"a {}\"", "dollar sign"),
         ("cat <<E\na {}\nE", "here-document"),
@@ -224,8 +224,6 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
         ("export a{}=1", "name of a variable"),
         ("[ -v {} ]", "for a test"),
         ("test a = b -o -v {}", "for a test"),
-        ("[ {} -gt 5 ]", "arithmetic"),
-        ("test ! 5 -eq \"{}\"", "arithmetic"),
         ("ssh host cat {}", "another machine"),
         ("ssh -p 22 -- host 'cat {}'", "another machine"),
     ] {
@@ -362,13 +360,14 @@ fn text_whose_meaning_is_in_doubt_is_refused_when_it_has_a_place() {
         ("echo $(cat <<E) {}", ")", "more than one way"),
     ] {
         // The quotes of a word are not part of what is shown.
-        let fault = ShellText::parse(text.as_bytes(), &Places::default()).unwrap_err();
+        let fault =
+            ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()).unwrap_err();
         let said = fault.what();
         assert!(said.contains(why), "{text}: {said}");
         assert!(!shown.is_empty());
         // Without a place it is the author's business.
         let without = text.replace("{}", "x").replace("{/}", "x") + "; \"$1\"";
-        let without = ShellText::parse(without.as_bytes(), &Places::default());
+        let without = ShellText::parse(without.as_bytes(), &Places::default(), Dialect::default());
         assert!(without.is_ok(), "{text}: {without:?}");
     }
 }
@@ -387,7 +386,8 @@ fn what_is_not_closed_is_refused_with_its_column() {
         ("echo \"$(echo \"a)\"", 5, "\""),
         ("echo $(a # b)", 5, "$("),
     ] {
-        let fault = ShellText::parse(text.as_bytes(), &Places::default()).unwrap_err();
+        let fault =
+            ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()).unwrap_err();
         let column = at + 1;
         let said = format!("`{shown}` at column {column} is not closed");
         assert_eq!(fault.what(), said, "{text}");
@@ -447,7 +447,7 @@ fn made(text: &str, repeats: bool, fields: &[&str]) -> (String, Vec<String>) {
         repeats,
         ..Places::default()
     };
-    let text = match ShellText::parse(text.as_bytes(), &places) {
+    let text = match ShellText::parse(text.as_bytes(), &places, Dialect::default()) {
         Ok(text) => text,
         Err(fault) => panic!("{text}: {}", fault.what()),
     };
@@ -546,7 +546,7 @@ fn f122_several_fields_are_no_options_and_no_program_text() {
         "export x=1 {}",
         "x=1 {} y",
     ] {
-        let fault = ShellText::parse(text.as_bytes(), &places);
+        let fault = ShellText::parse(text.as_bytes(), &places, Dialect::default());
         assert!(fault.is_err(), "{text}: {fault:?}");
     }
     for text in [
@@ -556,14 +556,19 @@ fn f122_several_fields_are_no_options_and_no_program_text() {
         "[ -f {1} ]",
         "env {1} x",
     ] {
-        let fault = ShellText::parse(text.as_bytes(), &places);
+        let fault = ShellText::parse(text.as_bytes(), &places, Dialect::default());
         assert!(fault.is_ok(), "{text}: {fault:?}");
     }
 }
 
 #[test]
 fn the_slot_is_a_parameter_that_the_worker_fills() {
-    let text = ShellText::parse(b"echo {} '{%}' {%}x", &Places::default()).unwrap();
+    let text = ShellText::parse(
+        b"echo {} '{%}' {%}x",
+        &Places::default(),
+        Dialect::default(),
+    )
+    .unwrap();
     let (made, filled) = text.fill(Item::value(b"a"), 7);
     let becomes = br#"echo "${1}" ''"${2}"'' "${2}"x"#;
     assert_eq!(made, becomes.as_slice());
@@ -580,7 +585,7 @@ fn numbers_that_are_made_here_may_stand_where_data_may_not() {
             "[ {#} -gt 3 ] && cat {}",
             r#"[ "${1}" -gt 3 ] && cat "${2}""#,
         ),
-        ("echo `echo {%}` {}", r#"echo `echo ${1}` "${2}""#),
+        ("echo `echo {%}` {}", r#"echo $(echo "${1}") "${2}""#),
         ("sh -c 'echo {#}' {}", r#"sh -c 'echo '"${1}"'' "${2}""#),
     ] {
         // The line is always the first parameter.
@@ -595,7 +600,8 @@ fn numbers_that_are_made_here_may_stand_where_data_may_not() {
 #[test]
 fn both_streams_are_redirected_where_a_shell_knows_that() {
     for text in ["x {} &> f", "x {}&>>f", "(x {} &>f)", "a; x {} &>f; b"] {
-        let text = ShellText::parse(text.as_bytes(), &Places::default()).unwrap();
+        let text =
+            ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()).unwrap();
         for shell in [
             None,
             Some(&b"/bin/dash"[..]),
@@ -617,7 +623,8 @@ fn both_streams_are_redirected_where_a_shell_knows_that() {
         "x \\&\\> {}",
         "x # &>\n{}",
     ] {
-        let parsed = ShellText::parse(text.as_bytes(), &Places::default()).unwrap();
+        let parsed =
+            ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()).unwrap();
         assert!(parsed.misunderstood_by(None).is_none(), "{text}");
         assert!(misunderstood(text.as_bytes(), None).is_none(), "{text}");
     }
@@ -634,7 +641,7 @@ proptest! {
         fields in prop::collection::vec(prop::collection::vec(1..=255u8, 0..20), 1..5),
         repeats in any::<bool>()) {
         let places = Places { several: true, repeats, ..Places::default() };
-        let text = ShellText::parse(b"x {} a{}b '{}' \"{} {1}\" {9} {-1}", &places).unwrap();
+        let text = ShellText::parse(b"x {} a{}b '{}' \"{} {1}\" {9} {-1}", &places, Dialect::default()).unwrap();
         let bytes = fields.join(&0);
         let (made, filled) = text.fill(Item::new(&bytes, Fields::Several), 1);
         prop_assert_eq!(filled.words, fields.clone());
@@ -660,7 +667,7 @@ proptest! {
             Just("$"), Just("sh -c "), Just("eval "), Just("\u{fc}"), Just("{%}"), Just("<"),
         ], 0..14)) {
         let text = text.concat();
-        if let Err(fault) = ShellText::parse(text.as_bytes(), &Places::default()) {
+        if let Err(fault) = ShellText::parse(text.as_bytes(), &Places::default(), Dialect::default()) {
             // A place may have been added.
             prop_assert!(fault.at <= text.len() + 1 && !fault.what().is_empty());
         }
@@ -668,7 +675,7 @@ proptest! {
 
     #[test]
     fn values_are_the_lines_bytes(line in prop::collection::vec(any::<u8>(), 0..60)) {
-        let text = ShellText::parse(b"x '{}' \"{}\" {}", &Places::default()).unwrap();
+        let text = ShellText::parse(b"x '{}' \"{}\" {}", &Places::default(), Dialect::default()).unwrap();
         prop_assert_eq!(text.fill(Item::value(&line), 1).1.words, vec![line]);
     }
 }
