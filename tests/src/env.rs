@@ -104,6 +104,8 @@ impl TestEnv {
             .arg(program)
             .env(life::VARIABLE, self.life.path())
             .env("XDG_STATE_HOME", self.state())
+            // Whoever runs the tests may like another one.
+            .env("SHELL", "/bin/sh")
             .current_dir(self.path())
             .env(name, value)
             .stdin(Stdio::null())

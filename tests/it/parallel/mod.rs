@@ -17,6 +17,7 @@ mod pipe;
 mod pipes;
 mod places;
 mod run;
+mod shells;
 mod sources;
 mod templates;
 

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use nix::unistd::{AccessFlags, access};
 
 use super::super::args::{Cli, Command};
 use super::super::errors::{self, Message, WorkerName};
@@ -115,16 +116,38 @@ fn in_a_line(said: &str) -> String {
     first.join(" ")
 }
 
-/// What reads shell text, if it is not sh: what the environment names, and where it holds
-/// functions, the only one that knows them.
+/// Shells that may be taken without being asked for: those that read a text as `sh` does, at least.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ksh", "ksh93", "mksh", "zsh", "ash"];
+
+/// What reads shell text, if it is not sh: what the environment names; where it holds functions,
+/// the only one that knows them; the shell that has started this program, whose script this is
+/// part of; and that of the user.
 fn shell() -> Option<Vec<u8>> {
     let named = std::env::var_os("PARALLEL_SHELL").filter(|shell| !shell.is_empty());
     if let Some(shell) = named {
         return Some(shell.into_vec());
     }
     let is_function = |name: &OsString| name.as_bytes().starts_with(b"BASH_FUNC_");
-    let has_functions = std::env::vars_os().any(|(name, _)| is_function(&name));
-    has_functions.then(|| b"bash".into())
+    if std::env::vars_os().any(|(name, _)| is_function(&name)) {
+        return Some(b"bash".into());
+    }
+    let parent = nix::unistd::getppid();
+    let parent = std::fs::read_link(format!("/proc/{parent}/exe")).ok();
+    let own = std::env::var_os("SHELL").map(PathBuf::from);
+    let known = [parent, own]
+        .into_iter()
+        .flatten()
+        .find(|path| is_shell(path));
+    known.map(|path| path.into_os_string().into_vec())
+}
+
+/// Whether this is a shell that may be taken, and is there.
+fn is_shell(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| SHELLS.contains(&name))
+        && path.is_absolute()
+        && path.is_file()
+        && access(path, AccessFlags::X_OK).is_ok()
 }
 
 /// Options that ask about the program and run nothing.
