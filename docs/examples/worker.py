@@ -280,7 +280,7 @@ def main():
     if os.getpgrp() != os.getpid():
         os.setsid()
     sys.stdout = Printed(worker)
-    os.write(worker.link_out, b"orchestrator-worker protocol 6\n")
+    os.write(worker.link_out, b"orchestrator-worker protocol 7\n")
     threading.Thread(target=worker.read, daemon=True).start()
     worker.serve()
     os._exit(0)

@@ -34,4 +34,4 @@ pub use task::{Encoding, PayloadError, Task, TaskError, TaskErrorKind};
 
 /// Version of the wire format. A worker and an orchestrator whose versions
 /// differ refuse each other at the greeting, before any frame is exchanged.
-pub const PROTOCOL_VERSION: u32 = 6;
+pub const PROTOCOL_VERSION: u32 = 7;

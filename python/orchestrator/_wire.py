@@ -11,7 +11,7 @@ import struct
 
 from orchestrator._parts import U64, Parts, Violation, exactly, list_of, optional, string
 
-VERSION = 6
+VERSION = 7
 MAX_FRAME = 1 << 20
 MAX_CHUNK = 256 * 1024
 CREDIT = 4

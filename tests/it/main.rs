@@ -28,6 +28,7 @@ mod pool;
 mod printing;
 mod progress;
 mod recipes;
+mod remote;
 mod report;
 mod run;
 mod run_file;

@@ -122,6 +122,7 @@ mod tests {
             usage: Usage::default(),
             started: None,
             worker: None,
+            host: None,
             attempts: 2,
         }
     }

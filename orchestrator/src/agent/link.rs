@@ -131,11 +131,11 @@ impl Outlet {
         }
     }
 
-    /// Writes what can be written without waiting, at one go.
+    /// Writes what can be written without waiting, at one go, and gives how much that was.
     ///
     /// # Errors
     /// When nobody reads any more. That it would have to wait is none.
-    pub(super) fn write(&self, outbox: &mut Outbox) -> io::Result<()> {
+    pub(super) fn write(&self, outbox: &mut Outbox) -> io::Result<usize> {
         let slices: &[IoSlice<'_>] = &outbox.slices();
         let written = match self {
             Outlet::Pipe(pipe) => pipe.try_write_vectored(slices),
@@ -144,9 +144,9 @@ impl Outlet {
         match written {
             Ok(written) => {
                 outbox.advance(written);
-                Ok(())
+                Ok(written)
             }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(e) => Err(e),
         }
     }

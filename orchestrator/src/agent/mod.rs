@@ -7,6 +7,7 @@
 //!   inputs that are still coming, recalls. No I/O, no pool.
 //! - `outbox`: what is to be written, and results that wait for credit.
 //! - `ending`: a job's report as an answer.
+//! - `watch`: what a link needs that may die without a word.
 //! - `serve`: the one loop, which brings them together; below it `meet`, how it begins, and
 //!   `told`, what the client is told.
 //!
@@ -19,6 +20,7 @@ mod link;
 mod outbox;
 mod pairs;
 mod serve;
+mod watch;
 
 pub(crate) use link::Link;
 pub(crate) use serve::{End, serve};

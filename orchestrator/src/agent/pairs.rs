@@ -334,6 +334,17 @@ impl Pairs {
         self.recalls.pop_front().map(|recall| recall.given)
     }
 
+    /// Nothing is made any more of pairs whose input is not complete: they have not begun.
+    pub(super) fn drop_unfinished(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(pair) = self.coming.front().copied() {
+            if !self.drop_coming(pair, effects) {
+                self.coming.pop_front();
+            }
+        }
+        // Nobody is to send more of them.
+        effects.retain(|effect| !matches!(effect, Effect::Credit(..)));
+    }
+
     /// Gives up everything: the pairs that get no other answer.
     pub(super) fn give_up(&mut self) -> Vec<Pair> {
         let mut pairs: Vec<Pair> = self.places.keys().copied().collect();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use protocol::{Answer, Assignment, FromWorker, JobOptions, LinkKind, Outcome, ToWorker};
+use protocol::{Answer, Assignment, FromWorker, JobOptions, Outcome, ToWorker};
 use tokio::sync::mpsc;
 
 use meet::meet;
@@ -21,9 +21,10 @@ use super::ending;
 use super::link::{Inlet, Link};
 use super::outbox::Outbox;
 use super::pairs::{Effect, Pairs, Whole};
+use super::watch::{Look, Watch};
 use crate::pool::{
     Batch, Control, JobReport, Note, Pace, Pool, PoolConfig, PoolError, Printed, PrintedPart,
-    RawJob, ReportStream, Reports, instant, usable_cpus,
+    RawJob, ReportStream, Reports, instant, until, usable_cpus,
 };
 
 /// How many pieces of output may wait until they are made frames.
@@ -38,6 +39,8 @@ const BURY: Duration = Duration::from_secs(2);
 pub(crate) enum End {
     /// As it was told, or because nobody is there any more.
     Good,
+    /// Nothing has been heard for so long: whoever gave it jobs gives them to others.
+    Silence(Duration),
     /// The client broke the protocol.
     Violation(String),
     /// No worker can be kept alive.
@@ -48,7 +51,7 @@ pub(crate) enum End {
 /// wants this process to end; `complain` is told what the client is not.
 pub(crate) async fn serve(
     config: PoolConfig,
-    mut link: Link,
+    (mut link, silence): (Link, Duration),
     terminate: impl Future<Output = ()>,
     complain: impl Fn(&str),
 ) -> End {
@@ -88,8 +91,7 @@ pub(crate) async fn serve(
         answers: Vec::new(),
         tasks: None,
         slots,
-        link_kind: hello.link,
-        job_frames: 0,
+        watch: Watch::new(hello.link, silence, instant()),
         pace: Pace::new(usable_cpus() > 1),
         leaving: None,
         drained: false,
@@ -129,6 +131,8 @@ enum Turn {
     Writable(io::Result<()>),
     Ended(Result<(), PoolError>),
     Terminate,
+    /// The link has to be looked after.
+    Look,
     /// Nothing yet, and it is worth being awake for.
     Awake,
 }
@@ -148,9 +152,8 @@ struct Agent<'a, C> {
     /// What the workers offer, once one is ready.
     tasks: Option<Vec<&'static str>>,
     slots: u32,
-    link_kind: LinkKind,
-    /// Frames with jobs so far, for acknowledgements.
-    job_frames: u64,
+    /// What a link needs that may die without a word.
+    watch: Watch,
     /// How quickly the client asks again.
     pace: Pace,
     /// Who wants it to end when all is done.
@@ -192,8 +195,13 @@ impl<C: Fn(&str)> Agent<'_, C> {
             if let (Some(_), true) = (&end, self.outbox.owes_nothing()) {
                 self.say_goodbye();
             }
-            if !self.outbox.is_empty() && output.write(&mut self.outbox).is_err() {
-                return Stop::AtOnce(End::Good);
+            if !self.outbox.is_empty() {
+                let was_full = !self.outbox.is_read();
+                match output.write(&mut self.outbox) {
+                    Ok(0) => {}
+                    Ok(_) => self.watch.wrote(was_full, instant),
+                    Err(_) => return Stop::AtOnce(End::Good),
+                }
             }
             self.outbox.pump();
             if let Some(e) = self.outbox.failure() {
@@ -209,6 +217,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 });
             }
             self.close_when_done();
+            let due = self.watch.due(self.tasks.is_some());
             let awake = self.outbox.is_empty() && self.pace.stays_awake(instant);
             let turn = tokio::select! {
                 biased;
@@ -220,6 +229,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 can = output.writable(), if !self.outbox.is_empty() => Turn::Writable(can),
                 how = &mut pool_end, if end.is_none() => Turn::Ended(how),
                 () = &mut terminate, if self.leaving.is_none() => Turn::Terminate,
+                () = until(due), if due.is_some() => Turn::Look,
                 () = tokio::task::yield_now(), if awake => Turn::Awake,
             };
             let done = match turn {
@@ -252,6 +262,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 }
                 Turn::Read(Ok(0) | Err(_)) => Err(Stop::AtOnce(End::Good)),
                 Turn::Read(Ok(_)) => {
+                    self.watch.heard(instant);
                     self.pace.answered(instant());
                     self.take_in(input)
                 }
@@ -270,9 +281,17 @@ impl<C: Fn(&str)> Agent<'_, C> {
                     told
                 }
                 Turn::Terminate => {
-                    self.leaving = Some(Leaving::Terminated);
+                    self.terminate();
                     Ok(())
                 }
+                Turn::Look => match self.watch.look(instant()) {
+                    Look::Nothing => Ok(()),
+                    Look::Acknowledge(n) => {
+                        self.outbox.say(&FromWorker::Ack(n));
+                        Ok(())
+                    }
+                    Look::Silence(since) => Err(Stop::AtOnce(End::Silence(since))),
+                },
                 Turn::Awake => {
                     // The client, or a worker, may need this very CPU.
                     std::thread::yield_now();
@@ -368,10 +387,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 self.enter(whole, &mut batch);
             }
         }
-        self.job_frames += 1;
-        if self.link_kind == LinkKind::Remote {
-            self.outbox.say(&FromWorker::Ack(self.job_frames));
-        }
+        self.watch.has_come(instant);
         Ok(())
     }
 
@@ -402,6 +418,16 @@ impl<C: Fn(&str)> Agent<'_, C> {
         }
         let id = batch.add_raw(job, &self.reports);
         self.pairs.entered(pair, id);
+    }
+
+    /// Somebody here wants it to end. Whoever is elsewhere can give what has not begun to
+    /// others, and will need the time.
+    fn terminate(&mut self) {
+        self.leaving = Some(Leaving::Terminated);
+        if self.watch.is_remote() {
+            self.pairs.drop_unfinished(&mut self.effects);
+            self.control.withdraw();
+        }
     }
 
     /// Does what the last message has brought about.

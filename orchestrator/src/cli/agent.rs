@@ -1,12 +1,20 @@
 //! `orchestrator agent`: a pool for whoever is at the other end of stdin and stdout.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::num::NonZero;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::time::Duration;
+
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{AgentArgs, WearArgs};
+use super::args::{AgentArgs, ElsewhereArgs, LaunchArgs, WearArgs};
 use super::errors::{self, Message, WorkerName};
 use super::exit::Exit;
 use super::main::{fail, lookup, refuse, runtime, say};
@@ -19,8 +27,12 @@ use crate::run::text;
 /// started the agent has a deadline of their own.
 const START: Duration = Duration::from_secs(300);
 
+/// How long a remote client may be silent that has not said how long it may.
+const SILENCE: Duration = Duration::from_secs(18);
+
 /// Is an agent until that ends.
 pub(super) fn agent(args: AgentArgs) -> Exit {
+    let silence = args.elsewhere.silence.unwrap_or(SILENCE);
     let mut config = match plan(args) {
         Ok(config) => config,
         Err(message) => return refuse(&message),
@@ -38,8 +50,11 @@ pub(super) fn agent(args: AgentArgs) -> Exit {
         Ok(runtime) => runtime,
         Err(message) => return fail(&message),
     };
-    match runtime.block_on(attended(config)) {
+    match runtime.block_on(attended(config, silence)) {
         Ok(End::Good) => Exit::OK,
+        Ok(End::Silence(since)) => fail(&Message::new(format!(
+            "nothing was heard for {since:?} from whoever started this agent: all is ended"
+        ))),
         Ok(End::Violation(what)) => {
             let what = text::escaped(what.as_bytes());
             say(&format!("orchestrator agent: protocol error: {what}\n"));
@@ -55,7 +70,7 @@ pub(super) fn agent(args: AgentArgs) -> Exit {
     }
 }
 
-async fn attended(config: PoolConfig) -> io::Result<End> {
+async fn attended(config: PoolConfig, silence: Duration) -> io::Result<End> {
     let link = Link::take_over()?;
     let mut terminations = signal(SignalKind::terminate())?;
     // A handler of any kind: where this signal is ignored, the kernel throws away how
@@ -65,7 +80,58 @@ async fn attended(config: PoolConfig) -> io::Result<End> {
         terminations.recv().await;
     };
     let complain = |what: &str| say(&format!("orchestrator agent: {what}\n"));
-    Ok(serve(config, link, terminate, complain).await)
+    Ok(serve(config, (link, silence), terminate, complain).await)
+}
+
+/// Becomes a launcher, which is told to end when the process that started this one has
+/// ended, however that was: it may be waiting in a queue, where it would not notice.
+pub(super) fn launch(args: LaunchArgs) -> Exit {
+    let parent = getppid();
+    set_pdeathsig(Signal::SIGTERM).ok();
+    if getppid() != parent {
+        return Exit::RUN_FAILED;
+    }
+    let mut words = args.words.into_iter();
+    let program = words.next().unwrap_or_default();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this process becomes it: the pool's launcher has started it"
+    )]
+    let why = std::process::Command::new(&program).args(words).exec();
+    let shown = text::quoted(program.as_bytes());
+    say(&format!(
+        "{shown} cannot be started: {}\n",
+        text::reason(&why)
+    ));
+    Exit::Status(127)
+}
+
+/// A variable and its value.
+fn variable(word: &OsString) -> Option<(OsString, OsString)> {
+    let bytes = word.as_bytes();
+    let end = bytes.iter().position(|&byte| byte == b'=')?;
+    let of = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    Some((of(&bytes[..end]), of(&bytes[end + 1..])))
+}
+
+/// How many CPUs Slurm gives to this job on this node.
+fn cpus_of_slurm() -> Option<NonZero<usize>> {
+    std::env::var("SLURM_CPUS_ON_NODE").ok()?.parse().ok()
+}
+
+/// Goes to the directory of all jobs.
+fn enter(directory: &Path, make: bool) -> Result<(), Message> {
+    if make {
+        // What is wrong with it is seen next.
+        std::fs::create_dir_all(directory).ok();
+    }
+    std::env::set_current_dir(directory).map_err(|e| {
+        let shown = text::quoted(directory.as_os_str().as_bytes());
+        let why = text::reason(&e);
+        Message::new(format!(
+            "the directory {shown} cannot be entered here: {why} (--wd DIR says another)"
+        ))
+    })
 }
 
 /// What the words mean together.
@@ -77,18 +143,40 @@ fn plan(args: AgentArgs) -> Result<PoolConfig, Message> {
         workers,
         min_workers,
         idle_after,
+        elsewhere,
         wear,
         worker,
     } = args;
+    let ElsewhereArgs {
+        silence: _,
+        workdir,
+        make_workdir,
+        setenv,
+        grace,
+        slurm,
+        memory_limit,
+        nice,
+        threads_per_job,
+        process_slot_var,
+    } = elsewhere;
+    if let Some(directory) = &workdir {
+        enter(directory, make_workdir)?;
+    }
     let WearArgs {
         max_jobs_per_worker,
         max_rss_per_worker,
         max_files_per_worker,
     } = wear;
-    let (launch, worker) = plan::launch(worker, &lookup())?;
+    let (mut launch, worker) = plan::launch(worker, &lookup())?;
+    launch.env = setenv.iter().filter_map(variable).collect();
     let defaults = PoolConfig::new(launch);
+    let given = workers.or_else(|| cpus_of_slurm().filter(|_| slurm));
     Ok(PoolConfig {
-        workers: workers.map_or(defaults.workers, NonZero::get),
+        workers: given.map_or(defaults.workers, NonZero::get),
+        grace: grace.unwrap_or(defaults.grace),
+        memory_per_worker: memory_limit,
+        nice,
+        slot_variable: process_slot_var,
         min_workers,
         idle_timeout: idle_after,
         max_jobs_per_worker,
@@ -96,6 +184,9 @@ fn plan(args: AgentArgs) -> Result<PoolConfig, Message> {
         max_files_per_worker,
         start_timeout: START,
         threads_per_job: match worker {
+            _ if threads_per_job.is_some() => {
+                ThreadsPerJob::Exactly(threads_per_job.map_or(1, NonZero::get))
+            }
             // A command sees the environment that it would see without us.
             WorkerName::Stock => ThreadsPerJob::Inherit,
             WorkerName::Named(_) => ThreadsPerJob::Share,

@@ -369,6 +369,12 @@ pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
             last_output(message, stderr).maybe_tip(try_it)
         }
         PoolError::KeepsDying { stderr, .. } => last_output(message, stderr).maybe_tip(try_it),
+        PoolError::Hosts { hosts } => {
+            let told = hosts.iter().fold(message, |message, (host, what)| {
+                message.fact(text::escaped(format!("{host} {what}").as_bytes()))
+            });
+            told.tip("try one by hand: ssh -o BatchMode=yes HOST true; docs/hosts.md says what each needs")
+        }
         PoolError::Spill(cause) => spill(&text::reason(cause)),
         PoolError::Spawn { source, .. } => unstartable(message, source, worker),
         _ => message,

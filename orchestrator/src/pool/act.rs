@@ -139,7 +139,9 @@ impl Driver {
         match &self.crew {
             Crew::Processes => {
                 let delivery = Delivery::new(worker, self.route.clone(), self.printing.lost());
-                let (orders, actor) = process::hire((worker, seat), config, news, delivery);
+                let dialling = Arc::clone(&self.dialling);
+                let (orders, actor) =
+                    process::hire((worker, seat), config, (news, dialling), delivery);
                 self.employ((worker, seat), orders, actor);
             }
             Crew::Threads(factory) => {
@@ -160,6 +162,11 @@ impl Driver {
             orders,
             actor: self.actors.spawn(actor),
             pid: 0,
+            host: self
+                .config
+                .agents
+                .get(seat)
+                .map(|agent| Arc::clone(&agent.host)),
             seat,
             tasks: None,
             files: None,
@@ -347,6 +354,7 @@ impl Driver {
             usage,
             started,
             worker,
+            host: self.host_of(worker),
             attempts,
             pause,
         });
@@ -366,7 +374,8 @@ impl Driver {
         let mut error = None;
         let mut death = None;
         if verdict != Verdict::Ok {
-            death = self.death_of(verdict, worker);
+            let told = entry.traces.as_mut().and_then(|t| t.death.take());
+            death = told.or_else(|| self.death_of(verdict, worker));
             if self.out_of_memory {
                 entry.traces().out_of_memory = true;
             }
@@ -423,6 +432,7 @@ impl Driver {
             usage,
             started: began(now, sent, usage),
             worker,
+            host: self.host_of(worker),
             attempts,
         };
         // Nobody may be waiting: a dropped handle detaches its job.
@@ -441,12 +451,24 @@ impl Driver {
         }
     }
 
+    /// Where a worker is, if that is not here.
+    fn host_of(&self, worker: Option<WorkerId>) -> Option<Arc<str>> {
+        if self.config.agents.is_empty() {
+            return None;
+        }
+        let worker = worker?;
+        match (&self.dead, self.workers.get(&worker)) {
+            (Some(dead), _) if dead.worker == worker => dead.host.clone(),
+            (_, hired) => hired?.host.clone(),
+        }
+    }
+
     /// How the worker died, if that is how a job has ended.
     fn death_of(&self, verdict: Verdict, worker: Option<WorkerId>) -> Option<Arc<WorkerDeath>> {
         match verdict {
             Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Timeout => {
-                let (dead, death) = self.dead.as_ref()?;
-                (worker == Some(*dead)).then(|| Arc::clone(death))
+                let dead = self.dead.as_ref()?;
+                (worker == Some(dead.worker)).then(|| Arc::clone(&dead.death))
             }
             _ => None,
         }
@@ -549,11 +571,12 @@ fn reason(
                 "its worker had {size} bytes of memory, more than its limit of {limit}"
             )))
         }
-        Verdict::Oom if answer.is_some() => Some(TaskError::new(
+        Verdict::Oom if answer.is_some() && said.is_none() => Some(TaskError::new(
             "it was killed by the kernel's out-of-memory killer",
         )),
+        // Its agent knows.
         Verdict::Crashed | Verdict::Oom | Verdict::Quarantined | Verdict::Unkillable => {
-            Some(TaskError::new(format!("its worker {how}")))
+            Some(said.unwrap_or_else(|| TaskError::new(format!("its worker {how}"))))
         }
         Verdict::Timeout if was_stopped => Some(TaskError::new(format!(
             "after {limit:?}; its worker had been stopped"

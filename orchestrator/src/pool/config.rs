@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,18 @@ use super::Printed;
 pub struct PoolConfig {
     /// How a worker process is started.
     pub launch: Launch,
+    /// Agents on other machines, each a worker that has workers of its own. Default: none.
+    /// They count among [`workers`](PoolConfig::workers), and have its first places: with two of them and
+    /// three workers, one worker is started here.
+    pub agents: Vec<Agent>,
+    /// How many agents are dialled at the same time, of those that are dialled at all
+    /// ([`Agent::dialled`]). Default: 8. With more, servers refuse some, and a gateway that all
+    /// go through even more.
+    pub dial_window: usize,
+    /// How long an agent may be silent until it is lost and its jobs are given to others.
+    /// Default: 30 s. The agent itself ends all that it runs when it has heard nothing for
+    /// three fifths of that, so that no job runs twice at the same time.
+    pub silence: Duration,
     /// How many worker processes; at least 1. Default: the CPUs that this
     /// process may use, by affinity and cgroup quota. Fewer leave CPUs idle,
     /// more make CPU-heavy jobs wait for each other.
@@ -190,6 +203,9 @@ impl PoolConfig {
     pub fn new(launch: Launch) -> PoolConfig {
         PoolConfig {
             launch,
+            agents: Vec::new(),
+            dial_window: 8,
+            silence: Duration::from_secs(30),
             workers: usable_cpus(),
             max_pending: 8192,
             ahead: Duration::from_millis(1),
@@ -275,6 +291,25 @@ pub struct Launch {
     pub current_dir: Option<PathBuf>,
     /// How the program is called in messages.
     pub name: String,
+}
+
+/// How an agent on another machine is reached: a program here, such as ssh or srun, that
+/// carries its stdin and stdout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// What the other machine is called in messages and reports.
+    pub host: Arc<str>,
+    /// Whether that is not known before it says so itself.
+    pub learns_name: bool,
+    /// What is started here.
+    pub launch: Launch,
+    /// Variables that it is not to inherit.
+    pub unset: Vec<OsString>,
+    /// How long it may take until the agent answers; absent where it may have to wait in
+    /// a queue for hours.
+    pub patience: Option<Duration>,
+    /// Whether it connects to a server, which may not like many at the same time.
+    pub dialled: bool,
 }
 
 impl Launch {

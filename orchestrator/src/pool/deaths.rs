@@ -1,6 +1,7 @@
 //! How workers died that nobody wanted dead: what the pool says about itself
 //! when no worker can be kept alive.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use super::{PoolConfig, PoolError};
 pub(super) struct Deaths {
     /// How the last one died.
     last: Option<PoolError>,
+    /// What was wrong with each host of late.
+    hosts: BTreeMap<Arc<str>, String>,
     /// How many died since a job was done.
     count: u32,
     /// Whether any worker was ever ready.
@@ -32,20 +35,34 @@ impl Deaths {
 
     /// Why no worker can be kept alive.
     pub(super) fn last(&mut self) -> Option<PoolError> {
+        if self.last.is_none() && !self.hosts.is_empty() {
+            let hosts = std::mem::take(&mut self.hosts).into_iter().collect();
+            return Some(PoolError::Hosts { hosts });
+        }
         self.last.take()
     }
 
     /// A worker died. Whether the next one would die in the same way, which is
     /// only assumed while none has ever been ready.
-    pub(super) fn note(&mut self, config: &PoolConfig, timed_out: bool, ending: &Ending) -> bool {
+    pub(super) fn note(
+        &mut self,
+        config: &PoolConfig,
+        (timed_out, agent): (bool, Option<(&str, &str)>),
+        ending: &Ending,
+    ) -> bool {
         self.count += 1;
+        if let Some((host, how)) = agent {
+            // Another host may do.
+            self.hosts.insert(Arc::from(host), how.to_owned());
+            return false;
+        }
         let (mut error, certain) = self.explain(config, timed_out, ending);
         let started = !matches!(ending.start, None | Some(StartFailure::Spawn(_)));
         if started && config.launch.is_own_worker() {
             error = PoolError::OwnWorker(Box::new(error));
         }
         self.last = Some(error);
-        certain && !self.ever_ready
+        certain && !self.ever_ready && config.agents.is_empty()
     }
 
     fn explain(&self, config: &PoolConfig, timed_out: bool, ending: &Ending) -> (PoolError, bool) {

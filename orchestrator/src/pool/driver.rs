@@ -167,6 +167,8 @@ pub(super) struct Traces {
     pub(super) out_of_memory: bool,
     /// How large it had made its worker, in bytes, when that was too much.
     pub(super) outgrown: Option<u64>,
+    /// How a worker of its agent died of it.
+    pub(super) death: Option<Arc<WorkerDeath>>,
 }
 
 impl Entry {
@@ -202,6 +204,8 @@ pub(super) struct Hired {
     pub(super) pid: u32,
     /// Its place in the pool, from 0.
     pub(super) seat: usize,
+    /// Where it is, if it is an agent.
+    pub(super) host: Option<Arc<str>>,
     /// Its tasks, once it is ready.
     pub(super) tasks: Option<Tasks>,
     /// How many descriptors it had open when it was ready, if somebody counts.
@@ -212,6 +216,13 @@ pub(super) struct Hired {
     pub(super) asked_to_end: bool,
     /// How it broke the protocol, as a predicate.
     pub(super) violation: Option<String>,
+}
+
+/// A worker that is being dealt with as dead.
+pub(super) struct Dead {
+    pub(super) worker: WorkerId,
+    pub(super) host: Option<Arc<str>>,
+    pub(super) death: Arc<WorkerDeath>,
 }
 
 /// The tasks of a worker.
@@ -293,7 +304,11 @@ pub(super) struct Driver {
     /// Whether it died because it got no memory.
     pub(super) out_of_memory: bool,
     /// Who that was, and how it ended.
-    pub(super) dead: Option<(WorkerId, Arc<WorkerDeath>)>,
+    pub(super) dead: Option<Dead>,
+    /// Lets so many connect at the same time.
+    pub(super) dialling: Arc<Semaphore>,
+    /// What is wrong with hosts, and was told.
+    pub(super) troubled: HashMap<Arc<str>, Arc<str>>,
     /// Data that every worker gets, in frames.
     pub(super) blobs: Vec<ToWorker>,
     /// Of this turn, if anybody wants to know.
@@ -354,6 +369,7 @@ impl Driver {
         let (news_sender, news) = mpsc::channel(64);
         let mut printing = Printing::default();
         let route = printing.route(&shared.config.printed);
+        let dial_window = shared.config.dial_window.max(1);
         Driver {
             oom_kills: match shared.crew {
                 Crew::Processes => OomKills::from_now(),
@@ -389,6 +405,8 @@ impl Driver {
             how: String::new(),
             out_of_memory: false,
             dead: None,
+            dialling: Arc::new(Semaphore::new(dial_window)),
+            troubled: HashMap::new(),
             blobs: Vec::new(),
             notes: Vec::new(),
             noted: None,
@@ -691,6 +709,7 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
     let gated = config.start_delay > Duration::ZERO || config.starts_by_leave;
     SchedulerConfig {
         workers: config.workers,
+        agents: config.agents.len(),
         // Where it matters when a job starts, it is sent only then.
         ahead: if gated { Duration::ZERO } else { config.ahead },
         start_timeout: config.start_timeout,

@@ -72,6 +72,12 @@ pub enum PoolError {
         /// The end of what the last one wrote to stderr.
         stderr: String,
     },
+    /// None of the hosts can be used.
+    #[error("no host can be used")]
+    Hosts {
+        /// What is wrong with each of them, as predicates.
+        hosts: Arc<[(Arc<str>, String)]>,
+    },
     /// The program is its own worker ([`super::Launch::current_exe`]), and none of
     /// these was ever ready.
     #[error("{0} (what `main` does before `orchestrator::init`, every worker does too)")]

@@ -46,11 +46,27 @@ pub enum EventKind {
         pid: u32,
         /// Its slot, from 1: no other worker has it whose jobs run at the same time.
         slot: usize,
+        /// Where, when it is an agent.
+        host: Option<Arc<str>>,
+    },
+    /// A host cannot be used, or was lost; it is tried again. Told once for each thing
+    /// that is wrong with it, until it is well again.
+    HostTrouble {
+        /// Which.
+        host: Arc<str>,
+        /// What, as a predicate: "cannot be reached: …".
+        what: Arc<str>,
+        /// Whether it had been of use before.
+        was_ready: bool,
     },
     /// A worker said that it takes jobs.
     WorkerReady {
         /// Which worker.
         worker: WorkerId,
+        /// How many jobs it runs at once.
+        slots: u32,
+        /// Where, when it is an agent.
+        host: Option<Arc<str>>,
     },
     /// A worker wrote a line to stderr, or to stdout while it ran no job (the
     /// line feed is not included). Comes wherever prints go besides.
@@ -129,6 +145,8 @@ pub enum EventKind {
         started: Option<Duration>,
         /// Who made the attempt.
         worker: Option<WorkerId>,
+        /// On which host, when that was an agent.
+        host: Option<Arc<str>>,
         /// How many attempts were made so far.
         attempts: u32,
         /// How long until the next.
@@ -277,6 +295,8 @@ mod tests {
         (0..MAX_PRINTED + 3).for_each(|_| print(&mut sender));
         let ready = EventKind::WorkerReady {
             worker: WorkerId(1),
+            slots: 1,
+            host: None,
         };
         sender.emit(Duration::ZERO, ready);
         let room = Arc::new(Semaphore::new(0));

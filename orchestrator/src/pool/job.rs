@@ -264,6 +264,8 @@ pub struct JobReport {
     pub started: Option<Duration>,
     /// Who made the last attempt.
     pub worker: Option<WorkerId>,
+    /// On which host, when that was an [`Agent`](super::Agent).
+    pub host: Option<Arc<str>>,
     /// How many attempts were made.
     pub attempts: u32,
 }

@@ -7,17 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::command::Command;
 use protocol::{
-    Answer, Attempt, DoneHeader, FromWorker, JobId, Outcome, Stream, Task, ToWorker, WorkerId,
+    Answer, Attempt, Death, DoneHeader, Encoding, FromWorker, JobId, Outcome, Stream, Task,
+    TaskError, ToWorker, WorkerId,
 };
 use tokio::task::{Id, JoinError};
 
-use super::driver::{Driver, Entry, Hired, Note, State, Tasks};
+use super::driver::{Dead, Driver, Entry, Hired, Note, State, Tasks};
 use super::error::PoolError;
 use super::event::EventKind;
 use super::job::WorkerDeath;
 use super::log;
 use super::news::{Ending, News, Order, StartFailure};
-use super::os;
+use super::{os, trouble};
 use crate::scheduler::{Blame, Input, Size};
 
 /// The status of a shell whose last program has died of SIGKILL.
@@ -27,15 +28,21 @@ impl Driver {
     pub(super) fn learn(&mut self, worker: WorkerId, news: News) {
         match news {
             News::Spawned { pid } => {
-                let mut slot = 0;
+                let (mut slot, mut host) = (0, None);
                 if let Some(hired) = self.workers.get_mut(&worker) {
                     hired.pid = pid;
                     slot = hired.seat + 1;
+                    host = hired.host.clone();
                 }
                 if log::is_on() {
                     self.log_spawned(worker, pid, slot);
                 }
-                self.emit(EventKind::WorkerSpawned { worker, pid, slot });
+                self.emit(EventKind::WorkerSpawned {
+                    worker,
+                    pid,
+                    slot,
+                    host,
+                });
             }
             News::Ready(ready) => {
                 if self.deaths.one_is_ready() {
@@ -47,9 +54,17 @@ impl Driver {
                         first
                     });
                 }
+                let agent = |seat: usize| self.config.agents.get(seat);
                 if let Some(hired) = self.workers.get_mut(&worker) {
+                    if agent(hired.seat).is_some_and(|agent| agent.learns_name)
+                        && let Some((_, name)) = ready.build.split_once(" on ")
+                    {
+                        hired.host = Some(Arc::from(name));
+                    }
                     hired.tasks = Some(Tasks::new(ready.tasks));
-                    if self.config.max_files_per_worker.is_some() {
+                    if let Some(host) = &hired.host {
+                        self.troubled.remove(host);
+                    } else if self.config.max_files_per_worker.is_some() {
                         hired.files = os::open_files(hired.pid);
                     }
                     for frame in &self.blobs {
@@ -64,7 +79,12 @@ impl Driver {
                 }
                 let slots = ready.slots;
                 self.tell(Input::Ready { worker, slots });
-                self.emit(EventKind::WorkerReady { worker });
+                let host = self.workers.get(&worker).and_then(|w| w.host.clone());
+                self.emit(EventKind::WorkerReady {
+                    worker,
+                    slots,
+                    host,
+                });
             }
             News::Messages(messages) => {
                 for message in messages {
@@ -187,6 +207,13 @@ impl Driver {
         let took = Duration::from_micros(usage.wall_us);
         let config = &self.config;
         let weighs = config.max_rss_per_worker.is_some() || config.max_files_per_worker.is_some();
+        let agents = !config.agents.is_empty();
+        let of_agent = agents && self.workers.get(&worker).is_some_and(|w| w.host.is_some());
+        if of_agent && outcome != Outcome::Ok {
+            return self.agent_answered(worker, answer);
+        }
+        // An agent sees to its own workers.
+        let weighs = weighs && !of_agent;
         if outcome == Outcome::Ok && !weighs {
             let now = self.counted_now();
             if self.scheduler.done_well(now, worker, (job, attempt), took) {
@@ -224,6 +251,43 @@ impl Driver {
             outcome,
             took,
             size,
+        });
+    }
+
+    /// What only agents say is about a worker of theirs.
+    fn agent_answered(&mut self, worker: WorkerId, answer: Answer) {
+        let DoneHeader {
+            job,
+            attempt,
+            outcome,
+            usage,
+        } = answer.header;
+        if self.scheduler.expects(worker, job, attempt)
+            && outcome != Outcome::Lost
+            && let Some(entry) = self.jobs.get_mut(&job)
+        {
+            self.deaths.job_done();
+            if outcome.is_of_agents() {
+                let death: Death = Encoding::Bincode
+                    .decode(&answer.payload)
+                    .unwrap_or_default();
+                let traces = entry.traces();
+                traces.error = Some(TaskError::new(death.message));
+                traces.death = Some(Arc::new(WorkerDeath {
+                    exit_code: death.exit_code,
+                    signal: death.signal,
+                    stderr: String::from_utf8_lossy(&death.stderr).into_owned(),
+                }));
+            }
+            self.answers.push_back((job, usage, answer.payload));
+        }
+        self.tell(Input::Done {
+            worker,
+            job,
+            attempt,
+            outcome,
+            took: Duration::from_micros(usage.wall_us),
+            size: Size::default(),
         });
     }
 
@@ -285,7 +349,14 @@ impl Driver {
         // One that has said goodbye has given them back.
         let unexpected = unasked && !(ending.bye && ending.status.0 == Some(0));
         self.counted.workers_died += u64::from(unexpected);
-        let how = hired.violation.unwrap_or_else(|| ending.how.clone());
+        let mut how = hired.violation.unwrap_or_else(|| ending.how.clone());
+        if let Some(host) = &hired.host
+            && unexpected
+        {
+            let trouble = trouble::what(&how, &ending);
+            self.tell_trouble(host, &trouble, ending.start.is_none());
+            how = trouble;
+        }
         if log::is_on() {
             self.log_gone(worker, unexpected.then_some(&*how));
         }
@@ -294,7 +365,9 @@ impl Driver {
             unexpected: unexpected.then(|| Arc::from(how.as_str())),
         });
         // Before the seat gets another one.
-        if unasked && self.deaths.note(&self.config, hired.timed_out, &ending) {
+        let host = hired.host.as_ref();
+        let described = (hired.timed_out, host.map(|host| (&**host, &*how)));
+        if unasked && self.deaths.note(&self.config, described, &ending) {
             self.tell(Input::Hopeless);
         }
         if ending.start.as_ref().is_some_and(StartFailure::may_pass) {
@@ -306,20 +379,44 @@ impl Driver {
         // The verdicts that follow from this death name its cause.
         let (exit_code, signal) = ending.status;
         let stderr = ending.stderr;
-        self.dead = Some((
+        if let Some(host) = &hired.host {
+            how = format!("on {host} {how}");
+        }
+        self.dead = Some(Dead {
             worker,
-            Arc::new(WorkerDeath {
+            host: hired.host,
+            death: Arc::new(WorkerDeath {
                 exit_code,
                 signal,
                 stderr,
             }),
-        ));
+        });
         self.how = how;
         self.out_of_memory = ending.out_of_memory;
         self.act();
         self.how.clear();
         self.dead = None;
         self.out_of_memory = false;
+    }
+
+    /// One line for each thing that is wrong with a host, until it is well again.
+    fn tell_trouble(&mut self, host: &Arc<str>, what: &str, was_ready: bool) {
+        let known = self
+            .troubled
+            .get(host)
+            .is_some_and(|known| **known == *what);
+        if known {
+            return;
+        }
+        let what: Arc<str> = Arc::from(what);
+        if !was_ready {
+            self.troubled.insert(Arc::clone(host), Arc::clone(&what));
+        }
+        self.emit(EventKind::HostTrouble {
+            host: Arc::clone(host),
+            what,
+            was_ready,
+        });
     }
 
     /// An actor says `Gone` before it ends, unless it panicked.
@@ -333,7 +430,10 @@ impl Driver {
             && self.workers.contains_key(&worker)
         {
             let ending = Ending {
-                blame: Blame::Oldest,
+                blame: match self.workers.get(&worker).map(|hired| hired.host.is_some()) {
+                    Some(true) => Blame::Running,
+                    _ => Blame::Oldest,
+                },
                 how: format!("was lost: {e}"),
                 status: (None, None),
                 bye: false,

@@ -11,7 +11,7 @@
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times; `oom`: what the
 //!   kernel has killed.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
-//!   say to each other, `launch` starts it in its `surroundings`, `pipes` and `outgoing` lead to it,
+//!   say to each other, `launch` starts it in its `surroundings`, `trouble` says what is wrong with a host, `pipes` and `outgoing` lead to it,
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
 //! - `printed`: where goes what jobs print; `printing`: the ways there; `delivery`:
 //!   one worker's lines on their way, cut by `lines`; `printer`: the thread that writes them.
@@ -64,6 +64,7 @@ mod stderr;
 mod surroundings;
 mod thread;
 mod thread_pool;
+mod trouble;
 mod turn;
 mod typed;
 mod unwanted;
@@ -76,7 +77,7 @@ pub use builder::PoolBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use clock::instant;
 pub use command::{Command, CommandOutput, RunningCommand};
-pub use config::{Launch, PoolConfig, ThreadsPerJob, usable_cpus};
+pub use config::{Agent, Launch, PoolConfig, ThreadsPerJob, usable_cpus};
 pub use control::{Control, RunningJob, Status};
 #[cfg(feature = "cli")]
 pub(crate) use driver::Note;
@@ -97,7 +98,11 @@ pub(crate) use os::{most_workers, temporary, unlinked_file, unread};
 pub use own::{block_on, blocking, default_pool, default_threads, run};
 #[cfg(feature = "cli")]
 pub(crate) use pace::Pace;
+#[cfg(feature = "cli")]
+pub(crate) use pipes::until;
 pub use printed::{Printed, PrintedPart};
+#[cfg(feature = "cli")]
+pub(crate) use process::ACK_DELAY;
 pub use reports::{ReportStream, Reports};
 pub use spill::{Capture, Payload, Spill};
 pub use stats::Stats;

@@ -76,6 +76,22 @@ pub(super) struct Ending {
     pub(super) start: Option<StartFailure>,
 }
 
+impl Ending {
+    /// Of one that was told to end before it was started.
+    pub(super) fn unborn() -> Ending {
+        Ending {
+            blame: Blame::Nobody,
+            how: "was not started".into(),
+            status: (None, None),
+            bye: false,
+            out_of_memory: false,
+            killed: false,
+            stderr: String::new(),
+            start: None,
+        }
+    }
+}
+
 /// Why a process did not become a worker, when that is known.
 #[derive(Debug)]
 pub(super) enum StartFailure {

@@ -15,7 +15,7 @@ use tokio::process::ChildStdin;
 use super::outgoing::Outgoing;
 
 /// Waits until then; for ever when there is no such time.
-pub(super) async fn until(time: Option<Instant>) {
+pub(crate) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time.into()).await,
         None => std::future::pending().await,

@@ -9,6 +9,7 @@
 //! scheduler's business. What comes from the worker is dealt with in `incoming`.
 
 mod incoming;
+mod remote;
 
 use std::future::Future;
 use std::io;
@@ -23,7 +24,7 @@ use protocol::codec::{excerpt, missing};
 use protocol::{Attempt, Codec, FromWorker, JobId, ToWorker, WorkerId};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdout};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::delivery::Delivery;
 use super::news::{EX_OSERR, Ending, News, NewsSender, Order, StartFailure};
@@ -34,6 +35,9 @@ use super::pipes::{deaf, read, sender, until, widen, write};
 use super::stderr::Stderr;
 use super::{PoolConfig, clock, orphans, usable_cpus};
 use crate::scheduler::Blame;
+#[cfg(feature = "cli")]
+pub(crate) use remote::ACK_DELAY;
+use remote::Remote;
 
 /// Room for each read, unless a large frame asks for more.
 const READ_SIZE: usize = 64 * 1024;
@@ -51,18 +55,29 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 pub(super) fn hire(
     (id, seat): (WorkerId, usize),
     config: Arc<PoolConfig>,
-    news: NewsSender,
+    (news, dialling): (NewsSender, Arc<Semaphore>),
     mut delivery: Delivery,
 ) -> (
     mpsc::UnboundedSender<Order>,
     impl Future<Output = ()> + Send,
 ) {
-    let (sender, orders) = mpsc::unbounded_channel();
+    let (sender, mut orders) = mpsc::unbounded_channel();
     let actor = async move {
+        let mut remote = None;
+        if let Some(agent) = config.agents.get(seat) {
+            let turn = remote::turn_to_dial(agent, dialling, &mut orders).await;
+            let Some(permit) = turn else {
+                // The driver may have panicked; then nobody wants to know.
+                news.send((id, News::Gone(Ending::unborn()))).await.ok();
+                return;
+            };
+            remote = Some(Remote::new(&config, agent, clock::instant(), permit));
+        }
         let ending = match orphans::spawn(&config, seat) {
             Ok(child) => {
                 let config = Arc::clone(&config);
-                let process = Process::new(id, config, child, orders, news.clone(), delivery);
+                let mut process = Process::new(id, config, child, orders, news.clone(), delivery);
+                process.remote = remote;
                 let ending;
                 (ending, delivery) = process.live().await;
                 ending
@@ -152,6 +167,8 @@ struct Process {
     pausing: Option<mpsc::Sender<()>>,
     /// When the rest of a frame that has begun must be there.
     frame_due: Option<Instant>,
+    /// What there is beside when it is an agent that is reached through a launcher.
+    remote: Option<Remote>,
 }
 
 /// What a turn of the loop is about.
@@ -168,6 +185,8 @@ enum Turn {
     Awake,
     /// The rest of a frame does not come.
     Stalled,
+    /// The link has to be looked after.
+    Pulse,
     Exited(io::Result<ExitStatus>),
 }
 
@@ -212,6 +231,7 @@ impl Process {
             failure: None,
             pausing: None,
             frame_due: None,
+            remote: None,
         }
     }
 
@@ -229,12 +249,14 @@ impl Process {
                 }
                 Turn::Read(Ok(n)) => {
                     self.received += n as u64;
+                    self.heard_from();
                     self.read_ahead += n;
                     let then = clock::instant();
                     self.take_in().await;
                     self.pace.answered(then);
                 }
                 Turn::Wrote(Ok(_)) => {
+                    self.acknowledged();
                     self.pace.asked(clock::instant());
                     self.outgoing.pump();
                 }
@@ -253,6 +275,7 @@ impl Process {
                     self.frame_due = self.frame_due.and(due);
                 }
                 Turn::Stalled => self.stalled().await,
+                Turn::Pulse => self.look_after().await,
                 Turn::Exited(status) => break status,
             }
             if !self.outgoing.sent_whole() {
@@ -270,7 +293,9 @@ impl Process {
         self.kill_command();
         // One that ended as it was told has cleaned up.
         let in_order = self.closing && status.as_ref().is_ok_and(|s| s.code().is_some());
-        if !in_order && self.config.kill_orphans {
+        // What an agent has started is not here, and its launcher sees to its own.
+        let local = self.remote.is_none();
+        if !in_order && local && self.config.kill_orphans {
             orphans::kill_all().await;
         }
         orphans::forget(self.pid);
@@ -291,6 +316,7 @@ impl Process {
         }
         let awake = reading && self.pace.stays_awake(clock::instant);
         let frame_due = self.frame_due.filter(|_| reading);
+        let pulse_due = self.pulse_due(reading);
         let inbox = &mut (&mut self.inbox).limit(room);
         let outgoing = &mut self.outgoing;
         let printed = &mut self.printed;
@@ -314,6 +340,7 @@ impl Process {
             () = self.delivery.deliver(), if delivering => Turn::Delivered,
             () = tokio::task::yield_now(), if awake => Turn::Awake,
             () = until(frame_due), if frame_due.is_some() => Turn::Stalled,
+            () = until(pulse_due), if pulse_due.is_some() => Turn::Pulse,
         }
     }
 
@@ -352,6 +379,10 @@ impl Process {
                 }
                 Order::Close => {
                     self.told_to_end = true;
+                    if self.stage == Stage::Greeting && self.remote.is_some() {
+                        // It may be waiting in a queue, where it does not hear that.
+                        self.kill();
+                    }
                     self.outgoing.end(self.stage == Stage::Open);
                     self.closing = true;
                 }
@@ -403,8 +434,11 @@ impl Process {
 
     fn kill(&mut self) {
         self.kill_command();
-        // Already reaped is as good.
-        self.child.start_kill().ok();
+        match self.remote {
+            Some(_) => self.end_launcher(),
+            // Already reaped is as good.
+            None => drop(self.child.start_kill()),
+        }
         // Afterwards, or it might end by itself for that, with a status that means
         // nothing.
         self.stdin = None;
@@ -456,7 +490,9 @@ impl Process {
             }
         });
         printed.await.ok();
-        if let Some(last) = self.printed.unfinished() {
+        if let Some(last) = self.printed.unfinished()
+            && self.remote.is_none()
+        {
             self.tell(News::Printed(vec![last])).await;
         }
     }
@@ -500,21 +536,27 @@ impl Process {
         let blame = match page.map(StatusPage::read) {
             // It gave its jobs back, in its way.
             _ if self.bye => Blame::Nobody,
+            _ if self.remote.is_some() => Blame::Running,
             Some(Some(page)) if page.job == 0 => Blame::Nobody,
             Some(Some(page)) => Blame::Job(JobId(page.job), Attempt(page.attempt)),
             Some(None) | None => Blame::Oldest,
         };
         let signal = status.as_ref().ok().and_then(|status| status.signal());
         let no_memory = signal == Some(libc::SIGABRT) && self.printed.tells_of_no_memory();
-        let limit = self.config.memory_per_worker.filter(|_| no_memory);
+        let limit = self.config.memory_per_worker;
+        let limit = limit.filter(|_| no_memory && self.remote.is_none());
         let ending = Ending {
             blame,
             how: match limit {
                 Some(bytes) => format!("needed more memory than its limit of {bytes} bytes"),
-                None => describe(status),
+                None => match self.remote.as_mut().and_then(|r| r.verdict.take()) {
+                    Some(verdict) => verdict,
+                    None => describe(status),
+                },
             },
             out_of_memory: limit.is_some(),
-            killed: signal == Some(libc::SIGKILL) && !self.told_to_end,
+            // By the kernel of this machine, perhaps.
+            killed: signal == Some(libc::SIGKILL) && !self.told_to_end && self.remote.is_none(),
             status: (status.as_ref().ok().and_then(ExitStatus::code), signal),
             bye: self.bye,
             stderr: self.printed.tail(),

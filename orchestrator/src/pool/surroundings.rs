@@ -29,7 +29,10 @@ pub(super) fn environment(
     let threads = match config.threads_per_job {
         ThreadsPerJob::Inherit => None,
         ThreadsPerJob::Exactly(threads) => Some(threads),
-        ThreadsPerJob::Share => Some((usable_cpus() / config.workers).max(1)),
+        ThreadsPerJob::Share => {
+            let here = config.workers.saturating_sub(config.agents.len()).max(1);
+            Some((usable_cpus() / here).max(1))
+        }
     };
     let mut all = Vec::new();
     if let Some(threads) = threads {

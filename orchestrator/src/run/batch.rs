@@ -223,7 +223,8 @@ pub(crate) async fn run(
 ) -> Outcome {
     {
         let mut summary = reins.summary.borrow_mut();
-        summary.workers = config.pool.workers;
+        // Hosts say how many they have.
+        summary.workers = config.pool.workers - config.pool.agents.len();
         summary.again = config.done.is_some();
     }
     info!(workers = config.pool.workers, "run started");

@@ -429,6 +429,18 @@ impl<'a> Output<'a> {
                 let what = "failed in a row, and nobody else's: it is replaced";
                 format!("warning: worker {worker}: {failures} {what}\n").into_bytes()
             }
+            EventKind::HostTrouble {
+                host,
+                what,
+                was_ready,
+            } => {
+                let then = match was_ready {
+                    true => "; its jobs are given to others",
+                    false => "",
+                };
+                let line = text::escaped(format!("{host} {what}").as_bytes());
+                format!("warning: host {line}{then}\n").into_bytes()
+            }
             EventKind::PrintedLost { lines } => {
                 let lines = text::counted(lines, "line");
                 let why = "workers print faster than stderr is read";

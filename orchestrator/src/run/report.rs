@@ -1,6 +1,7 @@
 //! What a run came to: its jobs' verdicts, counted, and one line about it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -108,6 +109,8 @@ pub(crate) struct Summary {
     pub(crate) remembered: Option<Remembered>,
     /// How many workers there were.
     pub(crate) workers: usize,
+    /// Those among them that were on other hosts.
+    pub(crate) hosts: BTreeMap<Arc<str>, usize>,
     /// From start to end.
     pub(crate) wall: Duration,
     /// CPU time of the orchestrator, its workers and their jobs.
@@ -125,6 +128,12 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// A host has so many workers, which come in addition to those here.
+    pub(crate) fn host(&mut self, host: &Arc<str>, workers: usize) {
+        let before = self.hosts.insert(Arc::clone(host), workers).unwrap_or(0);
+        self.workers = (self.workers + workers).saturating_sub(before);
+    }
+
     /// A job has ended.
     pub(crate) fn count(&mut self, report: &JobReport) {
         // A worker of anybody's making has measured it.
@@ -247,10 +256,14 @@ impl Summary {
         } else {
             format!(", CPU {:.0}%", self.cpu.as_secs_f64() / seconds * 100.0)
         };
+        let hosts = match self.hosts.len() as u64 {
+            0 => String::new(),
+            hosts => format!(" on {}", text::counted(hosts, "host")),
+        };
         let speed_up = self.speed_up();
         let speed_up = speed_up.map(|times| format!(", speed-up {times:.1}"));
         format!(
-            "{result} in {} ({rate}/s, {}{cpu}{})",
+            "{result} in {} ({rate}/s, {}{hosts}{cpu}{})",
             text::duration(self.wall),
             text::counted(self.workers as u64, "worker"),
             speed_up.unwrap_or_default(),

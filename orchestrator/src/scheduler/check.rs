@@ -168,6 +168,8 @@ impl Scheduler {
         for (id, worker) in self.workers.iter() {
             match worker.life {
                 _ if worker.killed => must(Timer::Reap(id)),
+                // Whoever dials an agent has that deadline.
+                Life::Starting if worker.is_agent => {}
                 Life::Starting => must(Timer::Start(id)),
                 Life::Ending | Life::Dying => must(Timer::End(id)),
                 Life::Ready if worker.is_idle() && self.config.idle_timeout.is_some() => {

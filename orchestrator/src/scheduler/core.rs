@@ -37,6 +37,9 @@ pub(super) type Workers = IdMap<WorkerId, Worker>;
 /// A job that is to be killed at once may have ended already: its answer has this
 /// long to come, or the worker would be killed that runs the next one.
 const LAST_ANSWER: Duration = Duration::from_millis(5);
+/// How much longer an agent may take to say that a job has ended: it kills the job's worker
+/// for that.
+const FOR_AN_AGENT: Duration = Duration::from_secs(5);
 
 /// See the module documentation for the verbs.
 #[derive(Debug)]
@@ -324,10 +327,18 @@ impl Scheduler {
 
     /// Its worker is killed if it does not say in time that this job has ended.
     pub(super) fn await_end(&mut self, id: JobId) {
-        let own = self.jobs.get(&id).and_then(|job| job.terms.grace);
+        let job = self.jobs.get(&id);
+        let own = job.and_then(|job| job.terms.grace);
         let patience = match own {
             Some(grace) => grace.max(LAST_ANSWER),
             None => self.config.grace + self.config.answer_timeout,
+        };
+        let place = job.map(|job| job.place);
+        let at_agent = |id| self.workers.get(&id).is_some_and(|worker| worker.is_agent);
+        let patience = match place {
+            // It sees to that for itself, and others run there.
+            Some(Place::Sent(worker)) if at_agent(worker) => patience + FOR_AN_AGENT,
+            _ => patience,
         };
         self.timers.set(Timer::Cancel(id), self.now + patience);
     }
@@ -442,6 +453,13 @@ impl Scheduler {
         let Some(worker) = self.released(id, (job, attempt), took) else {
             return;
         };
+        if outcome == Outcome::Lost {
+            // Only agents say so: they could keep no worker.
+            if self.goes_on_elsewhere(job, id) {
+                self.come_back(vec![job], true);
+            }
+            return self.turn_over(id);
+        }
         worker.useful = true;
         let seat = worker.seat;
         self.seats[seat].thrive();
@@ -541,6 +559,12 @@ impl Scheduler {
     /// Puts jobs that came back unharmed at the front of the queue; one whose
     /// end was wanted ends here.
     pub(super) fn take_back(&mut self, jobs: Vec<JobId>) {
+        self.come_back(jobs, false);
+    }
+
+    /// The same; of what was with an agent that is lost, the number of the attempt is not
+    /// used again: somebody may still have it.
+    pub(super) fn come_back(&mut self, jobs: Vec<JobId>, lost: bool) {
         let mut kept = Vec::with_capacity(jobs.len());
         for id in jobs {
             self.stop_clock(id);
@@ -555,7 +579,10 @@ impl Scheduler {
                 self.attempt_over(id, ending.verdict(), None);
                 continue;
             }
-            job.come_back();
+            match lost {
+                true => job.lost += 1,
+                false => job.come_back(),
+            }
             if job.ending.is_some() || job.withdrawn || job.recalled {
                 let verdict = job.last.unwrap_or(Verdict::Interrupted);
                 let verdict = job.judged(verdict);

@@ -20,16 +20,25 @@ impl Scheduler {
         }
         self.last_worker += 1;
         let id = WorkerId(self.last_worker);
-        let left = self.config.max_jobs_per_worker.unwrap_or(u64::MAX);
+        let is_agent = seat < self.config.agents;
+        let left = match self.config.max_jobs_per_worker {
+            // An agent replaces its own.
+            Some(left) if !is_agent => left,
+            Some(_) | None => u64::MAX,
+        };
         let mut worker = Worker::new(seat, left);
+        worker.is_agent = is_agent;
         if self.seats[seat].before.is_some() {
             worker.door = Door::Waiting;
         }
         // Entered in the tables before it is started.
         self.workers.insert(id, worker);
         self.seats[seat].worker = Some(id);
-        let deadline = self.now + self.config.start_timeout;
-        self.timers.set(Timer::Start(id), deadline);
+        // Whoever dials an agent knows how long that may take: it may have to wait in a queue.
+        if !is_agent {
+            let deadline = self.now + self.config.start_timeout;
+            self.timers.set(Timer::Start(id), deadline);
+        }
         self.actions.push_back(Action::Spawn { worker: id, seat });
     }
 
@@ -78,6 +87,10 @@ impl Scheduler {
             Blame::Job(job, attempt) => Some((job, attempt)),
             Blame::Oldest => worker.jobs.front().copied(),
             Blame::Nobody => None,
+            Blame::Running => {
+                self.lose_agent(id, &mut worker);
+                None
+            }
         }
         .filter(|(job, _)| !worker.sacrificed || self.is_ending(*job))
         .filter(|&(job, attempt)| worker.release(job, attempt));
@@ -124,12 +137,51 @@ impl Scheduler {
             return;
         };
         self.actions.push_back(Action::Abandon { worker: id });
+        if worker.is_agent {
+            self.lose_agent(id, &mut worker);
+        }
         let charged = worker.jobs.pop_front();
         self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
         if let Some((job, _)) = charged {
             self.attempt_over(job, Verdict::Unkillable, Some(id));
         }
         self.replace(&worker, worker.excused);
+    }
+
+    /// An agent is gone without a goodbye. What it ran may have ended or not; the rest had
+    /// not begun.
+    fn lose_agent(&mut self, id: WorkerId, worker: &mut Worker) {
+        let running: Vec<JobId> = worker.at_work().map(|&(job, _)| job).collect();
+        let jobs = std::mem::take(&mut worker.jobs);
+        let mut back = Vec::with_capacity(jobs.len());
+        for (job, _) in jobs {
+            let harmless = worker.sacrificed && !self.is_ending(job);
+            if !running.contains(&job) || harmless || self.goes_on_elsewhere(job, id) {
+                back.push(job);
+            }
+        }
+        self.come_back(back, true);
+    }
+
+    /// A job ran where nobody can be asked any more. Whether it is to be run again: if that
+    /// has happened to it so often, it may be the job that does it.
+    pub(super) fn goes_on_elsewhere(&mut self, id: JobId, worker: WorkerId) -> bool {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return false;
+        };
+        job.lost_running += 1;
+        if job.ending.is_some() {
+            self.attempt_over(id, Verdict::Crashed, Some(worker));
+            return false;
+        }
+        if job.lost_running >= self.config.quarantine {
+            // All of its attempts have come to this.
+            job.lost = 0;
+            self.stop_clock(id);
+            self.conclude(id, Verdict::Quarantined, Some(worker));
+            return false;
+        }
+        true
     }
 
     fn is_ending(&self, job: JobId) -> bool {
@@ -171,7 +223,9 @@ impl Scheduler {
         // The first worker of a seat may just take longer than those that died.
         let hope = |w: &Worker| w.life == Life::Starting && !self.seats[w.seat].has_lost();
         let none_lives = self.ready == 0 && !self.workers.values().any(hope);
-        let none_lives = none_lives && self.deaths >= self.config.start_attempts;
+        // That one host cannot be used says nothing about another.
+        let alike = self.config.agents == 0;
+        let none_lives = none_lives && alike && self.deaths >= self.config.start_attempts;
         let awake =
             |&(number, seat): &(usize, &Seat)| !seat.closed && !self.asleep.contains(&number);
         let mut awake = self.seats.iter().enumerate().filter(awake).peekable();

@@ -10,6 +10,8 @@ use super::Verdict;
 #[derive(Clone, Debug)]
 pub(crate) struct SchedulerConfig {
     pub(crate) workers: usize,
+    /// How many of them are agents, in the first seats.
+    pub(crate) agents: usize,
     pub(crate) ahead: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) start_attempts: u32,
@@ -147,6 +149,8 @@ pub(crate) enum Blame {
     Nobody,
     /// There is no status page: the oldest job that it has not answered.
     Oldest,
+    /// It is an agent that was lost: none of those that it ran is at fault, and any may be.
+    Running,
 }
 
 /// Something to be done.

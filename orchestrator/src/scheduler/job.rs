@@ -20,6 +20,10 @@ pub(super) struct Job {
     pub(super) attempt: Attempt,
     /// How many workers died while running it.
     pub(super) deaths: u32,
+    /// How many attempts came to nothing because their agent was lost.
+    pub(super) lost: u32,
+    /// In how many of them it was running.
+    pub(super) lost_running: u32,
     /// When its turn came at the worker where it is; it may be running since.
     pub(super) since: Option<Duration>,
     /// Why it was told to end.
@@ -39,6 +43,8 @@ impl Job {
             terms,
             attempt: Attempt(0),
             deaths: 0,
+            lost: 0,
+            lost_running: 0,
             since: None,
             ending: None,
             withdrawn: false,
@@ -47,9 +53,9 @@ impl Job {
         }
     }
 
-    /// How often it was tried.
+    /// How often it was tried. That an agent was lost is no try: nobody knows how that went.
     pub(super) fn tries(&self) -> u32 {
-        self.attempt.0
+        self.attempt.0.saturating_sub(self.lost)
     }
 
     /// What was sent last has come back before it was begun: that was no try.

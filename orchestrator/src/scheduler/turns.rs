@@ -1,6 +1,7 @@
 //! Turns of the scheduler one by one: what the simulated world is too large to
 //! show exactly, above all when something happens and when it does not yet.
 
+mod agents;
 mod gate;
 mod stuck;
 mod together;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// Most jobs sent ahead, however short they are.
-const MAX_AHEAD: u64 = 4096;
+pub(super) const MAX_AHEAD: u64 = 4096;
 /// How long a worker may keep an answer to itself while it has more to do.
 const HELD_BACK: Duration = Duration::from_millis(1);
 /// No job is taken to be shorter than this: what a frame costs.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use protocol::{Attempt, JobId, WorkerId};
 
-use super::window::Estimate;
+use super::window::{Estimate, MAX_AHEAD};
+
+/// How many jobs an agent is sent ahead, at most.
+const MOST_AHEAD: usize = MAX_AHEAD as usize;
 
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -16,6 +19,8 @@ pub(super) struct Worker {
     pub(super) jobs: VecDeque<(JobId, Attempt)>,
     /// How many jobs it runs at once.
     pub(super) slots: usize,
+    /// Whether it has workers of its own, perhaps on another machine.
+    pub(super) is_agent: bool,
     /// How long its jobs take.
     pub(super) estimate: Estimate,
     /// The job that it said has been running for a while.
@@ -123,6 +128,7 @@ impl Worker {
             life: Life::Starting,
             jobs: VecDeque::new(),
             slots: 1,
+            is_agent: false,
             estimate: Estimate::default(),
             long: None,
             stuck: false,
@@ -146,9 +152,17 @@ impl Worker {
 
     /// How many jobs it may hold.
     fn limit(&self, ahead: Duration) -> usize {
-        let most = self.estimate.ahead(ahead);
+        let mut most = self.estimate.ahead(ahead);
+        if self.is_agent {
+            // Each of its workers is as quick as one that is alone.
+            most = most
+                .saturating_mul(self.slots)
+                .min(MOST_AHEAD.max(self.slots));
+        }
         let most = match self.long {
             Some(_) if self.stuck => self.slots,
+            // One for each of those that may end before anything can be said of it.
+            Some(_) if self.is_agent => self.slots + most.min(self.slots),
             Some(_) => self.slots + most.min(1),
             None => self.slots + most,
         };

@@ -2,11 +2,13 @@
 
 use std::vec;
 
+use nix::unistd::gethostname;
+
 use protocol::{
     Answer, Attempt, DoneHeader, FromWorker, JobId, MAX_CHUNK, Outcome, Ready, Stream, Usage,
 };
 
-use super::{Agent, Stop};
+use super::{Agent, Leaving, Stop};
 use crate::Verdict;
 use crate::agent::ending;
 use crate::agent::pairs::Pair;
@@ -43,6 +45,10 @@ impl<C: Fn(&str)> Agent<'_, C> {
             let Some(pair) = self.pairs.ended(report.job, interrupted, &mut self.effects) else {
                 continue;
             };
+            // What has not begun goes back with the goodbye.
+            if interrupted && self.leaving == Some(Leaving::Terminated) && self.watch.is_remote() {
+                continue;
+            }
             self.end_of(pair, report);
         }
     }
@@ -133,7 +139,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
         let leak = |name: &String| -> &'static str { name.clone().leak() };
         self.tasks = Some(tasks.iter().map(leak).collect());
         self.outbox.say(&FromWorker::Ready(Ready {
-            build: format!("orchestrator agent {}", env!("CARGO_PKG_VERSION")),
+            build: format!("orchestrator agent {}{}", env!("CARGO_PKG_VERSION"), here()),
             pid: std::process::id(),
             slots: self.slots,
             tasks: tasks.to_vec(),
@@ -146,7 +152,12 @@ impl<C: Fn(&str)> Agent<'_, C> {
         while let Ok(part) = self.printed.try_recv() {
             self.print(part);
         }
-        for pair in self.pairs.give_up() {
+        let left = self.pairs.give_up();
+        if self.watch.is_remote() {
+            // Not answered, they are given to others.
+            return self.send_answers();
+        }
+        for pair in left {
             let payload = ending::lost();
             self.answers.push(Answer {
                 header: not_run(pair, Outcome::Lost),
@@ -162,6 +173,12 @@ impl<C: Fn(&str)> Agent<'_, C> {
             self.outbox.say(&FromWorker::Bye);
         }
     }
+}
+
+/// Where this is, for people who did not choose it.
+fn here() -> String {
+    let name = gethostname().ok().and_then(|name| name.into_string().ok());
+    name.map_or_else(String::new, |name| format!(" on {name}"))
 }
 
 pub(super) fn not_run((job, attempt): Pair, outcome: Outcome) -> DoneHeader {

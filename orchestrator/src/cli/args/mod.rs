@@ -2,6 +2,7 @@
 //! business.
 
 pub(super) mod control;
+mod hosts;
 mod input;
 pub(super) mod observe;
 mod output;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use clap::builder::styling::Styles;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use hosts::{ElsewhereArgs, HostsArgs, LaunchArgs};
 pub(crate) use output::{LoggedArg, OutputArgs};
 pub(crate) use pipe::PipeArgs;
 use protocol::OutputLimit;
@@ -103,7 +105,10 @@ pub(crate) enum Command {
     Worker,
     /// Be a pool that speaks the worker protocol on stdin and stdout (normally started
     /// by programs; see docs/protocol.md)
-    Agent(AgentArgs),
+    Agent(Box<AgentArgs>),
+    /// Become the program that carries an agent's stdin and stdout
+    #[command(hide = true)]
+    Launch(LaunchArgs),
     /// Say what this machine gives to a run: CPUs, limits, directories; exit status 1 when
     /// something will not do
     Doctor(DoctorArgs),
@@ -169,6 +174,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) control: ControlArgs,
+
+    #[command(flatten)]
+    pub(crate) hosts: HostsArgs,
 
     /// Refuse memory beyond this to each process of a job, e.g. 500M (heap and other
     /// private memory)
@@ -288,7 +296,7 @@ pub(crate) struct WearArgs {
 }
 
 /// Which worker.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct WorkerArgs {
     /// Worker program, or a command line like 'python3 -m mytasks', taken apart as a shell
     /// would but never given to one [default: this program, which runs commands]
@@ -351,6 +359,9 @@ pub(crate) struct AgentArgs {
     /// End workers that have had no job for so long, e.g. 90s, 5m [default: never]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) idle_after: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) elsewhere: ElsewhereArgs,
 
     #[command(flatten)]
     pub(crate) wear: WearArgs,

@@ -2,6 +2,7 @@
 //! starts and before any input is read.
 
 pub(super) mod control;
+mod hosts;
 mod input;
 mod launch;
 mod observe;
@@ -12,7 +13,7 @@ pub(super) mod template;
 mod told;
 mod work;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use self::control::Controlled;
 pub(crate) use self::launch::launch;
 use self::told::Told;
 use self::work::{format_for, limits_of, replace_after, work};
+use super::args::control::JobsArg;
 use super::args::{InputArg, InterruptedArg, RunArgs, WorkerArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
@@ -97,6 +99,7 @@ impl Record {
 pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let RunArgs {
         control,
+        hosts,
         null,
         keep_order,
         worker,
@@ -171,10 +174,14 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         cwd: lookup.cwd.clone(),
     };
     let control::Where { all, each } = control::directory(&control, &places, lookup)?;
-    let there = Lookup {
+    let mut there = Lookup {
         cwd: all.clone().unwrap_or_else(|| lookup.cwd.clone()),
         ..lookup.clone()
     };
+    if hosts.is_any() {
+        // Each host has its own places for programs.
+        (there.path, there.must_exist) = (Some(OsString::new()), false);
+    }
     let shell_text = shell_command.map(OsStringExt::into_vec);
     let reads = match &shell_text {
         Some(_) => template::Reads::Text,
@@ -207,13 +214,21 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         input::check_fields(&work)?;
     }
     let format = format_for(&work, format)?;
-    let (launch, worker) = launch(worker, lookup)?;
+    let asked = (worker.clone(), hosts.is_any());
+    let (launch, worker) = match hosts.is_any() {
+        // It may be on hosts only.
+        true => launch(worker, &there)?,
+        false => launch(worker, lookup)?,
+    };
     let mut pool = PoolConfig::new(launch);
     // The sinks say when it is shown, and where.
     pool.printed = Printed::Capture;
     // A command sees the environment that it would see without us.
     pool.threads_per_job = ThreadsPerJob::Inherit;
     pool.launch.current_dir = all;
+    let jobs_file = matches!(control.workers, Some(JobsArg::File(_)));
+    let (env, given) = (control.env.clone(), control.workers.is_some());
+    let loaded = control.load.is_some() || control.memfree.is_some();
     let Controlled {
         halt,
         watch,
@@ -226,19 +241,63 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
                 .tip("to give a function time to end: --grace"),
         );
     }
+    let at_most_once = on_interrupted == InterruptedArg::Fail;
+    pool.memory_per_worker = memory_limit;
+    replace_after(&mut pool, &work, wear)?;
+    if asked.1 {
+        hosts::check(&[
+            (
+                jobs_file,
+                "-j FILE",
+                "name a number: -j8, or one for each host: --hosts 8/h1,4/h2",
+            ),
+            (
+                loaded,
+                "--load and --memfree",
+                "they look at this machine: leave them out",
+            ),
+            (
+                pipe.round_robin,
+                "--round-robin",
+                "--pipe alone gives each job a block",
+            ),
+            (
+                at_most_once,
+                "--on-interrupted fail",
+                "what a lost host was running is run again elsewhere: leave it out",
+            ),
+        ])?;
+    }
+    let silence = hosts.host_timeout;
+    let wanted = hosts::Wanted {
+        worker: &asked.0,
+        directory: pool.launch.current_dir.as_deref(),
+        env: match asked.1 {
+            true => &env,
+            false => &[],
+        },
+        jobs: given.then_some(pool.workers),
+        threads_per_job: hosts::threads(&pool),
+    };
+    let elsewhere = hosts::places(hosts, &wanted, (&pool, lookup))?;
+    let mut slots = pool.workers;
+    if let Some(elsewhere) = elsewhere {
+        if !elsewhere.is_only_elsewhere() && asked.0.worker.is_some() {
+            self::launch(asked.0, lookup)?;
+        }
+        slots = elsewhere.slots(pool.workers);
+        elsewhere.enter(silence, &mut pool);
+    }
     if halt.is_some() {
         // Nothing may start behind the job that decides.
         pool.ahead = Duration::ZERO;
         pool.lockstep = true;
     }
-    let at_most_once = on_interrupted == InterruptedArg::Fail;
     if at_most_once {
         // Few have to be given up that had not started.
         pool.ahead = Duration::ZERO;
         pool.max_pending = pool.workers;
     }
-    pool.memory_per_worker = memory_limit;
-    replace_after(&mut pool, &work, wear)?;
     let done = output::done(&output, pipe.pipe, lookup)?;
     let mut manner = output::manner(output, format, &places, &mut pool, lookup)?;
     manner.replaces = like_gnu;
@@ -249,7 +308,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         recorded: run_file.is_some(),
         failed_to: failed_to.is_some(),
     };
-    let pipe = pipe::pipe(pipe, others, pool.workers)?;
+    let pipe = pipe::pipe(pipe, others, slots)?;
     if let Some(pipe) = &pipe {
         pipe::check_work(&work)?;
         pipe::prepare(&mut pool, pipe);
@@ -262,7 +321,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let is_fed = pipe.as_ref().is_some_and(|pipe| pipe.lanes.is_some());
     let history = lookup.history.clone().filter(|_| !no_record && !is_fed);
     let typed = words.first().map(Vec::as_slice);
-    inputs.packing = packing::packing(&packing, &work, typed, pool.workers)?;
+    inputs.packing = packing::packing(&packing, &work, typed, slots)?;
     let typed = typed.filter(|_| work.program().is_some());
     let record = match (run_file, &history) {
         (Some(path), _) => Record::File(Request {

@@ -109,10 +109,14 @@ impl Process {
         drop(self.inbox.split_to(greeting.end));
         self.received = self.inbox.len() as u64;
         self.stage = Stage::Hello;
+        self.has_greeted();
         self.outgoing.say(ToWorker::Hello(Hello {
             build: format!("orchestrator {}", env!("CARGO_PKG_VERSION")),
             worker: self.id,
-            link: LinkKind::Local,
+            link: match self.remote {
+                Some(_) => LinkKind::Remote,
+                None => LinkKind::Local,
+            },
             max_payload: self.config.max_payload,
             init: self.config.init.is_some(),
         }));
@@ -136,8 +140,9 @@ impl Process {
                 FromWorker::Ready(Ready { slots: 0, .. }) => Err("offers no slots".into()),
                 FromWorker::Ready(ready) => {
                     self.stage = Stage::Open;
-                    // The page has room for one running job.
-                    let fd = ready.status_fd.filter(|_| ready.slots == 1);
+                    // The page has room for one running job, and is on this machine.
+                    let has_page = ready.slots == 1 && self.remote.is_none();
+                    let fd = ready.status_fd.filter(|_| has_page);
                     self.page = fd.and_then(|fd| StatusPage::open(self.pid, fd));
                     Ok(Sorted::Ready(ready))
                 }
@@ -151,10 +156,12 @@ impl Process {
             FromWorker::Recalled(jobs) => jobs.len(),
             _ => 0,
         });
-        if let FromWorker::DoneMany(answers) = &message
-            && answers.iter().any(|a| a.header.outcome.is_of_agents())
-        {
-            return Err("gave an answer that only an agent gives".into());
+        if let FromWorker::DoneMany(answers) = &message {
+            if self.remote.is_some() {
+                self.acknowledge_soon();
+            } else if answers.iter().any(|a| a.header.outcome.is_of_agents()) {
+                return Err("gave an answer that only an agent gives".into());
+            }
         }
         match message {
             FromWorker::Ready(_) => return Err("said ready twice".into()),
@@ -170,7 +177,12 @@ impl Process {
                 self.bye = true;
                 return Ok(Sorted::Link);
             }
-            FromWorker::Pong(_) | FromWorker::Ack(_) => return Ok(Sorted::Link),
+            FromWorker::Ack(_) => {
+                // An answer may be waiting behind it for any word from here.
+                self.acknowledge();
+                return Ok(Sorted::Link);
+            }
+            FromWorker::Pong(_) => return Ok(Sorted::Link),
             FromWorker::ResultChunk { .. } => self.widen(),
             _ if self.outgoing.sent_whole() => {}
             // An input whose job is over is not sent on.
@@ -265,6 +277,9 @@ impl Process {
     }
 
     pub(super) async fn pass_on_printed(&mut self, n: usize) {
+        if self.remote.is_some() {
+            return self.pass_on_launcher().await;
+        }
         if !self.delivery.captures(JobId::NONE) {
             let newest = self.printed.newest(n);
             let nobody = (JobId::NONE, Attempt::default());

@@ -135,7 +135,7 @@ impl Trace {
     pub(super) fn event(&mut self, event: &Event, tally: &Tally) -> io::Result<()> {
         let (worker, name) = match &event.kind {
             EventKind::WorkerSpawned { worker, .. } => (*worker, "worker started"),
-            EventKind::WorkerReady { worker } => (*worker, "worker ready"),
+            EventKind::WorkerReady { worker, .. } => (*worker, "worker ready"),
             EventKind::WorkerRetired { worker, .. } => (*worker, "worker retired"),
             EventKind::WorkerEnded { worker, .. } => (*worker, "worker ended"),
             _ => return Ok(()),

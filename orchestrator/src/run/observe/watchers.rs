@@ -99,7 +99,9 @@ impl Watchers {
         }
         self.now = event.at;
         match event.kind {
-            EventKind::WorkerSpawned { worker, pid, slot } => {
+            EventKind::WorkerSpawned {
+                worker, pid, slot, ..
+            } => {
                 self.tally.spawned(worker, pid, slot);
                 self.live.iter_mut().for_each(|live| live.sits(slot));
             }

@@ -34,6 +34,7 @@ impl Output<'_> {
             verdict: report.verdict,
             number: report.attempts,
             worker: report.worker,
+            host: report.host.as_deref(),
             setting: self.renderer.setting(report.worker),
             task: self.renderer.task,
         };
@@ -51,6 +52,7 @@ impl Output<'_> {
             usage,
             started,
             worker,
+            host,
             attempts,
             ..
         } = event
@@ -70,6 +72,7 @@ impl Output<'_> {
             verdict: *verdict,
             number: *attempts,
             worker: *worker,
+            host: host.as_deref(),
             setting: self.renderer.setting(*worker),
             task: self.renderer.task,
         };

@@ -75,6 +75,11 @@ impl Output<'_> {
         let mut summary = self.reins.summary.borrow_mut();
         match event {
             EventKind::JobRetried { .. } => summary.retries += 1,
+            EventKind::WorkerReady {
+                slots,
+                host: Some(host),
+                ..
+            } => summary.host(host, *slots as usize),
             EventKind::WorkerEnded {
                 unexpected: Some(_),
                 ..

@@ -259,6 +259,7 @@ pub(super) fn rejection(ticket: &Ticket, refusal: &Refusal) -> JobReport {
         usage: Usage::default(),
         started: None,
         worker: None,
+        host: None,
         attempts: 0,
     }
 }

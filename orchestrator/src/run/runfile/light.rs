@@ -127,6 +127,7 @@ impl Light {
             usage: report.usage,
             started: report.started,
             worker: report.worker,
+            host: report.host.clone(),
             attempts: report.attempts,
         };
         self.rows.push((row, report));

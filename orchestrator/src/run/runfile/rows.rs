@@ -462,6 +462,7 @@ pub(super) fn report(
         },
         started: started.map(|us| Duration::from_micros(uint(us.min(LAST_US)))),
         worker: row.get::<_, Option<u32>>("worker")?.map(WorkerId),
+        host: None,
         attempts: row.get("attempts")?,
     };
     Ok((report, size))

@@ -39,6 +39,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) verdict: Verdict,
     pub(crate) number: u32,
     pub(crate) worker: Option<WorkerId>,
+    /// On which host, if that was not this one.
+    pub(crate) host: Option<&'a str>,
     /// Where that was.
     pub(crate) setting: Setting,
     /// What a task is called; commands are read off their tickets.
@@ -80,11 +82,12 @@ impl JobLog {
         } = attempt.facts;
         let (start, runtime) = (attempt.facts.start_s(), attempt.facts.runtime_s());
         let seq = ticket.seq;
+        let host = attempt.host.unwrap_or(":");
         let Typed { line, stdin } = command_line::of(&ticket.command, attempt.setting);
         let stdin = ticket.bell().map_or(stdin, Bell::given);
         write!(
             self.line,
-            "{seq}\t:\t{start}\t{runtime:>10}\t{stdin}\t{received}\t{exit}\t{signal}\t"
+            "{seq}\t{host}\t{start}\t{runtime:>10}\t{stdin}\t{received}\t{exit}\t{signal}\t"
         )?;
         match attempt.task {
             Some(task) => {
@@ -156,6 +159,7 @@ mod tests {
             verdict: Verdict::Failed(3),
             number: 2,
             worker: Some(WorkerId(4)),
+            host: None,
             setting: Setting::default(),
             task: None,
         };

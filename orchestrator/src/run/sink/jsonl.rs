@@ -145,7 +145,12 @@ fn write_usage(out: &mut impl Write, renderer: &Renderer, report: &JobReport) ->
         or_null(report.worker),
         report.attempts,
         or_null(usage.map(|u| u.leaked)),
-    )
+    )?;
+    if let Some(host) = &report.host {
+        out.write_all(b",\"host\":")?;
+        serde_json::to_writer(out, &**host)?;
+    }
+    Ok(())
 }
 
 fn or_null(value: Option<impl ToString>) -> String {

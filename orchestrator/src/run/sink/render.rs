@@ -328,6 +328,7 @@ pub(crate) mod tests {
             },
             started: Some(Duration::from_millis(1)),
             worker: Some(WorkerId(2)),
+            host: None,
             attempts: 1,
         }
     }

@@ -47,6 +47,7 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         max_rss_per_worker: None,
         max_files_per_worker: None,
         idle_timeout: None,
+        agents: 0,
         min_workers: None,
         start_delay: Duration::ZERO,
         start_delay_adapts: false,

@@ -1,0 +1,123 @@
+//! What is wrong with a host, in one line: made of what its launcher has left behind.
+
+use protocol::PROTOCOL_VERSION;
+
+use super::news::{Ending, StartFailure};
+
+/// A predicate about a host whose agent has ended like this, and nobody wanted that.
+pub(super) fn what(how: &str, ending: &Ending) -> String {
+    let Some(start) = &ending.start else {
+        return match how.starts_with("ended ") || how.starts_with("was killed ") {
+            true => format!("was lost: its launcher {how}"),
+            false => format!("was lost: it {how}"),
+        };
+    };
+    match start {
+        StartFailure::Spawn(e) => format!("cannot be reached: its launcher cannot be started: {e}"),
+        StartFailure::NotAWorker(printed) => {
+            format!(
+                "printed {printed} and no greeting of an agent{}",
+                last(ending)
+            )
+        }
+        StartFailure::Version(theirs) => format!(
+            "has an orchestrator that speaks protocol {theirs}, and this one speaks \
+             {PROTOCOL_VERSION}: the same version is needed there (--bootstrap brings it)"
+        ),
+        StartFailure::Died | StartFailure::Wanting => died(how, ending),
+    }
+}
+
+fn died(how: &str, ending: &Ending) -> String {
+    let said = |text: &str| ending.stderr.contains(text);
+    let last = last(ending);
+    if said("Host key verification failed") || said("HOST IDENTIFICATION HAS CHANGED") {
+        return format!("has another host key than is known{last}");
+    }
+    if said("No space left on device") {
+        return format!("has no space left on a disk{last}");
+    }
+    match ending.status {
+        (Some(126), _) => format!("has an orchestrator that cannot be executed there{last}"),
+        (Some(127), _) => format!(
+            "has no program orchestrator (copy it there, name it with --agent, or bring it with \
+             --bootstrap){last}"
+        ),
+        // What ssh ends with when it is ssh that failed.
+        (Some(255), _) => format!("cannot be reached{last}"),
+        _ if how.starts_with("gave no sign") => format!("cannot be reached: it {how}{last}"),
+        _ => format!("has no agent: its launcher {how}{last}"),
+    }
+}
+
+/// The last line that says something.
+fn last(ending: &Ending) -> String {
+    let mut lines = ending.stderr.lines().map(str::trim);
+    match lines.rfind(|line| !line.is_empty()) {
+        Some(line) => format!(": {line}"),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::Blame;
+
+    fn ending(start: Option<StartFailure>, code: i32, stderr: &str) -> Ending {
+        Ending {
+            blame: Blame::Running,
+            how: format!("ended with status {code}"),
+            status: (Some(code), None),
+            bye: false,
+            out_of_memory: false,
+            killed: false,
+            stderr: stderr.into(),
+            start,
+        }
+    }
+
+    #[test]
+    fn one_line_says_what_is_wrong_and_what_to_do() {
+        let died = |code, stderr| ending(Some(StartFailure::Died), code, stderr);
+        for (ending, said) in [
+            (
+                died(
+                    255,
+                    "ssh: connect to host h9 port 22: No route to host\r\n\n",
+                ),
+                "cannot be reached: ssh: connect to host h9 port 22: No route to host",
+            ),
+            (
+                died(255, "@@@\nHost key verification failed.\n"),
+                "has another host key than is known: Host key verification failed.",
+            ),
+            (
+                died(127, "sh: 1: exec: orchestrator: not found\n"),
+                "has no program orchestrator (copy it there, name it with --agent, or bring it \
+                 with --bootstrap): sh: 1: exec: orchestrator: not found",
+            ),
+            (
+                died(1, "head: write error: No space left on device"),
+                "has no space left on a disk: head: write error: No space left on device",
+            ),
+            (
+                died(2, ""),
+                "has no agent: its launcher ended with status 2",
+            ),
+            (
+                ending(None, 0, "whatever"),
+                "was lost: its launcher ended with status 0",
+            ),
+        ] {
+            assert_eq!(what(&ending.how, &ending), said);
+        }
+        let silent = ending(None, 0, "");
+        assert_eq!(
+            what("said nothing for 30s", &silent),
+            "was lost: it said nothing for 30s"
+        );
+        let old = ending(Some(StartFailure::Version(3)), 0, "");
+        assert!(what(&old.how, &old).contains("speaks protocol 3, and this one speaks"));
+    }
+}
