@@ -20,7 +20,7 @@ use told::not_run;
 use super::ending;
 use super::link::{Inlet, Link};
 use super::outbox::Outbox;
-use super::pairs::{Effect, Pairs, Whole};
+use super::pairs::{Effect, Pair, Pairs, Whole};
 use super::watch::{Look, Watch};
 use crate::pool::{
     Batch, Control, JobReport, Note, Pace, Pool, PoolConfig, PoolError, Printed, PrintedPart,
@@ -92,6 +92,7 @@ pub(crate) async fn serve(
         tasks: None,
         slots,
         watch: Watch::new(hello.link, silence, instant()),
+        doubtful: Vec::new(),
         pace: Pace::new(usable_cpus() > 1),
         leaving: None,
         drained: false,
@@ -154,6 +155,8 @@ struct Agent<'a, C> {
     slots: u32,
     /// What a link needs that may die without a word.
     watch: Watch,
+    /// Ends of jobs that may be the doing of somebody who ends this agent as well.
+    doubtful: Vec<(Pair, JobReport)>,
     /// How quickly the client asks again.
     pace: Pace,
     /// Who wants it to end when all is done.
@@ -272,6 +275,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                     while let Some(reports) = ended.try_next_turn() {
                         self.report(reports);
                     }
+                    self.believe();
                     let told = self.answer();
                     self.last_words();
                     // What could not be printed is no fault of the workers.
@@ -289,6 +293,10 @@ impl<C: Fn(&str)> Agent<'_, C> {
                     Look::Acknowledge(n) => {
                         self.outbox.say(&FromWorker::Ack(n));
                         Ok(())
+                    }
+                    Look::NoDoubt => {
+                        self.believe();
+                        self.answer()
                     }
                     Look::Silence(since) => Err(Stop::AtOnce(End::Silence(since))),
                 },
@@ -426,6 +434,8 @@ impl<C: Fn(&str)> Agent<'_, C> {
         self.leaving = Some(Leaving::Terminated);
         if self.watch.is_remote() {
             self.pairs.drop_unfinished(&mut self.effects);
+            // Whoever has ended those ends this.
+            self.doubtful.clear();
             self.control.withdraw();
         }
     }

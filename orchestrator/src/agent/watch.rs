@@ -7,6 +7,9 @@ use protocol::LinkKind;
 
 use crate::pool::ACK_DELAY;
 
+/// How long after the jobs the agent itself may hear of a signal that is for all of them.
+const SIGNALS_APART: Duration = Duration::from_millis(200);
+
 /// On a local link, all of it does nothing.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -17,6 +20,8 @@ pub(super) struct Watch {
     /// When it has to be told that jobs have come, unless it is told anything before.
     ack_due: Option<Instant>,
     acks: u64,
+    /// Until when it is not known what ends of jobs mean that a signal has ended.
+    doubt_until: Option<Instant>,
 }
 
 /// What is to be done.
@@ -25,6 +30,8 @@ pub(super) enum Look {
     Nothing,
     /// The client is to be told that something has come; the so-manieth time.
     Acknowledge(u64),
+    /// No signal has followed those that have ended jobs.
+    NoDoubt,
     /// It has been silent for so long.
     Silence(Duration),
 }
@@ -37,6 +44,7 @@ impl Watch {
             silence,
             ack_due: None,
             acks: 0,
+            doubt_until: None,
         }
     }
 
@@ -68,6 +76,14 @@ impl Watch {
         }
     }
 
+    /// A job was ended by a signal that may be for this agent, too: schedulers send it to
+    /// everybody.
+    pub(super) fn doubts(&mut self, now: impl FnOnce() -> Instant) {
+        if self.doubt_until.is_none() {
+            self.doubt_until = now().checked_add(SIGNALS_APART);
+        }
+    }
+
     /// When to look. Before it is `ready`, the client has nothing to say.
     pub(super) fn due(&self, ready: bool) -> Option<Instant> {
         if !self.remote {
@@ -76,7 +92,10 @@ impl Watch {
         let silence = ready
             .then(|| self.heard.checked_add(self.silence))
             .flatten();
-        [self.ack_due, silence].into_iter().flatten().min()
+        [self.ack_due, self.doubt_until, silence]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn look(&mut self, now: Instant) -> Look {
@@ -84,6 +103,10 @@ impl Watch {
             self.ack_due = None;
             self.acks += 1;
             return Look::Acknowledge(self.acks);
+        }
+        if self.doubt_until.is_some_and(|due| due <= now) {
+            self.doubt_until = None;
+            return Look::NoDoubt;
         }
         let silent = now.saturating_duration_since(self.heard);
         match silent >= self.silence {
@@ -96,13 +119,14 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::instant;
 
     const S: Duration = Duration::from_secs(1);
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
     fn silence_ends_it_and_any_word_does_not() {
-        let begun = Instant::now();
+        let begun = instant();
         let mut watch = Watch::new(LinkKind::Remote, 18 * S, begun);
         assert_eq!(watch.due(false), None, "workers may take long to start");
         assert_eq!(watch.due(true), Some(begun + 18 * S));
@@ -114,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_answer_in_time_is_as_good_as_an_acknowledgement() {
-        let begun = Instant::now();
+        let begun = instant();
         let mut watch = Watch::new(LinkKind::Remote, 18 * S, begun);
         watch.has_come(|| begun);
         watch.wrote(false, || unreachable!());
@@ -130,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_local_link_needs_nothing() {
-        let begun = Instant::now();
+        let begun = instant();
         let mut watch = Watch::new(LinkKind::Local, S, begun);
         watch.has_come(|| unreachable!());
         watch.wrote(true, || unreachable!());

@@ -308,6 +308,9 @@ pub struct Agent {
     /// How long it may take until the agent answers; absent where it may have to wait in
     /// a queue for hours.
     pub patience: Option<Duration>,
+    /// What is run here when the launcher has ended and the agent had not said goodbye: it
+    /// may have left something behind.
+    pub clean_up: Option<Launch>,
     /// Whether it connects to a server, which may not like many at the same time.
     pub dialled: bool,
 }

@@ -299,6 +299,7 @@ impl Process {
             orphans::kill_all().await;
         }
         orphans::forget(self.pid);
+        self.clean_up().await;
         self.end(&status)
     }
 

@@ -217,9 +217,12 @@ fn a_remote_link_is_acknowledged_and_pings_are_answered() {
     let Agent { client, env } = Agent::launched(&[WORKER], &["--workers", "1"]);
     let client = client.met(LinkKind::Remote, None);
     let mut agent = Agent { client, env };
+    // An answer that comes soon does instead.
     agent.run(1, "fib", &7_u64);
-    agent.find(|m| (*m == FromWorker::Ack(1)).then_some(()));
     agent.answer(1);
+    agent.run(2, "sleep_ms", &500_u64);
+    agent.find(|m| matches!(m, FromWorker::Ack(_)).then_some(()));
+    agent.answer(2);
     agent.send(ToWorker::Ping(5));
     agent.find(|m| (*m == FromWorker::Pong(5)).then_some(()));
 }

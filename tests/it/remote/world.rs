@@ -5,6 +5,8 @@ use std::process::Output;
 
 use orchestrator_tests::TestEnv;
 
+use crate::faults::not_tested;
+
 /// A world of `scripts/`, which ends with this value.
 pub(super) struct World<'a> {
     env: &'a TestEnv,
@@ -16,19 +18,19 @@ impl<'a> World<'a> {
     /// Makes one. Where that cannot be it says so, and why, and the test is none, unless
     /// `REQUIRE_WORLDS` is set, as in `.ci/run`.
     pub(super) fn up(env: &'a TestEnv, script: &str, what: &[&str]) -> Option<World<'a>> {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../scripts")
             .join(script);
         let world = World {
             env,
-            script,
+            script: path,
             base: env.path().join("world"),
         };
         let check = world.run(&["check"]);
         if !check.status.success() {
             let why = String::from_utf8_lossy(&check.stderr).trim().to_owned();
             assert!(std::env::var_os("REQUIRE_WORLDS").is_none(), "{why}");
-            eprintln!("NOT TESTED: {}: {why}", world.script.display());
+            not_tested(script, &why);
             std::mem::forget(world);
             return None;
         }

@@ -45,10 +45,26 @@ impl<C: Fn(&str)> Agent<'_, C> {
             let Some(pair) = self.pairs.ended(report.job, interrupted, &mut self.effects) else {
                 continue;
             };
-            // What has not begun goes back with the goodbye.
-            if interrupted && self.leaving == Some(Leaving::Terminated) && self.watch.is_remote() {
-                continue;
+            if self.watch.is_remote() {
+                let ends = self.leaving == Some(Leaving::Terminated);
+                let terminated = was_terminated(&report);
+                // What was not answered goes back with the goodbye.
+                if ends && (interrupted || terminated) {
+                    continue;
+                }
+                if terminated {
+                    self.watch.doubts(instant);
+                    self.doubtful.push((pair, report));
+                    continue;
+                }
             }
+            self.end_of(pair, report);
+        }
+    }
+
+    /// Those who were ended by a signal were meant.
+    pub(super) fn believe(&mut self) {
+        for (pair, report) in std::mem::take(&mut self.doubtful) {
             self.end_of(pair, report);
         }
     }
@@ -172,6 +188,18 @@ impl<C: Fn(&str)> Agent<'_, C> {
         if !std::mem::replace(&mut self.said_goodbye, true) {
             self.outbox.say(&FromWorker::Bye);
         }
+    }
+}
+
+/// Whether SIGTERM has ended it, or its worker.
+fn was_terminated(report: &JobReport) -> bool {
+    match report.verdict {
+        Verdict::Signaled(signal) => signal == libc::SIGTERM,
+        Verdict::Crashed => {
+            let signal = report.death.as_ref().and_then(|death| death.signal);
+            signal == Some(libc::SIGTERM)
+        }
+        _ => false,
     }
 }
 

@@ -139,7 +139,7 @@ pub(super) fn places(
         for word in &args.slurm_args {
             options.extend(split(word)?);
         }
-        for (agent, slots) in maker.by_slurm(nodes as usize, &options)? {
+        for (agent, slots) in maker.by_slurm((nodes as usize, wanted.jobs), &options)? {
             places.add(agent, slots);
         }
     }
@@ -323,6 +323,7 @@ impl Maker {
             },
             unset: CORRUPTS.iter().map(OsString::from).collect(),
             patience: Some(PATIENCE),
+            clean_up: None,
             dialled: true,
         }
     }
@@ -384,7 +385,7 @@ impl Maker {
     /// one of their own.
     fn by_slurm(
         &self,
-        nodes: usize,
+        (nodes, slots): (usize, Option<usize>),
         options: &[OsString],
     ) -> Result<Vec<(Agent, Option<usize>)>, Message> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -392,21 +393,25 @@ impl Maker {
         let allocation = variable("SLURM_JOB_ID").and(variable("SLURM_JOB_NODELIST"));
         let Some(list) = allocation else {
             let nodes = nodes.max(1);
-            let id = format!("orchestrator-{}", std::process::id());
-            start.extend(["--exclusive", "--signal=TERM@60", "-J", &id].map(OsString::from));
+            // Unlike any other's, so that what a launcher leaves behind can be named.
+            let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let salt = now.as_micros() % 1_000_000_000_000;
+            start.extend(["--exclusive", "--signal=TERM@60"].map(OsString::from));
             start.extend(options.iter().cloned());
             let agents = (1..=nodes).map(|n| {
-                let words = start.iter().cloned().chain(self.sought(None));
-                let words = words.chain(["--slurm".into()]).collect();
-                let agent = self.queued(format!("slurm-{n}").as_bytes(), words);
-                let learns_name = true;
-                (
-                    Agent {
-                        learns_name,
-                        ..agent
-                    },
-                    None,
-                )
+                let name = format!("orchestrator-{salt}-{n}");
+                let mut words = start.clone();
+                words.extend(["-J", &name].map(OsString::from));
+                words.extend(self.sought(slots));
+                if slots.is_none() {
+                    words.push("--slurm".into());
+                }
+                let agent = Agent {
+                    learns_name: true,
+                    clean_up: Some(scancel(&name)),
+                    ..self.queued(format!("slurm-{n}").as_bytes(), words)
+                };
+                (agent, slots)
             });
             return Ok(agents.collect());
         };
@@ -419,7 +424,7 @@ impl Maker {
         start.extend(["--overlap", "--cpu-bind=none", "--mem=0"].map(OsString::from));
         start.extend(options.iter().cloned());
         let agents = names.into_iter().enumerate().map(|(at, name)| {
-            let slots = cpus.get(at).copied();
+            let slots = slots.or(cpus.get(at).copied());
             let there = [OsString::from("-w"), OsString::from_vec(name.clone())];
             let words = start.iter().cloned().chain(there).chain(self.sought(slots));
             (self.queued(&name, words.collect()), slots)
@@ -434,6 +439,16 @@ impl Maker {
             dialled: false,
             ..self.made(host, words)
         }
+    }
+}
+
+/// Ends what has this name in Slurm's queue: when a launcher was killed with all that
+/// belongs to it, nobody else does.
+fn scancel(name: &str) -> crate::pool::Launch {
+    let words = ["launch", "--", "scancel", "-Q", "-n", name];
+    crate::pool::Launch {
+        args: words.map(OsString::from).to_vec(),
+        ..crate::pool::Launch::program("/proc/self/exe")
     }
 }
 

@@ -7,6 +7,8 @@ use std::io;
 
 use tokio::process::Child;
 
+pub(super) use remote::clean_up;
+
 use super::PoolConfig;
 
 /// Starts the worker of this seat, from 0: here, or the launcher of an agent elsewhere.

@@ -2,10 +2,14 @@
 
 use std::io;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::pool::Agent;
+use crate::pool::{Agent, Launch};
+
+/// How long that may take.
+const CLEAN_UP: Duration = Duration::from_secs(10);
 
 /// Starts the launcher of an agent.
 ///
@@ -34,4 +38,23 @@ pub(in crate::pool) fn spawn(agent: &Agent) -> io::Result<Child> {
         command.current_dir(directory);
     }
     command.spawn()
+}
+
+/// Runs what cleans up behind a launcher, to its end. When it cannot, nothing can be done
+/// about it here.
+pub(in crate::pool) async fn clean_up(launch: &Launch) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one home of starting workers, and what belongs to them"
+    )]
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    if let Ok(mut child) = command.spawn() {
+        tokio::time::timeout(CLEAN_UP, child.wait()).await.ok();
+    }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::{Process, Stage};
 use crate::pool::clock;
 use crate::pool::news::{News, Order};
-use crate::pool::{Agent, PoolConfig};
+use crate::pool::{Agent, Launch, PoolConfig, launch};
 
 /// For so long an acknowledgement waits for anything that can go instead.
 pub(crate) const ACK_DELAY: Duration = Duration::from_millis(1);
@@ -26,6 +26,7 @@ const BEATS: u32 = 6;
 /// A link that may die without a word.
 pub(super) struct Remote {
     host: Arc<str>,
+    clean_up: Option<Launch>,
     /// Since when nothing has come.
     heard: Instant,
     /// How long that may be.
@@ -68,6 +69,7 @@ impl Remote {
     ) -> Remote {
         Remote {
             host: Arc::clone(&agent.host),
+            clean_up: agent.clean_up.clone(),
             heard: now,
             silence: config.silence,
             next_ping: now,
@@ -233,6 +235,17 @@ impl Process {
         }
     }
 
+    /// The launcher has ended: it may have left something behind.
+    pub(super) async fn clean_up(&mut self) {
+        let clean_up = self
+            .remote
+            .as_mut()
+            .and_then(|remote| remote.clean_up.take());
+        if let Some(launch) = clean_up.filter(|_| !self.bye) {
+            launch::clean_up(&launch).await;
+        }
+    }
+
     /// To all of its process group, which it leads as long as it was not reaped.
     fn signal(&self, signal: Signal) {
         if self.child.id().is_some() && self.pid != 0 {
@@ -271,7 +284,6 @@ pub(super) async fn turn_to_dial(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::Launch;
 
     const S: Duration = Duration::from_secs(1);
 
@@ -282,6 +294,7 @@ mod tests {
             launch: Launch::program("/ssh"),
             unset: Vec::new(),
             patience: Some(60 * S),
+            clean_up: None,
             dialled: false,
         };
         let config = PoolConfig::new(Launch::program("/w"));
@@ -290,7 +303,7 @@ mod tests {
 
     #[test]
     fn who_says_nothing_is_asked_and_given_up_after_half_a_minute() {
-        let begun = Instant::now();
+        let begun = clock::instant();
         let mut link = remote(begun);
         link.start_due = None;
         let mut pings = 0;
@@ -314,7 +327,7 @@ mod tests {
 
     #[test]
     fn before_it_is_ready_only_its_start_has_a_deadline() {
-        let begun = Instant::now();
+        let begun = clock::instant();
         let mut link = remote(begun);
         assert_eq!(link.due(false), Some(begun + 60 * S));
         assert_eq!(link.beat(begun + 59 * S, false), Beat::Nothing);

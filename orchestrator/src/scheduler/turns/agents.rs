@@ -110,15 +110,11 @@ fn a_goodbye_gives_back_what_had_not_begun() {
 fn hosts_that_cannot_be_used_end_nothing_while_another_may_become_ready() {
     let mut desk = starting(2, 0);
     desk.submit(1);
-    let mut next = 3;
     // One of them dies again and again, the other waits in a queue for hours.
-    let mut dies = 1;
-    for _ in 0..100 {
+    for dies in [1].into_iter().chain(3..100) {
         desk.gone(dies, Blame::Running);
         desk.wait(Duration::from_secs(60));
         assert!(!desk.wanted.contains(&Action::Broken));
-        dies = next;
-        next += 1;
     }
     desk.tell(Input::Ready {
         worker: WorkerId(2),
