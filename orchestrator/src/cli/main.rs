@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         Command::Tasks(args) => tasks(args),
         Command::Agent(args) => agent::agent(*args),
         Command::Launch(args) => agent::launch(args),
-        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Doctor(args) => doctor::doctor(args),
         Command::Completions(args) => generated::completions(&args),
         Command::Man(args) => generated::man(&args),
         Command::Parallel(args) => parallel::parallel(args.words),

@@ -311,8 +311,16 @@ pub struct Agent {
     /// What is run here when the launcher has ended and the agent had not said goodbye: it
     /// may have left something behind.
     pub clean_up: Option<Launch>,
+    /// A program that is sent ahead when the other machine asks for it, by a line that is
+    /// [`Agent::NEED`], before it greets.
+    pub bring: Option<PathBuf>,
     /// Whether it connects to a server, which may not like many at the same time.
     pub dialled: bool,
+}
+
+impl Agent {
+    /// By this line, in what comes before the greeting, a program is asked for.
+    pub const NEED: &'static str = "orchestrator-bootstrap NEED\n";
 }
 
 impl Launch {

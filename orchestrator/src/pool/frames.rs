@@ -61,6 +61,13 @@ impl Frames {
         &mut self.bytes
     }
 
+    /// Bytes that are no frame, which are not copied.
+    pub(crate) fn bytes(&mut self, bytes: Bytes) {
+        self.ready_len += self.bytes.len() + bytes.len();
+        self.ready.extend([self.bytes.split().freeze(), bytes]);
+        self.ready.retain(|piece| !piece.is_empty());
+    }
+
     /// A frame that ends with a chunk, which is not copied.
     pub(crate) fn chunk(&mut self, message: &impl Message, chunk: Bytes) {
         if let Err(e) = codec::encode_head(message, &mut self.bytes) {

@@ -73,6 +73,11 @@ impl Outgoing {
         self.push(Parcel::Message(message));
     }
 
+    /// A program for the other side, before anything else.
+    pub(super) fn bring(&mut self, program: Bytes) {
+        self.frames.bytes(program);
+    }
+
     /// What has not become a frame is dropped, and nothing may follow but a
     /// goodbye.
     pub(super) fn end(&mut self, goodbye: bool) {

@@ -45,6 +45,7 @@ fn died(how: &str, ending: &Ending) -> String {
         ),
         // What ssh ends with when it is ssh that failed.
         (Some(255), _) => format!("cannot be reached{last}"),
+        _ if how.starts_with("lacks ") => how.to_owned(),
         _ if how.starts_with("gave no sign") => format!("cannot be reached: it {how}{last}"),
         _ => format!("has no agent: its launcher {how}{last}"),
     }

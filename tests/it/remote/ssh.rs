@@ -35,6 +35,39 @@ fn a_batch_gives_the_same_bytes_on_three_hosts_and_mixed() {
     }
 }
 
+#[test]
+fn this_program_is_brought_to_hosts_once_and_a_full_disk_is_told() {
+    let env = TestEnv::new();
+    let Some(world) = World::up(&env, "ssh-world", &["2"]) else {
+        return;
+    };
+    world.must(&["full", "h2"]);
+    let job = "echo {} $(uname -n) $(readlink /proc/$PPID/exe)";
+    let all = [
+        "--bootstrap",
+        "--hosts=2/h1,2/h2",
+        &ssh(&world),
+        "-k",
+        "-c",
+        job,
+    ];
+    for round in 1..=2 {
+        let done = env.run(crate::run::command(&env, &all), lines(20));
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        for (line, n) in done.stdout().lines().zip(1..) {
+            assert!(line.starts_with(&format!("{n} h1 ")), "{line}");
+            assert!(line.contains("/.cache/orchestrator/agent-"), "{line}");
+        }
+        let said = "warning: host h2 has no space left on a disk: ";
+        assert_eq!(
+            done.stderr.matches(said).count(),
+            1,
+            "{round}: {}",
+            done.stderr
+        );
+    }
+}
+
 /// Begins, works, ends; and says so in a file. Files are shared.
 const JOB: &str = "echo {} >> begun; sleep 0.1; echo {} >> ended; echo {}";
 const JOBS: u32 = 500;

@@ -16,7 +16,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Makes one. Where that cannot be it says so, and why, and the test is none, unless
-    /// `REQUIRE_WORLDS` is set, as in `.ci/run`.
+    /// `REQUIRE_SSH_WORLD` or `REQUIRE_SLURM_WORLD` is set, as in `.ci/run`.
     pub(super) fn up(env: &'a TestEnv, script: &str, what: &[&str]) -> Option<World<'a>> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../scripts")
@@ -29,7 +29,8 @@ impl<'a> World<'a> {
         let check = world.run(&["check"]);
         if !check.status.success() {
             let why = String::from_utf8_lossy(&check.stderr).trim().to_owned();
-            assert!(std::env::var_os("REQUIRE_WORLDS").is_none(), "{why}");
+            let required = format!("REQUIRE_{}", script.to_uppercase().replace('-', "_"));
+            assert!(std::env::var_os(required).is_none(), "{why}");
             not_tested(script, &why);
             std::mem::forget(world);
             return None;

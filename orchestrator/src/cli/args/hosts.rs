@@ -49,6 +49,11 @@ pub(crate) struct HostsArgs {
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) agent: Option<OsString>,
 
+    /// Bring this program to hosts that do not have it, over the same connection, into
+    /// ~/.cache/orchestrator; they must have this machine's processor and system
+    #[arg(long, conflicts_with_all = ["agent", "launch"])]
+    pub(crate) bootstrap: bool,
+
     /// How long a host may be silent until its jobs are given to others [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) host_timeout: Option<Duration>,

@@ -326,6 +326,9 @@ pub(crate) struct DoctorArgs {
     /// As one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) hosts: HostsArgs,
 }
 
 /// `orchestrator completions`.

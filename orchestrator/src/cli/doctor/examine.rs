@@ -2,16 +2,23 @@
 
 use super::cgroup::Groups;
 use super::check::{self, Check, State};
-use super::{cleanup, handshake, limits, machine, places};
+use super::{cleanup, handshake, hosts, limits, machine, places};
 use crate::cli::args::DoctorArgs;
 use crate::cli::exit::Exit;
 use crate::cli::generated::print;
-use crate::cli::main::{lookup, records};
+use crate::cli::main::{lookup, records, refuse};
 
 /// `orchestrator doctor`.
-pub(in crate::cli) fn doctor(args: &DoctorArgs) -> Exit {
-    let checks = examine();
-    let text = match args.json {
+pub(in crate::cli) fn doctor(args: DoctorArgs) -> Exit {
+    let json = args.json;
+    let checks = match args.hosts.is_any() {
+        false => examine(),
+        true => match hosts::examine(args.hosts, &lookup()) {
+            Ok(checks) => checks,
+            Err(message) => return refuse(&message),
+        },
+    };
+    let text = match json {
         true => check::object(&checks),
         false => check::lines(&checks),
     };

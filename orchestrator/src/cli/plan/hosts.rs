@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::utsname::uname;
+
 use self::names::{Host, expand, hosts_of};
 use super::super::args::{HostsArgs, WorkerArgs};
 use super::super::errors::Message;
@@ -54,6 +56,47 @@ const CORRUPTS: [&str; 4] = [
 /// found on the way that it knows.
 const START: &str = "if [ -x \"$0\" ]; then exec \"$0\" \"$@\"; else exec orchestrator \"$@\"; fi";
 
+/// The same, for where the program may have to be brought: this many bytes of it come on
+/// stdin when they are asked for. It has a name that is made of what is in it.
+const BRING: &str = "d=${XDG_CACHE_HOME:-$HOME/.cache}/orchestrator; f=$d/agent-$0; \
+    if [ ! -x \"$f\" ]; then \
+    if [ \"$(uname -sm)\" != \"$1\" ]; then \
+    echo \"it is a $(uname -sm), and the program is for $1\" >&2; exit 126; fi; \
+    mkdir -p \"$d\" && : > \"$f.$$\" && printf 'orchestrator-bootstrap NEED\\n' && \
+    head -c \"$2\" > \"$f.$$\" && [ \"$(wc -c < \"$f.$$\")\" -eq \"$2\" ] && \
+    chmod 700 \"$f.$$\" && mv -f \"$f.$$\" \"$f\" || { rm -f \"$f.$$\"; exit 74; }; fi; \
+    shift 2; exec \"$f\" \"$@\"";
+
+/// This program, to be brought to hosts.
+#[derive(Debug)]
+struct Brought {
+    program: PathBuf,
+    /// What it is called there.
+    hash: String,
+    size: u64,
+    /// On which machines it runs, as `uname -sm` says.
+    system: String,
+}
+
+impl Brought {
+    fn new() -> Result<Brought, Message> {
+        let program = PathBuf::from("/proc/self/exe");
+        let cannot = |e: &std::io::Error| {
+            let why = text::reason(e);
+            Message::new(format!("--bootstrap: this program cannot be read: {why}"))
+        };
+        let bytes = fs::read(&program).map_err(|e| cannot(&e))?;
+        let here = uname().map_err(|e| cannot(&e.into()))?;
+        let words = [here.sysname(), here.machine()];
+        Ok(Brought {
+            program,
+            hash: blake3::hash(&bytes).to_hex()[..32].to_owned(),
+            size: bytes.len() as u64,
+            system: words.map(|word| word.to_string_lossy()).join(" "),
+        })
+    }
+}
+
 /// What is asked of every agent, beside how many workers it has.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
@@ -87,9 +130,13 @@ pub(super) fn places(
     (pool, lookup): (&PoolConfig, &Lookup),
 ) -> Result<Option<Places>, Message> {
     if !args.is_any() {
-        return match args.ssh.is_some() || args.agent.is_some() || args.host_timeout.is_some() {
+        return match args.ssh.is_some()
+            || args.agent.is_some()
+            || args.bootstrap
+            || args.host_timeout.is_some()
+        {
             true => Err(Message::new(
-                "no other machine is named: --ssh, --agent and --host-timeout are about those",
+                "no other machine is named: --ssh, --agent, --bootstrap and --host-timeout are about those",
             )
             .tip("name them: --hosts, --hostfile, --slurm or --launch")),
             false => Ok(None),
@@ -147,6 +194,23 @@ pub(super) fn places(
         return Err(Message::new("no host is named").tip("name some: --hosts 16/h1,h2"));
     }
     Ok(Some(places))
+}
+
+/// How each of these hosts is reached, for a look at it.
+///
+/// # Errors
+/// As [`places`].
+pub(crate) fn agents(args: HostsArgs, lookup: &Lookup) -> Result<Vec<Agent>, Message> {
+    let (launch, _) = super::launch(WorkerArgs::default(), lookup)?;
+    let wanted = Wanted {
+        worker: &WorkerArgs::default(),
+        directory: None,
+        env: &[],
+        jobs: None,
+        threads_per_job: None,
+    };
+    let places = places(args, &wanted, (&PoolConfig::new(launch), lookup))?;
+    Ok(places.map_or_else(Vec::new, |places| places.agents))
 }
 
 impl Places {
@@ -219,6 +283,8 @@ fn of_file(path: &Path) -> Result<Vec<Host>, Message> {
 struct Maker {
     /// Where this program is taken to be elsewhere.
     program: OsString,
+    /// What is brought where it is not.
+    brought: Option<Brought>,
     /// Whether that was said, and nothing else will do.
     exactly: bool,
     /// Behind the program, before the number of workers.
@@ -285,6 +351,7 @@ impl Maker {
         }
         Ok(Maker {
             program: program.unwrap_or_else(|| "orchestrator".into()),
+            brought: args.bootstrap.then(Brought::new).transpose()?,
             exactly: args.agent.is_some(),
             args: all,
             cwd: lookup.cwd.clone(),
@@ -302,6 +369,12 @@ impl Maker {
     /// The same, for where the program may be in another place.
     fn sought(&self, slots: Option<usize>) -> Vec<OsString> {
         let agent = self.agent(slots);
+        if let Some(brought) = &self.brought {
+            let size = brought.size.to_string();
+            let shell = ["sh", "-c", BRING, &brought.hash, &brought.system, &size];
+            let shell = shell.into_iter().map(OsString::from);
+            return shell.chain(agent.into_iter().skip(1)).collect();
+        }
         if self.exactly {
             return agent;
         }
@@ -324,6 +397,7 @@ impl Maker {
             unset: CORRUPTS.iter().map(OsString::from).collect(),
             patience: Some(PATIENCE),
             clean_up: None,
+            bring: self.brought.as_ref().map(|brought| brought.program.clone()),
             dialled: true,
         }
     }

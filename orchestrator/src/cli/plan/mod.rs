@@ -2,7 +2,7 @@
 //! starts and before any input is read.
 
 pub(super) mod control;
-mod hosts;
+pub(super) mod hosts;
 mod input;
 mod launch;
 mod observe;

@@ -94,7 +94,10 @@ impl Process {
     /// Looks for the greeting; whether frames may follow.
     fn meet(&mut self) -> bool {
         let greeting = match greeting::scan(&self.inbox) {
-            GreetingScan::NeedMore => return false,
+            GreetingScan::NeedMore => {
+                self.bring();
+                return false;
+            }
             GreetingScan::Absent => {
                 let printed = excerpt(&self.inbox);
                 self.refuse(StartFailure::NotAWorker(printed));

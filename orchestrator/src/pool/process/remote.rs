@@ -2,6 +2,7 @@
 //! for ever without any end being seen, small frames may be held back until something
 //! answers the one before, and nothing here tells how it is there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ use crate::pool::{Agent, Launch, PoolConfig, launch};
 pub(crate) const ACK_DELAY: Duration = Duration::from_millis(1);
 /// How long a launcher may take to end that was told to.
 const TERM: Duration = Duration::from_secs(2);
+/// How long it may take to bring a program, which may be some megabytes.
+const TRANSFER: Duration = Duration::from_secs(600);
 /// How many signs of life there may be in the time in which one is needed.
 const BEATS: u32 = 6;
 
@@ -27,6 +30,8 @@ const BEATS: u32 = 6;
 pub(super) struct Remote {
     host: Arc<str>,
     clean_up: Option<Launch>,
+    /// What is sent ahead when it is asked for.
+    bring: Option<PathBuf>,
     /// Since when nothing has come.
     heard: Instant,
     /// How long that may be.
@@ -70,6 +75,7 @@ impl Remote {
         Remote {
             host: Arc::clone(&agent.host),
             clean_up: agent.clean_up.clone(),
+            bring: agent.bring.clone(),
             heard: now,
             silence: config.silence,
             next_ping: now,
@@ -184,6 +190,30 @@ impl Process {
         }
     }
 
+    /// It has not greeted. If it asks for the program that it lacks, that is sent.
+    pub(super) fn bring(&mut self) {
+        let need = Agent::NEED.as_bytes();
+        let asks = |inbox: &[u8]| inbox.windows(need.len()).any(|window| window == need);
+        let Some(remote) = &mut self.remote else {
+            return;
+        };
+        if remote.bring.is_none() || !asks(&self.inbox) {
+            return;
+        }
+        let program = remote.bring.take().map(std::fs::read);
+        remote.start_due = clock::instant().checked_add(TRANSFER);
+        match program {
+            Some(Ok(program)) => self.outgoing.bring(program.into()),
+            Some(Err(e)) => {
+                remote.verdict = Some(format!(
+                    "lacks this program, which cannot be read here: {e}"
+                ));
+                self.kill();
+            }
+            None => {}
+        }
+    }
+
     /// Answers have come: whoever has sent them wants to hear of it soon.
     pub(super) fn acknowledge_soon(&mut self) {
         if let Some(remote) = &mut self.remote
@@ -295,6 +325,7 @@ mod tests {
             unset: Vec::new(),
             patience: Some(60 * S),
             clean_up: None,
+            bring: None,
             dialled: false,
         };
         let config = PoolConfig::new(Launch::program("/w"));
