@@ -70,7 +70,7 @@ async fn look(agent: Agent, launch: Launch) -> Result<Known, PoolError> {
         }
     };
     let (clock, before) = (Clock::start(), std::time::UNIX_EPOCH.elapsed());
-    let said = pool.command(["date", "+%s.%N"]).output().await.ok();
+    let said = pool.command(["date", "+%s.%N"]).await.ok();
     let answers = clock.elapsed();
     let there = said.and_then(|said| {
         let text = String::from_utf8_lossy(&said.stdout).trim().to_owned();
