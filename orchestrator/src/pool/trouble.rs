@@ -14,6 +14,10 @@ pub(super) fn what(how: &str, ending: &Ending) -> String {
     };
     match start {
         StartFailure::Spawn(e) => format!("cannot be reached: its launcher cannot be started: {e}"),
+        // It has asked for the program, and something was wrong then.
+        StartFailure::NotAWorker(printed) if printed.contains("orchestrator-bootstrap") => {
+            died(how, ending)
+        }
         StartFailure::NotAWorker(printed) => {
             format!(
                 "printed {printed} and no greeting of an agent{}",

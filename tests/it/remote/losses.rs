@@ -169,7 +169,7 @@ fn a_job_that_ends_three_agents_is_quarantined_and_the_others_are_done() {
     let job =
         "case {} in 3) kill -9 $(cat /proc/$PPID/stat | cut -d' ' -f4); sleep 5;; esac; echo {}";
     let all = [
-        "--hosts=2/a,2/b",
+        "--hosts=1/a,1/b",
         "--launch",
         HERE,
         "--agent",

@@ -1,7 +1,7 @@
 //! Other machines: whether each can be used, and what it is like.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
@@ -69,7 +69,8 @@ async fn look(agent: Agent, launch: Launch) -> Result<Known, PoolError> {
             None => return Err(PoolError::Closed),
         }
     };
-    let (clock, before) = (Clock::start(), std::time::UNIX_EPOCH.elapsed());
+    let clock = Clock::start();
+    let before = clock.wall.duration_since(UNIX_EPOCH);
     let said = pool.command(["date", "+%s.%N"]).await.ok();
     let answers = clock.elapsed();
     let there = said.and_then(|said| {

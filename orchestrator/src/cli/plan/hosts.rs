@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use nix::sys::utsname::uname;
 
@@ -18,6 +18,7 @@ use super::super::errors::Message;
 use super::super::program::Lookup;
 use super::super::words;
 use crate::pool::{Agent, PoolConfig, ThreadsPerJob};
+use crate::run::report::Clock;
 use crate::run::text;
 
 /// Before this a host that is dialled must have answered.
@@ -468,7 +469,8 @@ impl Maker {
         let Some(list) = allocation else {
             let nodes = nodes.max(1);
             // Unlike any other's, so that what a launcher leaves behind can be named.
-            let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let now = Clock::start().wall.duration_since(UNIX_EPOCH);
+            let now = now.unwrap_or_default();
             let salt = now.as_micros() % 1_000_000_000_000;
             start.extend(["--exclusive", "--signal=TERM@60"].map(OsString::from));
             start.extend(options.iter().cloned());
