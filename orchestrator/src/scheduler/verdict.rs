@@ -63,6 +63,46 @@ impl Verdict {
     }
 }
 
+#[cfg(test)]
+impl Verdict {
+    /// One of each kind.
+    pub(crate) fn each() -> [Verdict; 14] {
+        let all = [
+            Verdict::Ok,
+            Verdict::Failed(3),
+            Verdict::Signaled(11),
+            Verdict::Timeout,
+            Verdict::Crashed,
+            Verdict::Oom,
+            Verdict::Quarantined,
+            Verdict::Unkillable,
+            Verdict::SpawnError(13),
+            Verdict::Rejected,
+            Verdict::OutputLimit,
+            Verdict::Cancelled,
+            Verdict::Interrupted,
+            Verdict::Lost,
+        ];
+        // Who adds a kind adds it above.
+        all.map(|verdict| match verdict {
+            Verdict::Ok
+            | Verdict::Failed(_)
+            | Verdict::Signaled(_)
+            | Verdict::Timeout
+            | Verdict::Crashed
+            | Verdict::Oom
+            | Verdict::Quarantined
+            | Verdict::Unkillable
+            | Verdict::SpawnError(_)
+            | Verdict::Rejected
+            | Verdict::OutputLimit
+            | Verdict::Cancelled
+            | Verdict::Interrupted
+            | Verdict::Lost => verdict,
+        })
+    }
+}
+
 impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Verdict {
         match outcome {

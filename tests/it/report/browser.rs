@@ -76,6 +76,19 @@ fn the_table_is_searched_and_sorted_and_the_timeline_zooms() {
     );
     browser.write("search", "cannot read");
     assert_eq!(cells(&browser, 1), ["fail 1", "fail 2"]);
+    // What is found is copied as lines of an input.
+    browser.run("addEventListener('copy', () => { window.got = document.querySelector('textarea').value; })");
+    let click = [
+        ("pointerMove", (5, 5)),
+        ("pointerDown", (5, 5)),
+        ("pointerUp", (5, 5)),
+    ];
+    browser.point("copy", &click);
+    assert_eq!(browser.run("return window.got"), "fail 1\nfail 2\n");
+    assert_eq!(
+        browser.run("return document.getElementById('copied').textContent"),
+        "2 copied"
+    );
     browser.write("search", " ");
     browser.run(
         "const s = document.getElementById('verdict'); s.value = 'signaled'; s.dispatchEvent(new Event('change'))",
@@ -158,6 +171,17 @@ fn hostile_names_are_text_in_a_browser() {
     assert_eq!(names[2], "fail\"'><svg/onload=alert(1)> &amp; `x`");
     browser.write("search", "<script>alert");
     assert_eq!(found(&browser), "1 of 6 jobs");
+    // Only what is in the page byte for byte is copied.
+    browser.write("search", " ");
+    let click = [
+        ("pointerMove", (5, 5)),
+        ("pointerDown", (5, 5)),
+        ("pointerUp", (5, 5)),
+    ];
+    browser.point("copy", &click);
+    let copied = browser.run("return document.getElementById('copied').textContent");
+    let left = "; of 2, the page has no exact line: orchestrator results";
+    assert_eq!(copied, format!("4 copied{left}"));
     // Neither an error nor anything that was refused.
     assert_eq!(browser.console(), Vec::<String>::new());
     // Pretending to be the page's own changes nothing: it has no nonce.

@@ -12,6 +12,7 @@ use protocol::{JobId, Usage};
 use super::watchers::End;
 use crate::pool::{Capture, JobReport};
 use crate::run::progress::name;
+use crate::run::source::work::Ticket;
 use crate::scheduler::Verdict;
 
 /// How much a box holds.
@@ -40,6 +41,8 @@ pub(crate) struct Seen {
     /// What it is called; nothing when it is only counted.
     pub(crate) label: Option<String>,
     pub(crate) line: u64,
+    /// Whether it is called by its line of the input.
+    pub(crate) is_line: bool,
     pub(crate) verdict: Verdict,
     /// Which try it was.
     pub(crate) attempt: u32,
@@ -177,10 +180,15 @@ impl Teller {
             _ => true,
         };
         let ticket = end.ticket.filter(|_| named);
+        let is_line = |ticket: &Ticket| {
+            let item = ticket.item.as_ref().filter(|item| !item.contains(&0));
+            ticket.id.is_none() && ticket.wishes.is_none() && item.is_some()
+        };
         Box::new(Seen {
             job,
             label: ticket.map(name::of),
             line: end.ticket.map_or(0, |ticket| ticket.line),
+            is_line: ticket.is_none_or(is_line),
             verdict: end.verdict,
             attempt: end.attempt,
             slot: end.worker.map(|(_, worker)| worker.slot),

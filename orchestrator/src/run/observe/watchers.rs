@@ -258,3 +258,77 @@ impl Watchers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use protocol::Attempt;
+    use serde_json::Value;
+
+    use super::super::live::Told;
+    use super::*;
+
+    #[test]
+    fn every_kind_of_verdict_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trace");
+        let feed = Feed::default();
+        let watching = Watching {
+            trace: Some(path.clone()),
+            live: Some(feed.clone()),
+        };
+        let opened = Watchers::open(&watching, None, SystemTime::UNIX_EPOCH);
+        let mut watchers = opened.unwrap().unwrap();
+        let desk = Desk::new(false);
+        let mut tell = |ms, kind| {
+            let at = Duration::from_millis(ms);
+            watchers.event(&Event { at, kind }, &desk).unwrap();
+        };
+        let worker = WorkerId(1);
+        let (pid, slot) = (7, 1);
+        tell(0, EventKind::WorkerSpawned { worker, pid, slot });
+        for (n, verdict) in (1..).zip(Verdict::each()) {
+            let (job, attempt) = (JobId(n), Attempt(1));
+            tell(n * 10, EventKind::JobQueued { job });
+            tell(
+                n * 10 + 1,
+                EventKind::JobSent {
+                    job,
+                    attempt,
+                    worker,
+                },
+            );
+            let done = EventKind::JobDone {
+                job,
+                verdict,
+                death: None,
+                usage: Usage::default(),
+                started: Some(Duration::from_millis(n * 10 + 1)),
+                worker: Some(worker),
+                attempts: 1,
+            };
+            tell(n * 10 + 9, done);
+        }
+        watchers.finish().unwrap();
+        let events: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let slices = events.iter().filter(|event| event["ph"] == "X");
+        let slices: BTreeMap<&str, &str> = slices
+            .map(|slice| {
+                let verdict = slice["args"]["verdict"].as_str().unwrap();
+                (verdict, slice["cat"].as_str().unwrap())
+            })
+            .collect();
+        let all = Verdict::each();
+        assert_eq!(slices.len(), all.len(), "{slices:?}");
+        for verdict in &all {
+            let is_ok = *verdict == Verdict::Ok;
+            let kind = if is_ok { "job" } else { "job,failed" };
+            assert_eq!(slices[verdict.word()], kind);
+        }
+        let mut told = Vec::new();
+        feed.take(&mut told);
+        let ends = told.iter().filter(|told| matches!(told, Told::Ended(_)));
+        assert_eq!(ends.count(), all.len());
+    }
+}

@@ -75,6 +75,7 @@ struct Gatherer {
     seen: notes::Seen,
     last_run: i64,
     last_end: i64,
+    labels_are_lines: bool,
 }
 
 impl Gatherer {
@@ -109,6 +110,7 @@ impl Gatherer {
             seen: notes::Seen::default(),
             last_run: look.runs.last().map_or(0, |run| run.run),
             last_end: 0,
+            labels_are_lines: true,
         }
     }
 
@@ -191,6 +193,8 @@ impl Gatherer {
         if bad {
             self.groups.add(&label(end), end.line, one);
         }
+        let line = end.item.filter(|item| !item.contains(&0));
+        self.labels_are_lines &= end.id.is_none() && line.is_some();
         if self.jobs.wants(bad) {
             let verdict = self.word(&one.verdict);
             let message = bad.then(|| why(one));
@@ -366,6 +370,7 @@ impl Gatherer {
             memory: self.memory.finish(None, MEMORY),
             spans: laid.spans(whole),
             draw_jobs: whole && self.kind != Kind::Light,
+            labels_are_lines: self.labels_are_lines,
             deaths: laid.deaths(),
             jobs,
             about,

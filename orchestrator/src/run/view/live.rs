@@ -91,6 +91,7 @@ pub(crate) struct Live {
     last_end: i64,
     /// What has happened and is only counted.
     missed: u64,
+    labels_are_lines: bool,
 }
 
 impl Live {
@@ -118,6 +119,7 @@ impl Live {
             listed: Listed::default(),
             last_end: 0,
             missed: 0,
+            labels_are_lines: true,
         }
     }
 
@@ -243,6 +245,7 @@ impl Live {
         };
         self.measure(&seen, &one, wait_us);
         self.seen.left(u64::from(seen.usage.leaked), seen.omitted);
+        self.labels_are_lines &= seen.is_line;
         let label = seen.label.as_deref().unwrap_or_default();
         self.slow(label, &seen, &one, wait_us);
         if let Some(before) = before {
@@ -358,6 +361,7 @@ impl Live {
             wait_run: self.wait_run.finish(Some(WAIT_RUN), WAIT_RUN),
             memory: self.memory.finish(now, MEMORY),
             draw_jobs: self.listed.draws_jobs(),
+            labels_are_lines: self.labels_are_lines,
             jobs: Rows {
                 every: self.listed.every,
                 cut: self.listed.cut || self.missed > 0,

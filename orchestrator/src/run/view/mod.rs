@@ -32,3 +32,6 @@ pub(crate) use gather::gather;
 pub(crate) use html::{live_page, live_parts, write};
 pub(crate) use lines::lines;
 pub(crate) use model::Model;
+
+#[cfg(test)]
+mod tests;

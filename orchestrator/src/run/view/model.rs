@@ -39,6 +39,8 @@ pub(crate) struct Model {
     pub(super) spans: Spans,
     /// Whether jobs are to be drawn as well, since `spans` does not have them.
     pub(super) draw_jobs: bool,
+    /// Whether jobs are called by their lines of the input.
+    pub(super) labels_are_lines: bool,
     /// When a worker took the place of one that died.
     pub(super) deaths: Deaths,
     pub(super) jobs: Rows,

@@ -9,6 +9,7 @@ fn seen(job: u64, verdict: Verdict) -> Box<Seen> {
         job: JobId(job),
         label: Some(format!("job <{job}>")),
         line: job,
+        is_line: true,
         verdict,
         attempt: 1,
         slot: Some(1 + job as usize % 2),

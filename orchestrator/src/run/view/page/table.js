@@ -24,6 +24,8 @@ class JobTable {
     this.search = make("input", { type: "search", id: "search", placeholder: "Search jobs and messages", "aria-label": "Search jobs" });
     this.verdict = make("select", { id: "verdict", "aria-label": "Verdict" });
     this.inView = make("input", { type: "checkbox", id: "in-view" });
+    this.copy = make("button", { type: "button", id: "copy", title: "Their lines of the input, in the order of the table" }, "Copy as input lines");
+    this.copied = make("span", { class: "quiet", id: "copied", role: "status" });
     this.found = make("span", { class: "quiet", id: "found", role: "status" });
     this.head = make("div", { class: "row head", role: "row" });
     this.rows = make("div", { class: "drawn", role: "rowgroup" });
@@ -33,7 +35,7 @@ class JobTable {
     this.note = make("p", { class: "quiet" });
     root.append(section("All jobs", "click a row for all of it",
       make("div", { class: "tools" }, this.search, this.verdict,
-        make("label", {}, this.inView, " only in the time shown above"), this.found),
+        make("label", {}, this.inView, " only in the time shown above"), this.found, this.copy, this.copied),
       this.box, this.detail, this.note));
     for (const field of FIELDS) {
       const head = make("button", { type: "button", role: "columnheader", class: field.n ? "n" : "", "data-sort": field.name,
@@ -44,6 +46,7 @@ class JobTable {
     this.search.addEventListener("input", () => this.filter());
     this.verdict.addEventListener("change", () => this.filter());
     this.inView.addEventListener("change", () => this.filter());
+    this.copy.addEventListener("click", () => this.copyLines());
     this.box.addEventListener("scroll", () => this.draw());
     this.rows.addEventListener("click", (event) => {
       const row = event.target.closest("[data-job]");
@@ -125,6 +128,24 @@ class JobTable {
       const x = key(a), y = key(b);
       return x === y ? a - b : x < y ? -sign : sign;
     });
+  }
+
+  // Puts the lines of the jobs that are found where they can be pasted. A name that is not its
+  // line, or not all of it, is left out, and told.
+  copyLines() {
+    const { run } = this;
+    const exact = (name) => !/[\\…]/.test(name);
+    const names = Array.from(this.order, (i) => run.labels[i]);
+    const lines = run.model.labels_are_lines ? names.filter(exact) : [];
+    const area = make("textarea", { class: "aside", "aria-hidden": "true" });
+    area.value = lines.map((line) => `${line}\n`).join("");
+    document.body.append(area);
+    area.select();
+    const done = lines.length > 0 && document.execCommand("copy");
+    area.remove();
+    const left = names.length - lines.length;
+    this.copied.textContent = (done ? `${count(lines.length)} copied` : "nothing copied")
+      + (left > 0 ? `; of ${count(left)}, the page has no exact line: orchestrator results` : "");
   }
 
   draw() {
