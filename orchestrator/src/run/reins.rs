@@ -234,9 +234,7 @@ impl Reins {
             Some(control) => control.status().await,
             None => Status::default(),
         };
-        let line = |ticket: &Ticket| {
-            text::escaped(&command_line::line(&ticket.command))
-        };
+        let line = |ticket: &Ticket| text::escaped(&command_line::line(&ticket.command));
         let running = status.running.iter();
         running
             .filter_map(|running| self.desk.look_up(running.job, line))

@@ -287,7 +287,16 @@ mod tests {
         };
         let worker = WorkerId(1);
         let (pid, slot) = (7, 1);
-        tell(0, EventKind::WorkerSpawned { worker, pid, slot });
+        let host = None;
+        tell(
+            0,
+            EventKind::WorkerSpawned {
+                worker,
+                pid,
+                slot,
+                host,
+            },
+        );
         for (n, verdict) in (1..).zip(Verdict::each()) {
             let (job, attempt) = (JobId(n), Attempt(1));
             tell(n * 10, EventKind::JobQueued { job });
