@@ -74,6 +74,7 @@ fn manual_pages_are_set_without_complaint() {
     for (words, name) in [
         (&["man"][..], "orchestrator(1)"),
         (&["man", "run"], "orchestrator-run(1)"),
+        (&["man", "parallel"], "orchestrator-parallel(1)"),
     ] {
         let page = program(&env, words);
         assert_eq!((page.code(), page.stderr.as_str()), (0, ""));

@@ -9,6 +9,7 @@ use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::errors::Message;
 use super::exit::Exit;
 use super::main::{fail, refuse};
+use super::parallel;
 use crate::run::text;
 
 const NAME: &str = "orchestrator";
@@ -27,6 +28,8 @@ pub(super) fn man(args: &ManArgs) -> Exit {
     program.build();
     let command = match &args.of {
         None => program,
+        // It is defined by GNU parallel's options.
+        Some(name) if name == "parallel" => parallel::command(),
         Some(name) => match find(&program, name) {
             Some(command) => command.clone(),
             None => {
@@ -83,13 +86,17 @@ mod tests {
     fn every_command_has_a_page_with_all_its_options() {
         let mut program = Cli::command();
         program.build();
-        let commands: Vec<&Command> = program.get_subcommands().collect();
+        let parallel = parallel::command();
+        let commands = program.get_subcommands();
+        let commands = commands.filter(|command| command.get_name() != "parallel");
+        let commands: Vec<&Command> = commands.chain([&parallel]).collect();
         assert!(commands.len() > 5);
         for command in commands {
             let page = String::from_utf8(page(command.clone()).unwrap()).unwrap();
             // Roff writes a dash that is no hyphen as `\-`.
             let page = page.replace("\\-", "-");
-            let title = format!(".TH orchestrator-{}", command.get_name());
+            let name = command.get_name().trim_start_matches("orchestrator-");
+            let title = format!(".TH orchestrator-{name}");
             assert!(page.contains(&title), "{page}");
             for option in command.get_opts().filter(|option| !option.is_hide_set()) {
                 if let Some(long) = option.get_long() {

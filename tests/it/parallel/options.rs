@@ -158,6 +158,7 @@ fn what_is_not_offered_is_refused_by_name_and_never_a_wrong_run() {
         (&["--ctag", "echo"], "--tag"),
         (&["--ctagstring", "x", "echo"], "--tag"),
         (&["--colour-failed", "echo"], "--tag"),
+        (&["--retry-failed", "--joblog", "l"], "--resume-failed"),
     ] {
         let done = ours(words);
         assert_eq!((done.code(), done.stdout()), (2, ""), "{words:?}");
@@ -181,7 +182,15 @@ fn the_version_and_help_are_ours() {
     );
     let done = ours(&["--help"]);
     assert_eq!(done.code(), 0);
-    assert!(done.stdout().contains("--keep-order"), "{}", done.stdout());
+    for told in [
+        "\nInput:\n",
+        "--keep-order",
+        "Try a job up to N times",
+        "Without effect:",
+    ] {
+        assert!(done.stdout().contains(told), "{told}: {}", done.stdout());
+    }
+    assert!(!done.stdout().contains("--sshlogin"), "{}", done.stdout());
     Line::new(&["--minversion", "20170422"]).same();
     for (wanted, code) in [("20170422", 0), ("29990101", 255), ("x", 255)] {
         assert_eq!(ours(&["--minversion", wanted]).code(), code);

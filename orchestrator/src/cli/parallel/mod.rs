@@ -7,11 +7,13 @@
 //! from `$PARALLEL` and files (`profile`). What is not offered is refused by name.
 
 mod options;
+mod page;
 mod profile;
 mod scan;
 mod start;
 mod status;
 mod translate;
 
+pub(super) use page::command;
 pub(super) use start::parallel;
 pub(super) use status::status;

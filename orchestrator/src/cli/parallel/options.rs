@@ -3,7 +3,12 @@
 
 mod table;
 
-pub(super) use table::OPTIONS;
+pub(super) use table::GROUPS;
+
+/// All options.
+pub(super) fn all() -> impl Iterator<Item = &'static Opt> {
+    GROUPS.iter().flat_map(|(_, options)| *options)
+}
 
 /// An option of GNU parallel.
 #[derive(Debug)]
@@ -95,7 +100,105 @@ pub(super) enum Kind {
     MinVersion,
 }
 
+impl Kind {
+    /// What stands for its value, and what it does, in a line.
+    pub(super) fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Retries => (
+                "N",
+                "Try a job up to N times in all until it succeeds; 0: as often as it takes",
+            ),
+            Kind::Halt => (
+                "WHEN,WHY",
+                "Stop early: never, or now|soon,fail|success|done=N[%]; also 0, 1, 2, -1, -2, N%",
+            ),
+            Kind::Timeout => (
+                "TIME|N%",
+                "End a job that takes longer, e.g. 90, 1.5m, 1h30m, or N% of the median; 0: none",
+            ),
+            Kind::Delay => (
+                "TIME[auto]",
+                "Start a job only so long after the one before; with `auto` it adapts to failures",
+            ),
+            Kind::Quote => ("", "Words stay words: no shell reads the command"),
+            Kind::ArgSep => (
+                "TEXT",
+                "What begins a list of arguments behind the command, in place of :::",
+            ),
+            Kind::ArgFileSep => (
+                "TEXT",
+                "What begins a list of files behind the command, in place of ::::",
+            ),
+            Kind::Null => ("", "Items end with a zero byte, not with a line feed"),
+            Kind::Delimiter => (
+                "TEXT",
+                "Items end with this text, in which \\n, \\t, \\0, \\x2c and the like are bytes",
+            ),
+            Kind::Eof => (
+                "TEXT",
+                "An item that is this text ends its source; without one, none does",
+            ),
+            Kind::Lines => (
+                "N",
+                "Give a command the values of up to N lines [default: 1]; one that ends with a blank goes on in the next",
+            ),
+            Kind::Replace => ("STR", "Write STR for {}; without one, {}"),
+            Kind::Group => (
+                "",
+                "Print each job's output in one piece when it ends (the default)",
+            ),
+            Kind::Ungroup => (
+                "",
+                "Print the output of running jobs as it comes: lines of several jobs may mix",
+            ),
+            Kind::LineBuffer => ("", "Print whole lines of running jobs as they come"),
+            Kind::Tag => (
+                "",
+                "Put the job's line and a TAB in front of each line of its output",
+            ),
+            Kind::TagString => (
+                "TEXT",
+                "Put this text, with places as in a command, and a TAB in front of each line of output",
+            ),
+            Kind::Silent => ("", "Show no commands after all (see -v)"),
+            Kind::JobLog => (
+                "[+]FILE",
+                "Add a line for each attempt at a job to this file, which is never emptied",
+            ),
+            Kind::Resume => (
+                "",
+                "Leave out jobs that have ended, by what --joblog says of an earlier run",
+            ),
+            Kind::ResumeFailed => (
+                "",
+                "Leave out jobs that have succeeded, by what --joblog says of an earlier run",
+            ),
+            Kind::RoundRobin => (
+                "",
+                "Start one command per worker and keep each fed with blocks for as long as there is input",
+            ),
+            Kind::NoKeepOrder => ("", "No order after all (see -k)"),
+            Kind::Profile => (
+                "NAME",
+                "Read options from this file in ~/.parallel, or ./NAME (repeatable)",
+            ),
+            Kind::Plain => ("", "Read no options from $PARALLEL, files and profiles"),
+            Kind::Help => ("", "Print what is offered"),
+            Kind::Version => ("", "Print the version"),
+            Kind::MinVersion => (
+                "VERSION",
+                "Exit with 0 if that version of GNU parallel is not newer than what is taken here, else 255",
+            ),
+        }
+    }
+}
+
 impl Opt {
+    /// Whether it does something.
+    pub(super) fn is_offered(&self) -> bool {
+        !matches!(self.means, Means::Refused(_) | Means::Idle(_))
+    }
+
     /// Its best known names: one of a letter and a long one.
     pub(super) fn shown(&self) -> String {
         let short = self.names.iter().find(|name| name.len() == 1);

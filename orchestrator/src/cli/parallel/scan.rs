@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use super::super::errors::Message;
-use super::options::{OPTIONS, Opt, Takes};
+use super::options::{self, Opt, Takes};
 use crate::run::text;
 
 /// An option that was given.
@@ -122,7 +122,7 @@ fn next_value(
 }
 
 fn find(is_it: impl Fn(&&str) -> bool) -> Option<&'static Opt> {
-    let mut all = OPTIONS.iter();
+    let mut all = options::all();
     all.find(|option| option.names.iter().any(&is_it))
 }
 
@@ -134,8 +134,7 @@ fn find_long(word: &[u8]) -> Result<&'static Opt, Message> {
         return Ok(option);
     }
     let begins = |name: &&&str| name.len() > 1 && name.starts_with(&wanted);
-    let mut meant = OPTIONS
-        .iter()
+    let mut meant = options::all()
         .filter(|option| !wanted.is_empty() && option.names.iter().any(|name| begins(&name)));
     let shown = format!("--{}", text::escaped(word));
     match (meant.next(), meant.next()) {
@@ -152,7 +151,7 @@ fn find_long(word: &[u8]) -> Result<&'static Opt, Message> {
 }
 
 fn unknown(shown: &str, wanted: &str) -> Message {
-    let known = OPTIONS.iter().flat_map(|option| option.names).copied();
+    let known = options::all().flat_map(|option| option.names).copied();
     let message = Message::new(format!(
         "GNU parallel has no option {}",
         text::quoted(shown)

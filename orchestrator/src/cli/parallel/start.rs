@@ -13,9 +13,9 @@ use super::super::errors::{self, Message, WorkerName};
 use super::super::exit::Exit;
 use super::super::main::{fail, lookup, refuse, start};
 use super::super::plan;
-use super::options::{Kind, Means, OPTIONS};
+use super::options::{Kind, Means};
 use super::scan::Given;
-use super::{profile, translate};
+use super::{page, profile, translate};
 use crate::run::batch::{Config, Failure};
 use crate::run::sink::writer::WriteError;
 
@@ -24,28 +24,6 @@ const GNU: u32 = 20_221_122;
 
 /// That version is older than was asked for: what GNU parallel says then.
 const TOO_OLD: Exit = Exit::Status(255);
-
-const USAGE: &str = "\
-Takes the command line of GNU parallel as it is: put `orchestrator` in front of `parallel`
-
-Usage: orchestrator parallel [OPTIONS] [COMMAND [ARGUMENT]...] < ARGUMENTS
-
-Words are joined and are a shell's text, as in GNU parallel; arguments stay data in it,
-in whatever quotes their places stand. Without a command each line is one.
-Options may also stand in $PARALLEL, ~/.parallel/config and profiles (-J).
-
-Exit status:
-  0        every job succeeded
-  1-100    so many jobs failed        101  more than 100 jobs failed
-  2        wrong usage, too           125  the run itself failed
-  128+N    stopped by signal N
-  With --halt ...,fail=1 it is the status of the job that decided.
-
-What is deliberately different, and what to use instead of options that are not offered:
-docs/parallel.md
-
-Options that are offered:
-";
 
 /// Runs a command line of GNU parallel: the words behind its name.
 pub(in super::super) fn parallel(words: Vec<OsString>) -> Exit {
@@ -153,7 +131,7 @@ fn is_shell(path: &Path) -> bool {
 /// Options that ask about the program and run nothing.
 fn about(given: &[Given]) -> Option<Exit> {
     given.iter().find_map(|given| match given.option.means {
-        Means::Own(Kind::Help) => Some(print(&help())),
+        Means::Own(Kind::Help) => Some(print(&page::command().render_help().to_string())),
         Means::Own(Kind::Version) => Some(print(&format!(
             "orchestrator {} (takes the command line of GNU parallel {GNU})\n",
             env!("CARGO_PKG_VERSION")
@@ -167,22 +145,6 @@ fn about(given: &[Given]) -> Option<Exit> {
         }
         _ => None,
     })
-}
-
-fn help() -> String {
-    let offered = OPTIONS
-        .iter()
-        .filter(|option| !matches!(option.means, Means::Refused(_) | Means::Idle(_)));
-    let mut lines = String::from(USAGE);
-    let mut line = String::new();
-    for name in offered.map(|option| option.shown()) {
-        if line.len() + name.len() > 90 {
-            lines += &format!("  {}\n", line.trim_end());
-            line.clear();
-        }
-        line += &format!("{name:<28}  ");
-    }
-    lines + &format!("  {}\n", line.trim_end())
 }
 
 fn print(text: &str) -> Exit {

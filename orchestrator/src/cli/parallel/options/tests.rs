@@ -23,7 +23,7 @@ fn argument<'a>(run: &'a clap::Command, name: &str) -> Option<&'a clap::Arg> {
 #[test]
 fn each_name_is_there_once() {
     let mut seen = HashSet::new();
-    for name in OPTIONS.iter().flat_map(|option| option.names) {
+    for name in all().flat_map(|option| option.names) {
         assert!(seen.insert(name), "{name}");
         assert!(!name.starts_with('-') && name.is_ascii(), "{name}");
     }
@@ -33,7 +33,7 @@ fn each_name_is_there_once() {
 fn what_is_handed_on_exists_and_takes_as_much() {
     let cli = Cli::command();
     let run = cli.find_subcommand("run").unwrap();
-    for option in OPTIONS {
+    for option in all() {
         let (Same(target) | Each(target) | Count(target)) = option.means else {
             continue;
         };
@@ -46,7 +46,7 @@ fn what_is_handed_on_exists_and_takes_as_much() {
 
 #[test]
 fn what_is_refused_says_in_a_line_what_to_do() {
-    for option in OPTIONS {
+    for option in all() {
         if let Refused(hint) | Idle(hint) = option.means {
             assert!(hint.len() > 10 && !hint.contains('\n'), "{hint}");
         }
@@ -56,7 +56,7 @@ fn what_is_refused_says_in_a_line_what_to_do() {
 /// The rows of a table: options with the same reason stand together.
 fn rows(reason: impl Fn(Means) -> Option<&'static str>) -> String {
     let mut rows: Vec<(&str, Vec<String>)> = Vec::new();
-    for option in OPTIONS {
+    for option in all() {
         let Some(why) = reason(option.means) else {
             continue;
         };
