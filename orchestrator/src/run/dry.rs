@@ -52,7 +52,11 @@ pub(crate) fn dry_run(
     let source = input(config, opened).map_err(DryFailure::Resources)?;
     let mut reads: mpsc::Receiver<Read> = source.read(None);
     let directory = config.pool.launch.current_dir.as_ref();
-    let directory = directory.map(|directory| directory.as_os_str().as_encoded_bytes());
+    let shown = Shown {
+        directory: directory.map(|directory| directory.as_os_str().as_encoded_bytes()),
+        plainly: config.terse,
+        typed: config.typed,
+    };
     let mut lines = Vec::new();
     while let Some(read) = reads.blocking_recv() {
         match read {
@@ -60,7 +64,7 @@ pub(crate) fn dry_run(
                 for made in made {
                     match made {
                         Made::Job(ticket, _) => {
-                            line(&ticket.command, directory, config.terse, &mut lines);
+                            shown.line(&ticket.command, &mut lines);
                         }
                         Made::Refused(refused) => tell(Told::Refused(refused)),
                         Made::Warning(text) => tell(Told::Warning(text)),
@@ -81,40 +85,53 @@ pub(crate) fn dry_run(
     Err(DryFailure::Bug("the thread that reads the input is gone"))
 }
 
-/// Adds the line of a job, as it would be run in the first slot; a text where that is possible
-/// `plainly`, with its values in it.
-fn line(command: &Bytes, directory: Option<&[u8]>, plainly: bool, out: &mut Vec<u8>) {
-    let Some(spec) = command::command_in(command, b"1") else {
-        return;
-    };
-    let directory = spec.cwd.as_ref().map(|cwd| &cwd[..]).or(directory);
-    if let Some(directory) = directory {
-        out.extend_from_slice(b"(cd -- ");
-        word(directory, out);
-        out.extend_from_slice(b" && ");
-    }
-    match &spec.program {
-        Program::Argv(words) => {
-            for (i, text) in words.iter().enumerate() {
-                match i {
-                    // The name of an alias or a word of the shell's grammar is none in quotes.
-                    0 if !text.contains(&b'/') => quoted(text, out),
-                    0 => word(text, out),
-                    _ => {
-                        out.push(b' ');
-                        word(text, out);
+/// How lines are shown.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shown<'a> {
+    /// Where all of them run, if that is elsewhere.
+    directory: Option<&'a [u8]>,
+    /// Whether a text is shown with its values in it, where that is possible.
+    plainly: bool,
+    /// How the program of all of them was typed, if that is how it is shown.
+    typed: Option<&'a [u8]>,
+}
+
+impl Shown<'_> {
+    /// Adds the line of a job, as it would be run in the first slot.
+    fn line(self, command: &Bytes, out: &mut Vec<u8>) {
+        let Some(spec) = command::command_in(command, b"1") else {
+            return;
+        };
+        let directory = spec.cwd.as_ref().map(|cwd| &cwd[..]).or(self.directory);
+        if let Some(directory) = directory {
+            out.extend_from_slice(b"(cd -- ");
+            word(directory, out);
+            out.extend_from_slice(b" && ");
+        }
+        match &spec.program {
+            Program::Argv(words) => {
+                for (i, text) in words.iter().enumerate() {
+                    match (i, self.typed) {
+                        (0, Some(typed)) => word(typed, out),
+                        // The name of an alias or a word of the shell's grammar is none in quotes.
+                        (0, None) if !text.contains(&b'/') => quoted(text, out),
+                        (0, None) => word(text, out),
+                        _ => {
+                            out.push(b' ');
+                            word(text, out);
+                        }
                     }
                 }
             }
-        }
-        Program::Shell { text, args } => {
-            match command_line::typed(text, args).filter(|_| plainly) {
-                Some(line) => out.extend_from_slice(&line),
-                None => shell(text, args, out),
+            Program::Shell { text, args } => {
+                match command_line::typed(text, args).filter(|_| self.plainly) {
+                    Some(line) => out.extend_from_slice(&line),
+                    None => shell(text, args, out),
+                }
             }
         }
+        out.extend_from_slice(if directory.is_some() { b")\n" } else { b"\n" });
     }
-    out.extend_from_slice(if directory.is_some() { b")\n" } else { b"\n" });
 }
 
 /// Adds a text as the shell gets it.
@@ -158,7 +175,11 @@ mod tests {
     fn shown(spec: &CommandSpec, directory: Option<&str>) -> String {
         let input = Encoding::Bincode.encode(spec).unwrap();
         let mut out = Vec::new();
-        line(&input, directory.map(str::as_bytes), false, &mut out);
+        let shown = Shown {
+            directory: directory.map(str::as_bytes),
+            ..Shown::default()
+        };
+        shown.line(&input, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -177,6 +198,14 @@ mod tests {
         ] {
             assert_eq!(shown(&argv(words), None), line);
         }
+        let typed = Shown {
+            typed: Some(b"x y"),
+            ..Shown::default()
+        };
+        let mut out = Vec::new();
+        let input = Encoding::Bincode.encode(&argv(&["/x", "z"])).unwrap();
+        typed.line(&input, &mut out);
+        assert_eq!(out, b"'x y' z\n");
         assert_eq!(shown(&argv(&["/x"]), Some("a b")), "(cd -- 'a b' && /x)\n");
         let own = CommandSpec {
             cwd: Some(ByteBuf::from("c")),
@@ -198,7 +227,11 @@ mod tests {
             args: vec![ByteBuf::from("a b")],
         });
         let input = Encoding::Bincode.encode(&simple).unwrap();
-        line(&input, None, true, &mut plainly);
+        let plain = Shown {
+            plainly: true,
+            ..Shown::default()
+        };
+        plain.line(&input, &mut plainly);
         assert_eq!(plainly, b"echo 'a b' x\n");
         let line = "sh -c 'echo \"${1}\" '\\''\"${2}\"'\\''' sh 'a;b' x1\n";
         assert_eq!(shown(&spec, None), line);

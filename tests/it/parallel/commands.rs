@@ -76,6 +76,7 @@ fn a_dry_run_shows_the_text_with_its_values() {
         "a b.c\nit's\n$x\n",
     );
     same(&[&["--dry-run"]], "echo a 'b  c'\nls | wc -l\n");
+    same(&[&["--dry-run", "-q", "printf", "%s-{}"]], "a b.c\n$x\n");
     // There, a second line would run where the first one has gone.
     let line = Line::new(&["-k", "--dry-run", "cd {} && make"]).stdin("a\n");
     let ours = line.alone();

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use orchestrator_tests::{Done, TestEnv};
 
@@ -186,7 +187,11 @@ impl Line {
 
     fn run(&self, env: &TestEnv, mut command: Command) -> Seen {
         for (name, content) in &self.files {
-            write(&env.path().join(name), content);
+            let path = env.path().join(name);
+            write(&path, content);
+            // What is of a moment ago may be of this run.
+            let file = std::fs::File::options().append(true).open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         }
         surroundings(env, &mut command);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

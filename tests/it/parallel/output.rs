@@ -102,6 +102,34 @@ fn results_are_those_of_the_last_run() {
 }
 
 #[test]
+fn a_job_that_never_ran_has_no_results() {
+    for (results, halt) in [
+        ("out", "soon,success=1%"),
+        ("o_{#}", "now,fail=1"),
+        ("r.csv", "now,done=1"),
+    ] {
+        let text = "echo out {}; [ {} = a ]";
+        Line::new(&["-k", "-j1", "--results", results, "--halt", halt, text])
+            .stdin("a\nb\nc\nd\n")
+            .only_columns("r.csv", &[])
+            .same();
+    }
+}
+
+#[test]
+fn fields_have_numbers_in_texts_however_few_there_are() {
+    same(
+        &[
+            &["--tagstring", "{1}-{2}", "echo"],
+            &["--results", "o{1}_{2}x", "echo"],
+            &["--wd", "w{1}-{2}", "echo > made; echo"],
+            &["--pipe", "-N1", "--tagstring", "<{1}{2}>", "cat"],
+        ],
+        "a\nb\n",
+    );
+}
+
+#[test]
 fn results_of_blocks_are_each_in_a_directory() {
     // There, the last one has overwritten the others.
     let env = TestEnv::new();

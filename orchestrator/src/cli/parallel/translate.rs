@@ -10,6 +10,8 @@ use crate::run::text;
 struct Line {
     options: Vec<(&'static str, Option<Vec<u8>>)>,
     quote: bool,
+    /// Values go together by lines, and no word is repeated.
+    by_lines: bool,
     /// What begins lists of arguments and of files behind the command.
     lists: [Vec<u8>; 2],
     /// What stands for a whole item.
@@ -21,6 +23,7 @@ impl Line {
         Line {
             options: Vec::new(),
             quote: false,
+            by_lines: false,
             lists: [b":::".into(), b"::::".into()],
             place: b"{}".into(),
         }
@@ -98,6 +101,10 @@ pub(super) fn translate(
             Means::Own(kind) => own(&mut line, kind, given)?,
         }
     }
+    if line.by_lines && !["-X", "-m"].iter().any(|option| line.has(option)) {
+        // Of these the one that shares nothing out.
+        line.set("--xargs", None);
+    }
     if !line.has("--pipe") {
         // It is about nothing else.
         line.remove("--round-robin");
@@ -107,6 +114,11 @@ pub(super) fn translate(
         ["--tag", "--tagstring", "--keep-order"]
             .iter()
             .for_each(|option| line.remove(option));
+    }
+    if line.has("--pipe") && line.has("--no-run-if-empty") {
+        let what = "--no-run-if-empty is not offered with --pipe: no input is no job";
+        let how = "leave blank lines out in front: grep -v '^[[:blank:]]*$'";
+        return Err(Message::new(what).tip(how));
     }
     if line.has("--skip-logged") && !line.has("--joblog") {
         return Err(Message::new(
@@ -243,6 +255,7 @@ fn own(line: &mut Line, kind: Kind, given: &Given) -> Result<(), Message> {
                 _ => counted(given)?,
             };
             line.set("-L", Some(lines));
+            line.by_lines = true;
         }
         Kind::Replace => {
             let written = given.value.clone().filter(|value| !value.is_empty());

@@ -148,8 +148,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         ..template::places(&template)?
     };
     // There, a field has its number however few there are.
-    places.several |=
-        like_gnu && pipe::texts(shell_command.as_deref(), &words).any(template::has_number);
+    if like_gnu {
+        let labels = [&output.tagstring, &output.results, &control.wd].into_iter();
+        let labels = labels.flatten().map(|text| text.as_bytes());
+        let texts = pipe::texts(shell_command.as_deref(), &words);
+        places.several |= texts.chain(labels).any(template::has_number);
+    }
     if pipe.pipe {
         let wd = control.wd.iter().map(|wd| wd.as_bytes());
         let texts = pipe::texts(shell_command.as_deref(), &words);

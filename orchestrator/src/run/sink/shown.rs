@@ -17,6 +17,7 @@ use super::tag;
 use crate::pool::{Capture, JobReport};
 use crate::run::source::item::Item;
 use crate::run::source::work::Ticket;
+use crate::scheduler::Verdict;
 
 /// Renders a job's end.
 pub(super) fn render(
@@ -39,6 +40,13 @@ pub(super) fn render(
         let err = tagged(renderer, &tag, report.stderr)?;
         return Ok(Told {
             err: with_line(renderer, err, said)?,
+            ..Told::default()
+        });
+    }
+    // It never began: there is nothing to keep.
+    if report.attempts == 0 && matches!(report.verdict, Verdict::Cancelled | Verdict::Interrupted) {
+        return Ok(Told {
+            err: with_line(renderer, Capture::default(), said)?,
             ..Told::default()
         });
     }

@@ -74,8 +74,11 @@ fn values_have_the_notation_of_run() {
             &["--halt=now,fail=2", "--shell-command=x"],
         ),
         (&["--halt", "-1", "x"], &["--halt=-1", "--shell-command=x"]),
-        (&["--max-lines=1k", "x"], &["-L=1000", "--shell-command=x"]),
-        (&["-l0", "x"], &["-L=1", "--shell-command=x"]),
+        (
+            &["--max-lines=1k", "x"],
+            &["-L=1000", "--xargs", "--shell-command=x"],
+        ),
+        (&["-l0", "x"], &["-L=1", "--xargs", "--shell-command=x"]),
     ]);
 }
 
