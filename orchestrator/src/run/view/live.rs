@@ -511,6 +511,8 @@ fn as_try(seen: &Seen) -> Try {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let usage = seen.usage;
     let is_measured = usage.wall_us > 0;
+    // A worker of anybody's making has measured it: nothing takes longer than the run.
+    let wall_us = number(usage.wall_us).min(us(seen.ended));
     let watched = seen
         .started
         .map(|started| us(seen.ended.saturating_sub(started)));
@@ -526,7 +528,7 @@ fn as_try(seen: &Seen) -> Try {
         worker: None,
         started_us: seen.started.map(us),
         // When its worker died, nobody was left to measure it.
-        wall_us: is_measured.then(|| number(usage.wall_us)).or(watched),
+        wall_us: is_measured.then_some(wall_us).or(watched),
         cpu_us: is_measured.then(|| number(usage.user_us.saturating_add(usage.system_us))),
         rss_kib: is_measured.then(|| number(usage.max_rss_kib)),
         stderr: seen.stderr.clone(),
