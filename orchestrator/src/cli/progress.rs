@@ -70,6 +70,8 @@ pub(crate) struct Surroundings {
     /// Somebody types the input there.
     is_typed_on: bool,
     colour: bool,
+    /// It shows by itself how far something is.
+    has_badge: bool,
 }
 
 impl Surroundings {
@@ -93,6 +95,13 @@ impl Surroundings {
             is_ci: is_yes("CI"),
             is_typed_on: typed,
             colour: forced && !is_set("NO_COLOR") || !plain,
+            // What is between may pass it on to a terminal that rings a bell for it.
+            has_badge: !is_set("TMUX")
+                && !is_set("STY")
+                && (is_set("WT_SESSION")
+                    || var("ConEmuANSI").is_some_and(|is| is == "ON")
+                    || var("TERM_PROGRAM")
+                        .is_some_and(|name| name == "WezTerm" || name == "ghostty")),
         }
     }
 }
@@ -101,8 +110,14 @@ impl Surroundings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Nothing,
-    Bar { colour: bool },
-    Lines { every: Duration },
+    /// With what the terminal itself shows, if it does.
+    Bar {
+        colour: bool,
+        badge: bool,
+    },
+    Lines {
+        every: Duration,
+    },
     Json,
 }
 
@@ -110,6 +125,7 @@ pub(super) enum Form {
 pub(super) fn form(wanted: Wanted, here: Surroundings) -> Form {
     let bar = Form::Bar {
         colour: here.colour,
+        badge: here.has_badge,
     };
     let can = here.is_terminal && !here.is_dumb;
     match wanted {
@@ -230,11 +246,11 @@ impl Painter {
         };
         match self.form {
             Form::Nothing => {}
-            Form::Bar { colour } => {
+            Form::Bar { colour, badge } => {
                 let size = terminal_size_of(io::stderr());
                 let width = size.map(|(Width(width), _)| usize::from(width));
                 let width = width.filter(|&width| width > 0).unwrap_or(WIDTH);
-                screen::draw(view.line(width, colour));
+                screen::draw(view.line(width, colour), badge.then(|| view.badge()));
             }
             Form::Lines { every } => {
                 if self.is_due(&view.sample, every) {
@@ -273,13 +289,26 @@ mod tests {
 
     #[test]
     fn a_bar_is_for_terminals_and_a_log_has_lines() {
-        let (red, plain) = (Form::Bar { colour: true }, Form::Bar { colour: false });
+        let bar = |colour, badge| Form::Bar { colour, badge };
+        let (red, plain, badge) = (bar(true, false), bar(false, false), bar(true, true));
         let lines = |every| Form::Lines { every };
         let xterm = ("TERM", "xterm");
         let (auto, always) = (Wanted::Auto, Wanted::Always);
         for (wanted, is_terminal, vars, expected) in [
             (auto, true, &[xterm][..], red),
             (auto, true, &[xterm, ("NO_COLOR", "1")], plain),
+            (auto, true, &[xterm, ("WT_SESSION", "1")], badge),
+            (auto, true, &[xterm, ("ConEmuANSI", "ON")], badge),
+            (auto, true, &[xterm, ("ConEmuANSI", "OFF")], red),
+            (auto, true, &[xterm, ("TERM_PROGRAM", "ghostty")], badge),
+            (
+                auto,
+                true,
+                &[xterm, ("TERM_PROGRAM", "WezTerm"), ("TMUX", "x")],
+                red,
+            ),
+            (auto, true, &[xterm, ("TERM_PROGRAM", "vscode")], red),
+            (auto, false, &[xterm, ("WT_SESSION", "1")], lines(LOG)),
             (auto, true, &[xterm, ("NO_COLOR", "")], red),
             (auto, true, &[xterm, ("CLICOLOR", "0")], plain),
             (

@@ -44,6 +44,30 @@ static HAS_RESULTS: AtomicBool = AtomicBool::new(false);
 
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
+/// How far it is, as the terminal itself shows it in its tab, its title or the task bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Badge {
+    Percent(u8),
+    /// The same, where something has failed.
+    Failing(u8),
+    /// Nobody knows.
+    Busy,
+}
+
+impl Badge {
+    /// Adds the bytes that make the terminal show this, or nothing: OSC 9;4, which began with
+    /// ConEmu. The cursor stays where it is.
+    fn write(badge: Option<Badge>, to: &mut Vec<u8>) {
+        let (state, percent) = match badge {
+            None => (0, 0),
+            Some(Badge::Percent(percent)) => (1, percent),
+            Some(Badge::Failing(percent)) => (2, percent),
+            Some(Badge::Busy) => (3, 0),
+        };
+        to.extend_from_slice(format!("\x1b]9;4;{state};{percent}\x1b\\").as_bytes());
+    }
+}
+
 /// What is known of the terminal.
 #[derive(Debug)]
 struct Screen {
@@ -51,6 +75,7 @@ struct Screen {
     clock: Option<Clock>,
     /// The line, as it was shown last.
     line: String,
+    badge: Option<Badge>,
     /// Whether it stands there.
     is_shown: bool,
     /// Whether it must not, for now.
@@ -75,6 +100,7 @@ impl Screen {
         Screen {
             clock: None,
             line: String::new(),
+            badge: None,
             is_shown: false,
             is_hidden: false,
             is_open: false,
@@ -118,15 +144,31 @@ impl Screen {
         self.shown_at = now;
     }
 
-    /// The bytes that make this the line; none when it stands there already.
-    fn draw(&mut self, line: String, now: Duration) -> Option<Vec<u8>> {
-        if !self.has_room() || (self.is_shown && self.line == line) {
+    /// The bytes that make this the line, and this what the terminal shows; none when that is
+    /// there already.
+    fn draw(&mut self, line: String, badge: Option<Badge>, now: Duration) -> Option<Vec<u8>> {
+        if !self.has_room() {
             return None;
         }
-        self.line = line;
         let mut all = Vec::new();
-        self.show(&mut all, now);
-        Some(all)
+        if self.badge != badge {
+            self.badge = badge;
+            Badge::write(badge, &mut all);
+        }
+        if !self.is_shown || self.line != line {
+            self.line = line;
+            self.show(&mut all, now);
+        }
+        (!all.is_empty()).then_some(all)
+    }
+
+    /// The bytes that take away all that is shown.
+    fn leave(&mut self) -> Vec<u8> {
+        let mut all = self.clear().unwrap_or_default().to_vec();
+        if self.badge.take().is_some() {
+            Badge::write(None, &mut all);
+        }
+        all
     }
 
     /// The bytes that take the line away.
@@ -180,9 +222,7 @@ pub(crate) fn begin(clock: Clock) {
 pub(crate) fn end() {
     if ACTIVE.swap(false, Ordering::Relaxed) {
         let mut screen = lock();
-        if let Some(bytes) = screen.clear() {
-            put(bytes);
-        }
+        put(&screen.leave());
         screen.clock = None;
     }
 }
@@ -195,6 +235,7 @@ pub(crate) fn hide() {
         if let Some(bytes) = screen.withdraw() {
             put(bytes);
         }
+        put(&screen.leave());
     }
 }
 
@@ -205,8 +246,9 @@ pub(crate) fn show() {
     }
 }
 
-/// Makes this the line, unless this process is in the background.
-pub(crate) fn draw(line: String) {
+/// Makes this the line, and this what the terminal shows itself, unless this process is in the
+/// background.
+pub(crate) fn draw(line: String, badge: Option<Badge>) {
     let is_in_front = is_in_front();
     let mut screen = lock();
     if !is_in_front {
@@ -215,7 +257,7 @@ pub(crate) fn draw(line: String) {
         return;
     }
     let now = screen.now();
-    if let Some(bytes) = screen.draw(line, now) {
+    if let Some(bytes) = screen.draw(line, badge, now) {
         put(&bytes);
     }
 }
@@ -326,9 +368,13 @@ mod tests {
             "a\n",
             "there is no line yet"
         );
-        let drawn = screen.draw("1/2".into(), LATER).map(text);
+        let drawn = screen.draw("1/2".into(), None, LATER).map(text);
         assert_eq!(drawn.as_deref(), Some("\r1/2\x1b[K\r"));
-        assert_eq!(screen.draw("1/2".into(), LATER), None, "it stands there");
+        assert_eq!(
+            screen.draw("1/2".into(), None, LATER),
+            None,
+            "it stands there"
+        );
         assert_eq!(
             text(screen.around(b"b\n", 2 * LATER)),
             "\r\x1b[Kb\n\r1/2\x1b[K\r"
@@ -336,24 +382,38 @@ mod tests {
         // Much is printed: the line comes with the next look.
         assert_eq!(text(screen.around(b"c\n", 2 * LATER)), "\r\x1b[Kc\n");
         assert_eq!(text(screen.around(b"d\n", 2 * LATER)), "d\n");
-        assert!(screen.draw("1/2".into(), 2 * LATER).is_some());
+        assert!(screen.draw("1/2".into(), None, 2 * LATER).is_some());
         assert_eq!(screen.clear(), Some(CLEAR));
         assert_eq!(screen.clear(), None);
         assert_eq!(text(screen.around(b"e\n", 3 * LATER)), "e\n\r1/2\x1b[K\r");
         assert_eq!(text(screen.instead("said\n")), "\r\x1b[Ksaid\n");
         assert_eq!(text(screen.instead("")), "");
-        screen.draw("1/2".into(), 3 * LATER);
+        screen.draw("1/2".into(), None, 3 * LATER);
         // Stopped, and gone on with in the background.
         assert_eq!(screen.withdraw(), Some(CLEAR));
         assert_eq!(text(screen.around(b"f\n", 4 * LATER)), "f\n");
     }
 
     #[test]
+    fn what_the_terminal_shows_itself_is_taken_away_at_the_end() {
+        let mut screen = screen();
+        let half = Some(Badge::Percent(50));
+        let drawn = screen.draw("1/2".into(), half, LATER).map(text);
+        assert_eq!(drawn.as_deref(), Some("\x1b]9;4;1;50\x1b\\\r1/2\x1b[K\r"));
+        assert_eq!(screen.draw("1/2".into(), half, LATER), None);
+        let failing = Some(Badge::Failing(50));
+        let drawn = screen.draw("1/2".into(), failing, LATER).map(text);
+        assert_eq!(drawn.as_deref(), Some("\x1b]9;4;2;50\x1b\\"));
+        assert_eq!(text(screen.leave()), "\r\x1b[K\x1b]9;4;0;0\x1b\\");
+        assert_eq!(text(screen.leave()), "");
+    }
+
+    #[test]
     fn the_line_never_stands_behind_what_has_no_end() {
         let mut screen = screen();
-        screen.draw("1/2".into(), LATER);
+        screen.draw("1/2".into(), None, LATER);
         assert_eq!(text(screen.around(b"no end", 2 * LATER)), "\r\x1b[Kno end");
-        assert_eq!(screen.draw("2/2".into(), 3 * LATER), None);
+        assert_eq!(screen.draw("2/2".into(), None, 3 * LATER), None);
         assert_eq!(screen.separated("said\n"), "\nsaid\n");
         assert_eq!(text(screen.around(b"", 3 * LATER)), "");
         assert_eq!(
@@ -362,7 +422,7 @@ mod tests {
         );
         screen.is_hidden = true;
         screen.clear();
-        assert_eq!(screen.draw("2/2".into(), 4 * LATER), None);
+        assert_eq!(screen.draw("2/2".into(), None, 4 * LATER), None);
         assert_eq!(text(screen.around(b"e\n", 4 * LATER)), "e\n");
     }
 }

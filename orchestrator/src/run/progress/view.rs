@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::sample::Sample;
+use crate::run::screen::Badge;
 use crate::run::text;
 
 /// Between two parts of a line.
@@ -279,6 +280,20 @@ fn char_width(c: char) -> usize {
     if c.is_ascii() { 1 } else { 2 }
 }
 
+impl View {
+    /// How far it is, for a terminal that shows that itself.
+    pub(crate) fn badge(&self) -> Badge {
+        let Some(total) = self.sample.total else {
+            return Badge::Busy;
+        };
+        let percent = percent(self.sample.done(), total) as u8;
+        match self.sample.failed {
+            0 => Badge::Percent(percent),
+            _ => Badge::Failing(percent),
+        }
+    }
+}
+
 fn percent(done: u64, total: u64) -> u64 {
     // All of it is 100, and nothing less.
     let percent = u128::from(done) * 100 / u128::from(total.max(1));
@@ -405,6 +420,22 @@ mod tests {
         assert_eq!([7_800, 400_000].map(about), ["2h 10m", "4d 15h"]);
         let rates = [0.0123, 0.5, 3.21, 1_234.5].map(per_second);
         assert_eq!(rates, ["0.012", "0.50", "3.2", "1,235"]);
+        let badge = |failed, total| {
+            let sample = Sample {
+                succeeded: 3,
+                failed,
+                total,
+                ..Sample::default()
+            };
+            View {
+                sample,
+                ..View::default()
+            }
+            .badge()
+        };
+        assert_eq!(badge(0, None), Badge::Busy);
+        assert_eq!(badge(0, Some(6)), Badge::Percent(50));
+        assert_eq!(badge(1, Some(8)), Badge::Failing(50));
         assert_eq!(
             (percent(999, 1_000), percent(7, 5), percent(0, 0)),
             (99, 100, 0)
