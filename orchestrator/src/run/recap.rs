@@ -16,6 +16,14 @@ const VERSION: u32 = 1;
 /// In a shorter run nobody waits for the slowest.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// How many notes there are at most; of less time than this there is none.
+const NOTES: usize = 2;
+const MOMENT: Duration = Duration::from_millis(500);
+
+/// So many jobs say something of all, and one that is shorter costs as much as its start.
+const MANY: u64 = 1_000;
+const TINY_US: u64 = 3_000;
+
 /// What can be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Next {
@@ -72,6 +80,11 @@ pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool) -> String {
     if !counts.is_empty() {
         rows.push(("retries", counts.join(", ")));
     }
+    if summary.wall >= SLOW && summary.interrupted + summary.lost == 0 {
+        for (i, note) in notes(summary).into_iter().enumerate() {
+            rows.push((if i == 0 { "note" } else { "" }, note));
+        }
+    }
     let failures = &summary.highlights.failures;
     for (i, failure) in failures.iter().enumerate() {
         let head = if i == 0 { "failed" } else { "" };
@@ -85,6 +98,44 @@ pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool) -> String {
         rows.push(("", format!("… and {} more", text::count(more))));
     }
     told(&rows, next)
+}
+
+/// What limited the run, and what would help: at most so much, and only what matters.
+fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = Vec::new();
+    let wall = summary.wall.as_secs_f64();
+    let tail = summary.tail().unwrap_or_default();
+    let share = tail.as_secs_f64() / wall.max(1e-6);
+    if tail >= MOMENT && share > 0.05 {
+        notes.push(format!(
+            "for the last {} ({:.0}% of the run) fewer than half of the workers had work: put what takes long first",
+            text::duration(tail),
+            share * 100.0,
+        ));
+    }
+    if let Some(&jobs) = summary.bad.get("oom") {
+        notes.push(format!(
+            "{} ran out of memory: fewer at once (-j), or none while memory is short (--memfree)",
+            text::counted(jobs, "job"),
+        ));
+    }
+    let average = summary.busy_us / summary.jobs().max(1);
+    if summary.jobs() >= MANY && average < TINY_US {
+        notes.push(format!(
+            "a job took {:.1} ms on average, about what it costs to start a program: several values for each (-n, -X) cost less",
+            average as f64 / 1e3,
+        ));
+    }
+    // What earlier attempts took is in no sum.
+    let idle = 1.0 - summary.busy() - share;
+    if idle > 0.2 && summary.retries == 0 && summary.workers > 0 {
+        notes.push(format!(
+            "workers had no job for {:.0}% of the time: the input was slower than they are, or fewer would do",
+            idle * 100.0,
+        ));
+    }
+    notes.truncate(NOTES);
+    notes
 }
 
 /// How many jobs have ended in which way, unless the first line says it.
@@ -321,6 +372,40 @@ mod tests {
             what: "do it".into(),
         };
         assert_eq!(lines(&fine, &[step], false), "  next      do it\n");
+    }
+
+    #[test]
+    fn what_limited_a_run_is_told_where_it_matters() {
+        let mut summary = Summary {
+            retries: 0,
+            workers_died: 0,
+            ..failed()
+        };
+        assert_eq!(notes(&summary), Vec::<String>::new());
+        summary.busy_us = 90 * 4 * 1_000_000;
+        assert_eq!(
+            notes(&summary),
+            [
+                "workers had no job for 75% of the time: the input was slower than they are, or fewer would do"
+            ]
+        );
+        summary.bad.insert("oom", 1);
+        summary.busy_us = 9_000_000;
+        let said = notes(&summary);
+        assert!(said[0].starts_with("1 job ran out of memory: "), "{said:?}");
+        assert!(
+            said[1].starts_with("a job took 0.9 ms on average"),
+            "{said:?}"
+        );
+        assert_eq!(said.len(), NOTES);
+        // Where tries were repeated, nobody knows how busy workers were.
+        summary.retries = 1;
+        summary.bad.remove("oom");
+        assert_eq!(notes(&summary).len(), 1);
+        let told = lines(&summary, &[], false);
+        assert!(told.contains("\n  note      a job took 0.9 ms"), "{told}");
+        summary.interrupted = 1;
+        assert!(!lines(&summary, &[], false).contains("note"));
     }
 
     #[test]

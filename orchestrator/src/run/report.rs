@@ -1,6 +1,6 @@
 //! What a run came to: its jobs' verdicts, counted, and one line about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -123,6 +123,8 @@ pub(crate) struct Summary {
     pub(crate) retries: u64,
     /// Workers that have ended without being asked to.
     pub(crate) workers_died: u64,
+    /// When jobs have ended, in microseconds: the last ones, half as many as there are workers.
+    pub(crate) last_ends: VecDeque<u64>,
     /// Which jobs stand out.
     pub(crate) highlights: Highlights,
 }
@@ -138,6 +140,13 @@ impl Summary {
     pub(crate) fn count(&mut self, report: &JobReport) {
         // A worker of anybody's making has measured it.
         self.busy_us = self.busy_us.saturating_add(report.usage.wall_us);
+        if let Some(started) = report.started {
+            let end = (started.as_micros() as u64).saturating_add(report.usage.wall_us);
+            if self.last_ends.len() > self.workers / 2 {
+                self.last_ends.pop_front();
+            }
+            self.last_ends.push_back(end);
+        }
         let verdict = report.verdict;
         if verdict != Verdict::Ok {
             *self.bad.entry(verdict.word()).or_default() += 1;
@@ -174,6 +183,20 @@ impl Summary {
         let several = self.jobs() > 1 && self.workers > 1 && self.busy_us > 0;
         let busy = Duration::from_micros(self.busy_us).as_secs_f64();
         (several && self.wall >= BRIEF).then(|| busy / self.wall.as_secs_f64())
+    }
+
+    /// How long, towards the end, fewer than half of the workers had work: so many jobs were
+    /// left; nothing where there are no others to compare with.
+    pub(crate) fn tail(&self) -> Option<Duration> {
+        let is_full = self.workers > 1 && self.last_ends.len() > self.workers / 2;
+        let (first, last) = (self.last_ends.front()?, self.last_ends.iter().max()?);
+        is_full.then(|| Duration::from_micros(last.saturating_sub(*first)))
+    }
+
+    /// Which part of the workers' time was taken by jobs' last attempts.
+    pub(crate) fn busy(&self) -> f64 {
+        let all = self.wall.as_secs_f64() * self.workers.max(1) as f64;
+        Duration::from_micros(self.busy_us).as_secs_f64() / all.max(1e-6)
     }
 
     /// Whether this run goes on that another one has begun.
@@ -286,6 +309,27 @@ mod tests {
             cpu: Duration::from_millis(352_800),
             ..Summary::default()
         }
+    }
+
+    #[test]
+    fn the_tail_is_when_so_few_jobs_were_left_that_half_of_the_workers_had_none() {
+        let renderer = renderer(Format::Text, None);
+        let end = |summary: &mut Summary, ms: u64| {
+            let mut report = report(&renderer, Verdict::Ok, b"", b"");
+            report.usage.wall_us = 1_000;
+            report.started = Some(Duration::from_millis(ms - 1));
+            summary.count(&report);
+        };
+        let mut run = summary(0, 0);
+        assert_eq!(run.tail(), None);
+        (1..=100).for_each(|ms| end(&mut run, ms));
+        assert_eq!(run.tail(), Some(Duration::from_millis(2)));
+        // With four workers, two jobs were left then.
+        end(&mut run, 500);
+        end(&mut run, 900);
+        assert_eq!(run.tail(), Some(Duration::from_millis(800)));
+        let alone = Summary { workers: 1, ..run };
+        assert_eq!(alone.tail(), None);
     }
 
     #[test]
