@@ -1,5 +1,7 @@
 //! docs/recipes.md, run as it stands there; and the JSON-lines schema, held against what runs print.
 
+mod slurm;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
