@@ -1,6 +1,7 @@
 //! Reports of recorded runs: a page, and lines for a terminal.
 
 mod browser;
+mod verdicts;
 mod versions;
 
 use std::path::{Path, PathBuf};
