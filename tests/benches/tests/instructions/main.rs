@@ -32,11 +32,11 @@ const WORKER: &str = env!("CARGO_BIN_EXE_bench-worker");
 // glibc 2.36.
 const BOUNDS_OF_MAP: [Bound; 2] = [
     Bound::at("map: the pool", 3_040.0, 0.1),
-    Bound::at("map: its worker", 2_300.0, 0.0),
+    Bound::at("map: its worker", 1_950.0, 0.0),
 ];
 const BOUNDS_OF_RUN: [Bound; 2] = [
     Bound::at("orchestrator run", 5_450.0, 0.2),
-    Bound::at("orchestrator run: its worker", 2_400.0, 0.0),
+    Bound::at("orchestrator run: its worker", 2_100.0, 0.0),
 ];
 
 /// By what factor instructions may be more: the noise of a few tries takes 0.03,
