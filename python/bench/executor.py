@@ -1,6 +1,6 @@
 """How fast the executor is beside the standard library's, as ratios of alternating rounds in one run.
 
-    ORCHESTRATOR=target/release/orchestrator python3 python/bench/executor.py [--rounds 5] [--json FILE] [NAME...]
+    ORCHESTRATOR=target/release/orchestrator python3 python/bench/executor.py [--rounds 5] [--json FILE] [--markdown FILE] [NAME...]
 
 Every measure is taken from all contestants in turn, round after round, so that whatever else the machine does meets them
 all; the median counts. The last column is what the project demands of the ratio to the contestant named in front of it.
@@ -172,6 +172,32 @@ MEASURES = {
     "start to first result, ms": (dict.fromkeys(_ALL, start_to_first_result_ms), False, {"spawn": 0.6}),
 }
 
+CONTESTANTS = {
+    "fork": "ProcessPoolExecutor, fork",
+    "spawn": "ProcessPoolExecutor, spawn",
+    "Pool": "multiprocessing.Pool",
+}
+
+PREFACE = """# Performance of the Python package
+
+Written by `python/bench/executor.py --markdown docs/performance-python.md`. Run that to measure it all again; name some
+of the rows to measure only those.
+
+Two workers each, the same functions, in turns in one run. `map` of the others is that with the best `chunksize` of a
+search; ours has none. Ratios are what to look at: absolute figures are this machine's.
+"""
+
+BEHIND_THE_FIGURES = """## Behind the figures
+
+- From start to first result takes one interpreter's start in a worker, whatever the pool. What a `.pth` file in
+  `site-packages` imports is imported by every interpreter, so it adds the same to both sides: on the machine of the
+  table one imports `certifi`, which takes 45 ms there. There the ratio was 0.66 to 0.77 on several days; in a virtual
+  environment of the same Python, which has no such file, it is 0.45 to 0.57. NumPy is not installed there; in that
+  virtual environment 100 MB of it took 0.11 of the time of ProcessPoolExecutor (2026-11-29; 0.25 wanted). Of the 82 ms that it took at best, 11 were
+  the imports before the first `submit` (half of them `concurrent.futures`, which imports `logging`), 4 the agent's
+  start, 55 the worker's interpreter until its first line, 6 the worker's own imports.
+"""
+
 
 def make_pools():
     pools = {
@@ -215,8 +241,12 @@ def measure(rounds, names):
     return table
 
 
+def figure(value):
+    return f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"
+
+
 def show(title, row, more_is_better):
-    medians = "  ".join(f"{name} {value:,.4g}" if value < 1000 else f"{name} {value:,.0f}" for name, value in row["medians"].items())
+    medians = "  ".join(f"{name} {figure(value)}" for name, value in row["medians"].items())
     verdicts = "  ".join(
         f"{name} {row['ratios'][name]:.2f} ({'>=' if more_is_better else '<='} {demanded}: {'yes' if row['held'][name] else 'NO'})"
         for name, demanded in row["demands"].items()
@@ -224,10 +254,23 @@ def show(title, row, more_is_better):
     print(f"{title:36} {medians}\n{'':36} ours / {verdicts}", flush=True)
 
 
+def page(table, rounds):
+    rows = ["| what | of ours | of the other | ratio | wanted | |", "| --- | --- | --- | --- | --- | --- |"]
+    for title, row in table.items():
+        sign = "at least" if MEASURES[title][1] else "at most"
+        for name, demanded in row["demands"].items():
+            cells = title, figure(row["medians"]["ours"]), f"{CONTESTANTS[name]}: {figure(row['medians'][name])}"
+            verdict = "holds" if row["held"][name] else "MISSED"
+            rows.append(f"| {' | '.join(cells)} | {row['ratios'][name]:.2f} | {sign} {demanded} | {verdict} |")
+    facts = f"- Python {sys.version.split()[0]}, {len(os.sched_getaffinity(0))} CPUs, {time.strftime('%Y-%m-%d')}, medians of {rounds} rounds"
+    return "\n".join([PREFACE, facts, "", *rows, "", BEHIND_THE_FIGURES])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json")
+    parser.add_argument("--json", metavar="FILE", help="every figure")
+    parser.add_argument("--markdown", metavar="FILE", help="the table of docs/performance-python.md")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     table = measure(arguments.rounds, arguments.names)
@@ -235,8 +278,9 @@ def main():
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(result, file, indent=1)
-    else:
-        print(json.dumps({title: {"medians": row["medians"], "ratios": row["ratios"]} for title, row in table.items()}))
+    if arguments.markdown:
+        with open(arguments.markdown, "w") as file:
+            file.write(page(table, arguments.rounds))
 
 
 if __name__ == "__main__":
