@@ -36,7 +36,7 @@ const BOUNDS_OF_MAP: [Bound; 2] = [
 ];
 const BOUNDS_OF_RUN: [Bound; 2] = [
     Bound::at("orchestrator run", 5_450.0, 0.2),
-    Bound::at("orchestrator run: its worker", 2_100.0, 0.0),
+    Bound::at("orchestrator run: its worker", 2_250.0, 0.0),
 ];
 
 /// By what factor instructions may be more: the noise of a few tries takes 0.03,
