@@ -246,11 +246,12 @@ class Engine:
         if self._run_file is not None:
             self._run_file.committed = self._committed
         settings = self._settings
+        preparation = _prepare.gather()
         self._segments = _segments.Segments()
         self._encoder = _encoder.Encoder(self._segments, self._new_blob)
         try:
             init, self._init_lease = _payload.encode_init(
-                _prepare.gather(), self._segments, settings.initializer, settings.initargs, True
+                preparation, self._segments, settings.initializer, settings.initargs, True
             )
         except Exception as error:
             self._segments.close()

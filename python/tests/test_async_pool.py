@@ -268,6 +268,23 @@ class AsyncPoolTest(ExecutorCase):
         self.assertIn(ResourceWarning, [warning.category for warning in caught])
         wait_until(lambda: not alive(worker), "the worker's end")
 
+    def test_a_script_without_its_main_guard_is_told(self):
+        done = self.run_script(
+            """
+import asyncio
+from orchestrator import AsyncPool
+def double(n):
+    return 2 * n
+async def main():
+    async with AsyncPool(1) as pool:
+        await pool.run(double, 1)
+asyncio.run(main())
+""",
+            check=False,
+        )
+        line = done.stderr.splitlines()[-1]
+        self.assertRegex(line, r"JobUnreadable: double\(\): the program starts a pool .* under `if __name__ == .*:`$")
+
     def test_ctrl_c_is_one_keyboard_interrupt(self):
         done = self.run_script(
             """
