@@ -20,7 +20,13 @@ impl Task for Primes {
 
 fn main() -> Result<(), JobError> {
     orchestrator::init(Registry::new().task(Primes, |start| {
-        let is_prime = |&n: &u64| n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+        let is_prime = |&n: &u64| {
+            let mut divisor = 2;
+            while divisor * divisor <= n && n % divisor != 0 {
+                divisor += 1;
+            }
+            n > 1 && divisor * divisor > n
+        };
         (start..start + 100_000).filter(is_prime).count()
     }));
     block_on(async {

@@ -96,8 +96,10 @@ fn the_scheduler_is_pure() {
         "libc",
     ];
     let mut found = offences("orchestrator/src/scheduler", &words);
-    // A test that measures what decisions cost.
-    found.retain(|line| !line.contains("scheduler/sim/scale.rs:"));
+    // Tests that measure what decisions cost.
+    for test in ["scheduler/sim/scale.rs:", "scheduler/sim/agents.rs:"] {
+        found.retain(|line| !line.contains(test));
+    }
     assert!(found.is_empty(), "{found:#?}");
 }
 

@@ -40,6 +40,7 @@ fn bash_completes_commands_and_options() {
     for (words, expected) in [
         (&["res"][..], &["results", "resume"][..]),
         (&["run", "--keep"], &["--keep-order"]),
+        (&["parallel", "--keep"], &["--keep-order"]),
         (&["completions", "z"], &["zsh"]),
     ] {
         let all = [&["bash", "-c", ask, "bash"][..], words].concat();

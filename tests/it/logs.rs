@@ -1,9 +1,17 @@
 //! `--log-file` and `--log-level`.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use std::time::Duration;
+
+use orchestrator::{Pool, RawJob};
 use serde_json::Value;
 
 use orchestrator_tests::TestEnv;
+use orchestrator_tests::tasks::{Fail, Noop};
 
+use crate::pool::{block_on, config};
 use crate::run::{WORKER, objects, run};
 
 fn log(env: &TestEnv) -> Vec<Value> {
@@ -69,6 +77,73 @@ fn a_log_tells_of_workers_and_of_jobs_that_fail() {
     assert_eq!(more[..lines.len()], lines[..]);
     assert_eq!(with(&more[lines.len()..], "job sent").len(), 3);
     assert_eq!(with(&more[lines.len()..], "job ended").len(), 3);
+}
+
+/// Where a program's subscriber writes.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A program that uses the library listens with a subscriber of its own.
+#[test]
+fn a_program_that_listens_is_told_of_workers_and_jobs_in_their_spans() {
+    let said = Said::default();
+    let out = said.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || out.clone())
+        .finish();
+    // Where `tracing` knows of one subscriber only, what another test's thread says first is
+    // said for nobody from then on, since that thread has none.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
+    // The pool is a task of this thread.
+    let listens = tracing::subscriber::set_default(subscriber);
+    block_on(async {
+        let pool = Pool::start(config(1)).unwrap();
+        pool.run(Noop, ()).await.unwrap();
+        let mut failing = RawJob::new(&Fail, &()).unwrap();
+        failing.retries = Some(1);
+        failing.retry_backoff = Some(Duration::ZERO);
+        pool.submit_raw(failing).await.unwrap().await.unwrap();
+        pool.shutdown().await.unwrap();
+    });
+    drop(listens);
+    let lines = objects(&String::from_utf8(said.0.lock().unwrap().clone()).unwrap());
+    let one = |message: &str, n: usize| {
+        let lines: Vec<_> = lines
+            .iter()
+            .filter(|line| line["fields"]["message"] == message)
+            .collect();
+        assert_eq!(lines.len(), n, "{message}: {lines:#?}");
+        lines
+    };
+    let worker = &one("worker started", 1)[0]["span"];
+    assert_eq!(worker["name"], "worker");
+    assert!(
+        worker["pid"].as_u64() > Some(0) && worker["slot"] == 1,
+        "{worker}"
+    );
+    one("worker ready", 1);
+    one("worker ended", 1);
+    let sent = one("job sent", 3);
+    let ends = [one("job failed and is tried again", 1), one("job ended", 2)].concat();
+    for line in sent.iter().chain(&ends) {
+        let span = &line["span"];
+        assert_eq!(span["name"], "job", "{line}");
+        assert_eq!(span["worker"], worker["worker"], "{line}");
+    }
+    let verdicts: Vec<_> = ends.iter().map(|line| &line["fields"]["verdict"]).collect();
+    assert_eq!(verdicts, ["failed", "ok", "failed"]);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod jobs;
 mod library;
 mod limits;
 mod logs;
+mod order;
 mod output;
 mod packing;
 mod parallel;

@@ -94,6 +94,48 @@ fn packed_values_come_from_any_source_as_in_gnu_parallel() {
     }
 }
 
+/// A story: with the line, which is not put in, `nice` was refused as a command out of data.
+#[test]
+fn a_command_that_gets_nothing_is_left_as_it_is() {
+    let env = TestEnv::new();
+    for (words, printed) in [
+        (&["-c", "nice"][..], "0\n0\n"),
+        (&["-c", "true; echo $#"], "0\n0\n"),
+        (&["-c", "echo $# | cat"], "0\n0\n"),
+        (&["--", "echo", "x"], "x\nx\n"),
+        (&["--", "echo", "x{}y", "{}"], "xy\nxy\n"),
+        (&["-c", "echo {#}"], "1\n2\n"),
+    ] {
+        let all = [&["-q", "-k", "-n0"], words].concat();
+        let done = run(&env, &all, "a\nb\n");
+        assert_eq!(
+            (done.stdout(), &done.stderr[..]),
+            (printed, ""),
+            "{words:?}"
+        );
+    }
+}
+
+#[test]
+fn what_looks_like_a_column_and_is_none_is_told() {
+    let env = TestEnv::new();
+    let told = |words: &[&str]| {
+        let args = [&["-q", "--csv", "--header", ":"], words].concat();
+        let done = run(&env, &args, "name,age\nBob,4\n");
+        assert_eq!(done.code(), 0, "{}", done.stderr);
+        (done.stdout().to_owned(), done.stderr)
+    };
+    let said = "warning: `{nme}` is no column and stays as it is\n  the columns: name, age\n  \
+                tip: a similar column exists: {name}\n";
+    let (out, err) = told(&["echo", "{nme}", "{age}", "x{nme}"]);
+    assert_eq!((&out[..], &err[..]), ("{nme} 4 x{nme}\n", said));
+    let (out, err) = told(&["-c", "echo '{nme}' {name/.}"]);
+    assert_eq!((&out[..], &err[..]), ("{nme} Bob\n", said));
+    // A variable of the shell, and what no column could be called, are what they are.
+    let (out, err) = told(&["-c", "name=x; echo ${name}{#} '{ }' {name}"]);
+    assert_eq!((&out[..], &err[..]), ("x1 { } Bob\n", ""));
+}
+
 #[test]
 fn headers_name_columns_as_in_gnu_parallel() {
     let table = "name,size/x\na/b.c,1\nd,\n";

@@ -315,6 +315,39 @@ fn lines_of_failed_jobs_can_be_piped_in_again() {
     assert_eq!(full.code(), 125, "{}", full.stderr);
 }
 
+/// A story: the lines that had failed were piped in again and written to the same file, which was
+/// empty before the first of them was read; no job, status 0, and the list was gone.
+#[test]
+fn the_lines_that_are_read_are_not_written_over() {
+    let env = TestEnv::new();
+    let list = env.file("list", "a\nb\n");
+    symlink(&list, env.path().join("other")).unwrap();
+    let shell = |text: &str| {
+        let mut shell = env.command("sh");
+        shell.args(["-c", text, ORCHESTRATOR]);
+        env.run(shell, "")
+    };
+    for text in [
+        r#""$0" run --failed-to list -- false < list"#,
+        r#""$0" run --failed-to other -a list -- false"#,
+        r#""$0" run --failed-to list -- false ::: x :::: other"#,
+    ] {
+        let done = shell(text);
+        assert_eq!(done.code(), 2, "{}", done.stderr);
+        assert!(
+            done.stderr
+                .contains(" is the input, too, and would be emptied before it is read\n"),
+            "{}",
+            done.stderr
+        );
+        assert_eq!(std::fs::read(&list).unwrap(), b"a\nb\n");
+    }
+    let done = shell(r#""$0" run --failed-to new -- false < list"#);
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    let done = shell(r#""$0" run -q --failed-to /dev/null -- true < /dev/null"#);
+    assert_eq!((done.code(), &done.stderr[..]), (0, ""));
+}
+
 /// Small results share a page, large ones stand alone: both streams of all of them
 /// come in order when they go to one file.
 #[test]
@@ -992,6 +1025,53 @@ fn habits_from_other_tools_get_an_answer() {
             "unexpected argument '-i' found",
             "`{}` needs no -i",
         ),
+        // What GNU parallel calls so, and what is only spelled like an option of ours.
+        (
+            &["-S", "h1", "echo"],
+            "unexpected argument '-S' found",
+            "`orchestrator run --hosts [N/]HOST,...` runs jobs on other machines",
+        ),
+        (
+            &["--group", "echo"],
+            "unexpected argument '--group' found",
+            "leave it out: each job's output is in one piece anyway",
+        ),
+        (
+            &["--max-procs", "2", "echo"],
+            "unexpected argument '--max-procs' found",
+            "GNU parallel's option is --jobs here",
+        ),
+        (
+            &["--cat", "echo"],
+            "unexpected argument '--cat' found",
+            "the command may keep it: `cat > FILE; COMMAND FILE`",
+        ),
+        (
+            &["--name", "x", "find"],
+            "unexpected argument '--name' found",
+            "options of the command stand behind its name: orchestrator run -- COMMAND",
+        ),
+        (
+            &["--block", "10M", "wc"],
+            "the following required arguments were not provided:",
+            "--block needs --pipe",
+        ),
+        (
+            &["--resume", "--joblog=log", "wc"],
+            "the following required arguments were not provided:",
+            "to go on by what --joblog says: --skip-logged ended",
+        ),
+        (
+            &["--grace", "5 parsecs", "wc"],
+            "invalid value '5 parsecs' for '--grace <TIME>': not a time; write seconds, or e.g. 90s, 5m, 1h 30m",
+            "",
+        ),
+        (
+            &["--results", "--", "echo"],
+            "invalid value '--' for '--results <DIR|TEXT|TABLE>': write where results are kept, \
+             then `--`; a directory of that name is ./--",
+            "",
+        ),
         (
             &["--", "", "{}"],
             "the command is an empty word (an unset variable?)",
@@ -1004,6 +1084,36 @@ fn habits_from_other_tools_get_an_answer() {
         assert_eq!(said.contains("\n  tip: "), !tip.is_empty(), "{said}");
         assert!(said.contains(tip), "{said}");
     }
+}
+
+/// A story: `cat a b | wc` was what had failed, of one file and of three more arguments.
+#[test]
+fn a_command_is_named_as_it_would_be_typed() {
+    let env = TestEnv::new();
+    let words = ["--", "false", "{}", "x=1,y:z@2%", "*", ""];
+    let done = run(&env, &words, "it's a b\n");
+    let shown = r#"/false 'it'"'"'s a b' x=1,y:z@2% '*' ''`"#;
+    assert!(done.stderr.contains(shown), "{}", done.stderr);
+}
+
+/// A story: `sort {} '>' {}.sorted` is how it is written for GNU parallel; here, `>` was a file.
+#[test]
+fn words_for_a_shell_that_no_shell_reads_are_told() {
+    let env = TestEnv::new();
+    let done = run(&env, &["-q", "--", "echo", "{}", ">", "{}.out"], "a\n");
+    assert_eq!((done.code(), done.stdout()), (0, "a > a.out\n"));
+    assert_eq!(
+        done.stderr,
+        "warning: `>` is an argument of `echo`, since no shell reads these words\n  \
+         tip: for a shell: orchestrator run -c 'echo {} > {}.out'\n"
+    );
+    let dry = run(&env, &["--dry-run", "--", "echo", "{}", "&&", "x"], "a\n");
+    assert!(dry.stderr.starts_with("warning: `&&` is"), "{}", dry.stderr);
+    // Theirs is read by one.
+    let mut theirs = env.command(ORCHESTRATOR);
+    theirs.args(["parallel", "echo", "{}", ">", "{}.out"]);
+    assert_eq!(env.run(theirs, "a\n").stderr, "");
+    assert_eq!(std::fs::read(env.path().join("a.out")).unwrap(), b"a\n");
 }
 
 #[test]

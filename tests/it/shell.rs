@@ -304,7 +304,7 @@ fn a_refused_text_is_shown_with_a_caret_and_what_to_write() {
         (
             "date; ls",
             "error: there is no place for the line in the shell text\n  \
-             tip: write {} where it belongs\n",
+             tip: write {} where it belongs, or add -n0 where no command needs it\n",
         ),
         (
             "echo {= s/a/b/ =}",

@@ -18,6 +18,9 @@ use crate::life::{self, LifePipe};
 
 /// No single program in a test takes longer than this.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A question that takes longer than this is asked less often: it keeps a processor from
+/// what is waited for.
+const DEAR: Duration = Duration::from_millis(10);
 /// How long processes that were told to end may take.
 const LEFT_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -255,13 +258,19 @@ fn within(deadline: Duration, holds: impl FnMut() -> bool) -> bool {
 #[expect(clippy::disallowed_methods, reason = "the deadline of a test")]
 pub fn elapsed_until(deadline: Duration, mut holds: impl FnMut() -> bool) -> Option<Duration> {
     let start = Instant::now();
-    while !holds() {
+    loop {
+        let asked = Instant::now();
+        if holds() {
+            return Some(start.elapsed());
+        }
         if start.elapsed() > deadline {
             return None;
         }
-        thread::sleep(Duration::from_millis(2));
+        let took = asked.elapsed();
+        let dear = took > DEAR;
+        let pause = if dear { 4 * took } else { Duration::ZERO };
+        thread::sleep(pause.clamp(Duration::from_millis(2), Duration::from_millis(200)));
     }
-    Some(start.elapsed())
 }
 
 /// All processes of this machine.

@@ -13,7 +13,7 @@
 //!
 //! The client is as untrusted as an orchestrator is to a worker: what makes no
 //! sense ends the link. It may send as much ahead as it likes, but when it does not
-//! read what it is told, nothing more is read from it either.
+//! read what it is told, nothing more is read from it either, or on a remote link not much.
 
 mod ending;
 mod link;

@@ -12,7 +12,7 @@ use super::pairs::Pair;
 use crate::pool::{Frames, Payload, SLICES};
 
 /// While more than this waits to be written, nothing more is made for the client,
-/// and nothing more is taken from it.
+/// and nothing more is taken from it, or on a remote link not much.
 const HIGH_WATER: usize = 1 << 20;
 /// How many large results may wait for credit until no more ends of jobs are taken.
 const MAX_RESULTS: usize = 1024;
@@ -56,7 +56,7 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    /// Whether the client reads what it is told: only then it is listened to.
+    /// Whether the client reads what it is told.
     pub(super) fn is_read(&self) -> bool {
         self.frames.len() < HIGH_WATER
     }

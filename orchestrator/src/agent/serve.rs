@@ -8,7 +8,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::{Answer, Assignment, FromWorker, JobOptions, Outcome, ToWorker};
@@ -23,8 +23,8 @@ use super::outbox::Outbox;
 use super::pairs::{Effect, Pair, Pairs, Whole};
 use super::watch::{Look, Watch};
 use crate::pool::{
-    Batch, Control, JobReport, Note, Pace, Pool, PoolConfig, PoolError, Printed, PrintedPart,
-    RawJob, ReportStream, Reports, instant, until, usable_cpus,
+    Batch, Control, Doubts, JobReport, Note, Pace, Pool, PoolConfig, PoolError, Printed,
+    PrintedPart, RawJob, ReportStream, Reports, instant, until, usable_cpus,
 };
 
 /// How many pieces of output may wait until they are made frames.
@@ -33,6 +33,12 @@ const PRINTED: usize = 64;
 const CLEAN_UP: Duration = Duration::from_millis(300);
 /// How long they may take to be dead then.
 const BURY: Duration = Duration::from_secs(2);
+
+/// How long a remote client may be silent that has not said how long it may.
+const SILENCE: Duration = Duration::from_secs(18);
+
+/// How much is read of a remote client that does not read itself, in bytes.
+const UNREAD: usize = 64 << 20;
 
 /// How it ended.
 #[derive(Debug)]
@@ -47,17 +53,18 @@ pub(crate) enum End {
     Pool(PoolError),
 }
 
-/// Serves whoever is at the other end of the link, until that ends it or somebody
-/// wants this process to end; `complain` is told what the client is not.
+/// Serves whoever is at the other end of the link, until that ends it, has been silent for as
+/// long as it said that it may be, or somebody wants this process to end; `complain` is told
+/// what the client is not.
 pub(crate) async fn serve(
     config: PoolConfig,
-    (mut link, silence): (Link, Duration),
+    (mut link, silence): (Link, Option<Duration>),
     terminate: impl Future<Output = ()>,
     complain: impl Fn(&str),
 ) -> End {
     let mut terminate = pin!(terminate);
     let met = tokio::select! {
-        met = meet(&mut link) => met,
+        met = meet(&mut link, silence) => met,
         () = &mut terminate => Err(End::Good),
     };
     let (hello, init) = match met {
@@ -91,8 +98,9 @@ pub(crate) async fn serve(
         answers: Vec::new(),
         tasks: None,
         slots,
-        watch: Watch::new(hello.link, silence, instant()),
-        doubtful: Vec::new(),
+        watch: Watch::new(hello.link, silence.unwrap_or(SILENCE), instant()),
+        doubts: Doubts::default(),
+        unread: 0,
         pace: Pace::new(usable_cpus() > 1),
         leaving: None,
         drained: false,
@@ -155,8 +163,9 @@ struct Agent<'a, C> {
     slots: u32,
     /// What a link needs that may die without a word.
     watch: Watch,
-    /// Ends of jobs that may be the doing of somebody who ends this agent as well.
-    doubtful: Vec<(Pair, JobReport)>,
+    doubts: Doubts<(Pair, JobReport)>,
+    /// How much was read since the client does not read, in bytes.
+    unread: usize,
     /// How quickly the client asks again.
     pace: Pace,
     /// Who wants it to end when all is done.
@@ -195,7 +204,9 @@ impl<C: Fn(&str)> Agent<'_, C> {
             return stop;
         }
         loop {
-            if let (Some(_), true) = (&end, self.outbox.owes_nothing()) {
+            // What has ended when all had may still have been lost with this agent.
+            let is_all_told = self.outbox.owes_nothing() && self.doubts.due().is_none();
+            if end.is_some() && is_all_told {
                 self.say_goodbye();
             }
             if !self.outbox.is_empty() {
@@ -212,7 +223,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
             }
             if let Some(end) = &end
                 && self.outbox.is_empty()
-                && self.outbox.owes_nothing()
+                && is_all_told
             {
                 return Stop::Over(match end {
                     Err(e) if !matches!(e, PoolError::NotPrinted { .. }) => End::Pool(e.clone()),
@@ -221,6 +232,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
             }
             self.close_when_done();
             let due = self.watch.due(self.tasks.is_some());
+            let due = [due, self.doubts.due()].into_iter().flatten().min();
             let awake = self.outbox.is_empty() && self.pace.stays_awake(instant);
             let turn = tokio::select! {
                 biased;
@@ -228,10 +240,10 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 Some(part) = self.printed.recv(), if self.outbox.is_read() => Turn::Printed(part),
                 Some(notes) = self.notes.recv() => Turn::Notes(notes),
                 tasks = &mut tasks, if self.tasks.is_none() && end.is_none() => Turn::Tasks(tasks),
-                read = input.read(), if self.outbox.is_read() => Turn::Read(read),
+                read = input.read(), if self.listens() => Turn::Read(read),
                 can = output.writable(), if !self.outbox.is_empty() => Turn::Writable(can),
                 how = &mut pool_end, if end.is_none() => Turn::Ended(how),
-                () = &mut terminate, if self.leaving.is_none() => Turn::Terminate,
+                () = &mut terminate, if self.hears_signals() => Turn::Terminate,
                 () = until(due), if due.is_some() => Turn::Look,
                 () = tokio::task::yield_now(), if awake => Turn::Awake,
             };
@@ -264,7 +276,11 @@ impl<C: Fn(&str)> Agent<'_, C> {
                     Ok(())
                 }
                 Turn::Read(Ok(0) | Err(_)) => Err(Stop::AtOnce(End::Good)),
-                Turn::Read(Ok(_)) => {
+                Turn::Read(Ok(bytes)) => {
+                    self.unread = match self.outbox.is_read() {
+                        true => 0,
+                        false => self.unread.saturating_add(bytes),
+                    };
                     self.watch.heard(instant);
                     self.pace.answered(instant());
                     self.take_in(input)
@@ -275,7 +291,6 @@ impl<C: Fn(&str)> Agent<'_, C> {
                     while let Some(reports) = ended.try_next_turn() {
                         self.report(reports);
                     }
-                    self.believe();
                     let told = self.answer();
                     self.last_words();
                     // What could not be printed is no fault of the workers.
@@ -288,18 +303,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                     self.terminate();
                     Ok(())
                 }
-                Turn::Look => match self.watch.look(instant()) {
-                    Look::Nothing => Ok(()),
-                    Look::Acknowledge(n) => {
-                        self.outbox.say(&FromWorker::Ack(n));
-                        Ok(())
-                    }
-                    Look::NoDoubt => {
-                        self.believe();
-                        self.answer()
-                    }
-                    Look::Silence(since) => Err(Stop::AtOnce(End::Silence(since))),
-                },
+                Turn::Look => self.look(instant()),
                 Turn::Awake => {
                     // The client, or a worker, may need this very CPU.
                     std::thread::yield_now();
@@ -310,6 +314,37 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 return stop;
             }
         }
+    }
+
+    /// Whether the client is listened to. One that does not read what it is told is not, but
+    /// elsewhere it may be that somebody there has stopped to look at what jobs print: then only
+    /// its words say that it is not lost.
+    fn listens(&self) -> bool {
+        self.outbox.is_read() || self.watch.is_remote() && self.unread < UNREAD
+    }
+
+    /// Whether it matters that somebody here wants it to end. One that finishes its last jobs
+    /// anyway has something to give back where a signal may have ended those.
+    fn hears_signals(&self) -> bool {
+        match self.leaving {
+            None => true,
+            Some(Leaving::Drained) => self.watch.is_remote(),
+            Some(Leaving::Terminated) => false,
+        }
+    }
+
+    /// What is due by now.
+    fn look(&mut self, now: Instant) -> Result<(), Stop> {
+        match self.watch.look(now) {
+            Look::Nothing => {}
+            Look::Acknowledge(n) => self.outbox.say(&FromWorker::Ack(n)),
+            Look::Silence(since) => return Err(Stop::AtOnce(End::Silence(since))),
+        }
+        if self.doubts.due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        self.believe(now);
+        self.answer()
     }
 
     /// All that has come, message by message.
@@ -363,7 +398,10 @@ impl<C: Fn(&str)> Agent<'_, C> {
             }
             ToWorker::Pause => self.control.stand_still(),
             ToWorker::Resume => self.control.resume(),
-            ToWorker::Drain => self.leaving = Some(Leaving::Drained),
+            ToWorker::Drain => {
+                // Told to end by somebody here, it goes on with that.
+                self.leaving.get_or_insert(Leaving::Drained);
+            }
             ToWorker::WindDown => self.pool.wind_down(),
             ToWorker::Resize(0) => return Err("no agent is without workers".into()),
             ToWorker::Resize(slots) => {
@@ -435,7 +473,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
         if self.watch.is_remote() {
             self.pairs.drop_unfinished(&mut self.effects);
             // Whoever has ended those ends this.
-            self.doubtful.clear();
+            drop(self.doubts.take());
             self.control.withdraw();
         }
     }

@@ -7,9 +7,6 @@ use protocol::LinkKind;
 
 use crate::pool::ACK_DELAY;
 
-/// How long after the jobs the agent itself may hear of a signal that is for all of them.
-const SIGNALS_APART: Duration = Duration::from_millis(200);
-
 /// On a local link, all of it does nothing.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -20,8 +17,6 @@ pub(super) struct Watch {
     /// When it has to be told that jobs have come, unless it is told anything before.
     ack_due: Option<Instant>,
     acks: u64,
-    /// Until when it is not known what ends of jobs mean that a signal has ended.
-    doubt_until: Option<Instant>,
 }
 
 /// What is to be done.
@@ -30,8 +25,6 @@ pub(super) enum Look {
     Nothing,
     /// The client is to be told that something has come; the so-manieth time.
     Acknowledge(u64),
-    /// No signal has followed those that have ended jobs.
-    NoDoubt,
     /// It has been silent for so long.
     Silence(Duration),
 }
@@ -44,12 +37,16 @@ impl Watch {
             silence,
             ack_due: None,
             acks: 0,
-            doubt_until: None,
         }
     }
 
     pub(super) fn is_remote(&self) -> bool {
         self.remote
+    }
+
+    /// Its workers are ready: from now on the client has something to say.
+    pub(super) fn is_ready(&mut self, now: impl FnOnce() -> Instant) {
+        self.heard(now);
     }
 
     /// Something was read.
@@ -60,8 +57,8 @@ impl Watch {
     }
 
     /// Something was written, and whoever has read it knows that what they said has come.
-    /// While the client did not read, it was not read from either, and this is its sign of
-    /// life; else it is none, as there may be much room on the way to where nobody is.
+    /// While the client did not read, it may not have been read from either, and this is its sign
+    /// of life; else it is none, as there may be much room on the way to where nobody is.
     pub(super) fn wrote(&mut self, was_full: bool, now: impl FnOnce() -> Instant) {
         self.ack_due = None;
         if self.remote && was_full {
@@ -76,14 +73,6 @@ impl Watch {
         }
     }
 
-    /// A job was ended by a signal that may be for this agent, too: schedulers send it to
-    /// everybody.
-    pub(super) fn doubts(&mut self, now: impl FnOnce() -> Instant) {
-        if self.doubt_until.is_none() {
-            self.doubt_until = now().checked_add(SIGNALS_APART);
-        }
-    }
-
     /// When to look. Before it is `ready`, the client has nothing to say.
     pub(super) fn due(&self, ready: bool) -> Option<Instant> {
         if !self.remote {
@@ -92,10 +81,7 @@ impl Watch {
         let silence = ready
             .then(|| self.heard.checked_add(self.silence))
             .flatten();
-        [self.ack_due, self.doubt_until, silence]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.ack_due, silence].into_iter().flatten().min()
     }
 
     pub(super) fn look(&mut self, now: Instant) -> Look {
@@ -103,10 +89,6 @@ impl Watch {
             self.ack_due = None;
             self.acks += 1;
             return Look::Acknowledge(self.acks);
-        }
-        if self.doubt_until.is_some_and(|due| due <= now) {
-            self.doubt_until = None;
-            return Look::NoDoubt;
         }
         let silent = now.saturating_duration_since(self.heard);
         match silent >= self.silence {
@@ -129,6 +111,9 @@ mod tests {
         let begun = instant();
         let mut watch = Watch::new(LinkKind::Remote, 18 * S, begun);
         assert_eq!(watch.due(false), None, "workers may take long to start");
+        watch.is_ready(|| begun + 100 * S);
+        assert_eq!(watch.due(true), Some(begun + 118 * S));
+        let mut watch = Watch::new(LinkKind::Remote, 18 * S, begun);
         assert_eq!(watch.due(true), Some(begun + 18 * S));
         assert_eq!(watch.look(begun + 17 * S), Look::Nothing);
         watch.heard(|| begun + 17 * S);

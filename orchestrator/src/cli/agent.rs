@@ -3,15 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::num::NonZero;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::getppid;
-
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{AgentArgs, ElsewhereArgs, LaunchArgs, WearArgs};
@@ -27,12 +27,9 @@ use crate::run::text;
 /// started the agent has a deadline of their own.
 const START: Duration = Duration::from_secs(300);
 
-/// How long a remote client may be silent that has not said how long it may.
-const SILENCE: Duration = Duration::from_secs(18);
-
 /// Is an agent until that ends.
 pub(super) fn agent(args: AgentArgs) -> Exit {
-    let silence = args.elsewhere.silence.unwrap_or(SILENCE);
+    let silence = args.elsewhere.silence;
     let mut config = match plan(args) {
         Ok(config) => config,
         Err(message) => return refuse(&message),
@@ -70,7 +67,7 @@ pub(super) fn agent(args: AgentArgs) -> Exit {
     }
 }
 
-async fn attended(config: PoolConfig, silence: Duration) -> io::Result<End> {
+async fn attended(config: PoolConfig, silence: Option<Duration>) -> io::Result<End> {
     let link = Link::take_over()?;
     let mut terminations = signal(SignalKind::terminate())?;
     // A handler of any kind: where this signal is ignored, the kernel throws away how
@@ -86,9 +83,9 @@ async fn attended(config: PoolConfig, silence: Duration) -> io::Result<End> {
 /// Becomes a launcher, which is told to end when the process that started this one has
 /// ended, however that was: it may be waiting in a queue, where it would not notice.
 pub(super) fn launch(args: LaunchArgs) -> Exit {
-    let parent = getppid();
     set_pdeathsig(Signal::SIGTERM).ok();
-    if getppid() != parent {
+    // If it has ended before, nobody holds the other end of stdin any more.
+    if has_ended(io::stdin().as_fd()) {
         return Exit::RUN_FAILED;
     }
     let mut words = args.words.into_iter();
@@ -100,10 +97,17 @@ pub(super) fn launch(args: LaunchArgs) -> Exit {
     let why = std::process::Command::new(&program).args(words).exec();
     let shown = text::quoted(program.as_bytes());
     say(&format!(
-        "{shown} cannot be started: {}\n",
+        "the launcher {shown} cannot be started: {}\n",
         text::reason(&why)
     ));
     Exit::Status(127)
+}
+
+/// Whether a pipe has nobody who writes to it.
+fn has_ended(pipe: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::new(pipe, PollFlags::empty())];
+    let told = poll(&mut asked, PollTimeout::ZERO);
+    told.is_ok() && asked[0].revents() == Some(PollFlags::POLLHUP)
 }
 
 /// A variable and its value.
@@ -121,17 +125,17 @@ fn cpus_of_slurm() -> Option<NonZero<usize>> {
 
 /// Goes to the directory of all jobs.
 fn enter(directory: &Path, make: bool) -> Result<(), Message> {
-    if make {
-        // What is wrong with it is seen next.
-        std::fs::create_dir_all(directory).ok();
-    }
-    std::env::set_current_dir(directory).map_err(|e| {
+    let cannot = |what: &str, e: &io::Error| {
         let shown = text::quoted(directory.as_os_str().as_bytes());
-        let why = text::reason(&e);
+        let why = text::reason(e);
         Message::new(format!(
-            "the directory {shown} cannot be entered here: {why} (--wd DIR says another)"
+            "the directory {shown} cannot be {what} here: {why} (--wd DIR says another)"
         ))
-    })
+    };
+    if make {
+        std::fs::create_dir_all(directory).map_err(|e| cannot("made", &e))?;
+    }
+    std::env::set_current_dir(directory).map_err(|e| cannot("entered", &e))
 }
 
 /// What the words mean together.

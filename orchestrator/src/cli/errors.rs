@@ -3,6 +3,7 @@
 //! the program look alike.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -252,14 +253,23 @@ pub(super) fn gaps(gaps: &Gaps) -> String {
     said
 }
 
-/// No run is recorded.
+/// No run is recorded, or records cannot be read.
 pub(super) fn no_record(dir: Option<&Path>) -> Message {
+    let unread = dir.and_then(|dir| fs::read_dir(dir).err());
+    let unread = unread.filter(|why| why.kind() != io::ErrorKind::NotFound);
     match dir {
         None => Message::new("no run is recorded: neither HOME nor XDG_STATE_HOME is set"),
         Some(dir) => {
             let dir = text::escaped(dir.as_os_str().as_encoded_bytes());
+            if let Some(why) = unread {
+                let why = text::reason(&why);
+                return Message::new(format!(
+                    "the records of runs in {dir} cannot be read: {why}"
+                ))
+                .tip("they are below XDG_STATE_HOME, or HOME: set it to what is yours");
+            }
             Message::new(format!("no run is recorded in {dir}"))
-                .tip("runs are recorded unless --no-record or ORCHESTRATOR_NO_RECORD is set")
+                .tip("`orchestrator run` records, unless --no-record or ORCHESTRATOR_NO_RECORD is set, or inside a job")
         }
     }
 }
@@ -305,7 +315,7 @@ fn spill(why: &str) -> Message {
     Message::new(format!(
         "output of jobs could not be kept in a temporary file: {why}"
     ))
-    .tip("set TMPDIR to a directory with more room")
+    .tip("set TMPDIR to a directory with more room, or name one with --tmpdir")
 }
 
 fn unknown_task(task: &str, offered: &Arc<[String]>, worker: &WorkerName) -> Message {
@@ -373,7 +383,12 @@ pub(crate) fn pool(error: &PoolError, worker: &WorkerName) -> Message {
             let told = hosts.iter().fold(message, |message, (host, what)| {
                 message.fact(text::escaped(format!("{host} {what}").as_bytes()))
             });
-            told.tip("try one by hand: ssh -o BatchMode=yes HOST true; docs/hosts.md says what each needs")
+            // What is there and does not do is no matter of ssh.
+            let unreached = |(_, what): &(_, String)| what.starts_with("cannot be reached: ssh");
+            told.tip(match hosts.iter().any(unreached) {
+                true => "try one by hand: ssh -o BatchMode=yes HOST true; docs/hosts.md says what each needs",
+                false => "docs/hosts.md says what each needs",
+            })
         }
         PoolError::Spill(cause) => spill(&text::reason(cause)),
         PoolError::Spawn { source, .. } => unstartable(message, source, worker),

@@ -17,8 +17,16 @@ const NAME: &str = "orchestrator";
 /// `orchestrator completions SHELL`.
 pub(super) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), NAME, &mut script);
+    clap_complete::generate(args.shell, &mut completed(), NAME, &mut script);
     print("the completions", &script)
+}
+
+/// All commands, that of GNU parallel with the options that it takes.
+fn completed() -> Command {
+    Cli::command().mut_subcommand("parallel", |told| {
+        let about = told.get_about().cloned().unwrap_or_default();
+        parallel::command().name("parallel").about(about)
+    })
 }
 
 /// `orchestrator man [COMMAND]`.
@@ -33,7 +41,9 @@ pub(super) fn man(args: &ManArgs) -> Exit {
         Some(name) => match find(&program, name) {
             Some(command) => command.clone(),
             None => {
-                let names: Vec<&str> = program.get_subcommands().map(Command::get_name).collect();
+                let shown = program.get_subcommands().filter(|one| !one.is_hide_set());
+                let names = shown.map(Command::get_name).filter(|&name| name != "help");
+                let names: Vec<&str> = names.collect();
                 let what = format!("no command {}", text::quoted(name.as_bytes()));
                 let tip = format!("these have a page: {}", names.join(", "));
                 return refuse(&Message::new(what).tip(tip));

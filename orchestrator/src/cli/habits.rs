@@ -5,10 +5,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::args::Cli;
 use super::errors::Message;
+use super::parallel;
 use super::program::Lookup;
 use crate::run::source::place::Places;
 use crate::run::source::shell::{Dialect, ShellText};
@@ -66,10 +69,30 @@ pub(super) fn check_words(words: &[Vec<u8>], lookup: &Lookup) -> Result<(), Mess
             "the command is an empty word (an unset variable?)",
         ));
     }
+    if sets_variable(first) {
+        let whole: String = words
+            .iter()
+            .map(|word| format!(" {}", shell_word(word)))
+            .collect();
+        return Err(Message::new(format!(
+            "{} sets a variable where a shell reads it, and none reads these words",
+            text::quoted(first)
+        ))
+        .tip(format!("orchestrator run -- env{whole}")));
+    }
     if is_quoted_command(first, lookup) {
         return Err(quoted_command(first, &words[1..]));
     }
     Ok(())
+}
+
+/// Whether a first word looks like `NAME=value`.
+fn sets_variable(word: &[u8]) -> bool {
+    let Some(end) = memchr::memchr(b'=', word) else {
+        return false;
+    };
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    end > 0 && !word[0].is_ascii_digit() && word[..end].iter().all(is_letter)
 }
 
 /// Whether a first word looks like a whole command in quotes.
@@ -114,6 +137,43 @@ fn quoted_command(word: &[u8], others: &[Vec<u8>]) -> Message {
     message.tip(format!("pipes and the like are for a shell: {recipe}"))
 }
 
+/// Words that do something between the words of a shell's text; `;` is not among them, since it
+/// ends what `find` runs.
+const BETWEEN: [&[u8]; 11] = [
+    b"|", b"||", b"&", b"&&", b">", b">>", b"<", b"2>", b"2>>", b"2>&1", b"&>",
+];
+
+/// Programs to which some of them are arguments.
+const CALCULATE: [&[u8]; 3] = [b"expr", b"test", b"["];
+
+/// A warning: a word that was meant for a shell, as GNU parallel's users write it, and that the
+/// command gets as an argument.
+pub(super) fn between_words(words: &[Vec<u8>]) -> Option<String> {
+    let (command, others) = words.split_first()?;
+    let name = command.rsplit(|byte| *byte == b'/').next()?;
+    let is_sign = |word: &&Vec<u8>| BETWEEN.contains(&&word[..]);
+    // `grep '|' {}`, `cut -d '|' {}` and `tr ',' '|'` mean the character.
+    let is_option = |word: &[u8]| word.len() > 1 && word.starts_with(b"-");
+    let meant = |three: &[Vec<u8>]| is_sign(&&three[1]) && !is_option(&three[0]);
+    let [_, sign, _] = others.windows(3).find(|three| meant(three))? else {
+        return None;
+    };
+    if CALCULATE.contains(&name) {
+        return None;
+    }
+    let whole = words.iter().map(|word| match is_sign(&word) {
+        true => text::escaped(word),
+        false => shell_word(word),
+    });
+    let recipe = shell_recipe(whole.collect::<Vec<_>>().join(" ").as_bytes());
+    Some(format!(
+        "warning: {} is an argument of {}, since no shell reads these words\n  \
+         tip: for a shell: {recipe}\n",
+        text::quoted(sign),
+        text::quoted(name),
+    ))
+}
+
 /// How to give a text to a shell; as an example when this one would be refused,
 /// or could not be shown as it is.
 fn shell_recipe(text: &[u8]) -> String {
@@ -152,7 +212,12 @@ pub(super) fn check_options(words: &[Vec<u8>]) -> Result<(), Message> {
 /// Adds to what clap says about a command line of these words (without the
 /// program's name).
 pub(super) fn advise(error: &mut clap::Error, words: &[Vec<u8>]) {
-    let Some(tip) = advice(error, words) else {
+    let theirs = theirs(error, words);
+    if theirs.is_some() {
+        // What is spelled like it here may do the opposite.
+        error.remove(ContextKind::SuggestedArg);
+    }
+    let Some(tip) = theirs.or_else(|| advice(error, words)) else {
         return;
     };
     let tip = StyledStr::from(tip);
@@ -161,25 +226,41 @@ pub(super) fn advise(error: &mut clap::Error, words: &[Vec<u8>]) {
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
 }
 
+/// What to write for an option of GNU parallel that `run` does not have.
+fn theirs(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
+    let is_run = words.first().is_some_and(|first| first == b"run");
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(name) if is_run && error.kind() == ErrorKind::UnknownArgument => {
+            parallel::in_run(name)
+        }
+        _ => None,
+    }
+}
+
 fn advice(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
-    let corrected = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand]
-        .iter()
-        .any(|&kind| error.get(kind).is_some());
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        return needed(error, words);
+    }
     let unknown = matches!(
         error.kind(),
         ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument
     );
-    if corrected || !unknown {
+    if !unknown {
         return None;
     }
     let first = words.first()?;
     if first == b"run" {
-        return match error.get(ContextKind::InvalidArg)? {
-            ContextValue::String(name) => option_advice(name).map(str::to_owned),
-            _ => None,
-        };
+        return Some(
+            "options of the command stand behind its name: orchestrator run -- COMMAND …".into(),
+        );
     }
-    if [&b"tasks"[..], b"worker", b"help"].contains(&&first[..]) {
+    if error.get(ContextKind::SuggestedArg).is_some()
+        || error.get(ContextKind::SuggestedSubcommand).is_some()
+    {
+        return None;
+    }
+    let is_ours = |name| Cli::command().find_subcommand(name).is_some();
+    if std::str::from_utf8(first).is_ok_and(is_ours) || first == b"help" {
         return None;
     }
     // Options stay where they are; what is no option begins a command.
@@ -197,13 +278,47 @@ fn advice(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
     ))
 }
 
-/// Options of xargs and GNU parallel that have nothing to say here.
-fn option_advice(name: &str) -> Option<&'static str> {
-    match name {
-        "-l" => Some("-L N packs so many lines"),
-        "-i" => Some("`{}` needs no -i; to write another word for it: -I STR"),
-        _ => None,
-    }
+/// Options that are nothing without another one.
+const NEED: [(&str, &[&str]); 5] = [
+    (
+        "--pipe",
+        &[
+            "--block",
+            "--block-size",
+            "--recend",
+            "--recstart",
+            "--regexp",
+            "--regex",
+            "--remove-rec-sep",
+            "--removerecsep",
+            "--rrs",
+            "--round-robin",
+            "--round",
+        ],
+    ),
+    ("--run-file", &["--resume", "--force", "--on-interrupted"]),
+    ("--joblog", &["--skip-logged"]),
+    ("--worker", &["--worker-arg"]),
+    ("--slurm", &["--slurm-args"]),
+];
+
+/// Which of the words needs an option that is not there.
+fn needed(error: &clap::Error, words: &[Vec<u8>]) -> Option<String> {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let missing = missing.first()?.split(' ').next()?;
+    let (_, options) = NEED.iter().find(|(needed, _)| *needed == missing)?;
+    let mut ours = words.iter().take_while(|word| *word != b"--");
+    let given = ours.find_map(|word| {
+        let name = word.split(|byte| *byte == b'=').next()?;
+        options.iter().find(|option| option.as_bytes() == name)
+    })?;
+    let has_log = words.iter().any(|word| word.starts_with(b"--joblog"));
+    Some(match *given == "--resume" && has_log {
+        true => "to go on by what --joblog says: --skip-logged ended".to_owned(),
+        false => format!("{given} needs {missing}"),
+    })
 }
 
 /// A word as it would be typed in a shell.
@@ -269,11 +384,49 @@ mod tests {
     }
 
     #[test]
+    fn a_word_for_a_shell_between_those_of_a_command_is_told() {
+        let told = |list: &[&str]| between_words(&words(list)).unwrap_or_default();
+        assert_eq!(
+            told(&["/bin/sort", "-k 2", "{}", ">", "{.}.sorted"]),
+            "warning: `>` is an argument of `sort`, since no shell reads these words\n  \
+             tip: for a shell: orchestrator run -c '/bin/sort '\\''-k 2'\\'' {} > {.}.sorted'\n"
+        );
+        let piped = told(&["cat", "{}", "|", "wc", "-c", "2>&1"]);
+        assert!(piped.ends_with("run -c 'cat {} | wc -c 2>&1'\n"), "{piped}");
+        for fine in [
+            &["expr", "{}", "|", "0"][..],
+            &["[", "{}", ">", "b", "]"],
+            &["find", "{}", "-exec", "ls", "{}", ";"],
+            &["grep", "a|b", "{}"],
+            &["grep", "|", "{}"],
+            &["cut", "-d", "|", "-f1", "{}"],
+            &["tr", ",", "|"],
+            &[">"],
+            &[],
+        ] {
+            assert_eq!(told(fine), "", "{fine:?}");
+        }
+    }
+
+    #[test]
     fn a_program_whose_name_has_a_blank_is_no_quoted_command() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("my tool");
         std::os::unix::fs::symlink("/bin/sh", &path).unwrap();
         assert_eq!(checked(&[path.to_str().unwrap()]), Ok(()));
+    }
+
+    #[test]
+    fn a_variable_in_front_is_for_env() {
+        assert_eq!(
+            checked(&["LC_ALL=C", "sort", "a b"]).unwrap_err(),
+            "error: `LC_ALL=C` sets a variable where a shell reads it, and none reads these words\n  \
+             tip: orchestrator run -- env LC_ALL=C sort 'a b'\n"
+        );
+        assert!(checked(&["x={}", "sh"]).is_err());
+        for fine in [&["./a=b", "x"][..], &["env", "a=b"], &["=", "x"], &["1=2"]] {
+            assert_eq!(checked(fine), Ok(()), "{fine:?}");
+        }
     }
 
     #[test]

@@ -42,10 +42,14 @@ use crate::run::source::work::Work;
 /// Not to be called from within an async runtime. The panic hook is replaced.
 #[must_use]
 pub fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == "parallel") {
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    match words.iter().map(|word| word.to_str()).collect::<Vec<_>>()[..] {
         // Its words are taken apart in another way.
-        return guarded(|| parallel::parallel(words.collect()));
+        [Some("parallel"), ..] => return guarded(|| parallel::parallel(words[1..].to_vec())),
+        [Some("help"), Some("parallel")] => {
+            return guarded(|| parallel::parallel(vec!["--help".into()]));
+        }
+        _ => {}
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -115,7 +119,10 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         },
     };
     let opened = match opened {
-        Some(opened) if plan.dry_run => return dry::show(&plan, opened),
+        Some(opened) if plan.dry_run => {
+            plan.warnings.iter().for_each(|warning| say(warning));
+            return dry::show(&plan, opened);
+        }
         opened => opened,
     };
     // Whoever runs recorded jobs again has no input to read them from.
@@ -177,7 +184,11 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         Some(file) => Where::File(file.name().to_owned()),
         None => Where::Own,
     };
-    let reins = Reins::new(plan.batch.keep_order, plan.batch.inputs.origin().unit());
+    let reins = Reins::new(
+        plan.batch.keep_order,
+        plan.batch.inputs.origin().unit(),
+        plan.batch.typed,
+    );
     if let (Record::File(file), Some(history)) = (&record, &plan.history)
         && !file.is_light()
     {
@@ -240,6 +251,8 @@ fn open(wanted: Wanted, words: Vec<Vec<u8>>) -> Result<Record, Message> {
     if !cwd.is_absolute() {
         return Err(errors::no_directory(cwd, &io::ErrorKind::NotFound.into()));
     }
+    // Before the file says that a run has begun.
+    std::fs::metadata(cwd).map_err(|e| errors::no_directory(cwd, &e))?;
     let file = runfile::open(&request).map_err(|e| errors::run_file(&e))?;
     // Recorded jobs name files from there.
     std::env::set_current_dir(cwd).map_err(|e| errors::no_directory(cwd, &e))?;
@@ -357,8 +370,10 @@ pub(super) fn lookup() -> Lookup {
 
 /// The directory of records, if runs are to be remembered.
 fn history() -> Option<History> {
-    let no = std::env::var_os("ORCHESTRATOR_NO_RECORD");
-    let no = no.is_some_and(|value| !value.is_empty() && value != "0");
+    let no = std::env::var_os("ORCHESTRATOR_NO_RECORD").filter(|value| !value.is_empty());
+    // Those inside jobs would take the place of the run that somebody has started.
+    let is_inside = std::env::var_os("ORCHESTRATOR_SLOT").is_some();
+    let no = no.map_or(is_inside, |value| value != "0");
     records().filter(|_| !no)
 }
 

@@ -93,9 +93,17 @@ impl Lookup {
             return message.tip(habits::builtin_tip(name.as_bytes()));
         }
         let message = message.fact(format!("looked in: {}", list.join(", ")));
-        if !name.is_empty() && matches!(check(&self.cwd.join(name)), Check::Good) {
-            let escaped = text::escaped(name.as_bytes());
-            return message.tip(format!("there is one here: ./{escaped}"));
+        let escaped = text::escaped(name.as_bytes());
+        match check(&self.cwd.join(name)) {
+            Check::Good if !name.is_empty() => {
+                return message.tip(format!("there is one here: ./{escaped}"));
+            }
+            Check::NotExecutable => {
+                return message.tip(format!(
+                    "there is a file here: chmod +x {escaped}, then ./{escaped}, or name its interpreter in front"
+                ));
+            }
+            _ => {}
         }
         let known: Vec<String> = dirs.iter().flat_map(|dir| names_in(dir)).collect();
         let wanted = name.to_string_lossy();
@@ -187,7 +195,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("bin");
         fs::create_dir_all(bin.join("folder")).unwrap();
-        for (name, mode) in [("bin/zstd", 0o755), ("bin/plain", 0o644), ("here", 0o755)] {
+        for (name, mode) in [
+            ("bin/zstd", 0o755),
+            ("bin/plain", 0o644),
+            ("here", 0o755),
+            ("tasks.py", 0o644),
+        ] {
             let path = dir.path().join(name);
             fs::write(&path, "").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -240,6 +253,9 @@ mod tests {
             said.ends_with("  tip: there is one here: ./here\n"),
             "{said}"
         );
+        let said = find(&lookup, "tasks.py").unwrap_err();
+        let tip = "  tip: there is a file here: chmod +x tasks.py, then ./tasks.py, or name its interpreter in front\n";
+        assert!(said.ends_with(tip), "{said}");
     }
 
     #[test]

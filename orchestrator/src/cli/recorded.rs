@@ -9,9 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Parser;
 
-use super::args::{Changes, Cli, Command, ResultsArgs, ResumeArgs, RetryArgs, RunArgs, StatusArgs};
+use super::args::{
+    Changes, Cli, Command, OutputArgs, ResultsArgs, ResumeArgs, RetryArgs, RunArgs, StatusArgs,
+};
 use super::errors::{self, Message};
 use super::exit::Exit;
+use super::generated;
 use super::main::{fail, lookup, records, refuse, say, start};
 use super::plan::{self, Plan, Record};
 use super::program::Lookup;
@@ -187,7 +190,11 @@ pub(super) fn results(args: ResultsArgs) -> Exit {
         Ok(recorded) => recorded,
         Err(exit) => return exit,
     };
-    recorded.args.format = args.format.or(recorded.args.format);
+    if args.format.is_some() {
+        // How the run has printed and kept its results is no matter of this format.
+        recorded.args.output = OutputArgs::default();
+        recorded.args.format = args.format;
+    }
     let lookup = recorded.lookup_for_show();
     let plan = match plan::plan(recorded.args, &lookup) {
         Ok(plan) => plan,
@@ -278,16 +285,7 @@ pub(super) fn status(args: &StatusArgs) -> Exit {
         Ok(state) => state,
         Err(e) => return failed(&e),
     };
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(lines(&state).as_bytes());
-    match written.and_then(|()| stdout.flush()) {
-        Ok(()) => Exit::OK,
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::BROKEN_PIPE,
-        Err(e) => {
-            say(&format!("error: {}\n", text::reason(&e)));
-            Exit::RUN_FAILED
-        }
-    }
+    generated::print("the status", lines(&state).as_bytes())
 }
 
 /// A recorded point in time.
@@ -326,12 +324,13 @@ pub(super) fn lines(state: &State) -> String {
         },
         count(state.jobs),
     );
-    for (verdict, number) in &state.verdicts {
+    for (verdict, number) in state.verdicts.iter().chain(&state.unfinished) {
         let verdict = text::escaped(verdict.as_bytes());
         lines += &format!("{verdict:<9} {}\n", count(*number));
     }
-    if state.open() > 0 {
-        lines += &format!("no result {}\n", count(state.open()));
+    let ended: i64 = state.unfinished.iter().map(|(_, number)| number).sum();
+    if state.open() > ended {
+        lines += &format!("no result {}\n", count(state.open() - ended));
     }
     lines
 }
@@ -356,13 +355,14 @@ mod tests {
             dropped: 0,
             jobs: 2_000,
             verdicts: vec![("ok".into(), 1_500), ("failed".into(), 3)],
+            unfinished: vec![("interrupted".into(), 7)],
         };
         let said = lines(&state);
         assert_eq!(
             said,
             "run       0123\ndoes      -- gzip {} in /a\nbegan     1970-01-01T00:00:01Z\n\
              state     running (process 7)\nruns      2\ninput     not read to its end\n\
-             jobs      2,000\nok        1,500\nfailed    3\nno result 497\n"
+             jobs      2,000\nok        1,500\nfailed    3\ninterrupted 7\nno result 490\n"
         );
         let ended = State {
             writer: None,

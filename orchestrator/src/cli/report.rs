@@ -151,6 +151,7 @@ fn said(state: &State, model: &Model, failures: &[FailedJob], name: &str) -> Str
         let jobs = text::counted(state.dropped.unsigned_abs(), "job");
         said += &format!("\n{jobs} of these are only counted: the record had no room for more\n");
     }
+    said += &view::unfinished(model);
     let next = next(state, failed, name);
     if !next.is_empty() {
         said.push('\n');

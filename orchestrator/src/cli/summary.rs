@@ -11,6 +11,7 @@ use crate::run::batch::{Failure, Outcome};
 use crate::run::recap::{self, Ended, Next};
 use crate::run::runfile::{History, Remembered};
 use crate::run::sink::command_line;
+use crate::run::sink::writer::WriteError;
 use crate::run::text;
 
 /// In a log, our lines must be found among those of the jobs.
@@ -46,7 +47,8 @@ pub(super) fn tell(plan: &Plan, outcome: &Outcome, stopped: bool, next: &[Next])
             };
             say(&format!("{}\n", recap::json(summary, ended, next)));
         }
-        _ if !is_worth_it => {}
+        SummaryArg::Line if !is_worth_it => {}
+        _ if !is_worth_it => say(&recap::steps(next)),
         SummaryArg::Auto | SummaryArg::Full | SummaryArg::Line => {
             let prefix = prefix();
             let line = match stopped && failure.is_none() {
@@ -80,8 +82,8 @@ pub(super) enum Where {
 
 /// What can be done next, after a run that was recorded there.
 pub(super) fn next(outcome: &Outcome, place: &Where, history: Option<&History>) -> Vec<Next> {
-    if outcome.failure.is_some() {
-        return Vec::new();
+    if let Some(failure) = &outcome.failure {
+        return next_after(failure, outcome.summary.again, place);
     }
     let summary = &outcome.summary;
     let open = summary.interrupted + summary.lost;
@@ -102,6 +104,31 @@ fn step(command: String, what: impl Into<String>) -> Next {
     }
 }
 
+/// After the run itself has failed. What is in a run file is safe; of another run, nobody knows
+/// which results were seen.
+fn next_after(failure: &Failure, again: bool, place: &Where) -> Vec<Next> {
+    let Where::File(file) = place else {
+        return Vec::new();
+    };
+    match failure {
+        Failure::Write(WriteError::Closed)
+        | Failure::UnknownTask { .. }
+        | Failure::Changed(_)
+        // It says so itself.
+        | Failure::RunFile(_)
+        | Failure::Bug(_) => Vec::new(),
+        _ if again => vec![step(format!("orchestrator resume {}", quoted(file)), "go on")],
+        _ => vec![with_resume()],
+    }
+}
+
+fn with_resume() -> Next {
+    Next {
+        command: None,
+        what: "the same command and input, with --resume, goes on".into(),
+    }
+}
+
 fn next_with_file(outcome: &Outcome, name: &str) -> Vec<Next> {
     let summary = &outcome.summary;
     let mut next = Vec::new();
@@ -114,10 +141,7 @@ fn next_with_file(outcome: &Outcome, name: &str) -> Vec<Next> {
     if summary.interrupted > 0 && outcome.whole {
         next.push(step(format!("orchestrator resume {name}"), "go on"));
     } else if !outcome.whole {
-        next.push(Next {
-            command: None,
-            what: "the same command and input, with --resume, goes on".into(),
-        });
+        next.push(with_resume());
     } else if summary.all_failed() > 0 {
         next.push(step(
             format!("orchestrator retry --failed {name}"),

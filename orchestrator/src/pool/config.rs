@@ -27,7 +27,8 @@ pub struct PoolConfig {
     pub dial_window: usize,
     /// How long an agent may be silent until it is lost and its jobs are given to others.
     /// Default: 30 s. The agent itself ends all that it runs when it has heard nothing for
-    /// three fifths of that, so that no job runs twice at the same time.
+    /// three fifths of that. However it is lost, no job of it is given to another before
+    /// that must have happened, so that none runs twice at the same time.
     pub silence: Duration,
     /// How many worker processes; at least 1. Default: the CPUs that this
     /// process may use, by affinity and cgroup quota. Fewer leave CPUs idle,
@@ -42,7 +43,9 @@ pub struct PoolConfig {
     /// How much work, measured in time, is sent to a worker ahead of what it is
     /// running, at least one job. Default: 1 ms. More hides a slower link; less
     /// lets jobs move to other workers sooner. With 0 a job is sent only when it
-    /// can start at once, which costs a round trip per job.
+    /// can start at once, which costs a round trip per job. So it is as well with a
+    /// worker that has done nothing yet, and where jobs take longer than that time and than
+    /// 20 ms, or a second at an agent: then jobs of one priority start in their order.
     pub ahead: Duration,
     /// Largest input or result in bytes. Default: 64 MiB. A larger input is
     /// refused, a larger result fails its job.
@@ -293,6 +296,9 @@ pub struct Launch {
     pub name: String,
 }
 
+/// What an agent that gives up takes at most to end what it runs.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// How an agent on another machine is reached: a program here, such as ssh or srun, that
 /// carries its stdin and stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,6 +327,17 @@ pub struct Agent {
 impl Agent {
     /// By this line, in what comes before the greeting, a program is asked for.
     pub const NEED: &'static str = "orchestrator-bootstrap NEED\n";
+
+    /// How long one waits for a word from above that may be silent itself for so long: then it
+    /// ends all that it runs.
+    pub(crate) fn patience(silence: Duration) -> Duration {
+        silence.mul_f64(0.6)
+    }
+
+    /// In so much time after the last word that one has heard all that it ran has ended.
+    pub(crate) fn end_within(silence: Duration) -> Duration {
+        Agent::patience(silence).saturating_add(ENDING)
+    }
 }
 
 impl Launch {

@@ -15,7 +15,6 @@ use protocol::{Assignment, JobId, Parts, TaskError, ToWorker, Usage, WorkerId};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use super::PoolConfig;
 use super::clock::Clock;
 use super::control::{RunningJob, Status};
 use super::deaths::Deaths;
@@ -33,6 +32,7 @@ use super::spill::{Capture, Payload, Spill};
 use super::stats::Stats;
 use super::thread::Factory;
 use super::turn::Ways;
+use super::{Agent, PoolConfig};
 use crate::scheduler::{IdMap, Input, Scheduler, SchedulerConfig, Terms};
 
 /// What the handles ask of the driver. The channel is unbounded: submissions
@@ -710,6 +710,8 @@ fn rules(config: &PoolConfig) -> SchedulerConfig {
     SchedulerConfig {
         workers: config.workers,
         agents: config.agents.len(),
+        silence: config.silence,
+        agent_end: Agent::end_within(config.silence),
         // Where it matters when a job starts, it is sent only then.
         ahead: if gated { Duration::ZERO } else { config.ahead },
         start_timeout: config.start_timeout,

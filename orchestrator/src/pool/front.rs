@@ -148,6 +148,7 @@ impl Pool {
             &mut config.answer_timeout,
             &mut config.reap_timeout,
             &mut config.frame_timeout,
+            &mut config.silence,
             &mut config.retry_backoff,
             &mut config.retry_backoff_max,
             &mut config.restart_window,

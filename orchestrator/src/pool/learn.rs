@@ -21,6 +21,9 @@ use super::news::{Ending, News, Order, StartFailure};
 use super::{os, trouble};
 use crate::scheduler::{Blame, Input, Size};
 
+/// How long a host's name may be, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// The status of a shell whose last program has died of SIGKILL.
 const KILLED: i32 = 128 + libc::SIGKILL;
 
@@ -57,7 +60,7 @@ impl Driver {
                 let agent = |seat: usize| self.config.agents.get(seat);
                 if let Some(hired) = self.workers.get_mut(&worker) {
                     if agent(hired.seat).is_some_and(|agent| agent.learns_name)
-                        && let Some((_, name)) = ready.build.split_once(" on ")
+                        && let Some(name) = host_of(&ready.build)
                     {
                         hired.host = Some(Arc::from(name));
                     }
@@ -456,4 +459,27 @@ fn rss_of(hired: &Hired, said_kib: u64, limit: u64) -> u64 {
         return said;
     }
     os::peak_kib(hired.pid).map_or(said, |kib| kib.saturating_mul(1024))
+}
+
+/// Where an agent says that it is, if that is a name: it goes into tables and to terminals.
+fn host_of(build: &str) -> Option<&str> {
+    let (_, name) = build.split_once(" on ")?;
+    let is_name = name.len() <= LONGEST_NAME && name.bytes().all(|byte| byte.is_ascii_graphic());
+    Some(name).filter(|name| is_name && !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_a_name_is_one() {
+        let said = |name: &str| format!("orchestrator agent 0.1.0 on {name}");
+        assert_eq!(host_of(&said("n1.cluster")), Some("n1.cluster"));
+        let long = "n".repeat(LONGEST_NAME + 1);
+        for name in ["", "a b", "a\tb", "a\nb", "\u{1b}[31m", "\u{202e}n", &long] {
+            assert_eq!(host_of(&said(name)), None, "{name:?}");
+        }
+        assert_eq!(host_of("orchestrator agent 0.1.0"), None);
+    }
 }

@@ -9,7 +9,7 @@
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
 //! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
 //!   `act`: what it does; `deaths`: why it gives up; `clock`: its times; `oom`: what the
-//!   kernel has killed.
+//!   kernel has killed; `doubts`: what somebody may have killed who kills this program, too.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
 //!   say to each other, `launch` starts it in its `surroundings`, `trouble` says what is wrong with a host, `pipes` and `outgoing` lead to it,
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
@@ -31,6 +31,8 @@ mod control;
 mod deaths;
 mod delivery;
 mod desk;
+#[cfg(feature = "cli")]
+mod doubts;
 mod driver;
 mod error;
 mod event;
@@ -79,6 +81,8 @@ pub(crate) use clock::instant;
 pub use command::{Command, CommandOutput, RunningCommand};
 pub use config::{Agent, Launch, PoolConfig, ThreadsPerJob, usable_cpus};
 pub use control::{Control, RunningJob, Status};
+#[cfg(feature = "cli")]
+pub(crate) use doubts::{Doubts, is_doubtful};
 #[cfg(feature = "cli")]
 pub(crate) use driver::Note;
 pub use error::{JobError, PoolError, TrySubmitError};

@@ -271,7 +271,7 @@ impl Process {
                 Turn::Delivered => {
                     self.go_on().await;
                     // Perhaps nothing was read meanwhile.
-                    let due = clock::instant().checked_add(self.config.frame_timeout);
+                    let due = clock::instant().checked_add(self.frame_timeout());
                     self.frame_due = self.frame_due.and(due);
                 }
                 Turn::Stalled => self.stalled().await,
@@ -419,7 +419,7 @@ impl Process {
         self.stage = Stage::Over;
         let text = format!(
             "the rest of a frame did not come within {:?} (it begins with {})",
-            self.config.frame_timeout,
+            self.frame_timeout(),
             excerpt(&self.inbox)
         );
         self.tell(News::Violation(text)).await;
@@ -534,10 +534,12 @@ impl Process {
             Stage::Over => self.failure.take(),
         };
         let page = self.page.as_ref().filter(|_| !self.bye);
+        let remote = self.remote.as_ref();
+        let may_run = remote.and_then(|remote| remote.may_run_for(clock::instant()));
         let blame = match page.map(StatusPage::read) {
             // It gave its jobs back, in its way.
             _ if self.bye => Blame::Nobody,
-            _ if self.remote.is_some() => Blame::Running,
+            _ if remote.is_some() => may_run.map_or(Blame::Running, Blame::MayRun),
             Some(Some(page)) if page.job == 0 => Blame::Nobody,
             Some(Some(page)) => Blame::Job(JobId(page.job), Attempt(page.attempt)),
             Some(None) | None => Blame::Oldest,

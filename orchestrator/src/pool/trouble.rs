@@ -4,6 +4,9 @@ use protocol::PROTOCOL_VERSION;
 
 use super::news::{Ending, StartFailure};
 
+/// What a launcher that cannot be started is called in the last words of what was to become it.
+const NO_LAUNCHER: &str = "the launcher ";
+
 /// A predicate about a host whose agent has ended like this, and nobody wanted that.
 pub(super) fn what(how: &str, ending: &Ending) -> String {
     let Some(start) = &ending.start else {
@@ -38,10 +41,21 @@ fn died(how: &str, ending: &Ending) -> String {
     if said("Host key verification failed") || said("HOST IDENTIFICATION HAS CHANGED") {
         return format!("has another host key than is known{last}");
     }
-    if said("No space left on device") {
+    if said("No space left on device") || said("no space left on device") {
         return format!("has no space left on a disk{last}");
     }
+    // What it was ended for from here says more than what its launcher made of that.
+    if how.starts_with("lacks ") {
+        return how.to_owned();
+    }
+    if how.starts_with("gave no sign") {
+        return format!("cannot be reached: it {how}{last}");
+    }
+    if how.starts_with("has greeted") {
+        return format!("{how}{last}");
+    }
     match ending.status {
+        (Some(127), _) if said(NO_LAUNCHER) => format!("cannot be reached{last}"),
         (Some(126), _) => format!("has an orchestrator that cannot be executed there{last}"),
         (Some(127), _) => format!(
             "has no program orchestrator (copy it there, name it with --agent, or bring it with \
@@ -49,8 +63,6 @@ fn died(how: &str, ending: &Ending) -> String {
         ),
         // What ssh ends with when it is ssh that failed.
         (Some(255), _) => format!("cannot be reached{last}"),
-        _ if how.starts_with("lacks ") => how.to_owned(),
-        _ if how.starts_with("gave no sign") => format!("cannot be reached: it {how}{last}"),
         _ => format!("has no agent: its launcher {how}{last}"),
     }
 }
@@ -103,6 +115,13 @@ mod tests {
                  with --bootstrap): sh: 1: exec: orchestrator: not found",
             ),
             (
+                died(
+                    127,
+                    "the launcher `ssh` cannot be started: no such file or directory\n",
+                ),
+                "cannot be reached: the launcher `ssh` cannot be started: no such file or directory",
+            ),
+            (
                 died(1, "head: write error: No space left on device"),
                 "has no space left on a disk: head: write error: No space left on device",
             ),
@@ -121,6 +140,11 @@ mod tests {
         assert_eq!(
             what("said nothing for 30s", &silent),
             "was lost: it said nothing for 30s"
+        );
+        let slow = died(255, "Terminated\n");
+        assert_eq!(
+            what("has greeted and was not ready in time", &slow),
+            "has greeted and was not ready in time: Terminated"
         );
         let old = ending(Some(StartFailure::Version(3)), 0, "");
         assert!(what(&old.how, &old).contains("speaks protocol 3, and this one speaks"));

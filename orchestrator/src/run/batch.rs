@@ -1,6 +1,7 @@
 //! A batch from its first line to its last result: what it is, how it begins and how it
 //! ends. In between, it is driven by the loop in [`drive`].
 
+mod doubting;
 mod drive;
 
 use std::io;
@@ -13,11 +14,13 @@ use protocol::{Limits, StopStep};
 use tokio::sync::mpsc;
 use tracing::info;
 
+use self::doubting::Doubting;
 use self::drive::{News, drive, next_part};
 use super::done::Done;
 use super::halt::Halt;
 use super::observe::watchers::{Watchers, Watching};
 use super::output::{Output, PARTS};
+use super::places::Places;
 use super::reins::Reins;
 use super::report::Summary;
 use super::runfile::{Light, LightRequest, RunFile, RunFileError};
@@ -32,6 +35,7 @@ use super::source::directory::Directory;
 use super::source::inputs::{Inputs, Opened};
 use super::source::item::Fields;
 use super::source::pipe::Pipe;
+use super::source::place::Total;
 use super::source::reader::Source;
 use super::source::values::ReadError;
 use super::source::work::{Recipe, Work};
@@ -93,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) pipe: Option<Pipe>,
     /// Whether nothing is said of jobs that fail by themselves or are tried again.
     pub(crate) terse: bool,
+    /// How many jobs there are, if that is needed before the first one is made.
+    pub(crate) total: Option<Total>,
 }
 
 /// Where a batch is recorded.
@@ -200,12 +206,15 @@ impl Failure {
             Failure::Changed(_) => "a job was another one in the job log",
             Failure::TooLarge(_) => "a record was too large",
             Failure::Write(_) => "results could not be written",
-            Failure::Spill(_) => "output of jobs could not be kept",
+            Failure::Spill(_) | Failure::Pool(PoolError::Spill(_)) => {
+                "output of jobs could not be kept"
+            }
             Failure::RunFile(_) => "the run file could not be written",
             Failure::FailedTo(_) => "lines of failed jobs could not be written",
             Failure::JobLog(_) => "the job log could not be written",
             Failure::Trace(_) => "the trace could not be written",
             Failure::Resources(_) => "there were no threads or descriptors left",
+            Failure::Pool(PoolError::Hosts { .. }) => "no host could be used",
             Failure::Pool(_) | Failure::PoolEnded => "no worker could be kept alive",
             Failure::Bug(_) => "an internal error",
         }
@@ -225,7 +234,9 @@ pub(crate) async fn run(
         let mut summary = reins.summary.borrow_mut();
         // Hosts say how many they have.
         summary.workers = config.pool.workers - config.pool.agents.len();
+        summary.places = Places::new(config.pool.agents.len());
         summary.again = config.done.is_some();
+        summary.held = config.pool.starts_by_leave || !config.pool.start_delay.is_zero();
     }
     info!(workers = config.pool.workers, "run started");
     // This program has no children but workers, beside those that it was born
@@ -256,6 +267,8 @@ pub(crate) async fn run(
     if let Some(opened) = opened.as_ref().filter(|_| is_new) {
         reins.input(to_count(config, opened));
     }
+    // What is recorded decides what is run again.
+    let doubts = record.file().is_some();
     let ended = match Ends::open(config, record, opened, reins.clock.wall) {
         // Before the workers: they can be fewer, these cannot.
         Err(e) => Err(e),
@@ -266,7 +279,7 @@ pub(crate) async fn run(
                 let (sender, reports) = Reports::channel();
                 let news = News {
                     events,
-                    reports,
+                    reports: Doubting::new(reports, doubts),
                     parts,
                 };
                 run_in(config, reins, ends, pool, (sender, news)).await
@@ -300,7 +313,7 @@ pub(crate) async fn run(
 
 /// What could be counted of the input before it is read, if it is not counted anyway.
 fn to_count(config: &Config, opened: &Opened) -> Option<ToCount> {
-    let counts = config.halt.is_some_and(|halt| halt.needs_total());
+    let counts = counts_first(config).is_some();
     // Of those in a job log, some are done.
     let reads = config.pipe.is_none() && config.done.is_none();
     let reads = reads && config.inputs.shuffle.is_none() && !counts;
@@ -309,8 +322,17 @@ fn to_count(config: &Config, opened: &Opened) -> Option<ToCount> {
 
 /// Where jobs come from that are not recorded.
 pub(super) fn input(config: &Config, opened: Opened) -> io::Result<Source> {
-    let count_first = config.halt.is_some_and(|halt| halt.needs_total());
-    Source::input(config.recipe(), opened, config.inputs.shuffle, count_first)
+    let total = counts_first(config);
+    Source::input(config.recipe(), opened, config.inputs.shuffle, total)
+}
+
+/// What is told how many jobs there are, if that is found out before the first one is made.
+fn counts_first(config: &Config) -> Option<Total> {
+    let for_halt = config.halt.filter(Halt::needs_total);
+    config
+        .total
+        .clone()
+        .or_else(|| for_halt.map(|_| Total::default()))
 }
 
 /// Starts a pool that tells what this batch has to know.
@@ -358,7 +380,10 @@ impl Ends {
             ),
         };
         let joblog = config.manner.joblog.as_deref().map(JobLog::open);
-        let joblog = joblog.transpose().map_err(Failure::JobLog)?;
+        let mut joblog = joblog.transpose().map_err(Failure::JobLog)?;
+        if config.terse && config.manner.verbose {
+            joblog.iter_mut().for_each(JobLog::counts_commands);
+        }
         let watchers = Watchers::open(&config.watching, config.work.task(), began);
         let watchers = watchers.map_err(Failure::Trace)?;
         let store = Store::open(&config.manner, began);
@@ -444,6 +469,10 @@ async fn run_in(
         light.begin();
     }
     let ended = ended_pool(end_pool(pool, driven), &mut news, &mut output).await;
+    if ended.is_err() {
+        // It does not live on: whoever has ended jobs may have ended who reads its output, too.
+        news.reports.interrupt();
+    }
     // What workers printed last, and the verdicts that are not counted yet.
     let told = output.events(&mut news.events).await;
     while let Some(reports) = news.reports.try_next_turn() {

@@ -1,9 +1,10 @@
 //! What a job log says is done, for a run that goes on: jobs are known by their numbers, as in
 //! GNU parallel, and a job that is another one now is noticed.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -45,7 +46,13 @@ impl Done {
     /// # Errors
     /// When it cannot be read, or is none.
     pub(crate) fn open(path: &Path, counts: Counts) -> io::Result<Done> {
-        match File::open(path) {
+        // Without it, opening a FIFO waits for somebody who writes.
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(libc::O_NONBLOCK);
+        match options.open(path) {
+            Ok(file) if file.metadata()?.file_type().is_fifo() => Err(io::Error::other(
+                "it is a FIFO, which keeps nothing: name a file",
+            )),
             Ok(file) => Done::read(BufReader::new(file), counts),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Done::default()),
             Err(e) => Err(e),
@@ -188,6 +195,11 @@ mod tests {
         let missing = Done::open(Path::new("/no/such/log"), Counts::Ended);
         assert!(missing.unwrap().jobs.is_empty());
         assert!(Done::open(Path::new("/"), Counts::Ended).is_err());
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let refused = Done::open(&fifo, Counts::Ended).err().unwrap();
+        assert!(refused.to_string().contains("FIFO"), "and it does not wait");
     }
 
     #[test]

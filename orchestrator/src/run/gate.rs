@@ -47,7 +47,7 @@ impl Gate {
     pub(crate) fn reason(&self, measured: Measured) -> String {
         let memory = match (self.memory, measured.memory) {
             (Some(least), Some(now)) if now < least => {
-                let (now, least) = (text::size(now), text::size(least));
+                let (now, least) = (text::about(now), text::size(least));
                 Some(format!(
                     "{now} of memory are available, and --memfree wants {least}"
                 ))
@@ -153,6 +153,15 @@ mod tests {
         assert!(
             said.ends_with("of memory are available, and --memfree wants 4 KiB"),
             "{said}"
+        );
+        // Not 23,654,392 KiB.
+        let gate = Gate {
+            load: None,
+            memory: Some(1 << 35),
+        };
+        assert_eq!(
+            gate.reason(measured(0, 24_222_097_408)),
+            "22.6 GiB of memory are available, and --memfree wants 32 GiB"
         );
     }
 

@@ -12,7 +12,7 @@
 //! - [`runfile`]: a record of all of it on disk, with which it can go on.
 //! - [`view`]: a recorded run as a page.
 //! - [`report`]: what the run came to, folded from the pool's events, and what stands out
-//!   ([`highlights`]), told in lines or as JSON ([`recap`]).
+//!   ([`highlights`]), told in lines or as JSON ([`recap`]); [`places`]: which other machines are of use.
 //! - [`progress`]: how far it is; [`screen`]: the terminal that results and that share.
 //!
 //! Nothing here looks at the command line or chooses an exit code.
@@ -27,6 +27,7 @@ pub(crate) mod highlights;
 pub(crate) mod jobs;
 pub(crate) mod observe;
 pub(crate) mod output;
+pub(crate) mod places;
 pub(crate) mod progress;
 pub(crate) mod recap;
 pub(crate) mod reins;

@@ -107,7 +107,8 @@ impl<'a> Output<'a> {
             },
             names: config.manner.names.clone(),
             columns: Columns::default(),
-            slots: config.manner.names_slots().then(Slots::default),
+            slots: (config.manner.names_slots() || config.terse && config.halt.is_some())
+                .then(Slots::default),
             shell: config.shell,
             typed: config.typed,
         };
@@ -165,6 +166,7 @@ impl<'a> Output<'a> {
                 continue;
             }
             let counted = self.count(report.verdict);
+            let setting = self.renderer.setting(report.worker);
             if let Some(live) = &mut self.live {
                 live.end(&mut report);
             }
@@ -178,7 +180,7 @@ impl<'a> Output<'a> {
                 |renderer: &mut Renderer, page: &mut _| renderer.reported(&ticket, report, page);
             self.end(ticket.turn, n, render)?;
             if let Some(what) = counted.filter(|_| self.renderer.terse) {
-                let line = grouped::counted(what, &ticket);
+                let line = grouped::counted(what, &ticket, setting);
                 let err = grouped::with_line(&self.renderer, Capture::default(), Some(line));
                 let err = err.map_err(Failure::Spill)?;
                 self.pass(Told {
@@ -403,6 +405,7 @@ impl<'a> Output<'a> {
         let event = self.with_stderr(event);
         self.record_attempt(event.at, &event.kind).await;
         self.note_event(&event.kind);
+        self.record_host(&event.kind).await;
         let line = match event.kind {
             EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
             EventKind::JobRetried { job, .. } => {

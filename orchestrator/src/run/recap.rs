@@ -100,11 +100,18 @@ pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool) -> String {
     told(&rows, next)
 }
 
+/// Lines about what can be done next, and nothing else.
+pub(crate) fn steps(next: &[Next]) -> String {
+    told(&[], next)
+}
+
 /// What limited the run, and what would help: at most so much, and only what matters.
 fn notes(summary: &Summary) -> Vec<String> {
     let mut notes = Vec::new();
     let wall = summary.wall.as_secs_f64();
-    let tail = summary.tail().unwrap_or_default();
+    // Workers that were held back do not wait for the longest jobs.
+    let tail = summary.tail().filter(|_| !summary.held);
+    let tail = tail.unwrap_or_default();
     let share = tail.as_secs_f64() / wall.max(1e-6);
     if tail >= MOMENT && share > 0.05 {
         notes.push(format!(
@@ -128,10 +135,15 @@ fn notes(summary: &Summary) -> Vec<String> {
     }
     // What earlier attempts took is in no sum.
     let idle = 1.0 - summary.busy() - share;
-    if idle > 0.2 && summary.retries == 0 && summary.workers > 0 {
+    let had_enough = summary.jobs() >= summary.workers as u64;
+    if idle > 0.2 && summary.retries == 0 && summary.workers > 0 && had_enough {
+        let why = match summary.held {
+            true => "--delay, --load or --memfree held jobs back",
+            false => "the input was slower than they are, or fewer would do",
+        };
+        let share = idle * 100.0;
         notes.push(format!(
-            "workers had no job for {:.0}% of the time: the input was slower than they are, or fewer would do",
-            idle * 100.0,
+            "workers had no job for {share:.0}% of the time: {why}"
         ));
     }
     notes.truncate(NOTES);
@@ -389,6 +401,22 @@ mod tests {
                 "workers had no job for 75% of the time: the input was slower than they are, or fewer would do"
             ]
         );
+        // A story: `--load` held three jobs back for four minutes, and the input got the blame.
+        summary.held = true;
+        summary.last_ends = (0..9).map(|i| i * 10_000_000).collect();
+        assert_eq!(
+            notes(&summary),
+            ["workers had no job for 75% of the time: --delay, --load or --memfree held jobs back"]
+        );
+        summary.held = false;
+        summary.last_ends.clear();
+        // Nor is it the input's fault when there are fewer jobs than workers.
+        let few = Summary {
+            succeeded: 1,
+            failed: 1,
+            ..summary.clone()
+        };
+        assert_eq!(notes(&few), Vec::<String>::new());
         summary.bad.insert("oom", 1);
         summary.busy_us = 9_000_000;
         let said = notes(&summary);

@@ -11,7 +11,7 @@ use super::observe::stand::{RUNNING, Running, Stand};
 use super::progress::name;
 use super::progress::sample::{AtWork, Sample};
 use super::report::{Clock, Summary};
-use super::sink::command_line;
+use super::sink::command_line::{self, Setting};
 use super::source::count::{Counted, ToCount};
 use super::source::work::Ticket;
 use super::text;
@@ -37,6 +37,8 @@ pub(crate) struct Reins {
     pub(crate) clock: Clock,
     /// What items are called.
     unit: &'static str,
+    /// How the program of all commands was typed, if that is how it is shown.
+    typed: Option<&'static [u8]>,
     /// What the batch has come to so far.
     pub(super) summary: RefCell<Summary>,
     /// How many items its input has, which is counted when somebody looks.
@@ -53,14 +55,16 @@ enum Items {
 }
 
 impl Reins {
-    /// For a batch that is about to begin, whose items are called so.
-    pub(crate) fn new(keep_order: bool, unit: &'static str) -> Reins {
+    /// For a batch that is about to begin, whose items are called so, and the program of whose
+    /// commands was typed so.
+    pub(crate) fn new(keep_order: bool, unit: &'static str, typed: Option<&'static [u8]>) -> Reins {
         Reins {
             stop: watch::Sender::new(None),
             control: OnceCell::new(),
             desk: Desk::new(keep_order),
             clock: Clock::start(),
             unit,
+            typed,
             summary: RefCell::default(),
             items: RefCell::new(Items::Unknown),
         }
@@ -234,7 +238,11 @@ impl Reins {
             Some(control) => control.status().await,
             None => Status::default(),
         };
-        let line = |ticket: &Ticket| text::escaped(&command_line::line(&ticket.command));
+        let setting = Setting {
+            typed: self.typed,
+            ..Setting::default()
+        };
+        let line = |ticket: &Ticket| text::escaped(&command_line::line(&ticket.command, setting));
         let running = status.running.iter();
         running
             .filter_map(|running| self.desk.look_up(running.job, line))
@@ -291,13 +299,15 @@ impl Reins {
             total: summary.total.or_else(|| self.counted()),
             at_work,
             retries: summary.retries,
+            hosts: summary.places.hosts(),
             stopping: self.stopped().is_some(),
         }
     }
 
     fn describe(&self, running: &RunningJob) -> String {
         let what = self.desk.look_up(running.job, |ticket| {
-            let command = command_line::name(&ticket.command).map(|shown| format!(": {shown}"));
+            let command =
+                command_line::name(&ticket.command, self.typed).map(|shown| format!(": {shown}"));
             format!(
                 "{} {}{}",
                 self.unit,

@@ -1,13 +1,13 @@
 //! What a run came to: its jobs' verdicts, counted, and one line about it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::highlights::Highlights;
+use super::places::Places;
 use super::runfile::{Counts, Remembered};
 use super::text;
 use crate::pool::JobReport;
@@ -101,16 +101,18 @@ pub(crate) struct Summary {
     pub(crate) again: bool,
     /// Whether some input was given to processes and not read by them.
     pub(crate) unread: bool,
+    /// Whether something may hold jobs back: a delay, the load, too little memory.
+    pub(crate) held: bool,
     /// The end that made it stop, with `--halt`.
     pub(crate) decided: Option<Verdict>,
     /// How many jobs there are in all, once that is known.
     pub(crate) total: Option<u64>,
     /// The light record of what did not succeed.
     pub(crate) remembered: Option<Remembered>,
-    /// How many workers there were.
+    /// How many workers there were, here and on other hosts.
     pub(crate) workers: usize,
-    /// Those among them that were on other hosts.
-    pub(crate) hosts: BTreeMap<Arc<str>, usize>,
+    /// How it stands with those that are wanted.
+    pub(crate) places: Places,
     /// From start to end.
     pub(crate) wall: Duration,
     /// CPU time of the orchestrator, its workers and their jobs.
@@ -130,12 +132,6 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// A host has so many workers, which come in addition to those here.
-    pub(crate) fn host(&mut self, host: &Arc<str>, workers: usize) {
-        let before = self.hosts.insert(Arc::clone(host), workers).unwrap_or(0);
-        self.workers = (self.workers + workers).saturating_sub(before);
-    }
-
     /// A job has ended.
     pub(crate) fn count(&mut self, report: &JobReport) {
         // A worker of anybody's making has measured it.
@@ -197,6 +193,20 @@ impl Summary {
     pub(crate) fn busy(&self) -> f64 {
         let all = self.wall.as_secs_f64() * self.workers.max(1) as f64;
         Duration::from_micros(self.busy_us).as_secs_f64() / all.max(1e-6)
+    }
+
+    /// How many workers there were, and where.
+    fn workers_told(&self) -> String {
+        let there = self.places.slots().min(self.workers);
+        let here = text::counted((self.workers - there) as u64, "worker");
+        match self.places.told() {
+            None => here,
+            Some(hosts) if there == self.workers => {
+                format!("{} on {hosts}", text::counted(there as u64, "worker"))
+            }
+            Some(hosts) if there == 0 => format!("{here} here, {hosts}"),
+            Some(hosts) => format!("{here} here and {} on {hosts}", text::count(there as u64)),
+        }
     }
 
     /// Whether this run goes on that another one has begun.
@@ -279,16 +289,12 @@ impl Summary {
         } else {
             format!(", CPU {:.0}%", self.cpu.as_secs_f64() / seconds * 100.0)
         };
-        let hosts = match self.hosts.len() as u64 {
-            0 => String::new(),
-            hosts => format!(" on {}", text::counted(hosts, "host")),
-        };
+        let workers = self.workers_told();
         let speed_up = self.speed_up();
         let speed_up = speed_up.map(|times| format!(", speed-up {times:.1}"));
         format!(
-            "{result} in {} ({rate}/s, {}{hosts}{cpu}{})",
+            "{result} in {} ({rate}/s, {workers}{cpu}{})",
             text::duration(self.wall),
-            text::counted(self.workers as u64, "worker"),
             speed_up.unwrap_or_default(),
         )
     }
@@ -349,6 +355,15 @@ mod tests {
         assert_eq!(
             measured.line(),
             "10,000 jobs succeeded in 1m 30s (111/s, 4 workers, CPU 392%, speed-up 3.9)"
+        );
+        // A story: all was done here before any host was up, and it said `4 workers on 0 of 2 hosts`.
+        let mixed = Summary {
+            places: Places::new(2),
+            ..summary(10_000, 0)
+        };
+        assert_eq!(
+            mixed.line(),
+            "10,000 jobs succeeded in 1m 30s (111/s, 4 workers here, 0 of 2 hosts, 2 pending, CPU 392%)"
         );
         let broken = Summary {
             lost: 2,

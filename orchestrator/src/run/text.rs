@@ -170,6 +170,15 @@ pub(crate) fn size(bytes: u64) -> String {
     counted(bytes, "byte")
 }
 
+/// A size in bytes as a person says it.
+pub(crate) fn about(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    match units.iter().find(|(shift, _)| bytes >= 1 << shift) {
+        Some((shift, unit)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +234,13 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(4_200)), "1h 10m");
         assert_eq!(size(1 << 20), "1 MiB");
         assert_eq!(size(1025), "1,025 bytes");
+    }
+
+    #[test]
+    fn sizes_are_about_right() {
+        assert_eq!(about(0), "0 bytes");
+        assert_eq!(about(1536), "1.5 KiB");
+        assert_eq!(about(5 << 40), "5.0 TiB");
     }
 
     #[test]

@@ -18,6 +18,15 @@ impl Scheduler {
         self.check_deadlines();
     }
 
+    /// How many things are remembered.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        let held: usize = self.workers.values().map(|worker| worker.jobs.len()).sum();
+        let workers = self.workers.len() + self.ranks.len() + self.victims.len();
+        let timers = self.timers.iter().count();
+        self.jobs.len() + self.queue.waits() + held + workers + timers + self.actions.len()
+    }
+
     /// How many jobs workers hold.
     fn check_workers(&self) -> usize {
         let mut held = 0;
@@ -27,7 +36,10 @@ impl Scheduler {
                 let known = self.jobs.get(&job).map(|j| (j.place, j.attempt));
                 assert_eq!(known, Some((Place::Sent(id), attempt)), "job {job}");
             }
-            if worker.is_stale {
+            let turns = worker.jobs.len().min(worker.slots);
+            if self.unsettled == Some(id) {
+                // It is about to be seen to.
+            } else if worker.is_stale {
                 assert!(self.stale.contains(&id), "worker {id} is forgotten");
             } else {
                 let rank = worker.rank_now(id, self.config.ahead);
@@ -35,6 +47,8 @@ impl Scheduler {
                 let loot = worker.waiting_behind_long().len();
                 assert_eq!(worker.loot.unwrap_or(0), loot, "worker {id}");
             }
+            let settled = self.unsettled != Some(id);
+            assert!(!settled || worker.begun == turns, "turns at worker {id}");
             self.check_seat(id, worker);
             if let Some(long) = worker.long {
                 let here = worker.jobs.iter().any(|&(job, _)| job == long);
@@ -58,6 +72,8 @@ impl Scheduler {
         }
         let ranked = self.workers.values().filter(|w| w.rank.is_some()).count();
         assert_eq!(self.ranks.len(), ranked, "ranks of workers that are gone");
+        let free = self.workers.values().map(|w| w.free(w.rank));
+        assert_eq!(self.free, free.sum::<usize>(), "free slots");
         let victims = self.workers.values().filter(|w| w.loot.is_some()).count();
         assert_eq!(self.victims.len(), victims, "victims that are gone");
         let ready = |w: &&Worker| w.life == Life::Ready;
@@ -176,6 +192,13 @@ impl Scheduler {
                     must(Timer::Idle(id));
                 }
                 Life::Ready => {}
+            }
+            let all_may_be_long = worker.long.is_some() && !worker.moved && !worker.stuck;
+            if worker.slots > 1 && worker.is_overfull() && all_may_be_long {
+                assert!(
+                    worker.life != Life::Ready || self.timers.is_set(Timer::Stuck(id)),
+                    "what waits at worker {id} waits for ever"
+                );
             }
             if self.unsettled == Some(id) {
                 continue;

@@ -9,7 +9,7 @@ use protocol::{Attempt, JobId, Outcome, WorkerId};
 
 use super::Verdict;
 use super::gate::{Gate, Usual};
-use super::hand_out::{BETWEEN_LOOKS, PATIENCE};
+use super::hand_out::BETWEEN_LOOKS;
 use super::id_map::IdMap;
 use super::input::{Action, Input, SchedulerConfig, Size, Terms};
 use super::job::{Ending, Job, Jobs, Place};
@@ -17,6 +17,7 @@ use super::queue::Queue;
 use super::retry::{self, Next};
 use super::seat::Seat;
 use super::timer::{Timer, Timers};
+use super::turnover::Holdout;
 use super::worker::{Life, Rank, Tally, Worker};
 
 /// What the pool is up to.
@@ -60,6 +61,12 @@ pub(crate) struct Scheduler {
     pub(super) ranks: BTreeSet<Rank>,
     /// Workers with jobs behind a long one: how many, and who.
     pub(super) victims: BTreeSet<(usize, WorkerId)>,
+    /// How many slots are free at workers that take jobs.
+    pub(super) free: usize,
+    /// How many jobs workers were asked for because of that, and have not answered.
+    pub(super) asked: usize,
+    /// When the last of them was asked.
+    pub(super) asked_at: Duration,
     /// Workers whose places in these two are to be looked at again before
     /// anybody looks there.
     pub(super) stale: Vec<WorkerId>,
@@ -70,6 +77,8 @@ pub(crate) struct Scheduler {
     pub(super) asleep: BTreeSet<usize>,
     /// Whether all workers were told to go with their last jobs.
     pub(super) last_call: bool,
+    /// Why they were not, when that was looked at last.
+    pub(super) holdout: Option<Holdout>,
     /// How many workers were worn out.
     pub(super) recycled: u64,
     /// Who is being emptied for a job that must be alone.
@@ -119,10 +128,14 @@ impl Scheduler {
             seats,
             ranks: BTreeSet::new(),
             victims: BTreeSet::new(),
+            free: 0,
+            asked: 0,
+            asked_at: Duration::ZERO,
             stale: Vec::new(),
             unsettled: None,
             asleep: BTreeSet::new(),
             last_call: false,
+            holdout: None,
             recycled: 0,
             reserved: None,
             ready: 0,
@@ -336,8 +349,13 @@ impl Scheduler {
         let place = job.map(|job| job.place);
         let at_agent = |id| self.workers.get(&id).is_some_and(|worker| worker.is_agent);
         let patience = match place {
-            // It sees to that for itself, and others run there.
-            Some(Place::Sent(worker)) if at_agent(worker) => patience + FOR_AN_AGENT,
+            // It sees to that for itself, and others run there. One that does not answer may be
+            // cut off, and run them: then they are not to be given to others any earlier than
+            // when it is silent for too long.
+            Some(Place::Sent(worker)) if at_agent(worker) => match self.withdrawn {
+                true => patience + FOR_AN_AGENT,
+                false => patience + FOR_AN_AGENT.max(self.config.silence),
+            },
             _ => patience,
         };
         self.timers.set(Timer::Cancel(id), self.now + patience);
@@ -367,11 +385,14 @@ impl Scheduler {
         }
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.long = Some(job);
-            worker.stuck = false;
-            // With more slots the next job starts beside a long one.
-            if worker.slots == 1 && worker.life == Life::Ready {
-                self.timers.set(Timer::Stuck(id), self.now + PATIENCE);
+            let alone = worker.slots == 1;
+            worker.stuck &= !alone;
+            if alone && worker.life == Life::Ready {
+                let patience = worker.patience();
+                self.timers.set(Timer::Stuck(id), self.now + patience);
             }
+            // With more slots the next job starts beside a long one, unless all of them are.
+            self.watch_agent(id);
             self.rerank(id);
         }
     }
@@ -456,7 +477,7 @@ impl Scheduler {
         if outcome == Outcome::Lost {
             // Only agents say so: they could keep no worker.
             if self.goes_on_elsewhere(job, id) {
-                self.come_back(vec![job], true);
+                self.come_back(vec![job], Some(Duration::ZERO));
             }
             return self.turn_over(id);
         }
@@ -492,17 +513,24 @@ impl Scheduler {
         worker.recalls = worker.recalls.saturating_sub(1);
         let named = jobs.len();
         let mut back = Vec::with_capacity(named);
-        for (job, attempt) in jobs {
-            if asked && worker.release(job, attempt) {
+        if worker.recalls == 0 {
+            self.asked = self.asked.saturating_sub(std::mem::take(&mut worker.asked));
+        }
+        // From behind: that is where they are.
+        for (job, attempt) in jobs.into_iter().rev() {
+            if asked && worker.take_back(job, attempt) {
                 back.push(job);
             }
         }
+        back.reverse();
+        worker.keeps = named == 0;
         let honest = asked && back.len() == named;
         self.take_back(back);
         self.keep_the_rest(id);
         self.turn_over(id);
-        if !honest {
-            self.kill(id);
+        match honest {
+            true => self.recall_stuck(id),
+            false => self.kill(id),
         }
     }
 
@@ -552,20 +580,19 @@ impl Scheduler {
         if job.is_suspect() {
             self.queue.push_suspect(id, priority);
         } else {
-            self.queue.put_back([(id, priority)].into_iter());
+            self.queue.put_back(id, job);
         }
     }
 
-    /// Puts jobs that came back unharmed at the front of the queue; one whose
+    /// Puts jobs that came back unharmed to their places in the queue; one whose
     /// end was wanted ends here.
     pub(super) fn take_back(&mut self, jobs: Vec<JobId>) {
-        self.come_back(jobs, false);
+        self.come_back(jobs, None);
     }
 
     /// The same; of what was with an agent that is lost, the number of the attempt is not
-    /// used again: somebody may still have it.
-    pub(super) fn come_back(&mut self, jobs: Vec<JobId>, lost: bool) {
-        let mut kept = Vec::with_capacity(jobs.len());
+    /// used again, since somebody may still have it, and for so long may be at it.
+    pub(super) fn come_back(&mut self, jobs: Vec<JobId>, lost: Option<Duration>) {
         for id in jobs {
             self.stop_clock(id);
             let Some(job) = self.jobs.get_mut(&id) else {
@@ -580,8 +607,8 @@ impl Scheduler {
                 continue;
             }
             match lost {
-                true => job.lost += 1,
-                false => job.come_back(),
+                Some(_) => job.lost += 1,
+                None => job.come_back(),
             }
             if job.ending.is_some() || job.withdrawn || job.recalled {
                 let verdict = job.last.unwrap_or(Verdict::Interrupted);
@@ -589,16 +616,20 @@ impl Scheduler {
                 self.conclude(id, verdict, None);
                 continue;
             }
-            job.place = Place::Queued;
             job.since = None;
+            if let Some(time) = lost.filter(|time| !time.is_zero()) {
+                job.place = Place::Waiting;
+                self.timers.set(Timer::Retry(id), self.now + time);
+                continue;
+            }
+            job.place = Place::Queued;
             let priority = job.terms.priority;
             if job.is_suspect() {
                 self.queue.push_suspect(id, priority);
             } else {
-                kept.push((id, priority));
+                self.queue.put_back(id, job);
             }
         }
-        self.queue.put_back(kept.into_iter());
     }
 
     /// An attempt has ended like this; the job is in no list any more.
@@ -629,7 +660,6 @@ impl Scheduler {
                 job.place = Place::Waiting;
                 job.since = None;
                 job.last = Some(verdict);
-                self.timers.set(Timer::Retry(id), self.now + pause);
                 self.actions.push_back(Action::Retry {
                     job: id,
                     attempts: job.tries(),
@@ -637,6 +667,11 @@ impl Scheduler {
                     worker,
                     pause,
                 });
+                // Without a pause it is the next.
+                match pause.is_zero() {
+                    true => self.requeue(id),
+                    false => self.timers.set(Timer::Retry(id), self.now + pause),
+                }
             }
         }
     }

@@ -88,7 +88,11 @@ impl Scheduler {
             Blame::Oldest => worker.jobs.front().copied(),
             Blame::Nobody => None,
             Blame::Running => {
-                self.lose_agent(id, &mut worker);
+                self.lose_agent(id, &mut worker, Duration::ZERO);
+                None
+            }
+            Blame::MayRun(time) => {
+                self.lose_agent(id, &mut worker, time);
                 None
             }
         }
@@ -138,7 +142,7 @@ impl Scheduler {
         };
         self.actions.push_back(Action::Abandon { worker: id });
         if worker.is_agent {
-            self.lose_agent(id, &mut worker);
+            self.lose_agent(id, &mut worker, self.config.agent_end);
         }
         let charged = worker.jobs.pop_front();
         self.take_back(worker.jobs.iter().map(|&(job, _)| job).collect());
@@ -149,18 +153,18 @@ impl Scheduler {
     }
 
     /// An agent is gone without a goodbye. What it ran may have ended or not; the rest had
-    /// not begun.
-    fn lose_agent(&mut self, id: WorkerId, worker: &mut Worker) {
-        let running: Vec<JobId> = worker.at_work().map(|&(job, _)| job).collect();
+    /// not begun, as far as anybody knows. For so long some of it may go on there: no job is
+    /// given to another before.
+    fn lose_agent(&mut self, id: WorkerId, worker: &mut Worker, time: Duration) {
         let jobs = std::mem::take(&mut worker.jobs);
         let mut back = Vec::with_capacity(jobs.len());
-        for (job, _) in jobs {
+        for (at, (job, _)) in jobs.into_iter().enumerate() {
             let harmless = worker.sacrificed && !self.is_ending(job);
-            if !running.contains(&job) || harmless || self.goes_on_elsewhere(job, id) {
+            if at >= worker.slots || harmless || self.goes_on_elsewhere(job, id) {
                 back.push(job);
             }
         }
-        self.come_back(back, true);
+        self.come_back(back, Some(time));
     }
 
     /// A job ran where nobody can be asked any more. Whether it is to be run again: if that
@@ -198,6 +202,7 @@ impl Scheduler {
             self.reserved = None;
         }
         let worker = self.workers.remove(&id)?;
+        self.asked = self.asked.saturating_sub(worker.asked);
         debug_assert!(worker.rank.is_none() && worker.loot.is_none());
         self.make_way(worker.seat, id);
         Some(worker)
@@ -373,6 +378,7 @@ impl Scheduler {
             }
             let rank = worker.rank_now(id, self.config.ahead);
             if rank != worker.rank {
+                self.free = self.free + worker.free(rank) - worker.free(worker.rank);
                 if let Some(old) = worker.rank {
                     self.ranks.remove(&old);
                 }

@@ -90,11 +90,18 @@ impl Scheduler {
         self.paused = false;
         self.queue = Queue::default();
         for id in self.job_ids() {
-            let verdict = self.jobs[&id].judged(verdict);
-            self.conclude(id, verdict, None);
+            let job = &self.jobs[&id];
+            let verdict = job.judged(verdict);
+            let worker = match job.place {
+                // What lies behind another job has not begun.
+                Place::Sent(worker) if job.since.is_some() => Some(worker),
+                _ => None,
+            };
+            self.conclude(id, verdict, worker);
         }
         for worker in self.workers.values_mut() {
             worker.jobs.clear();
+            worker.begun = 0;
             if worker.door != Door::Reserved {
                 worker.door = Door::Open;
             }

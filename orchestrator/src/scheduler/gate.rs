@@ -120,7 +120,7 @@ impl Scheduler {
         if job.is_suspect() {
             self.queue.push_suspect(id, priority);
         } else {
-            self.queue.put_back([(id, priority)].into_iter());
+            self.queue.put_back(id, job);
         }
         self.actions.push_back(Action::PutBack { job: id });
     }

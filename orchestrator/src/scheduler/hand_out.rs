@@ -8,15 +8,13 @@ use super::core::Scheduler;
 use super::input::Action;
 use super::job::Place;
 use super::timer::Timer;
-use super::worker::{Class, Door, Rank};
+use super::worker::{Class, Door, Life, Rank};
 
 /// How long a job may have made its worker too large until somebody notices.
 pub(super) const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// How long a job that was sent ahead waits behind another one: then it goes to whoever
-/// is free first, in its order and by its priority. Against this time the round trip
-/// for the worker's next job is nothing.
-pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+/// How long whoever was asked for jobs keeps others from being asked for the same slots.
+const UNANSWERED: Duration = Duration::from_millis(100);
 
 impl Scheduler {
     /// Sends queued jobs to workers with room, then, when none is queued and a
@@ -58,6 +56,9 @@ impl Scheduler {
                 if let Some(job) = self.queue.pop() {
                     self.send(worker, job);
                 }
+            }
+            if class == Class::BehindLong {
+                self.watch_agent(worker);
             }
             self.wear(worker);
             self.rerank(worker);
@@ -129,8 +130,8 @@ impl Scheduler {
             job: id,
             attempt: job.attempt,
         });
-        if worker.jobs.len() <= worker.slots {
-            self.start_clock(id);
+        if let Some(job) = worker.next_turn() {
+            self.start_clock(job);
         }
     }
 
@@ -161,52 +162,101 @@ impl Scheduler {
 
     /// A worker has fewer jobs than before: the next ones have their turn.
     pub(super) fn turn_over(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get(&id) else {
-            return;
-        };
-        match (worker.slots, worker.jobs.front()) {
-            (_, None) => self.empty(id),
-            (1, Some(&(job, _))) => self.start_clock(job),
-            (_, Some(_)) => {
-                let turns: Vec<JobId> = worker.at_work().map(|&(job, _)| job).collect();
-                turns.into_iter().for_each(|job| self.start_clock(job));
+        loop {
+            let Some(worker) = self.workers.get_mut(&id) else {
+                return;
+            };
+            if worker.jobs.is_empty() {
+                self.empty(id);
+                break;
             }
+            let Some(job) = worker.next_turn() else {
+                break;
+            };
+            self.start_clock(job);
         }
         self.wear(id);
         self.rerank_later(id);
     }
 
+    /// Asks for no more than there are free slots: what comes back beside that would be
+    /// sent ahead to somebody else, for every slot that becomes free at the end.
     fn recall(&mut self) {
-        let idle = self
-            .ranks
-            .first()
-            .is_some_and(|r| r.class == Class::Idle && r.load == 0);
-        if !idle || self.jobs.len() <= 1 {
+        if self.free == 0 || self.jobs.len() <= 1 {
             return;
         }
         let Some(&(_, id)) = self.victims.last() else {
             return;
         };
-        let Some(worker) = self.workers.get_mut(&id) else {
+        if self.now > self.asked_at + UNANSWERED {
+            self.asked = 0;
+        }
+        let wanted = self.free.saturating_sub(self.asked);
+        let Some(worker) = self.workers.get_mut(&id).filter(|_| wanted > 0) else {
             return;
         };
-        let jobs = worker.waiting_behind_long();
+        let mut jobs = worker.waiting_behind_long();
+        if worker.slots > 1 {
+            // It goes on with the others beside the long one; the last ones would have waited longest.
+            jobs.drain(..jobs.len().saturating_sub(wanted));
+        }
         worker.recalls += 1;
+        worker.asked += jobs.len();
+        self.asked += jobs.len();
+        self.asked_at = self.now;
         self.rerank(id);
         self.actions.push_back(Action::Recall { worker: id, jobs });
     }
 
-    /// A worker's job has been running for a while, if it has not ended since: nothing
-    /// is to wait for it there.
+    /// Some of an agent's jobs are known to be long: if from now on none ends for a while, others
+    /// are not to wait for them there.
+    pub(super) fn watch_agent(&mut self, id: WorkerId) {
+        let timer = Timer::Stuck(id);
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.life == Life::Ready
+            && worker.slots > 1
+            && !self.timers.is_set(timer)
+        {
+            worker.moved = false;
+            self.timers.set(timer, self.now + worker.patience());
+        }
+    }
+
+    /// A worker's job has been running for a while, if it has not ended since, or all have that
+    /// run where there are several slots: nothing is to wait for them there.
     pub(super) fn on_stuck(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        if worker.long.is_none() {
+        let alone = worker.slots == 1;
+        if !alone && worker.moved {
+            if worker.is_overfull() {
+                self.watch_agent(id);
+            }
+            return;
+        }
+        if alone && worker.long.is_none() {
             return;
         }
         worker.stuck = true;
-        let jobs = worker.waiting_behind_long();
+        self.recall_stuck(id);
+    }
+
+    /// Asks a worker for all that waits there, if nothing is to. One that has been asked for
+    /// some of it has to answer first.
+    pub(super) fn recall_stuck(&mut self, id: WorkerId) {
+        let Some(worker) = self
+            .workers
+            .get_mut(&id)
+            .filter(|w| w.stuck && w.life == Life::Ready)
+        else {
+            return;
+        };
+        let jobs = match worker.slots {
+            1 => worker.waiting_behind_long(),
+            _ if worker.recalls > 0 || worker.keeps => Vec::new(),
+            _ => worker.not_started(),
+        };
         if !jobs.is_empty() {
             worker.recalls += 1;
             self.actions.push_back(Action::Recall { worker: id, jobs });

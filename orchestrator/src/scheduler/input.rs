@@ -12,6 +12,10 @@ pub(crate) struct SchedulerConfig {
     pub(crate) workers: usize,
     /// How many of them are agents, in the first seats.
     pub(crate) agents: usize,
+    /// How long one of those may be silent until it is lost.
+    pub(crate) silence: Duration,
+    /// For how long at most what a lost agent ran may go on.
+    pub(crate) agent_end: Duration,
     pub(crate) ahead: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) start_attempts: u32,
@@ -151,6 +155,8 @@ pub(crate) enum Blame {
     Oldest,
     /// It is an agent that was lost: none of those that it ran is at fault, and any may be.
     Running,
+    /// The same, and what it ran may go on for so long.
+    MayRun(Duration),
 }
 
 /// Something to be done.

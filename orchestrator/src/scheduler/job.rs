@@ -74,6 +74,11 @@ impl Job {
         self.withdrawn || self.tries() > self.terms.retries
     }
 
+    /// Whether it waits for another try, or may.
+    pub(super) fn may_come_back(&self) -> bool {
+        self.place == Place::Waiting || !self.is_last_try()
+    }
+
     /// What an end that the worker reports, or that its death is, means for a
     /// job that was told to end: it may have ended well before it heard of that;
     /// if not, how it ended is a consequence.

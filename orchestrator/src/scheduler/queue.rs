@@ -1,11 +1,14 @@
 //! The jobs that are with no worker: the highest priority first, and within one
-//! priority first in, first out, except that jobs which come back from a worker
-//! keep their place at the front. Jobs that a worker died of stand apart: they
-//! must be alone with the next one.
+//! priority first in, first out. Jobs which come back from a worker keep their
+//! places: before all that were not handed out yet, and among each other in the
+//! order of their numbers, whoever gives them back first. Jobs that a worker died
+//! of stand apart: they must be alone with the next one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::JobId;
+
+use super::job::Job;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -18,15 +21,62 @@ pub(super) struct Queue {
 struct Line {
     /// Those of priority 0, mostly all there are: no search for them, and no
     /// allocation when their number goes to zero and back.
-    usual: VecDeque<JobId>,
+    usual: List,
     /// Those of each other priority; none of the lists is empty.
-    others: BTreeMap<i32, VecDeque<JobId>>,
+    others: BTreeMap<i32, List>,
     /// How many all together.
     len: usize,
 }
 
+/// Jobs of one priority.
+#[derive(Debug, Default)]
+struct List {
+    /// Those that were handed out and have come back, all of them older than the others; last
+    /// those that ran at an agent that was lost: if one of them did it, the next agent should
+    /// have nothing else.
+    back: BTreeSet<(bool, JobId)>,
+    /// Those that were not handed out yet.
+    new: VecDeque<JobId>,
+}
+
+impl List {
+    fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.back.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<JobId> {
+        match self.back.is_empty() {
+            true => self.new.pop_front(),
+            false => self.back.pop_first().map(|(_, job)| job),
+        }
+    }
+
+    /// Whether it was here.
+    fn remove(&mut self, job: JobId) -> bool {
+        if self.back.remove(&(false, job)) || self.back.remove(&(true, job)) {
+            return true;
+        }
+        // Who cancels many mostly begins at one of the two ends.
+        if self.new.back() == Some(&job) {
+            self.new.pop_back();
+        } else if self.new.front() == Some(&job) {
+            self.new.pop_front();
+        } else {
+            let before = self.new.len();
+            self.new.retain(|&queued| queued != job);
+            return self.new.len() < before;
+        }
+        true
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    fn iter(&self) -> impl Iterator<Item = &JobId> {
+        self.back.iter().map(|(_, job)| job).chain(&self.new)
+    }
+}
+
 impl Line {
-    fn list(&mut self, priority: i32) -> &mut VecDeque<JobId> {
+    fn list(&mut self, priority: i32) -> &mut List {
         match priority {
             0 => &mut self.usual,
             other => self.others.entry(other).or_default(),
@@ -34,13 +84,12 @@ impl Line {
     }
 
     fn push_back(&mut self, job: JobId, priority: i32) {
-        self.list(priority).push_back(job);
+        self.list(priority).new.push_back(job);
         self.len += 1;
     }
 
-    fn push_front(&mut self, job: JobId, priority: i32) {
-        self.list(priority).push_front(job);
-        self.len += 1;
+    fn put_back(&mut self, job: JobId, priority: i32, doubtful: bool) {
+        self.len += usize::from(self.list(priority).back.insert((doubtful, job)));
     }
 
     /// The highest priority that waits.
@@ -55,10 +104,10 @@ impl Line {
 
     fn pop(&mut self) -> Option<JobId> {
         let job = match self.priority()? {
-            0 => self.usual.pop_front(),
+            0 => self.usual.pop(),
             _ => {
                 let mut highest = self.others.last_entry()?;
-                let job = highest.get_mut().pop_front();
+                let job = highest.get_mut().pop();
                 if highest.get().is_empty() {
                     highest.remove();
                 }
@@ -71,28 +120,19 @@ impl Line {
 
     fn remove(&mut self, job: JobId, priority: i32) {
         let list = self.list(priority);
-        let before = list.len();
-        // Who cancels many mostly begins at one of the two ends.
-        if list.back() == Some(&job) {
-            list.pop_back();
-        } else if list.front() == Some(&job) {
-            list.pop_front();
-        } else {
-            list.retain(|&queued| queued != job);
-        }
-        let removed = before - list.len();
+        let removed = list.remove(job);
         if priority != 0 && list.is_empty() {
             self.others.remove(&priority);
         }
-        self.len -= removed;
+        self.len -= usize::from(removed);
     }
 
     #[cfg(any(test, debug_assertions))]
     fn iter(&self) -> impl Iterator<Item = JobId> + '_ {
         let (above, below) = (self.others.range(1..), self.others.range(..0));
-        let above = above.rev().flat_map(|(_, list)| list);
-        let below = below.rev().flat_map(|(_, list)| list);
-        above.chain(&self.usual).chain(below).copied()
+        let above = above.rev().flat_map(|(_, list)| list.iter());
+        let below = below.rev().flat_map(|(_, list)| list.iter());
+        above.chain(self.usual.iter()).chain(below).copied()
     }
 }
 
@@ -101,11 +141,11 @@ impl Queue {
         self.jobs.push_back(job, priority);
     }
 
-    /// Puts jobs back to the front of their priorities, in their order.
-    pub(super) fn put_back(&mut self, jobs: impl DoubleEndedIterator<Item = (JobId, i32)>) {
-        for (job, priority) in jobs.rev() {
-            self.jobs.push_front(job, priority);
-        }
+    /// Puts a job back that was handed out: it has its place among those that were, before
+    /// all others of its priority; behind those when agents were lost that ran it.
+    pub(super) fn put_back(&mut self, id: JobId, job: &Job) {
+        self.jobs
+            .put_back(id, job.terms.priority, job.lost_running > 0);
     }
 
     pub(super) fn pop(&mut self) -> Option<JobId> {
@@ -165,6 +205,17 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::Terms;
+
+    fn back(queue: &mut Queue, job: u64, priority: i32, lost_running: u32) {
+        let terms = Terms {
+            priority,
+            ..Terms::default()
+        };
+        let mut its = Job::new(terms);
+        its.lost_running = lost_running;
+        queue.put_back(JobId(job), &its);
+    }
 
     fn queue(jobs: &[(u64, i32)]) -> Queue {
         let mut queue = Queue::default();
@@ -193,12 +244,35 @@ mod tests {
     #[test]
     fn what_comes_back_keeps_its_place_at_the_front_of_its_priority() {
         let mut queue = queue(&[(5, 1), (6, 0), (7, 0), (8, -1)]);
-        let back = [(1, 0), (2, 1), (3, 0), (4, -1)];
-        queue.put_back(
-            back.map(|(job, priority)| (JobId(job), priority))
-                .into_iter(),
-        );
+        // Not in their order: several workers give back what they have.
+        for (job, priority) in [(3, 0), (4, -1), (1, 0), (2, 1)] {
+            back(&mut queue, job, priority, 0);
+        }
+        assert_eq!(queue.len(), 8);
         assert_eq!(order(queue), [2, 5, 1, 3, 6, 7, 4, 8]);
+    }
+
+    #[test]
+    fn what_ran_at_a_lost_agent_is_the_last_that_comes_back() {
+        let mut queue = queue(&[(6, 0)]);
+        for (job, lost) in [(3, 1), (5, 0), (4, 0), (2, 2)] {
+            back(&mut queue, job, 0, lost);
+        }
+        assert_eq!(order(queue), [4, 5, 2, 3, 6]);
+    }
+
+    #[test]
+    fn what_has_come_back_can_be_taken_out() {
+        let mut queue = queue(&[(5, 0), (6, 7)]);
+        back(&mut queue, 1, 0, 0);
+        back(&mut queue, 2, 7, 0);
+        back(&mut queue, 3, 9, 0);
+        back(&mut queue, 4, 0, 1);
+        for (job, priority) in [(1, 0), (3, 9), (3, 9), (4, 0)] {
+            queue.remove(JobId(job), priority);
+        }
+        assert_eq!(queue.len(), 3);
+        assert_eq!(order(queue), [2, 6, 5]);
     }
 
     #[test]

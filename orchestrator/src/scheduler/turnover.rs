@@ -5,10 +5,11 @@
 //! yet, and gives its seat up at once, so that the next one is ready when that
 //! job ends. But a seat is room for one: the next one gets no job before.
 
-use protocol::WorkerId;
+use protocol::{JobId, WorkerId};
 
 use super::core::{Phase, Scheduler};
 use super::input::{Action, Size};
+use super::job::Job;
 use super::timer::Timer;
 use super::worker::{Class, Door, Life, Worker};
 
@@ -23,6 +24,15 @@ pub(super) enum Leaving {
     Surplus,
     /// There is nothing for it to do.
     Unneeded,
+}
+
+/// What may still bring work for others, though no job waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holdout {
+    /// It has jobs whose turn has not come.
+    Worker(WorkerId),
+    /// It is not at its last try.
+    Job(JobId),
 }
 
 /// The workers, counted.
@@ -250,6 +260,9 @@ impl Scheduler {
         if !idle {
             wanted += self.victims.iter().map(|(jobs, _)| jobs).sum::<usize>();
         }
+        if wanted == 0 {
+            return;
+        }
         let coming = |w: &&Worker| w.life == Life::Starting && w.door == Door::Open;
         let coming = self.workers.values().filter(coming).count();
         for _ in coming..wanted {
@@ -277,18 +290,31 @@ impl Scheduler {
         }
     }
 
-    fn all_at_last_try(&self) -> bool {
+    fn all_at_last_try(&mut self) -> bool {
         if self.queue.waits() > 0 {
             return false;
         }
-        let mut held = 0;
-        for worker in self.workers.values() {
-            let last = |(id, _): &(_, _)| self.jobs.get(id).is_some_and(|job| job.is_last_try());
-            if worker.jobs.len() > worker.slots || !worker.jobs.iter().all(last) {
-                return false;
-            }
-            held += worker.jobs.len();
+        // Whoever it was the last time, mostly it still is: not all are looked at in each turn.
+        if !self.holdout.is_some_and(|holdout| self.holds_out(holdout)) {
+            self.holdout = self.find_holdout();
         }
-        held == self.jobs.len()
+        self.holdout.is_none()
+    }
+
+    fn holds_out(&self, holdout: Holdout) -> bool {
+        match holdout {
+            Holdout::Worker(id) => self.workers.get(&id).is_some_and(Worker::is_overfull),
+            Holdout::Job(id) => self.jobs.get(&id).is_some_and(Job::may_come_back),
+        }
+    }
+
+    fn find_holdout(&self) -> Option<Holdout> {
+        let mut workers = self.workers.iter();
+        if let Some((id, _)) = workers.find(|(_, worker)| worker.is_overfull()) {
+            return Some(Holdout::Worker(id));
+        }
+        let mut jobs = self.jobs.iter();
+        let found = jobs.find(|(_, job)| job.may_come_back());
+        found.map(|(id, _)| Holdout::Job(id))
     }
 }

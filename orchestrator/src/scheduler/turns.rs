@@ -3,6 +3,7 @@
 
 mod agents;
 mod gate;
+mod order;
 mod stuck;
 mod together;
 mod turnover;
@@ -39,8 +40,13 @@ impl Desk {
     }
 
     fn starting(workers: u32) -> Desk {
+        Desk::of(config(workers as usize))
+    }
+
+    /// None of them ready.
+    fn of(config: SchedulerConfig) -> Desk {
         let mut desk = Desk {
-            scheduler: Scheduler::new(config(workers as usize), Duration::ZERO),
+            scheduler: Scheduler::new(config, Duration::ZERO),
             now: Duration::ZERO,
             wanted: Vec::new(),
             took: 10 * MS,
@@ -58,7 +64,13 @@ impl Desk {
         self.scheduler.check();
     }
 
+    /// Whoever becomes ready is known already: one job is sent ahead there.
     fn tell(&mut self, input: Input) {
+        if let Input::Ready { worker, .. } = input
+            && let Some(worker) = self.scheduler.workers.get_mut(&worker)
+        {
+            worker.estimate.record(self.took);
+        }
         self.scheduler.handle(self.now, input);
         self.poll();
     }
@@ -448,8 +460,9 @@ fn a_jobs_crash_is_no_reason_to_pause_or_to_give_up() {
 /// Two workers who have seen successes and failures; only what happens from now
 /// on is to count.
 fn with_a_past() -> Desk {
-    let mut desk = Desk::with(2);
+    let mut desk = Desk::starting(2);
     desk.took = MS / 100;
+    (1..=2).for_each(|worker| desk.ready(worker));
     for job in 1..=3 {
         desk.run(job, Outcome::Failed(1));
         desk.run(job + 10, Outcome::Ok);

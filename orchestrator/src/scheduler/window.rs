@@ -9,6 +9,12 @@ pub(super) const MAX_AHEAD: u64 = 4096;
 const HELD_BACK: Duration = Duration::from_millis(1);
 /// No job is taken to be shorter than this: what a frame costs.
 const FLOOR_NS: u64 = 250;
+/// How long a job that was sent ahead waits behind another one: then it goes to whoever
+/// is free first, in its order and by its priority. Against this time the round trip
+/// for the worker's next job is nothing, so that none is sent ahead where jobs take so long.
+pub(super) const PATIENCE: Duration = Duration::from_millis(20);
+/// The same for an agent, to which the way may be long.
+pub(super) const PATIENCE_AFAR: Duration = Duration::from_secs(1);
 
 /// A moving estimate of how long a worker's jobs take. It rises fast and falls
 /// slowly: a job that turns out to be long must not find many behind it.
@@ -34,15 +40,14 @@ impl Estimate {
 
     /// How many jobs fill this much time, and with them those whose answers are
     /// still held back: at least one, so that a worker never waits for a round
-    /// trip; at most one while nothing is known. None when no time is to be filled.
-    pub(super) fn ahead(&self, time: Duration) -> usize {
-        if time.is_zero() {
+    /// trip. None when no time is to be filled, while nothing is known, and where jobs take so
+    /// long that the round trip is nothing: what is sent ahead may have to wait while
+    /// others begin that came later.
+    pub(super) fn ahead(&self, time: Duration, long: Duration) -> usize {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        if time.is_zero() || self.mean_ns == 0 || self.mean_ns >= nanos(long.max(time)) {
             return 0;
         }
-        if self.mean_ns == 0 {
-            return 1;
-        }
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         // Rounded up: whoever is to send the next one may be kept from a busy CPU
         // for about that time.
         let to_do = nanos(time).div_ceil(self.mean_ns);
@@ -57,6 +62,12 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    impl Estimate {
+        fn here(self, time: Duration) -> usize {
+            self.ahead(time, PATIENCE)
+        }
+    }
+
     fn settled(took: Duration) -> Estimate {
         let mut estimate = Estimate::default();
         (0..100).for_each(|_| estimate.record(took));
@@ -64,29 +75,35 @@ mod tests {
     }
 
     #[test]
-    fn one_job_ahead_while_nothing_is_known() {
-        assert_eq!(Estimate::default().ahead(MS), 1);
+    fn no_job_is_sent_ahead_while_nothing_is_known() {
+        assert_eq!(Estimate::default().here(MS), 0);
     }
 
     #[test]
     fn tiny_jobs_fill_the_time_up_to_the_limit() {
-        assert_eq!(settled(Duration::from_micros(10)).ahead(MS), 200);
-        assert_eq!(settled(Duration::from_micros(10)).ahead(10 * MS), 1100);
-        assert_eq!(settled(Duration::from_micros(800)).ahead(MS), 3);
-        assert_eq!(settled(Duration::ZERO).ahead(MS / 10), 800);
-        assert_eq!(settled(Duration::ZERO).ahead(MS), 4096);
-        assert_eq!(settled(Duration::ZERO).ahead(10 * MS), 4096);
+        assert_eq!(settled(Duration::from_micros(10)).here(MS), 200);
+        assert_eq!(settled(Duration::from_micros(10)).here(10 * MS), 1100);
+        assert_eq!(settled(Duration::from_micros(800)).here(MS), 3);
+        assert_eq!(settled(Duration::ZERO).here(MS / 10), 800);
+        assert_eq!(settled(Duration::ZERO).here(MS), 4096);
+        assert_eq!(settled(Duration::ZERO).here(10 * MS), 4096);
     }
 
     #[test]
     fn nothing_is_sent_ahead_when_no_time_is_to_be_filled() {
-        assert_eq!(Estimate::default().ahead(Duration::ZERO), 0);
-        assert_eq!(settled(Duration::ZERO).ahead(Duration::ZERO), 0);
+        assert_eq!(Estimate::default().here(Duration::ZERO), 0);
+        assert_eq!(settled(Duration::ZERO).here(Duration::ZERO), 0);
     }
 
     #[test]
-    fn long_jobs_get_one_ahead() {
-        assert_eq!(settled(Duration::from_secs(3600)).ahead(MS), 1);
+    fn jobs_of_some_milliseconds_get_one_ahead_and_long_ones_none() {
+        assert_eq!(settled(PATIENCE - MS).here(MS), 1);
+        assert_eq!(settled(PATIENCE).here(MS), 0);
+        assert_eq!(settled(Duration::from_secs(3600)).here(MS), 0);
+        // What is asked for counts, and the way to an agent is longer.
+        assert_eq!(settled(4 * PATIENCE).here(10 * PATIENCE), 3);
+        assert_eq!(settled(4 * PATIENCE).ahead(MS, PATIENCE_AFAR), 1);
+        assert_eq!(settled(PATIENCE_AFAR).ahead(MS, PATIENCE_AFAR), 0);
     }
 
     #[test]
@@ -111,6 +128,6 @@ mod tests {
     fn one_long_job_among_tiny_ones_closes_the_window_at_once() {
         let mut estimate = settled(Duration::from_micros(1));
         estimate.record(10 * MS);
-        assert_eq!(estimate.ahead(MS), 1);
+        assert_eq!(estimate.here(MS), 1);
     }
 }

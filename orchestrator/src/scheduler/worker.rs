@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{Attempt, JobId, WorkerId};
 
-use super::window::{Estimate, MAX_AHEAD};
+use super::window::{Estimate, MAX_AHEAD, PATIENCE, PATIENCE_AFAR};
 
 /// How many jobs an agent is sent ahead, at most.
 const MOST_AHEAD: usize = MAX_AHEAD as usize;
@@ -17,6 +17,8 @@ pub(super) struct Worker {
     pub(super) life: Life,
     /// The jobs it holds, in the order in which they were sent.
     pub(super) jobs: VecDeque<(JobId, Attempt)>,
+    /// How many of them, the first ones, are known to have their turn.
+    pub(super) begun: usize,
     /// How many jobs it runs at once.
     pub(super) slots: usize,
     /// Whether it has workers of its own, perhaps on another machine.
@@ -25,10 +27,18 @@ pub(super) struct Worker {
     pub(super) estimate: Estimate,
     /// The job that it said has been running for a while.
     pub(super) long: Option<JobId>,
-    /// Whether that job has been running for so long that no other waits for it here.
+    /// Whether that job, or all that run where there are several slots, have been running for so
+    /// long that no other waits for them here.
     pub(super) stuck: bool,
+    /// Whether one of its jobs has ended since somebody looked.
+    pub(super) moved: bool,
     /// How often it was asked to give jobs back and has not answered yet.
     pub(super) recalls: u32,
+    /// Whether it gave nothing back when it was asked last, and has ended no job since: asked
+    /// again at once, it would say the same.
+    pub(super) keeps: bool,
+    /// How many jobs it was asked for by that because others have nothing to do.
+    pub(super) asked: usize,
     /// Who may get in.
     pub(super) door: Door,
     /// Since when it has been ready.
@@ -127,12 +137,16 @@ impl Worker {
             seat,
             life: Life::Starting,
             jobs: VecDeque::new(),
+            begun: 0,
             slots: 1,
             is_agent: false,
             estimate: Estimate::default(),
             long: None,
             stuck: false,
+            moved: false,
             recalls: 0,
+            keeps: false,
+            asked: 0,
             door: Door::Open,
             ready_at: None,
             seated: true,
@@ -150,9 +164,17 @@ impl Worker {
         }
     }
 
+    /// How long jobs wait here behind others; and it gets none ahead where they take so long.
+    pub(super) fn patience(&self) -> Duration {
+        match self.is_agent {
+            true => PATIENCE_AFAR,
+            false => PATIENCE,
+        }
+    }
+
     /// How many jobs it may hold.
     fn limit(&self, ahead: Duration) -> usize {
-        let mut most = self.estimate.ahead(ahead);
+        let mut most = self.estimate.ahead(ahead, self.patience());
         if self.is_agent {
             // Each of its workers is as quick as one that is alone.
             most = most
@@ -160,7 +182,7 @@ impl Worker {
                 .min(MOST_AHEAD.max(self.slots));
         }
         let most = match self.long {
-            Some(_) if self.stuck => self.slots,
+            _ if self.stuck => self.slots,
             // One for each of those that may end before anything can be said of it.
             Some(_) if self.is_agent => self.slots + most.min(self.slots),
             Some(_) => self.slots + most.min(1),
@@ -177,6 +199,11 @@ impl Worker {
     /// Whether it has nothing to do and could have.
     pub(super) fn is_idle(&self) -> bool {
         self.stays() && self.jobs.is_empty() && self.door != Door::Waiting
+    }
+
+    /// Whether it has jobs whose turn has not come.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.jobs.len() > self.slots
     }
 
     /// How many more jobs it may be given now.
@@ -222,13 +249,37 @@ impl Worker {
         // Answers come in the order of the jobs, almost always.
         if self.jobs.front() == Some(&(job, attempt)) {
             self.jobs.pop_front();
-        } else {
-            let place = self.jobs.iter().position(|&held| held == (job, attempt));
-            let Some(at) = place else {
-                return false;
-            };
-            self.jobs.remove(at);
+            self.begun = self.begun.saturating_sub(1);
+            self.move_on();
+            return self.let_go(job);
         }
+        let place = self.jobs.iter().position(|&held| held == (job, attempt));
+        place.is_some_and(|at| {
+            self.move_on();
+            self.release_at(at, job)
+        })
+    }
+
+    /// One of its jobs has ended: not all that run have done so for long.
+    fn move_on(&mut self) {
+        self.moved = true;
+        self.stuck &= self.slots == 1;
+    }
+
+    /// The same for one that comes back, which is one of those that were sent last.
+    pub(super) fn take_back(&mut self, job: JobId, attempt: Attempt) -> bool {
+        let place = self.jobs.iter().rposition(|&held| held == (job, attempt));
+        place.is_some_and(|at| self.release_at(at, job))
+    }
+
+    fn release_at(&mut self, at: usize, job: JobId) -> bool {
+        self.jobs.remove(at);
+        self.begun -= usize::from(at < self.begun);
+        self.let_go(job)
+    }
+
+    fn let_go(&mut self, job: JobId) -> bool {
+        self.keeps = false;
         if self.long == Some(job) {
             self.long = None;
             self.stuck = false;
@@ -237,6 +288,24 @@ impl Worker {
             self.door = Door::Open;
         }
         true
+    }
+
+    /// The next job whose turn has come and was not known to have.
+    pub(super) fn next_turn(&mut self) -> Option<JobId> {
+        let &(job, _) = self
+            .jobs
+            .get(self.begun)
+            .filter(|_| self.begun < self.slots)?;
+        self.begun += 1;
+        Some(job)
+    }
+
+    /// How many of its slots are free, if it is in the ranks like this.
+    pub(super) fn free(&self, rank: Option<Rank>) -> usize {
+        match rank {
+            Some(rank) if rank.class == Class::Idle => self.slots.saturating_sub(rank.load),
+            Some(_) | None => 0,
+        }
     }
 
     /// The jobs whose turn has come: as many as it runs at once.
@@ -257,25 +326,23 @@ impl Worker {
 
     /// How many jobs `waiting_behind_long` gives; absent when it is none.
     pub(super) fn loot_now(&self) -> Option<usize> {
-        if self.long.is_none() || self.life != Life::Ready || self.recalls > 0 {
+        if self.long.is_none() || self.life != Life::Ready || self.recalls > 0 || self.keeps {
             return None;
         }
-        match self.slots {
-            1 => Some(self.jobs.len().saturating_sub(1)).filter(|&n| n > 0),
-            _ => Some(self.waiting_behind_long().len()).filter(|&n| n > 0),
-        }
+        Some(self.jobs.len().saturating_sub(self.slots)).filter(|&n| n > 0)
     }
 
-    /// The jobs that are certainly not all running, and wait behind a long one.
+    /// The jobs that wait while a long one runs: of the others at most one less than there
+    /// are slots run beside it.
     pub(super) fn waiting_behind_long(&self) -> Vec<(JobId, Attempt)> {
-        if self.long.is_none() || self.life != Life::Ready || self.recalls > 0 {
+        if self.long.is_none() || self.life != Life::Ready || self.recalls > 0 || self.keeps {
             return Vec::new();
         }
         let not_long = |&&(job, _): &&(JobId, Attempt)| Some(job) != self.long;
         self.jobs
             .iter()
-            .skip(self.slots.saturating_sub(1))
             .filter(not_long)
+            .skip(self.slots.saturating_sub(1))
             .copied()
             .collect()
     }

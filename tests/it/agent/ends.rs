@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::{CREDIT, FromWorker, JobOptions, LinkKind, MAX_CHUNK, Outcome, ToWorker};
 
 use super::{Agent, WORKER, first_part, outcome, pair};
-use crate::worker_protocol::client::{Client, hello, raw_terminal, sh, terminal, value};
+use crate::worker_protocol::client::{Client, hello, now, raw_terminal, sh, terminal, value};
 
 /// Answers among messages, by job, and the last message.
 fn ends(messages: &[FromWorker]) -> (Vec<u64>, Option<&FromWorker>) {
@@ -100,6 +101,86 @@ fn sigterm_means_to_finish_and_jobs_that_cross_it_are_nobodys() {
     assert_eq!(last, Some(&FromWorker::Bye));
 }
 
+/// An agent of another host with three jobs: a command, one with a part, and one that is about
+/// its worker; and the three processes.
+fn agent_with_victims() -> (Agent, [Pid; 3]) {
+    let Agent { client, env } = Agent::launched(&[WORKER], &["--workers", "3"]);
+    let client = client.met(LinkKind::Remote, None);
+    let mut agent = Agent { client, env };
+    let commands = ["$$; sleep 1000", "$!; wait $!", "$PPID; sleep 1000"];
+    let mut job = 0;
+    let victims = commands.map(|command| {
+        job += 1;
+        agent.run(job, "command", &sh(&format!("sleep 1000 & echo {command}")));
+        let pid = String::from_utf8(agent.output(job)).unwrap();
+        Pid::from_raw(pid.trim().parse().unwrap())
+    });
+    (agent, victims)
+}
+
+/// Schedulers send a signal to everything on a node, one process after the other.
+#[test]
+fn what_a_signal_ends_is_told_unless_the_agent_of_another_host_ends_of_it_too() {
+    for (all, drained) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (mut agent, victims) = agent_with_victims();
+        let itself = Pid::from_raw(agent.child.id().cast_signed());
+        if drained {
+            // As with the last jobs of a pool.
+            agent.send(ToWorker::Drain);
+            agent.send(ToWorker::Ping(1));
+            agent.find(|m| (*m == FromWorker::Pong(1)).then_some(()));
+        }
+        kill(itself, Signal::SIGSTOP).unwrap();
+        let begun = now();
+        for victim in victims {
+            kill(victim, Signal::SIGKILL).unwrap();
+        }
+        if all {
+            kill(itself, Signal::SIGTERM).unwrap();
+        }
+        kill(itself, Signal::SIGCONT).unwrap();
+        if !all {
+            let outcomes = [1, 2, 3].map(|job| outcome(&agent.answer(job)));
+            let killed = libc::SIGKILL;
+            let told = [
+                Outcome::Signaled(killed),
+                Outcome::Failed(128 + killed),
+                Outcome::Crashed,
+            ];
+            assert_eq!(outcomes, told);
+            assert!(begun.elapsed() >= Duration::from_millis(500));
+            if !drained {
+                agent.send(ToWorker::Drain);
+            }
+        }
+        assert_eq!(agent.ends_with(0), "");
+        assert_eq!(ends(&agent.rest()), (Vec::new(), Some(&FromWorker::Bye)));
+    }
+}
+
+#[test]
+fn an_agent_of_another_host_that_is_to_end_there_gives_back_what_was_killed_after_drain_too() {
+    let (mut agent, victims) = agent_with_victims();
+    let answers = |agent: &mut Agent, n| {
+        agent.send(ToWorker::Ping(n));
+        agent.find(|m| (*m == FromWorker::Pong(n)).then_some(()));
+    };
+    kill(
+        Pid::from_raw(agent.child.id().cast_signed()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    // By then it has heard of it.
+    (1..=3).for_each(|n| answers(&mut agent, n));
+    agent.send(ToWorker::Drain);
+    answers(&mut agent, 4);
+    for victim in victims {
+        kill(victim, Signal::SIGKILL).unwrap();
+    }
+    assert_eq!(agent.ends_with(0), "");
+    assert_eq!(ends(&agent.rest()), (Vec::new(), Some(&FromWorker::Bye)));
+}
+
 #[test]
 fn bye_and_the_end_of_the_link_end_it_at_once() {
     for bye in [true, false] {
@@ -113,12 +194,10 @@ fn bye_and_the_end_of_the_link_end_it_at_once() {
         } else {
             agent.close();
         }
-        let start = crate::worker_protocol::client::now();
+        let start = now();
         assert_eq!(agent.ends_with(0), "");
         assert!(start.elapsed().as_millis() < 1000, "{:?}", start.elapsed());
-        agent
-            .env
-            .no_process_left_after(std::time::Duration::from_secs(1));
+        agent.env.no_process_left_after(Duration::from_secs(1));
     }
 }
 
@@ -176,9 +255,7 @@ fn what_makes_no_sense_is_a_violation_and_nothing_is_left() {
         let expected = format!("orchestrator agent: protocol error: {what}");
         assert!(said.starts_with(&expected), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
-        agent
-            .env
-            .no_process_left_after(std::time::Duration::from_secs(1));
+        agent.env.no_process_left_after(Duration::from_secs(1));
     }
 }
 

@@ -69,14 +69,14 @@ fn own(port: u16) -> String {
 }
 
 /// What is answered to somebody who may ask.
-fn body(port: u16, path: &str) -> String {
+pub(crate) fn body(port: u16, path: &str) -> String {
     let answer = get(port, path, &own(port));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     body.to_owned()
 }
 
-fn status(port: u16) -> Value {
+pub(crate) fn status(port: u16) -> Value {
     serde_json::from_str(&body(port, "/api/status")).unwrap()
 }
 
@@ -305,6 +305,29 @@ fn who_never_reads_holds_up_nothing() {
     assert!((1_000..=80_000).contains(&bars), "{bars}");
     assert!(most < 200, "{most} MiB");
     drop(stuck);
+}
+
+#[test]
+fn where_jobs_run_is_seen_while_they_do() {
+    let env = TestEnv::new();
+    let hosts = [
+        "--hosts=2/a,1/:",
+        "--launch",
+        "sh -c 'exec {agent}' {host}",
+        "--agent",
+        ORCHESTRATOR,
+    ];
+    let (mut child, port) = jobs(&env, &hosts);
+    let mut stdin = child.stdin.take().unwrap();
+    eventually("a job has ended here, and one there", || {
+        stdin.write_all(b"fine\n").unwrap();
+        let page = body(port, "/");
+        let here = page.contains("this machine");
+        here && page.contains("<tr data-host=\"a\"") && page.contains("\"lane_hosts\":")
+    });
+    drop(stdin);
+    let done = finish(child, Vec::new());
+    assert_eq!(done.code(), 0, "{}", done.stderr);
 }
 
 #[test]

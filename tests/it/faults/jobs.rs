@@ -192,7 +192,7 @@ fn f053_an_argument_that_is_too_long_is_named_and_harms_nobody() {
     assert_eq!(done.code(), 1);
     assert_eq!(done.stdout(), "1\n131071\n2\n");
     let said = "error: line 2: command could not be started: the argument list is too long; the \
-                largest part is argument 4 with 131072 bytes: `";
+                largest part is argument 4 with 131072 bytes of at most 131071: `";
     assert!(done.stderr.starts_with(said), "{:.300}", done.stderr);
     assert!(done.stderr.len() < 400, "{} bytes", done.stderr.len());
 }

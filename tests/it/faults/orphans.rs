@@ -122,6 +122,27 @@ fn f097_sigkill_of_a_worker_leaves_nothing_of_its_job_without_privileges() {
     check_sigkill_of_a_worker(unprivileged);
 }
 
+/// As a batch system does, and `pkill -9 orchestrator`: nobody is left who could see to it.
+#[test]
+fn f097_sigkill_of_all_of_a_pool_leaves_no_command() {
+    let env = TestEnv::new();
+    let mut command = command(&env, &[]);
+    command.args(["-j2", "--", "sleep"]);
+    let mut child = spawn(command);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"600\n600\n").unwrap();
+    eventually("all commands run", || sleeps(&env) == 2);
+    let workers = workers_of(child.id());
+    let orchestrator = Pid::from_raw(child.id() as i32);
+    kill(orchestrator, Signal::SIGSTOP).unwrap();
+    workers.into_iter().for_each(sigkill);
+    let took = elapsed_until(GONE, || sleeps(&env) == 0);
+    assert!(took.is_some(), "{} are left", sleeps(&env));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    env.no_process_left();
+}
+
 #[test]
 fn f064_a_job_that_kills_the_orchestrator_leaves_no_process() {
     let env = TestEnv::new();

@@ -61,6 +61,16 @@ fn a_line_is_a_command_only_when_it_is_all_of_it() {
 }
 
 #[test]
+fn a_line_feed_in_a_word_behind_the_command_belongs_to_the_item() {
+    // There, it divides the word.
+    let (ours, theirs) = Line::new(&["-k", "echo [{}]", ":::", "a\nb", "c"]).both();
+    assert_eq!((ours.code(), ours.stdout()), (0, "[a\nb]\n[c]\n"));
+    if let Some(theirs) = theirs {
+        assert_eq!(theirs.stdout(), "[a]\n[b]\n[c]\n");
+    }
+}
+
+#[test]
 fn defect_5_a_halt_after_jobs_that_succeeded_is_a_success() {
     let line = Line::new(&["-j1", "--halt", "now,done=2", "echo"]).stdin("a\nb\nc\n");
     let ours = line.alone();

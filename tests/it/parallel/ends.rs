@@ -75,6 +75,29 @@ fn jobs_that_a_halt_counts_are_told() {
 }
 
 #[test]
+fn a_job_that_is_told_is_called_as_it_was_typed() {
+    for command in [
+        &["-q", "false"][..],
+        &["-q", "sh", "-c", "exit $1", "sh"],
+        &["-q", "--retries", "2", "test", "x{}", "=", "{%}"],
+        &["echo {%} {#}; false"],
+    ] {
+        let words = [&["-j1", "--halt", "soon,fail=1"], command].concat();
+        Line::new(&words).stdin("3\n4\n").stderr().same();
+    }
+}
+
+#[test]
+fn a_job_that_has_failed_is_tried_again_before_others() {
+    let line = Line::new(&["-j1", "--retries", "3", "echo {}; exit {}"]);
+    let done = line.stdin("0\n3\n4\n0\n").same();
+    assert_eq!(done.stdout(), "0\n3\n4\n0\n");
+    let text = "echo {} >> order; exit {}";
+    let line = Line::new(&["-j1", "--retries", "2", text]);
+    line.stdin("0\n3\n4\n").same();
+}
+
+#[test]
 fn jobs_that_still_run_after_a_halt_are_counted() {
     // Each ends a good while after the one before.
     let text = "echo > {}.made; until [ -e 3.made ]; do sleep 0.01; done; sleep {}; exit {}";

@@ -20,5 +20,6 @@ mod run;
 mod shells;
 mod sources;
 mod templates;
+mod warm;
 
 pub(crate) use oracle::Line;

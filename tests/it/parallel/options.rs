@@ -48,7 +48,9 @@ fn options_also_come_from_a_variable_and_from_files() {
     line(&["echo"])
         .env("PARALLEL", "-k -j1 echo 'x  y' then")
         .same();
-    line(&["-k", "echo"])
+    // The second one is done first.
+    Line::new(&["-k", "-j2", "sleep {}; echo {}"])
+        .stdin("1.5\n0.1\n")
         .env("PARALLEL", "--no-keep-order")
         .same();
     line(&["-J", "./mine", "echo"])
@@ -139,8 +141,8 @@ fn usage_errors_are_2_and_told_on_stderr() {
 #[test]
 fn what_is_not_offered_is_refused_by_name_and_never_a_wrong_run() {
     for (words, instead) in [
-        (&["-S", "host", "echo"][..], "ssh"),
-        (&["--sshloginfile=..", "echo"], "ssh"),
+        (&["-S", "host", "echo"][..], "orchestrator run --hosts"),
+        (&["--sshloginfile=..", "echo"], "orchestrator run --hosts"),
         (&["--trc", "{}.out", "echo"], "rsync"),
         (&["--semaphore", "--id", "x", "echo"], "flock"),
         (&["--sqlmaster", "sqlite3:///x/y", "echo"], "--run-file"),
@@ -191,6 +193,10 @@ fn the_version_and_help_are_ours() {
         assert!(done.stdout().contains(told), "{told}: {}", done.stdout());
     }
     assert!(!done.stdout().contains("--sshlogin"), "{}", done.stdout());
+    let env = TestEnv::new();
+    let mut help = env.command(ORCHESTRATOR);
+    help.args(["help", "parallel"]);
+    assert_eq!(env.run(help, "").stdout(), done.stdout());
     Line::new(&["--minversion", "20170422"]).same();
     for (wanted, code) in [("20170422", 0), ("29990101", 255), ("x", 255)] {
         assert_eq!(ours(&["--minversion", wanted]).code(), code);

@@ -12,6 +12,7 @@ use orchestrator_tests::{Done, TestEnv};
 
 use super::super::faults::not_tested;
 use super::super::run::ORCHESTRATOR;
+use super::warm;
 
 /// What neither program's user has made: the home directory and what is remembered.
 const NOT_OURS: [&str; 2] = [".home", ".state"];
@@ -172,7 +173,9 @@ impl Line {
             Some(words) => command.args(words),
             None => command.arg("parallel").args(&self.words),
         };
-        self.run(&env, command)
+        self.run(&env, command, |command| {
+            env.run(command, self.stdin.clone())
+        })
     }
 
     fn run_gnu(&self) -> Option<Seen> {
@@ -180,12 +183,13 @@ impl Line {
             return None;
         }
         let env = TestEnv::new();
-        let mut command = env.command("parallel");
-        command.arg("--will-cite").args(&self.words);
-        Some(self.run(&env, command))
+        let words = [&["--will-cite".into()], &self.words[..]].concat();
+        Some(self.run(&env, env.command("parallel"), |command| {
+            warm::run(&env, &command, &words, &self.stdin)
+        }))
     }
 
-    fn run(&self, env: &TestEnv, mut command: Command) -> Seen {
+    fn run(&self, env: &TestEnv, mut command: Command, run: impl FnOnce(Command) -> Done) -> Seen {
         for (name, content) in &self.files {
             let path = env.path().join(name);
             write(&path, content);
@@ -195,7 +199,7 @@ impl Line {
         }
         surroundings(env, &mut command);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        let done = env.run(command, self.stdin.clone());
+        let done = run(command);
         let mut files = BTreeMap::new();
         collect(env.path(), env.path(), &mut files);
         if let Some((name, columns)) = &self.columns

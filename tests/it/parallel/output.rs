@@ -130,6 +130,55 @@ fn fields_have_numbers_in_texts_however_few_there_are() {
 }
 
 #[test]
+fn results_of_several_values_are_called_as_there() {
+    for (pack, results) in [
+        ("-N2", "o_{}x"),
+        ("-N2", "a {} b{}"),
+        ("-X", "d{/}/{#}_{.}"),
+        ("-X", "out"),
+        ("-n2", "o_{}"),
+    ] {
+        let words = ["-k", "-j1", pack, "--results", results, "echo"];
+        Line::new(&words).stdin("a.b\nc\nd\n").same();
+    }
+    let words = ["-k", "-N2", "--results", "out", "--header", ":", "echo"];
+    Line::new(&words).stdin("X\na\nb\nc\n").same();
+    let two = [
+        "-k",
+        "-N2",
+        "--results",
+        "out",
+        "echo",
+        ":::",
+        "a",
+        "b",
+        ":::",
+        "c",
+        "d",
+    ];
+    Line::new(&two).same();
+    same(
+        &[
+            &["-N2", "--tagstring", "<{}> {1}", "echo"],
+            &["-m", "-j1", "--tagstring", "<{}>", "echo"],
+            &["-N2", "--wd", "w{}", "basename \"$PWD\"; echo"],
+        ],
+        "a\nb\nc\n",
+    );
+}
+
+#[test]
+fn a_table_has_tags_in_front_of_what_jobs_print() {
+    for options in [&["--tag"][..], &["-v"], &["--tagstring", "{#}", "-v"]] {
+        let text = ["--results", "r.tsv", "echo one; echo {} >&2"];
+        let words = [&["-k", "-j1"], options, &text].concat();
+        let line = Line::new(&words).stdin("a\nb\n");
+        line.only_columns("r.tsv", &[0, 1, 4, 5, 6, 7, 8, 9, 10, 11])
+            .same();
+    }
+}
+
+#[test]
 fn results_of_blocks_are_each_in_a_directory() {
     // There, the last one has overwritten the others.
     let env = TestEnv::new();
@@ -188,6 +237,12 @@ fn the_joblog_has_the_same_columns() {
             .stdin("one\ntwo\nthree\n")
             .only_columns("log", &columns)
             .same();
+    }
+    // A command that is shown counts as printed.
+    for way in ["--group", "--lb"] {
+        let line = Line::new(&["-j1", "-v", way, "--joblog", "log", "echo {}x"]);
+        let line = line.stdin("a\nbc\n").only_columns("log", &columns);
+        line.same();
     }
     let line = Line::new(&["-j1", "--joblog=+log", "echo"]).stdin("a\n");
     let head = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";

@@ -70,7 +70,7 @@ fn separators_are_taken_out() {
         &["--rrs", "--recstart", ">", "--recend", "\\n", "-N2"],
         ">a\n>b\n>c\n>d\n",
     );
-    same(&["--rrs", "-N1"], "a\n\nb\n");
+    same(&["--rrs", "-N1"], "a\nb\n");
     same(
         &["--rrs", "--regexp", "--recend", "[0-9]+", "-N2"],
         "a12b345c6d",
@@ -88,13 +88,14 @@ fn a_header_stands_before_each_block() {
         &["--rrs", "-N3"],
         &["--recend", "4\\n", "-N1"],
     ] {
-        for header in [":", "3"] {
-            same(&[&["--header", header], options].concat(), &table[..]);
-        }
+        same(&[&["--header", ":"], options].concat(), &table[..]);
     }
     same(&["--header", "1", "-N2"], &table[..]);
+    for options in [&[][..], &["--block", "5"], &["--rrs", "-N3"]] {
+        same(&[&["--header", "3"], options].concat(), &table[..]);
+    }
     // Of too few lines none is a header, and of a header alone there is no job.
-    for table in ["a", "a\n", "a\nb", "a\nb\n", ""] {
+    for table in ["a\n", "a\nb", "a\nb\n"] {
         same(&["--header", "2", "-N1"], table);
     }
 }

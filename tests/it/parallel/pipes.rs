@@ -54,6 +54,46 @@ fn records_begin_and_end_as_told() {
 }
 
 #[test]
+fn records_of_nothing_but_their_end_are_counted_as_there() {
+    for options in [
+        &["-N1"][..],
+        &["-N2"],
+        &["--regexp", "-N2"],
+        &["--recend", "\\n\\n", "-N1"],
+        &["-L2"],
+        &["-L1", "-N2"],
+        &["--rrs", "--block", "3"],
+        &["--rrs", "--header", ":"],
+        &["--rrs", "-N1", "--header", "2"],
+        &["--recstart", "\\n", "--block", "4"],
+    ] {
+        let words = [options, &["cat; echo \"== {#}\""]].concat();
+        same(&[&words], "\n\na\n\n\nb");
+    }
+    // A header, and nothing behind it but what is taken out.
+    for options in [
+        &["--rrs", "--header", ":"][..],
+        &["--rrs", "--header", "1", "-N1"],
+        &["--header", ":"],
+    ] {
+        let words = [options, &["cat; echo \"== {#}\""]].concat();
+        same(&[&words], "h\n\n");
+    }
+}
+
+#[test]
+fn a_header_is_what_a_pattern_matches() {
+    let table = "#1\n#2\nhead,er\n1,2\n3,4\n";
+    for header in ["(#.*\\n)*", "#.*\\n", "(.*\\n){3}", "head", "[#0-9]*"] {
+        same(&[&["--header", header, "-N1", "cat; echo end"]], table);
+    }
+    same(
+        &[&["--header", "(#.*\\n)*", "-N1", "cat; echo end"]],
+        "#1\n",
+    );
+}
+
+#[test]
 fn nothing_is_lost_in_turns() {
     let numbers: String = (1..=5000).map(|n| format!("{n}\n")).collect();
     for words in [

@@ -30,6 +30,23 @@ fn each_place_is_what_it_is_there() {
 }
 
 #[test]
+fn counting_from_the_end_goes_round_once() {
+    same(
+        &[
+            &["-N3", "echo x{-1}x x{-2}x x{-3.}x x{-4}x x{-6/}x x{-7}x"],
+            &[
+                "-N2", "-q", "printf", "<%s>", "{-2}", "{-3}", "{3}", "{3}x", "{}",
+            ],
+            &["-N2", "--tagstring", "{-2}", "echo"],
+            // One value is one word, whatever stands beside the command.
+            &["--tagstring", "{2}{1}", "[ {} = f ] && echo {1} || echo no"],
+            &["echo {-2}"],
+        ],
+        "a/b.c\nd.e\nf\ng\n",
+    );
+}
+
+#[test]
 fn more_places_come_with_plus() {
     same(
         &[
@@ -43,6 +60,23 @@ fn more_places_come_with_plus() {
         "dir/sub/file.tar.gz\naaa\nDIR\n.x\n",
     );
     same(&[&["--plus", "echo '{:-none}'x"]], "\nyes\n");
+    let numbers: String = (1..=11).map(|n| format!("{n}\n")).collect();
+    same(
+        &[
+            &["--plus", "echo {#}/{##} x{0#}"],
+            &["--plus", "-N2", "-q", "echo", "{0#}", "{##}", "{}"],
+            &[
+                "--plus",
+                "--tagstring",
+                "{0#}of{##}",
+                "--results",
+                "{0#}",
+                "echo",
+            ],
+            &["--plus", "--dry-run", "echo {0#} {##} {}"],
+        ],
+        &numbers,
+    );
 }
 
 #[test]

@@ -69,6 +69,26 @@ fn what_divides_items_and_columns() {
     );
     same(
         &[
+            &["-d", ",", "echo [{}]", ":::", "a,b", ",c", "d,", "", "e,,f"],
+            &["-d", "ab", "echo", ":::", "xaby", "abab"],
+            &["-d", ",", "-r", "echo [{}]", ":::", "a,,b", ""],
+            &[
+                "-d,",
+                "echo {1} {2}",
+                ":::",
+                "a,b",
+                ":::+",
+                "c,d",
+                ":::",
+                "x,y",
+            ],
+            &["-0", "echo", ":::", "a", "b,c"],
+            &["-d", ",", "--header", ":", "echo {x}", ":::", "x,1", "2"],
+        ],
+        "",
+    );
+    same(
+        &[
             &["--colsep", ",", "echo {2} {1} {-1}"],
             &["-C", "[,;]", "echo {3}{2}{1}"],
             &["--colsep", ",", "echo"],
@@ -196,15 +216,16 @@ fn several_arguments_for_a_job() {
 fn a_command_line_has_no_more_bytes_than_are_allowed() {
     let numbers: String = (1..=12).map(|n| format!("{n}\n")).collect();
     for how in [&[][..], &["-X"], &["-m"], &["-N2"], &["-L2"]] {
-        for (most, text) in [
-            ("13", "echo"),
-            ("20", "echo"),
-            ("13", "echo a{}b"),
-            ("20", "echo {} '{}'"),
-        ] {
+        for (most, text) in [("13", "echo a{}b"), ("20", "echo {} '{}'")] {
             let words = [how, &["-s", most, text]].concat();
             same(&[&words[..]], &numbers);
         }
+    }
+    for most in ["13", "20"] {
+        same(
+            &[&["-s", most, "echo"], &["-X", "-s", most, "echo"]],
+            &numbers,
+        );
     }
 }
 

@@ -1,9 +1,13 @@
 //! What agents do that are reached through a template, on this machine.
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
 use orchestrator_tests::TestEnv;
+use orchestrator_tests::env::finish;
 use serde_json::Value;
 
-use super::{HEAVY, HERE, expected, lines};
+use super::{HEAVY, HERE, expected, lines, told_first, when_told};
 use crate::run::{ORCHESTRATOR, ROGUE, WORKER, command, objects, run, sorted};
 
 #[test]
@@ -97,13 +101,14 @@ fn where_a_job_ran_is_told() {
     let all = [
         "--hosts=1/a,1/b,1/:",
         "--launch",
-        HERE,
+        "sh -c 'export AT=$0; exec {agent}' {host}",
         "--agent",
         ORCHESTRATOR,
         "--format=jsonl",
         "--joblog=log",
         "-c",
-        "sleep 0.2",
+        // Each has one, however late it comes.
+        ": {}; : > on.${AT:-here}; until [ -e on.a ] && [ -e on.b ] && [ -e on.here ]; do sleep 0.02; done",
     ];
     let done = run(&env, &all, lines(9));
     assert_eq!(done.code(), 0, "{}", done.stderr);
@@ -123,7 +128,7 @@ fn where_a_job_ran_is_told() {
         assert_eq!(lines.count(), hosts(host), "{host}: {log}");
     }
     assert!(
-        done.stderr.contains("3 workers on 2 hosts"),
+        done.stderr.contains("1 worker here and 2 on 2 hosts"),
         "{}",
         done.stderr
     );
@@ -161,27 +166,22 @@ fn each_host_that_cannot_be_used_is_told_in_one_line_and_the_others_do_all() {
         ORCHESTRATOR,
         "-k",
         "-c",
-        "sleep 0.1; echo {}",
+        &when_told(&env),
     ];
-    let done = run(&env, &all, lines(30));
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    assert_eq!(done.stdout(), lines(30));
-    for said in [
+    let expected = [
         "warning: host missing has no program orchestrator (copy it there",
         "warning: host old has an orchestrator that speaks protocol 3",
         "warning: host chatty printed `welcome` and no greeting of an agent",
         "warning: host full has no space left on a disk: cat: write error",
         "warning: host key has another host key than is known: Host key",
         "warning: host away cannot be reached: ssh: connect to host away",
-    ] {
-        assert_eq!(
-            done.stderr.matches(said).count(),
-            1,
-            "{said}: {}",
-            done.stderr
-        );
+    ];
+    let (done, said) = told_first(&env, command(&env, &all), lines(30), &expected);
+    assert_eq!((done.code(), done.stdout()), (0, &*lines(30)), "{said}");
+    for one in expected {
+        assert_eq!(said.matches(one).count(), 1, "{one}: {said}");
     }
-    assert_eq!(done.stderr.lines().count(), 7, "{}", done.stderr);
+    assert_eq!(said.lines().count(), 7, "{said}");
 }
 
 #[test]
@@ -215,4 +215,70 @@ fn when_no_host_can_be_used_each_is_told_and_nothing_is_lost() {
     let done = run(&env, &again, lines(5));
     assert_eq!(done.code(), 0, "{}", done.stderr);
     assert_eq!(sorted(done.stdout()), ["1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn workers_may_take_longer_to_start_than_a_host_may_be_silent() {
+    let env = TestEnv::new();
+    let worker = env.file(
+        "slow",
+        format!("#!/bin/sh\nsleep 2.5\nexec {ORCHESTRATOR} worker\n"),
+    );
+    std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
+    let all = [
+        "--launch={agent}",
+        "--agent",
+        ORCHESTRATOR,
+        "--host-timeout=3s",
+        "-j1",
+        "--worker",
+        worker.to_str().unwrap(),
+        "-k",
+        "echo",
+    ];
+    let done = run(&env, &all, lines(2));
+    assert_eq!(
+        (done.code(), done.stdout()),
+        (0, "1\n2\n"),
+        "{}",
+        done.stderr
+    );
+    assert!(!done.stderr.contains("lost"), "{}", done.stderr);
+}
+
+#[test]
+fn a_launcher_that_is_not_here_is_no_program_that_is_not_there() {
+    let env = TestEnv::new();
+    let done = run(&env, &["--launch=no-such-ssh h {agent}", "echo"], lines(2));
+    assert_eq!(done.code(), 125);
+    let said = "cannot be reached: the launcher `no-such-ssh` cannot be started: no such file";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+}
+
+#[test]
+fn an_agent_that_nobody_answers_and_a_launcher_that_nobody_waits_for_end() {
+    let env = TestEnv::new();
+    let start = |args: &[&str]| {
+        let mut command = env.command(ORCHESTRATOR);
+        command.args(args).stdin(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    // Its link is open, and nothing comes.
+    let mut agent = start(&["agent", "--silence=500ms"]);
+    let link = agent.stdin.take();
+    let done = finish(agent, Vec::new());
+    drop(link);
+    assert_eq!(done.code(), 125);
+    assert!(
+        done.stderr.contains("nothing was heard for 500ms"),
+        "{}",
+        done.stderr
+    );
+    // Whoever has started it has ended before it could ask to be told of that.
+    let (ours, theirs) = nix::unistd::pipe().unwrap();
+    drop(theirs);
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["launch", "--", "sleep", "1000"]).stdin(ours);
+    let done = finish(command.spawn().unwrap(), Vec::new());
+    assert_eq!(done.code(), 125, "{}", done.stderr);
 }

@@ -1,5 +1,6 @@
 //! Agents that are lost while they run jobs, in every way that can be had on one machine.
 
+use std::collections::HashMap;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ const JOB: &str = "echo {} >> begun; sleep 0.05; echo {} >> ended; echo {}";
 
 fn start(env: &TestEnv, more: &[&str]) -> Child {
     let mut command = command(env, &["--run-file=r", "--hosts=4/a,4/b", "--launch", HERE]);
+    if !more.iter().any(|word| word.starts_with("--host-timeout")) {
+        // Else what was lost is given to others after a while.
+        command.arg("--host-timeout=5s");
+    }
     command
         .args(["--agent", ORCHESTRATOR])
         .args(more)
@@ -98,7 +103,7 @@ fn a_worker_of_an_agent_that_is_killed_costs_its_job_a_try_and_nothing_else() {
 }
 
 #[test]
-fn an_agent_that_is_silent_is_given_up_and_ends_itself_before_its_jobs_run_elsewhere() {
+fn an_agent_that_is_silent_is_given_up() {
     let env = TestEnv::new();
     let run = start(&env, &["--host-timeout=2s"]);
     at_work(&env);
@@ -112,6 +117,31 @@ fn an_agent_that_is_silent_is_given_up_and_ends_itself_before_its_jobs_run_elsew
     signal(agent, Signal::SIGCONT);
     let done = finish(run, Vec::new());
     all_is_done(&env, &done);
+}
+
+/// As in a pager. An agent that hears nothing ends all after three fifths of that time.
+#[test]
+fn output_that_nobody_reads_for_longer_than_a_host_may_be_silent_loses_none() {
+    let env = TestEnv::new();
+    // More than there is room for on the way. Some of it is read, then nothing for a while.
+    let job = "case {} in \
+               1) head -c 8000000 /dev/zero | tr '\\0' x;; \
+               2) sleep 6; : > late;; esac; echo";
+    let mut command = command(
+        &env,
+        &["--hosts=2/a", "--launch", HERE, "--host-timeout=5s"],
+    );
+    command.args(["--agent", ORCHESTRATOR, "--ungroup", "-c", job]);
+    let input = env.file("input", lines(2));
+    command.stdin(Stdio::from(std::fs::File::open(input).unwrap()));
+    let run = command.spawn().unwrap();
+    eventually("a job has lived for so long", || {
+        env.path().join("late").exists()
+    });
+    let done = finish(run, Vec::new());
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    assert_eq!(done.stdout.len(), 8_000_002, "{}", done.stderr);
+    assert!(!done.stderr.contains("lost"), "{}", done.stderr);
 }
 
 #[test]
@@ -172,6 +202,9 @@ fn a_job_that_ends_three_agents_is_quarantined_and_the_others_are_done() {
         "--hosts=1/a,1/b",
         "--launch",
         HERE,
+        // Each time it waits until nothing can run there any more. It is once more when
+        // the agent is gone before it has told of the job before.
+        "--host-timeout=8s",
         "--agent",
         ORCHESTRATOR,
         "-k",
@@ -219,4 +252,68 @@ fn a_launcher_that_waits_in_a_queue_ends_with_the_run() {
         done.stderr
     );
     env.no_process_left();
+}
+
+/// A launcher whose cable can be pulled: then neither side hears of anything. The first one for
+/// this host is; another reaches it again.
+const CABLE: &str = r#"
+export AT=$1; shift
+[ $AT = a ] && [ ! -e cable ] || exec "$@"
+mkfifo cable out
+exec 5<&0
+setsid sh -c 'exec 3<> cable 4<> out; "$@" < cable > out 3<&- 4<&- 5<&- & wait' sh "$@" &
+cat > cable <&5 & echo $! > cats
+cat out & echo $! >> cats
+exec sleep 1000
+"#;
+
+/// Says where it runs, and when, for about two seconds.
+const LONG: &str = "i=0; while [ $i -lt 20 ]; do echo {} $AT $(date +%s%N) >> at; sleep 0.1; i=$((i+1)); done; echo {}";
+
+#[test]
+fn what_a_host_runs_that_is_cut_off_has_ended_before_it_runs_elsewhere() {
+    let env = TestEnv::new();
+    let launcher = env.file("cable.sh", CABLE);
+    let template = format!("--launch=sh {} {{host}} {{agent}}", launcher.display());
+    let mut command = command(&env, &["--hosts=1/a,1/b", &template, "--host-timeout=5s"]);
+    command.args(["--agent", ORCHESTRATOR, "-k", "-c", LONG]);
+    let input = env.file("input", lines(4));
+    command.stdin(Stdio::from(std::fs::File::open(input).unwrap()));
+    let run = command.spawn().unwrap();
+    let at = || std::fs::read_to_string(env.path().join("at")).unwrap_or_default();
+    eventually("both are at work", || {
+        at().contains(" a ") && at().contains(" b ")
+    });
+    let cats = || std::fs::read_to_string(env.path().join("cats")).unwrap();
+    eventually("both ends of the cable are known", || {
+        cats().lines().count() == 2 && cats().ends_with('\n')
+    });
+    cats()
+        .lines()
+        .for_each(|pid| signal(pid.parse().unwrap(), Signal::SIGKILL));
+    let done = finish(run, Vec::new());
+    assert_eq!(
+        (done.code(), done.stdout()),
+        (0, &*lines(4)),
+        "{}",
+        done.stderr
+    );
+    let told = "warning: host a was lost: it said nothing for 5s";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    // When each job was seen last in its first life, and first in its second.
+    let mut seen: HashMap<String, Vec<u128>> = HashMap::new();
+    for line in at().lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        seen.entry(words[0].into())
+            .or_default()
+            .push(words[2].parse().unwrap());
+    }
+    let again: Vec<_> = seen.values().filter(|times| times.len() > 20).collect();
+    assert!(!again.is_empty(), "{seen:?}");
+    // Nothing of its first life is behind the beginning of its second, which has all 20.
+    for times in again {
+        let begun = times.len() - 20;
+        assert!(times.is_sorted(), "{seen:?}");
+        assert!(times[begun] - times[begun - 1] > 300_000_000, "{seen:?}");
+    }
 }

@@ -3,14 +3,18 @@
 
 mod local;
 mod losses;
+mod matrix;
+mod podman;
 mod slurm;
 mod ssh;
 mod world;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::process::Command;
 
-use orchestrator_tests::TestEnv;
+use orchestrator_tests::env::finish;
+use orchestrator_tests::{Done, TestEnv, eventually};
 
 use crate::run::{ORCHESTRATOR, command, run};
 
@@ -75,4 +79,34 @@ fn processes(env: &TestEnv, what: &str) -> Vec<i32> {
 /// `orchestrator run` with hosts whose agents are the test's own program.
 fn hosts(env: &TestEnv, args: &[&str]) -> Command {
     command(env, &[&["--agent", ORCHESTRATOR], args].concat())
+}
+
+/// A job that waits, in whichever directory, until all is told that is waited for by [`told_first`].
+fn when_told(env: &TestEnv) -> String {
+    let told = env.path().join("told");
+    format!(
+        "until [ -e {} ]; do sleep 0.05; done; echo {{}}",
+        told.display()
+    )
+}
+
+/// A run whose jobs wait until stderr has all of this, however long that takes; and stderr.
+fn told_first(
+    env: &TestEnv,
+    mut command: Command,
+    input: String,
+    expected: &[&str],
+) -> (Done, String) {
+    let said = env.path().join("said");
+    let input = File::open(env.file("input", input)).unwrap();
+    command.stdin(input).stderr(File::create(&said).unwrap());
+    let mut child = command.spawn().unwrap();
+    let said = || std::fs::read_to_string(&said).unwrap();
+    eventually("all is told, or the run has ended", || {
+        expected.iter().all(|one| said().contains(one)) || child.try_wait().unwrap().is_some()
+    });
+    env.file("told", "");
+    let done = finish(child, Vec::new());
+    std::fs::remove_file(env.path().join("told")).unwrap();
+    (done, said())
 }

@@ -16,7 +16,7 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// Makes one. Where that cannot be it says so, and why, and the test is none, unless
-    /// `REQUIRE_SSH_WORLD` or `REQUIRE_SLURM_WORLD` is set, as in `.ci/run`.
+    /// `REQUIRE_SSH_WORLD` or its like is set, as in `.ci/run`.
     pub(super) fn up(env: &'a TestEnv, script: &str, what: &[&str]) -> Option<World<'a>> {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join("../scripts")
@@ -53,6 +53,11 @@ impl<'a> World<'a> {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "{args:?}: {said}");
         String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    /// Tells it to do something that may have been done.
+    pub(super) fn may(&self, args: &[&str]) {
+        self.run(args);
     }
 
     /// What of ours runs there.

@@ -136,10 +136,16 @@ fn the_table_is_searched_and_sorted_and_the_timeline_zooms() {
     assert_eq!((data(&browser, "from"), data(&browser, "to")), (0.0, all));
     assert_eq!(found(&browser), "55 jobs");
 
-    // A row says all of its job, and where it is on the timeline.
+    // A row says all of its job, and where it is on the timeline: the shortest one, which is
+    // not most of the time even on a machine that has much to do.
+    browser.run(
+        "const head = document.querySelector('[data-sort=dur]'); head.click(); \
+         if (head.getAttribute('aria-sort') !== 'ascending') head.click()",
+    );
+    let shortest = cells(&browser, 1).swap_remove(0);
     browser.run("document.querySelector('.drawn .row').click()");
     let detail = browser.run("return document.getElementById('detail').innerText");
-    assert!(detail.as_str().unwrap().contains("nap010"), "{detail}");
+    assert!(detail.as_str().unwrap().contains(&shortest), "{detail}");
     browser.run("document.getElementById('locate').click()");
     assert!(data(&browser, "to") < all);
     assert_eq!(browser.console(), Vec::<String>::new());
@@ -211,15 +217,16 @@ fn the_page_is_dark_where_that_is_wanted_and_fits_a_narrow_one() {
                 return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)";
     let (light, lit) = (browser.run(back), browser.run(idle));
     browser.look(1200, 900, true);
-    let (dark, unlit) = (browser.run(back), browser.run(idle));
+    let dark = browser.run(back);
     assert_eq!(
         (light.as_str(), dark.as_str()),
         (Some("rgb(255, 255, 255)"), Some("rgb(15, 19, 25)"))
     );
-    assert!(
-        lit[0].as_i64() > Some(100) && unlit[0].as_i64() < Some(100),
-        "{lit} {unlit}"
-    );
+    assert!(lit[0].as_i64() > Some(100), "{lit}");
+    // Pictures are drawn when the browser gets to it.
+    eventually("the pictures are dark", || {
+        browser.run(idle)[0].as_i64() < Some(100)
+    });
     browser.look(400, 800, false);
     eventually("the pictures are as wide as the page", || {
         browser.run("return document.getElementById('gantt').getBoundingClientRect().width < 400")

@@ -1,6 +1,7 @@
 //! Reports of recorded runs: a page, and lines for a terminal.
 
 mod browser;
+mod hosts;
 mod verdicts;
 mod versions;
 

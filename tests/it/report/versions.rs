@@ -62,7 +62,7 @@ fn a_file_of_version_1_is_reported_as_it_is_and_migrated_when_its_run_goes_on() 
     let resumed = orchestrator(&env, &["resume", "old.db"]);
     assert_eq!(resumed.code(), 1, "{}", resumed.stderr);
     let old = Connection::open(env.path().join("old.db")).unwrap();
-    assert_eq!(number(&old, "pragma user_version"), 2);
+    assert_eq!(number(&old, "pragma user_version"), 3);
     assert_eq!(
         number(&old, "select count(*) from verdict where verdict = 'ok'"),
         4
@@ -129,4 +129,31 @@ fn the_file_of_a_python_program_is_reported() {
         let old = Connection::open(env.path().join("old.db")).unwrap();
         assert_eq!(number(&old, "pragma user_version"), 1, "{why}");
     }
+}
+
+#[test]
+fn a_file_of_version_2_knows_no_hosts_and_is_migrated_when_its_run_goes_on() {
+    let env = TestEnv::new();
+    recorded(&env, &["--retries", "1"], "nap1\nflaky\nfail\nx\n");
+    let file = open(&env);
+    file.execute_batch(
+        "drop view verdict; drop table host; alter table outcome drop column host;
+         alter table attempt drop column host; delete from outcome where job = 4;
+         create view verdict as select o.n, o.job, o.verdict from outcome o;
+         pragma user_version = 2;",
+    )
+    .unwrap();
+    drop(file);
+    let text = orchestrator(&env, &["report", "run.db"]);
+    assert!(text.stdout().contains("no result 1\n"), "{}", text.stderr);
+    assert!(text.stdout().contains("\ntries     2 tries repeated"));
+    let results = orchestrator(&env, &["results", "run.db", "--format", "jsonl"]);
+    assert_eq!(results.stdout().lines().count(), 3, "{}", results.stderr);
+    assert_eq!(orchestrator(&env, &["resume", "run.db"]).code(), 1);
+    let file = open(&env);
+    assert_eq!(number(&file, "pragma user_version"), 3);
+    assert_eq!(
+        number(&file, "select count(*) from verdict where host is null"),
+        4
+    );
 }

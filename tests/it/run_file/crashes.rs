@@ -1,12 +1,15 @@
 //! Runs that end in the middle, and what is left of them.
 
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use orchestrator_tests::env::finish;
 
 use super::super::faults::syscalls::strace_works;
 use super::*;
+use crate::worker_protocol::client::now;
 
 fn lines(range: std::ops::Range<u32>) -> String {
     range.map(|n| format!("{n}\n")).collect()
@@ -283,11 +286,17 @@ fn f078_what_nobody_has_read_is_recorded_all_the_same() {
 #[test]
 fn f079_what_could_not_be_written_is_shown_by_the_next_run() {
     let env = TestEnv::new();
-    let words = ["--run-file", "r", "-q", "--", "echo", "{}"];
+    let words = ["--run-file", "r", "--", "echo", "{}"];
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let mut full_disk = command(&env, &words);
     full_disk.stdout(full.unwrap());
-    assert_eq!(env.run(full_disk, lines(0..3000)).code(), 125);
+    let full_disk = env.run(full_disk, lines(0..3000));
+    assert_eq!(full_disk.code(), 125);
+    assert_eq!(
+        full_disk.stderr,
+        "error: results could not be written: no space left on device\n  \
+         next      the same command and input, with --resume, goes on\n"
+    );
     assert!(!done(&env).is_empty());
     assert_eq!(query(&env, "select shown from state"), ["0"]);
     let again = run(&env, &[&["--resume"], &words[..]].concat(), lines(0..3000));
@@ -402,4 +411,112 @@ fn an_input_that_was_not_read_again_to_its_end_is_not_whole() {
     finish(child, Vec::new());
     let resumed = orchestrator(&env, &["resume", "r"]);
     assert_eq!(resumed.code(), 125, "{}", resumed.stderr);
+}
+
+/// Batch systems and service managers send a signal to everything of theirs, one process after
+/// the other.
+#[test]
+fn what_a_signal_ends_has_failed_unless_it_ends_the_run_too() {
+    for (signals, verdict) in [
+        ([Signal::SIGKILL, Signal::SIGCONT], Some("signaled")),
+        ([Signal::SIGKILL, Signal::SIGTERM], None),
+        ([Signal::SIGTERM, Signal::SIGTERM], None),
+        ([Signal::SIGTERM, Signal::SIGKILL], None),
+    ] {
+        let env = TestEnv::new();
+        let job = "echo $$ > pid.{}; [ -e free ] || exec sleep 1000";
+        let run = |more: &[&str]| {
+            let all = [
+                &["--run-file", "r", "-j2", "-a", "input"],
+                more,
+                &["-c", job],
+            ]
+            .concat();
+            command(&env, &all).spawn().unwrap()
+        };
+        env.file("input", lines(0..2));
+        let child = run(&[]);
+        let pids = || [0, 1].map(|n| std::fs::read_to_string(env.path().join(format!("pid.{n}"))));
+        eventually("both run", || {
+            pids()
+                .iter()
+                .flatten()
+                .filter(|pid| pid.ends_with('\n'))
+                .count()
+                == 2
+        });
+        signal(&child, Signal::SIGSTOP);
+        for pid in pids() {
+            let pid = Pid::from_raw(pid.unwrap().trim().parse().unwrap());
+            kill(pid, signals[0]).unwrap();
+        }
+        signal(&child, signals[1]);
+        signal(&child, Signal::SIGCONT);
+        let ended = finish(child, Vec::new());
+        let recorded = query(&env, "select distinct verdict from verdict");
+        let expected: Vec<_> = verdict.into_iter().collect();
+        assert_eq!(recorded, expected, "{signals:?}: {}", ended.stderr);
+        env.file("free", "");
+        let next = finish(run(&["--resume"]), Vec::new());
+        match verdict {
+            Some(_) => assert_eq!(next.code(), 1, "they are not tried again"),
+            None => {
+                assert_eq!(next.code(), 0, "{}", next.stderr);
+                complete(&env, 2);
+            }
+        }
+    }
+}
+
+/// Whoever ends a job may have ended who reads the run's output, too, and the run hears of that
+/// first.
+#[test]
+fn what_a_signal_has_ended_just_before_the_run_fails_has_not_failed() {
+    for _ in 0..10 {
+        let env = TestEnv::new();
+        let job = "[ {} = 2 ] || { echo $$ > pid; exec sleep 1000; }; \
+                   until [ -e go ]; do sleep 0.01; done; echo {}";
+        let mut run = command(&env, &["--run-file", "r", "-j2", "-c", job]);
+        run.stdin(std::fs::File::open(env.file("input", lines(1..3))).unwrap());
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let child = run.stdout(full.unwrap()).spawn().unwrap();
+        let pid = || std::fs::read_to_string(env.path().join("pid")).unwrap_or_default();
+        eventually("it runs", || pid().ends_with('\n'));
+        signal(&child, Signal::SIGSTOP);
+        kill(
+            Pid::from_raw(pid().trim().parse().unwrap()),
+            Signal::SIGKILL,
+        )
+        .unwrap();
+        env.file("go", "");
+        let begun = now();
+        signal(&child, Signal::SIGCONT);
+        let ended = finish(child, Vec::new());
+        assert_eq!(ended.code(), 125, "{}", ended.stderr);
+        // On a machine that takes longer, it has lived on for a while.
+        if begun.elapsed() < Duration::from_millis(450) {
+            assert_eq!(done(&env), ["2"], "{}", ended.stderr);
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_a_signal_ends_while_a_run_that_is_halted_waits_for_it_has_not_failed_either() {
+    let env = TestEnv::new();
+    let job = "[ {} = 2 ] || { until [ -s pid ]; do sleep 0.01; done; exit 1; }; \
+               echo $$ > pid; exec sleep 1000";
+    let all = ["--run-file", "r", "--halt=soon,fail=1", "-j2", "-c", job];
+    let mut run = command(&env, &all);
+    run.stdin(std::fs::File::open(env.file("input", lines(1..3))).unwrap());
+    let child = run.spawn().unwrap();
+    eventually("it waits for one job", || done(&env) == ["1"]);
+    let pid = std::fs::read_to_string(env.path().join("pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap());
+    signal(&child, Signal::SIGSTOP);
+    kill(pid, Signal::SIGKILL).unwrap();
+    signal(&child, Signal::SIGTERM);
+    signal(&child, Signal::SIGCONT);
+    let ended = finish(child, Vec::new());
+    assert_eq!(done(&env), ["1"], "{}", ended.stderr);
 }

@@ -115,6 +115,17 @@ fn who_does_not_want_to_be_remembered_is_not() {
             none.stderr
         );
     }
+    // What cannot be read may well be there.
+    fs::create_dir_all(env.state().parent().unwrap()).unwrap();
+    fs::write(env.state(), "").unwrap();
+    let none = orchestrator(&env, &["retry", "last"]);
+    assert_eq!(none.code(), 125);
+    assert!(
+        none.stderr.starts_with("error: the records of runs in ")
+            && none.stderr.contains(" cannot be read: not a directory\n"),
+        "{}",
+        none.stderr
+    );
 }
 
 #[test]
@@ -137,6 +148,11 @@ fn what_a_stopped_run_has_not_done_is_run_and_the_rest_is_said_to_be_missing() {
         .lines()
         .find_map(|line| line.strip_prefix("jobs      "));
     let jobs: usize = jobs.expect("jobs").parse().expect("a number");
+    assert!(
+        status.stdout().contains("\ninterrupted "),
+        "{}",
+        status.stdout()
+    );
     let again = orchestrator(&env, &["retry", "last", "-j2"]);
     if jobs < 500 {
         let warning =
@@ -146,6 +162,10 @@ fn what_a_stopped_run_has_not_done_is_run_and_the_rest_is_said_to_be_missing() {
     // The halt is part of how it was called; nothing fails now.
     assert_eq!(again.code(), 0, "{}", again.stderr);
     assert_eq!(again.stdout().lines().count(), jobs);
+    // A record keeps what became of each job last, and no more.
+    let file = Connection::open(&records(&env)[0]).unwrap();
+    let past = file.query_row("select count(*) from attempt", [], |row| row.get(0));
+    assert_eq!(past, Ok(0_i64));
 }
 
 #[test]
@@ -253,7 +273,8 @@ fn a_retry_keeps_the_order_of_the_input() {
 fn last_is_named_before_it_is_run_and_the_hint_names_the_run_that_it_means() {
     let env = TestEnv::new();
     // The outer run begins before the inner one, and ends after it.
-    let inner = format!("{ORCHESTRATOR} run -q -- false inner; false");
+    let remembered = "ORCHESTRATOR_NO_RECORD=0";
+    let inner = format!("{remembered} {ORCHESTRATOR} run -q -- false inner; false");
     let script = env.file("outer", format!("#!/bin/sh\necho 1 | {inner}\n"));
     fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
     let outer = run(&env, &["--", "./outer", "{}"], "x\n");
@@ -357,6 +378,63 @@ fn a_limit_of_file_sizes_ends_the_record_and_not_the_run() {
     assert!(!done.stderr.contains("retry last"));
 }
 
+/// A story: the report named the command, and after `--tag` it was refused.
+#[test]
+fn what_failed_is_shown_as_objects_however_the_run_has_printed_it() {
+    for options in [
+        &["--tag"][..],
+        &["--tagstring", "x"],
+        &["--line-buffer", "-k"],
+        &["-u"],
+        &["-v", "-t"],
+        &["--files"],
+        &["--results", "kept"],
+        &["--results", "kept.csv"],
+    ] {
+        let env = TestEnv::new();
+        assert_eq!(plain(&env, options, "bad\na\n").code(), 1);
+        let report = orchestrator(&env, &["report", "last"]);
+        let named = "orchestrator results last --failed --format jsonl\n";
+        assert!(report.stdout().contains(named), "{}", report.stdout());
+        let words = ["results", "last", "--failed", "--format", "jsonl"];
+        let shown = orchestrator(&env, &words);
+        assert_eq!(shown.code(), 0, "{options:?}: {}", shown.stderr);
+        let [object] = &objects(shown.stdout())[..] else {
+            panic!("{}", shown.stdout())
+        };
+        assert_eq!(object["stderr"], "no bad\n");
+    }
+}
+
+/// A story: `last` was one of a thousand small runs that the jobs of the real one had started.
+#[test]
+fn a_run_inside_a_job_is_not_the_last_one() {
+    let env = TestEnv::new();
+    let inner = "\"$0\" run -- false ::: x; exit 3";
+    let done = run(
+        &env,
+        &["--", "sh", "-c", inner, ORCHESTRATOR, "{}"],
+        "outer\n",
+    );
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    assert_eq!(records(&env).len(), 1, "{}", done.stderr);
+    let last = orchestrator(&env, &["report", "last"]);
+    assert!(
+        last.stdout()
+            .contains("line 1: command failed with status 3"),
+        "{}",
+        last.stdout()
+    );
+    // Who wants it all the same says so.
+    let inner = "ORCHESTRATOR_NO_RECORD=0 \"$0\" run -- false ::: x";
+    run(
+        &env,
+        &["--", "sh", "-c", inner, ORCHESTRATOR, "{}"],
+        "outer\n",
+    );
+    assert_eq!(records(&env).len(), 3);
+}
+
 #[test]
 fn without_a_place_there_is_no_record() {
     let env = TestEnv::new();
@@ -367,6 +445,26 @@ fn without_a_place_there_is_no_record() {
     assert_eq!(done.code(), 1, "{}", done.stderr);
     assert!(!done.stderr.contains("retry"), "{}", done.stderr);
     assert!(records(&env).is_empty());
+}
+
+/// A story: a second `retry`, with the directory back in its place, warned that the run was killed.
+#[test]
+fn a_retry_whose_directory_is_gone_leaves_the_record_as_it_was() {
+    let env = TestEnv::new();
+    let (work, away) = (env.path().join("work"), env.path().join("away"));
+    fs::create_dir(&work).unwrap();
+    let mut first = command(&env, &["--", "false"]);
+    first.current_dir(&work);
+    assert_eq!(env.run(first, "x\n").code(), 1);
+    fs::rename(&work, &away).unwrap();
+    let gone = orchestrator(&env, &["retry", "last"]);
+    assert_eq!(gone.code(), 125);
+    let said = ", where the run began, cannot be entered: no such file or directory\n";
+    assert!(gone.stderr.contains(said), "{}", gone.stderr);
+    fs::rename(&away, &work).unwrap();
+    let again = orchestrator(&env, &["retry", "last"]);
+    assert_eq!(again.code(), 1);
+    assert!(!again.stderr.contains("killed"), "{}", again.stderr);
 }
 
 #[test]

@@ -76,7 +76,15 @@ impl Rogue {
             "done" => {
                 let job = self.jobs.remove(0);
                 self.last = Some(job);
-                say(&done(job));
+                // Or badly, which only an agent may say.
+                say(&done_as(
+                    job,
+                    match argument {
+                        "oom" => Outcome::Oom,
+                        "unkillable" => Outcome::Unkillable,
+                        _ => Outcome::Ok,
+                    },
+                ));
             }
             "done-again" => say(&done(self.last.expect("something was done"))),
             "done-other" => {
@@ -182,12 +190,16 @@ fn flood() {
         .expect("a process");
 }
 
-fn done((job, attempt): (JobId, Attempt)) -> FromWorker {
+fn done(job: (JobId, Attempt)) -> FromWorker {
+    done_as(job, Outcome::Ok)
+}
+
+fn done_as((job, attempt): (JobId, Attempt), outcome: Outcome) -> FromWorker {
     FromWorker::DoneMany(vec![Answer {
         header: DoneHeader {
             job,
             attempt,
-            outcome: Outcome::Ok,
+            outcome,
             usage: Usage::default(),
         },
         payload: Bytes::new(),

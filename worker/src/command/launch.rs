@@ -465,6 +465,9 @@ fn named_interpreter(first_line: &[u8]) -> Option<String> {
     words.find(|word| !word.is_empty()).map(str::to_owned)
 }
 
+/// How long Linux lets one word be, where pages have 4 KiB.
+const WORD: usize = (128 << 10) - 1;
+
 fn too_big(spec: &CommandSpec, argv: &[&OsStr]) -> String {
     let arguments = argv
         .iter()
@@ -476,7 +479,11 @@ fn too_big(spec: &CommandSpec, argv: &[&OsStr]) -> String {
         (size, format!("the environment variable `{name}`"))
     });
     let (size, largest) = arguments.chain(values).max().unwrap_or_default();
-    format!("the argument list is too long; the largest part is {largest} with {size} bytes")
+    let most = match size > WORD {
+        true => format!(" of at most {WORD}"),
+        false => String::new(),
+    };
+    format!("the argument list is too long; the largest part is {largest} with {size} bytes{most}")
 }
 
 #[cfg(test)]

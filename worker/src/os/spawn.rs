@@ -116,10 +116,12 @@ impl Spawner {
         }
     }
 
-    /// Starts a process that leads a group of its own.
+    /// Starts a process that leads a group of its own. It is killed when this thread ends, so
+    /// that it does not outlive this process when all of a pool is killed at once.
     pub(crate) fn spawn(&mut self, program: &Program<'_>) -> Result<Pid, Errno> {
         let birth = Birth {
             program,
+            parent: std::process::id().cast_signed(),
             error: AtomicI32::new(0),
         };
         let top = self.stack.as_mut_ptr_range().end;
@@ -157,6 +159,7 @@ impl Spawner {
 
 struct Birth<'a> {
     program: &'a Program<'a>,
+    parent: c_int,
     /// Why it did not become the program.
     error: AtomicI32,
 }
@@ -167,13 +170,14 @@ extern "C" fn be_born(birth: *mut c_void) -> c_int {
     let birth = unsafe { &*birth.cast::<Birth<'_>>() };
     birth
         .error
-        .store(become_program(birth.program) as i32, Ordering::Relaxed);
+        .store(become_program(birth) as i32, Ordering::Relaxed);
     127
 }
 
 /// Only comes back with an error. Runs in memory that it shares with its
 /// parent, where it must neither take memory nor a lock.
-fn become_program(program: &Program<'_>) -> Errno {
+fn become_program(birth: &Birth<'_>) -> Errno {
+    let program = birth.program;
     // SAFETY: zero is a valid sigaction and means the default effect. All
     // pointers are to live locals, or to strings and lists of them that end as
     // C wants them and that `program` borrows. Only this process's own
@@ -185,6 +189,12 @@ fn become_program(program: &Program<'_>) -> Errno {
         }
         if libc::setpgid(0, 0) < 0 {
             return Errno::last();
+        }
+        // Where that is not allowed, others see to it, as long as they live.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // Whose parent was killed before is not told any more.
+        if libc::getppid() != birth.parent {
+            return Errno::ESRCH;
         }
         for (number, fd) in (0..).zip(&program.stdio) {
             if libc::dup2(fd.as_raw_fd(), number) < 0 {

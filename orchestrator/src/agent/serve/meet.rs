@@ -1,13 +1,28 @@
 //! Introductions, before anybody works.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use protocol::{Hello, ToWorker};
 
 use super::End;
 use crate::agent::link::Link;
 
+/// The same, with a client that is missed after so long, if that was said: the link may have
+/// died without a word.
+pub(super) async fn meet(
+    link: &mut Link,
+    silence: Option<Duration>,
+) -> Result<(Hello, Option<Bytes>), End> {
+    let Some(silence) = silence else {
+        return introductions(link).await;
+    };
+    let met = tokio::time::timeout(silence, introductions(link)).await;
+    met.unwrap_or(Err(End::Silence(silence)))
+}
+
 /// Introductions, and data for the workers' start.
-pub(super) async fn meet(link: &mut Link) -> Result<(Hello, Option<Bytes>), End> {
+async fn introductions(link: &mut Link) -> Result<(Hello, Option<Bytes>), End> {
     // Nobody there is as good as an end.
     link.greet().await.map_err(|_| End::Good)?;
     let hello = match first(link).await? {

@@ -1,5 +1,6 @@
 //! What the client is told.
 
+use std::time::Instant;
 use std::vec;
 
 use nix::unistd::gethostname;
@@ -12,7 +13,7 @@ use super::{Agent, Leaving, Stop};
 use crate::Verdict;
 use crate::agent::ending;
 use crate::agent::pairs::Pair;
-use crate::pool::{JobReport, Note, PrintedPart, instant};
+use crate::pool::{JobReport, Note, PrintedPart, instant, is_doubtful};
 
 /// Who has printed what nobody knows to be anybody's.
 const NO_JOB: Pair = (JobId::NONE, Attempt(0));
@@ -47,14 +48,13 @@ impl<C: Fn(&str)> Agent<'_, C> {
             };
             if self.watch.is_remote() {
                 let ends = self.leaving == Some(Leaving::Terminated);
-                let terminated = was_terminated(&report);
+                let doubtful = is_doubtful(&report);
                 // What was not answered goes back with the goodbye.
-                if ends && (interrupted || terminated) {
+                if ends && (interrupted || doubtful) {
                     continue;
                 }
-                if terminated {
-                    self.watch.doubts(instant);
-                    self.doubtful.push((pair, report));
+                if doubtful {
+                    self.doubts.add((pair, report), instant());
                     continue;
                 }
             }
@@ -62,9 +62,10 @@ impl<C: Fn(&str)> Agent<'_, C> {
         }
     }
 
-    /// Those who were ended by a signal were meant.
-    pub(super) fn believe(&mut self) {
-        for (pair, report) in std::mem::take(&mut self.doubtful) {
+    /// Those that were ended by a signal some time ago were meant.
+    pub(super) fn believe(&mut self, now: Instant) {
+        let believed: Vec<_> = self.doubts.believed(now).collect();
+        for (pair, report) in believed {
             self.end_of(pair, report);
         }
     }
@@ -154,6 +155,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
         // There is one list in this process's life: names that jobs share for nothing.
         let leak = |name: &String| -> &'static str { name.clone().leak() };
         self.tasks = Some(tasks.iter().map(leak).collect());
+        self.watch.is_ready(instant);
         self.outbox.say(&FromWorker::Ready(Ready {
             build: format!("orchestrator agent {}{}", env!("CARGO_PKG_VERSION"), here()),
             pid: std::process::id(),
@@ -188,18 +190,6 @@ impl<C: Fn(&str)> Agent<'_, C> {
         if !std::mem::replace(&mut self.said_goodbye, true) {
             self.outbox.say(&FromWorker::Bye);
         }
-    }
-}
-
-/// Whether SIGTERM has ended it, or its worker.
-fn was_terminated(report: &JobReport) -> bool {
-    match report.verdict {
-        Verdict::Signaled(signal) => signal == libc::SIGTERM,
-        Verdict::Crashed => {
-            let signal = report.death.as_ref().and_then(|death| death.signal);
-            signal == Some(libc::SIGTERM)
-        }
-        _ => false,
     }
 }
 

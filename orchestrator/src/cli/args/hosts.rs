@@ -67,6 +67,11 @@ impl HostsArgs {
             || self.slurm.is_some()
             || !self.launch.is_empty()
     }
+
+    /// Whether anything is said of how they are reached.
+    pub(crate) fn says_how(&self) -> bool {
+        self.ssh.is_some() || self.agent.is_some() || self.bootstrap || self.host_timeout.is_some()
+    }
 }
 
 /// What an agent is told by whoever has started it elsewhere.

@@ -39,8 +39,9 @@ pub(crate) struct SourceArgs {
     pub(crate) csv: bool,
 
     /// `:` takes the first item of each source for the names of its columns, for {name}; with
-    /// --pipe it is a line, and N are N lines, that each command reads first
-    #[arg(long, value_name = ":", value_parser = header)]
+    /// --pipe, what each command reads in front of its block: `:` for the first line, N for N
+    /// lines, or what a regular expression matches at the beginning
+    #[arg(long, value_name = ":", value_parser = header, allow_hyphen_values = true)]
     pub(crate) header: Option<Header>,
 
     /// The names that the first items had, of a run that is recorded
@@ -90,12 +91,14 @@ pub(crate) struct SourceArgs {
 }
 
 /// What stands at the beginning of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Header {
     /// The first item.
     First,
     /// So many lines.
     Lines(usize),
+    /// What this regular expression matches.
+    Pattern(String),
 }
 
 fn header(text: &str) -> Result<Header, String> {
@@ -103,9 +106,9 @@ fn header(text: &str) -> Result<Header, String> {
         // In GNU parallel it is a pattern, of which this is the usual one.
         ":" | ".*\\n" => Ok(Header::First),
         _ => match text.parse() {
-            Ok(0) => Err("it must be at least one line".into()),
+            Ok(0) => Err("it must be at least one line; values of files are {1}, {2}, …".into()),
             Ok(lines) => Ok(Header::Lines(lines)),
-            Err(_) => Err("write `:` for the first line, or with --pipe a number of lines".into()),
+            Err(_) => Ok(Header::Pattern(text.to_owned())),
         },
     }
 }

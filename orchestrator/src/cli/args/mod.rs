@@ -38,7 +38,8 @@ use self::values::{grace, output_limit, size, time, workers};
 use crate::run::source::lines::DEFAULT_MAX_LINE;
 
 const RUN_EXAMPLES: &str = "\
-Places in COMMAND or TEXT (none: the line is added as the last word):
+Places in COMMAND or TEXT (none: the line is added as the last word; a TEXT of several
+commands must have one, or -n0):
   {}   the line                     {/}   its last path component
   {.}  without its extension        {//}  its directory
   {#}  the job's number, from 1     {/.}  last component without extension

@@ -3,7 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+
+/// Where results are kept; what was forgotten is told before it is the name of a directory.
+fn results(given: OsString) -> Result<OsString, &'static str> {
+    match given == "--" {
+        true => Err("write where results are kept, then `--`; a directory of that name is ./--"),
+        false => Ok(given),
+    }
+}
 
 /// What becomes of what jobs print.
 #[derive(Debug, Default, Args)]
@@ -42,6 +51,7 @@ pub(crate) struct OutputArgs {
         long,
         value_name = "DIR|TEXT|TABLE",
         allow_hyphen_values = true,
+        value_parser = OsStringValueParser::new().try_map(results),
         visible_alias = "res",
         conflicts_with = "files"
     )]

@@ -5,6 +5,8 @@ use std::num::NonZero;
 
 use clap::Args;
 
+use super::Header;
+
 /// Options of `run` that are about blocks of records.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Pipe")]
@@ -26,9 +28,9 @@ pub(crate) struct PipeArgs {
     #[arg(skip)]
     pub(crate) lines: Option<NonZero<usize>>,
 
-    /// How many lines each command reads first: --header
+    /// What each command reads first: --header
     #[arg(skip)]
-    pub(crate) header: usize,
+    pub(crate) header: Option<Header>,
 
     /// What a record ends with [default: \n, or nothing with --recstart]; nothing: a block may
     /// end anywhere

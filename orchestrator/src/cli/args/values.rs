@@ -30,8 +30,9 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 pub(super) fn grace(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds)
-            .map_err(|_| "not a time; write e.g. 90s, 5m or 1h".to_owned()),
-        Err(_) => humantime::parse_duration(text).map_err(|e| e.to_string()),
+            .map_err(|_| "not a time; write seconds, or e.g. 90s, 5m, 1h 30m".to_owned()),
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|_| "not a time; write seconds, or e.g. 90s, 5m, 1h 30m".to_owned()),
     }
 }
 

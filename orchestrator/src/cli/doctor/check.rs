@@ -113,15 +113,6 @@ pub(super) fn object(checks: &[Check]) -> String {
     format!("{object:#}\n")
 }
 
-/// A size as a person says it.
-pub(super) fn about(bytes: u64) -> String {
-    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.iter().find(|(shift, _)| bytes >= 1 << shift) {
-        Some((shift, unit)) => format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64),
-        None => format!("{bytes} bytes"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,12 +134,5 @@ mod tests {
         assert_eq!(object["state"], "FAIL");
         assert_eq!(object["checks"][0]["facts"]["release"], "6.1");
         assert_eq!(object["checks"][1]["tip"], "full");
-    }
-
-    #[test]
-    fn sizes_are_about_right() {
-        assert_eq!(about(0), "0 bytes");
-        assert_eq!(about(1536), "1.5 KiB");
-        assert_eq!(about(5 << 40), "5.0 TiB");
     }
 }

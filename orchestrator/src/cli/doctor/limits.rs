@@ -3,7 +3,7 @@
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 
 use super::cgroup::Groups;
-use super::check::{Check, about};
+use super::check::Check;
 use crate::pool::{allow_open_files, usable_cpus};
 use crate::run::text;
 
@@ -70,7 +70,7 @@ pub(super) fn memory() -> Check {
     ];
     let shown: Vec<String> = all
         .iter()
-        .filter_map(|(name, limit)| Some(format!("ulimit {name}: {}", about((*limit)?))))
+        .filter_map(|(name, limit)| Some(format!("ulimit {name}: {}", text::about((*limit)?))))
         .collect();
     let value = match shown.is_empty() {
         true => "unlimited".to_owned(),

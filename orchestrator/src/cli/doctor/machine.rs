@@ -5,7 +5,7 @@ use std::fs;
 use protocol::PROTOCOL_VERSION;
 
 use super::cgroup::Groups;
-use super::check::{Check, about};
+use super::check::Check;
 use crate::cli::plan;
 use crate::pool::usable_cpus;
 use crate::run::text;
@@ -111,12 +111,16 @@ pub(super) fn memory(groups: &Groups) -> [Check; 2] {
     let (total, available, limit) = (of("MemTotal"), of("MemAvailable"), groups.memory_limit());
     let mut value = match (available, total) {
         (Some(available), Some(total)) => {
-            format!("{} of {} available", about(available), about(total))
+            format!(
+                "{} of {} available",
+                text::about(available),
+                text::about(total)
+            )
         }
         _ => "not known".to_owned(),
     };
     if let Some(limit) = limit {
-        value += &format!(", the cgroup's limit is {}", about(limit));
+        value += &format!(", the cgroup's limit is {}", text::about(limit));
     }
     let mut memory = Check::new("memory", value)
         .fact("total", total)
@@ -129,7 +133,11 @@ pub(super) fn memory(groups: &Groups) -> [Check; 2] {
     let (total, free) = (of("SwapTotal"), of("SwapFree"));
     let value = match total {
         Some(0) => "none".to_owned(),
-        Some(total) => format!("{} of {} free", about(free.unwrap_or(0)), about(total)),
+        Some(total) => format!(
+            "{} of {} free",
+            text::about(free.unwrap_or(0)),
+            text::about(total)
+        ),
         None => "not known".to_owned(),
     };
     let swap = Check::new("swap", value)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
 
-use super::check::{Check, about};
+use super::check::Check;
 use crate::cli::program::Lookup;
 use crate::pool::{temporary, unlinked_file};
 use crate::run::report::Clock;
@@ -85,7 +85,7 @@ fn place(what: &'static str, dir: &Path) -> Check {
         blocks.saturating_mul(size)
     });
     let value = match free {
-        Some(free) => format!("{shown}, {} free", about(free)),
+        Some(free) => format!("{shown}, {} free", text::about(free)),
         None => shown.clone(),
     };
     let check = Check::new(what, value)

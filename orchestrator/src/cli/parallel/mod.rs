@@ -14,6 +14,7 @@ mod start;
 mod status;
 mod translate;
 
+pub(super) use options::in_run;
 pub(super) use page::command;
 pub(super) use start::parallel;
 pub(super) use status::status;

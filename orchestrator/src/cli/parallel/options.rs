@@ -10,6 +10,26 @@ pub(super) fn all() -> impl Iterator<Item = &'static Opt> {
     GROUPS.iter().flat_map(|(_, options)| *options)
 }
 
+/// What somebody who writes this option to `orchestrator run`, which does not know it, is to
+/// write there; nothing when GNU parallel does not know it either.
+pub(in super::super) fn in_run(name: &str) -> Option<String> {
+    let name = name.trim_start_matches('-');
+    let option = all().find(|option| option.names.contains(&name))?;
+    Some(match option.means {
+        Means::Same(ours) | Means::Each(ours) | Means::Count(ours) => here(ours),
+        Means::Own(kind) => kind.in_run()?,
+        Means::Idle(why) => format!("leave it out: {why}"),
+        Means::Refused(_) if name.starts_with("retry") => {
+            "`orchestrator retry last` runs again what has failed".to_owned()
+        }
+        Means::Refused(instead) => instead.to_owned(),
+    })
+}
+
+fn here(ours: &str) -> String {
+    format!("GNU parallel's option is {ours} here")
+}
+
 /// An option of GNU parallel.
 #[derive(Debug)]
 pub(super) struct Opt {
@@ -101,6 +121,43 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// What to write to `orchestrator run` for a name that is not known there.
+    fn in_run(self) -> Option<String> {
+        let shown = match self {
+            Kind::Eof => "-E TEXT ends a source at an item that is TEXT",
+            Kind::Lines => "-L N packs so many lines",
+            Kind::Replace => "`{}` needs no -i; to write another word for it: -I STR",
+            Kind::Quote => {
+                "leave it out: no shell reads the words of the command, unless -c says so"
+            }
+            Kind::Group => "leave it out: each job's output is in one piece anyway",
+            Kind::Silent => "leave it out: commands are shown with -v or -t only",
+            Kind::NoKeepOrder => "leave it out: there is no order without -k",
+            Kind::Resume => "--skip-logged ended leaves jobs out by what --joblog says",
+            Kind::ResumeFailed => "--skip-logged succeeded leaves jobs out by what --joblog says",
+            Kind::Profile => "profiles are for `orchestrator parallel`",
+            Kind::Plain => "leave it out: options are read from nowhere else",
+            Kind::Version => "`orchestrator --version` prints it",
+            Kind::MinVersion => "it is for `orchestrator parallel`",
+            Kind::Retries => return Some(here("--retries, which counts further attempts")),
+            Kind::Halt => return Some(here("--halt")),
+            Kind::Timeout => return Some(here("--timeout")),
+            Kind::Delay => return Some(here("--delay")),
+            Kind::ArgSep => return Some(here("--arg-sep")),
+            Kind::ArgFileSep => return Some(here("--arg-file-sep")),
+            Kind::Null => return Some(here("--null")),
+            Kind::Delimiter => return Some(here("--delimiter")),
+            Kind::Ungroup => return Some(here("--ungroup")),
+            Kind::LineBuffer => return Some(here("--line-buffer")),
+            Kind::Tag => return Some(here("--tag")),
+            Kind::TagString => return Some(here("--tagstring")),
+            Kind::JobLog => return Some(here("--joblog")),
+            Kind::RoundRobin => return Some(here("--round-robin")),
+            Kind::Help => return None,
+        };
+        Some(shown.to_owned())
+    }
+
     /// What stands for its value, and what it does, in a line.
     pub(super) fn told(self) -> (&'static str, &'static str) {
         match self {

@@ -12,6 +12,8 @@ struct Line {
     quote: bool,
     /// Values go together by lines, and no word is repeated.
     by_lines: bool,
+    /// Whether results are to come in no order, whatever else was said.
+    unordered: bool,
     /// What begins lists of arguments and of files behind the command.
     lists: [Vec<u8>; 2],
     /// What stands for a whole item.
@@ -24,6 +26,7 @@ impl Line {
             options: Vec::new(),
             quote: false,
             by_lines: false,
+            unordered: false,
             lists: [b":::".into(), b"::::".into()],
             place: b"{}".into(),
         }
@@ -108,6 +111,10 @@ pub(super) fn translate(
     if !line.has("--pipe") {
         // It is about nothing else.
         line.remove("--round-robin");
+    }
+    if line.unordered {
+        // Wherever it stands.
+        line.remove("--keep-order");
     }
     if line.has("--ungroup") {
         // As GNU parallel does it.
@@ -245,7 +252,7 @@ fn own(line: &mut Line, kind: Kind, given: &Given) -> Result<(), Message> {
         Kind::LineBuffer => line.choose(WAYS, Some(("--line-buffer", given))),
         Kind::Tag => line.choose(TAGS, Some(("--tag", given))),
         Kind::TagString => line.choose(TAGS, Some(("--tagstring", given))),
-        Kind::NoKeepOrder => line.remove("--keep-order"),
+        Kind::NoKeepOrder => line.unordered = true,
         Kind::Silent => line.remove("-v"),
         Kind::Eof if given.value.is_none() => line.remove("-E"),
         Kind::Eof => line.set("-E", given.value.clone()),

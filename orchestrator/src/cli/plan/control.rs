@@ -24,6 +24,9 @@ use crate::run::source::place::Places;
 use crate::run::source::work::Work;
 use crate::run::text;
 
+/// So many workers, or one per CPU, are started without looking at how many jobs there are.
+const AT_ONCE: usize = 16;
+
 /// The variable that tells a run inside a job on how many CPUs it may count.
 pub(crate) const CPUS: &str = "ORCHESTRATOR_CPUS";
 
@@ -70,11 +73,13 @@ pub(super) fn control(
     let mut watch = Watch::default();
     pool.workers = match workers {
         Some(JobsArg::Number(jobs)) => {
-            if jobs == Jobs::Most {
-                // There may be fewer jobs than anybody could have workers.
-                pool.min_workers = Some(1);
-            }
-            jobs.count(cpus)
+            let (number, few) = (jobs.count(cpus), cpus.max(AT_ONCE));
+            // There may be fewer jobs than anybody could have workers.
+            pool.min_workers = match jobs {
+                Jobs::Most => Some(1),
+                _ => (number > few).then_some(few),
+            };
+            number
         }
         Some(JobsArg::File(path)) => {
             let path = lookup.cwd.join(path);
@@ -278,6 +283,10 @@ mod tests {
         }
         let most = planned(&["-j0", "true"]).batch.pool;
         assert!(most.workers > 1 && most.min_workers == Some(1));
+        // A story: three jobs and -j300 took two seconds.
+        let many = planned(&["-j", "+300", "true"]).batch.pool;
+        assert_eq!(many.min_workers, Some(cpus.max(AT_ONCE)));
+        assert_eq!(planned(&["-j7", "true"]).batch.pool.min_workers, None);
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! The input, checked: its sources, and what is made of what they say.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use regex::bytes::{Regex, RegexBuilder};
@@ -111,6 +115,35 @@ pub(super) fn check_one_stream(inputs: &Inputs) -> Result<(), Message> {
     }
     let what = "--pipe cuts one stream of bytes: standard input, or one -a FILE";
     Err(Message::new(what).tip("leave out options and lists that make items"))
+}
+
+/// A file that is made anew must not be one that is read: it would be empty by then.
+///
+/// # Errors
+/// When it is.
+pub(super) fn check_not_read(inputs: &Inputs, failed_to: Option<&Path>) -> Result<(), Message> {
+    let Some((path, made)) = failed_to.and_then(|path| Some((path, fs::metadata(path).ok()?)))
+    else {
+        return Ok(());
+    };
+    let found = inputs
+        .sources
+        .iter()
+        .filter_map(|source| match &source.from {
+            From::Stdin => File::from(io::stdin().as_fd().try_clone_to_owned().ok()?)
+                .metadata()
+                .ok(),
+            From::File(path) => fs::metadata(path).ok(),
+            From::Words(..) => None,
+        });
+    let is_made = |found: Metadata| (found.dev(), found.ino()) == (made.dev(), made.ino());
+    if !made.is_file() || !found.into_iter().any(is_made) {
+        return Ok(());
+    }
+    let path = text::quoted(path.as_os_str().as_encoded_bytes());
+    let what =
+        format!("--failed-to {path} is the input, too, and would be emptied before it is read");
+    Err(Message::new(what).tip("name another file, and give that one to the next run"))
 }
 
 /// The names of columns, and the input that they were read from, which goes on behind them.
@@ -378,7 +411,6 @@ mod tests {
         );
         assert!(refused(&["--csv", "-C", ",;", "echo"]).contains("one byte"));
         assert!(refused(&["--csv", "-0", "echo"]).contains("cannot be used"));
-        assert!(refused(&["--header", "x", "echo"]).contains("invalid value"));
         assert!(planned(&["--csv", "-C", "\\t", "--header", ":", "echo"]).is_ok());
     }
 }

@@ -33,12 +33,13 @@ use super::watch::Watch;
 use crate::pool::{PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
 use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
+use crate::run::sink::manner::Keep;
 use crate::run::sink::render::Format;
 use crate::run::source::columns::Trim;
 use crate::run::source::inputs::Opened;
 use crate::run::source::item::Fields;
 use crate::run::source::lines::Delimiter;
-use crate::run::source::place::Places;
+use crate::run::source::place::{Places, Total};
 use crate::run::source::work::Work;
 
 /// What `orchestrator run` will do.
@@ -134,30 +135,45 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     if like_gnu {
         // There, a name is what stands there.
         inputs.form.trim_names = Trim::default();
+        inputs.divide_words();
     }
     let (watching, log, dashboard) = observe::observe(observe, &words, run_file.as_deref())?;
     if worker.worker.is_some() {
         habits::check_options(&words)?;
     }
+    input::check_not_read(&inputs, failed_to.as_deref())?;
     let (names, opened) = input::names(&inputs, names)?;
     let mut places = Places {
         several: inputs.fields() != Fields::One,
         repeats: packing.repeats(),
         names: names.clone(),
         ours: !like_gnu,
+        // What is recorded would have to know it as well.
+        total: (like_gnu && !pipe.pipe).then(Total::default),
         ..template::places(&template)?
     };
     // There, a field has its number however few there are.
     if like_gnu {
-        let labels = [&output.tagstring, &output.results, &control.wd].into_iter();
-        let labels = labels.flatten().map(|text| text.as_bytes());
-        let texts = pipe::texts(shell_command.as_deref(), &words);
-        places.several |= texts.chain(labels).any(template::has_number);
+        let mut texts = pipe::texts(shell_command.as_deref(), &words);
+        places.several |= texts.any(template::has_number);
     }
+    // Of a text beside the command nothing follows for the command, where one value is one word.
+    let labels = Places {
+        several: places.several || like_gnu,
+        ..places.clone()
+    };
+    let unknown = match like_gnu {
+        true => Vec::new(),
+        false => template::unknown_columns(pipe::texts(shell_command.as_deref(), &words), &places),
+    };
     if pipe.pipe {
         let wd = control.wd.iter().map(|wd| wd.as_bytes());
         let texts = pipe::texts(shell_command.as_deref(), &words);
         pipe::check_places(&places, texts.chain(wd))?;
+        places.appends = false;
+    }
+    if inputs.fields() == Fields::None {
+        // Nothing is put in, and the line is not there to be added.
         places.appends = false;
     }
     let said = purpose(
@@ -177,7 +193,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             .collect(),
         cwd: lookup.cwd.clone(),
     };
-    let control::Where { all, each } = control::directory(&control, &places, lookup)?;
+    let control::Where { all, each } = control::directory(&control, &labels, lookup)?;
     let mut there = Lookup {
         cwd: all.clone().unwrap_or_else(|| lookup.cwd.clone()),
         ..lookup.clone()
@@ -237,8 +253,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         halt,
         watch,
         stop,
-        warnings,
+        mut warnings,
     } = control::control(control, lookup, &mut pool)?;
+    warnings.extend(unknown);
+    // There, words are a shell's text.
+    let between = (!like_gnu).then(|| habits::between_words(&words));
+    warnings.extend(between.flatten());
     if !stop.is_empty() && work.task().is_some() {
         return Err(
             Message::new("--termseq is for commands: a task has no process of its own")
@@ -297,16 +317,27 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         pool.ahead = Duration::ZERO;
         pool.lockstep = true;
     }
+    if like_gnu && pool.retries > 0 {
+        // There, what comes behind a job that has failed is the same job.
+        pool.retry_backoff = Duration::ZERO;
+        pool.ahead = Duration::ZERO;
+    }
     if at_most_once {
         // Few have to be given up that had not started.
         pool.ahead = Duration::ZERO;
         pool.max_pending = pool.workers;
     }
     let done = output::done(&output, pipe.pipe, lookup)?;
-    let mut manner = output::manner(output, format, &places, &mut pool, lookup)?;
+    let mut manner = output::manner(output, format, &labels, &mut pool, lookup)?;
     manner.replaces = like_gnu;
+    if like_gnu && let Keep::Tree(_, again) = &mut manner.keep {
+        *again = inputs
+            .fields_of_one(&manner.names)
+            .filter(|_| packing.packs());
+    }
     let others = pipe::Others {
         null,
+        like_gnu,
         share: halt.is_some_and(|halt| halt.needs_total()),
         retries: pool.retries > 0,
         recorded: run_file.is_some(),
@@ -375,6 +406,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
             done,
             pipe,
             terse: like_gnu,
+            total: places.total.filter(Total::is_wanted),
         },
         worker,
         opened,

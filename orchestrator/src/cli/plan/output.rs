@@ -179,7 +179,7 @@ fn results(name: OsString, places: &Places) -> Result<Keep, Message> {
     let label = Label::parse(bytes, places).map_err(|e| no_such_place("--results", &name, e))?;
     Ok(match label.has_place() {
         true => Keep::Named(label),
-        false => Keep::Tree(PathBuf::from(OsString::from_vec(bytes.to_vec()))),
+        false => Keep::Tree(PathBuf::from(OsString::from_vec(bytes.to_vec())), None),
     })
 }
 
@@ -208,7 +208,7 @@ mod tests {
             let file = file.map(PathBuf::from);
             Keep::Table(Table { form, file })
         };
-        assert_eq!(keep("d"), Keep::Tree("d".into()));
+        assert_eq!(keep("d"), Keep::Tree("d".into(), None));
         assert!(matches!(keep("d/{}"), Keep::Named(_)));
         assert_eq!(keep("a.csv"), table(Form::Csv, Some("a.csv")));
         assert_eq!(keep("-.tsv"), table(Form::Tsv, None));

@@ -71,15 +71,15 @@ pub(super) fn share(
     (header, null): (&mut Option<Header>, bool),
 ) -> Result<(), Message> {
     if !pipe.pipe {
-        if let Some(Header::Lines(2..)) = header {
+        if let Some(Header::Lines(2..) | Header::Pattern(_)) = header {
             return Err(
-                Message::new("--header with a number of lines is for --pipe")
+                Message::new("--header with a number of lines or a pattern is for --pipe")
                     .tip("for names of columns in the first line: --header :"),
             );
         }
         if packing.max_lines.is_some() && (packing.max_replace_args.is_some() || null) {
             return Err(Message::new(
-                "-L cannot be used with -N or -0 but for --pipe",
+                "-L cannot be used with -N or -0 but for --pipe: -n counts items",
             ));
         }
         return Ok(());
@@ -93,11 +93,7 @@ pub(super) fn share(
             some => Ok(some),
         },
     };
-    pipe.header = match header.take() {
-        None => 0,
-        Some(Header::First) => 1,
-        Some(Header::Lines(lines)) => lines,
-    };
+    pipe.header = header.take();
     pipe.records = counted(packing.max_replace_args.take(), "-N")?;
     pipe.lines = counted(packing.max_lines.take(), "-L")?;
     Ok(())

@@ -4,10 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use crate::cli::args::PipeArgs;
+use crate::cli::args::{self, PipeArgs};
 use crate::cli::errors::Message;
 use crate::pool::PoolConfig;
 use crate::run::source::pipe::Pipe;
+use crate::run::source::pipe::header::Header;
 use crate::run::source::pipe::separator::Separator;
 use crate::run::source::pipe::splitter::Rules;
 use crate::run::source::place::{Places, Plain};
@@ -28,6 +29,8 @@ const AROUND: u64 = 16 << 20;
 pub(super) struct Others {
     /// Records end with a zero byte.
     pub(super) null: bool,
+    /// Records are counted as GNU parallel does it.
+    pub(super) like_gnu: bool,
     /// The run ends with a share of all jobs.
     pub(super) share: bool,
     /// What cannot be done with processes that read block after block.
@@ -104,6 +107,8 @@ pub(super) fn pipe(
     let rules = Rules {
         separator,
         per_record: lines.unwrap_or(NonZero::<usize>::MIN),
+        rest_alone: lines.is_some() && records.is_none(),
+        empty: !others.like_gnu,
         records,
         block,
         remove: remove_rec_sep,
@@ -115,9 +120,21 @@ pub(super) fn pipe(
     }
     Ok(Some(Pipe {
         rules,
-        header,
+        header: header.map(self::header).transpose()?,
         lanes,
     }))
+}
+
+fn header(header: args::Header) -> Result<Header, Message> {
+    match header {
+        args::Header::First => Ok(Header::Lines(1)),
+        args::Header::Lines(lines) => Ok(Header::Lines(lines)),
+        args::Header::Pattern(text) => Header::pattern(&text).map_err(|why| {
+            let shown = text::quoted(&text);
+            Message::new(format!("--header {shown}: no regular expression: {why}"))
+                .tip("write `:` for the first line, or a number of lines")
+        }),
+    }
 }
 
 /// What cannot go with commands that read block after block.
@@ -356,6 +373,15 @@ mod tests {
             let said = refused(words);
             assert!(said.starts_with(&format!("error: {what}")), "{said}");
         }
+        let said = refused(&["--header", "#.*", "echo"]);
+        assert!(
+            said.starts_with("error: --header with a number of lines or a pattern is for --pipe")
+        );
+        let said = refused(&["--pipe", "--header", "(", "cat"]);
+        assert!(
+            said.starts_with("error: --header `(`: no regular expression: "),
+            "{said}"
+        );
         // A brace that is escaped is none, and neither is a shell's variable.
         planned(&["--pipe", "-c", "find . -exec cat \\{} + ; cat ${path}"]);
     }

@@ -7,7 +7,7 @@ use super::super::args::template::TemplateArgs;
 use super::super::errors::Message;
 use super::super::habits;
 use super::super::program::Lookup;
-use crate::run::source::place::{Places, Plain};
+use crate::run::source::place::{Found, Places, Plain};
 use crate::run::source::shell::Dialect;
 use crate::run::source::template::{Template, TemplateError};
 use crate::run::source::work::Work;
@@ -79,6 +79,54 @@ pub(crate) fn places(args: &TemplateArgs) -> Result<Places, Message> {
         })?;
     }
     Ok(places)
+}
+
+/// Warnings: what looks like the name of a column, where columns have names, and is none.
+pub(super) fn unknown_columns<'a>(
+    texts: impl Iterator<Item = &'a [u8]>,
+    places: &Places,
+) -> Vec<String> {
+    let mut unknown: Vec<&[u8]> = Vec::new();
+    if places.names.is_empty() {
+        return Vec::new();
+    }
+    for text in texts {
+        for at in memchr::memchr_iter(b'{', text) {
+            let before = at.checked_sub(1).map(|before| text[before]);
+            let Some(end) = memchr::memchr(b'}', &text[at..]) else {
+                break;
+            };
+            let name = &text[at + 1..at + end];
+            let is_name = name
+                .first()
+                .is_some_and(|first| first.is_ascii_alphabetic())
+                && name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+            let is_left = matches!(places.at(&text[at..], before), Found::Nothing);
+            let is_variable = matches!(before, Some(b'$' | b'\\'));
+            if is_name && is_left && !is_variable && !unknown.contains(&name) {
+                unknown.push(name);
+            }
+        }
+    }
+    let columns: Vec<_> = places
+        .names
+        .iter()
+        .map(|name| text::escaped(name))
+        .collect();
+    let warning = |name: &&[u8]| {
+        let name = text::escaped(name);
+        let similar = text::similar(&name, columns.iter().map(String::as_str));
+        let similar =
+            similar.map(|column| format!("\n  tip: a similar column exists: {{{column}}}"));
+        format!(
+            "warning: `{{{name}}}` is no column and stays as it is\n  the columns: {}{}\n",
+            columns.join(", "),
+            similar.unwrap_or_default(),
+        )
+    };
+    unknown.iter().map(warning).collect()
 }
 
 /// Shells that read a text as POSIX says, and its parameters as values.
@@ -159,12 +207,13 @@ pub(crate) fn dry_run(args: &TemplateArgs, work: &Work, pipes: bool) -> Result<b
     Ok(args.dry_run)
 }
 
-/// Whether a field is meant by its number, as in `{2}`.
+/// Whether a field beyond the first is meant by its number, as in `{2}`.
 pub(super) fn has_number(text: &[u8]) -> bool {
     memchr::memchr_iter(b'{', text).any(|at| {
         let rest = &text[at + 1..];
         let rest = rest.strip_prefix(b"-").unwrap_or(rest);
-        rest.first().is_some_and(u8::is_ascii_digit)
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && &rest[..digits] != b"1"
     })
 }
 

@@ -48,7 +48,7 @@ impl Process {
         self.frame_due = if self.inbox.is_empty() {
             None
         } else {
-            clock::instant().checked_add(self.config.frame_timeout)
+            clock::instant().checked_add(self.frame_timeout())
         };
         if !self.held.is_empty() {
             self.delivery.confirm();
@@ -143,6 +143,7 @@ impl Process {
                 FromWorker::Ready(Ready { slots: 0, .. }) => Err("offers no slots".into()),
                 FromWorker::Ready(ready) => {
                     self.stage = Stage::Open;
+                    self.is_ready();
                     // The page has room for one running job, and is on this machine.
                     let has_page = ready.slots == 1 && self.remote.is_none();
                     let fd = ready.status_fd.filter(|_| has_page);

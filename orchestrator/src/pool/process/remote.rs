@@ -23,6 +23,9 @@ pub(crate) const ACK_DELAY: Duration = Duration::from_millis(1);
 const TERM: Duration = Duration::from_secs(2);
 /// How long it may take to bring a program, which may be some megabytes.
 const TRANSFER: Duration = Duration::from_secs(600);
+/// How long an agent that has greeted may take until its first worker is ready, which it
+/// gives up itself after five minutes.
+const READY: Duration = Duration::from_secs(360);
 /// How many signs of life there may be in the time in which one is needed.
 const BEATS: u32 = 6;
 
@@ -37,8 +40,12 @@ pub(super) struct Remote {
     /// How long that may be.
     silence: Duration,
     next_ping: Instant,
+    /// How often it was asked, and whether nothing has come since.
     pings: u64,
-    /// Until when the agent must have answered, as long as it has not.
+    asked: bool,
+    /// When it was last told anything, since it may have jobs: it may have heard that.
+    told: Option<Instant>,
+    /// Until when the agent must have answered, and then be ready, as long as it has not.
     start_due: Option<Instant>,
     /// When it has to be acknowledged that something has come.
     ack_due: Option<Instant>,
@@ -80,6 +87,8 @@ impl Remote {
             silence: config.silence,
             next_ping: now,
             pings: 0,
+            asked: false,
+            told: None,
             start_due: agent
                 .patience
                 .and_then(|patience| now.checked_add(patience)),
@@ -120,14 +129,31 @@ impl Remote {
         }
         if passed(Some(self.next_ping)) {
             self.next_ping = now + self.silence / BEATS;
-            return Beat::Ping;
+            // One that does not answer may hear: each word would keep it alive.
+            if !std::mem::replace(&mut self.asked, true) {
+                return Beat::Ping;
+            }
         }
         Beat::Nothing
+    }
+
+    /// It has answered, and now has to become ready.
+    fn greeted(&mut self, now: Instant) {
+        self.dialling = None;
+        self.start_due = now.checked_add(READY);
     }
 
     /// Something has come.
     fn hear(&mut self, now: Instant) {
         self.heard = now;
+        self.asked = false;
+    }
+
+    /// For how long what it ran may go on, when nothing more can be told to it; nothing when
+    /// all has ended by now.
+    pub(super) fn may_run_for(&self, now: Instant) -> Option<Duration> {
+        let end = self.told? + Agent::end_within(self.silence);
+        Some(end.saturating_duration_since(now)).filter(|time| !time.is_zero())
     }
 }
 
@@ -137,10 +163,10 @@ impl Process {
         let open = self.stage == Stage::Open && self.stdin.is_some();
         let remote = self.remote.as_mut()?;
         if !reading && remote.kill_due.is_none() {
-            // Nothing can be heard while nobody takes what it prints.
+            // Nothing can be heard while nobody takes what it prints. It is to hear of us.
             remote.hear(clock::instant());
         }
-        remote.due(open && reading)
+        remote.due(open)
     }
 
     /// Looks after the link.
@@ -163,7 +189,11 @@ impl Process {
                 self.signal(Signal::SIGKILL);
             }
             Beat::NoStart => {
-                remote.verdict = Some("gave no sign of life in time".into());
+                let what = match self.stage {
+                    Stage::Hello => "has greeted and was not ready in time",
+                    _ => "gave no sign of life in time",
+                };
+                remote.verdict = Some(what.into());
                 self.kill();
             }
             Beat::Silent => {
@@ -185,9 +215,24 @@ impl Process {
     /// It has greeted: the next one may be dialled.
     pub(super) fn has_greeted(&mut self) {
         if let Some(remote) = &mut self.remote {
-            remote.dialling = None;
+            remote.greeted(clock::instant());
+        }
+    }
+
+    /// It is ready: from now on it is heard or lost.
+    pub(super) fn is_ready(&mut self) {
+        if let Some(remote) = &mut self.remote {
             remote.start_due = None;
         }
+    }
+
+    /// How long the rest of a frame may take to come. One whose link is cut in the middle of
+    /// a frame is lost when it is silent for too long, and not before: it may still run jobs.
+    pub(super) fn frame_timeout(&self) -> Duration {
+        let timeout = self.config.frame_timeout;
+        self.remote
+            .as_ref()
+            .map_or(timeout, |remote| timeout.max(remote.silence))
     }
 
     /// It has not greeted. If it asks for the program that it lacks, that is sent.
@@ -227,6 +272,9 @@ impl Process {
     pub(super) fn acknowledged(&mut self) {
         if let Some(remote) = &mut self.remote {
             remote.ack_due = None;
+            if self.stage == Stage::Open {
+                remote.told = Some(clock::instant());
+            }
         }
     }
 
@@ -333,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_nothing_is_asked_and_given_up_after_half_a_minute() {
+    fn who_says_nothing_is_asked_once_and_given_up_after_half_a_minute() {
         let begun = clock::instant();
         let mut link = remote(begun);
         link.start_due = None;
@@ -349,11 +397,55 @@ mod tests {
             assert!(link.due(true).is_some_and(|due| due > now));
             false
         });
-        assert_eq!((lost, pings), (Some(30), 6));
+        assert_eq!((lost, pings), (Some(30), 1));
         // One word, and all is well.
         link.hear(begun + 30 * S);
         assert_eq!(link.beat(begun + 59 * S, true), Beat::Ping);
         assert_eq!(link.beat(begun + 60 * S, true), Beat::Silent);
+    }
+
+    #[test]
+    fn who_is_not_listened_to_is_told_again_and_again_that_we_are_there() {
+        let begun = clock::instant();
+        let mut link = remote(begun);
+        link.start_due = None;
+        let mut pings = 0;
+        for second in 0..60 {
+            let now = begun + second * S;
+            // As in each turn in which nothing is read.
+            link.hear(now);
+            assert!(link.due(true).is_some_and(|due| due <= now + 5 * S));
+            match link.beat(now, true) {
+                Beat::Ping => pings += 1,
+                other => assert_eq!(other, Beat::Nothing),
+            }
+        }
+        assert_eq!(pings, 12);
+    }
+
+    #[test]
+    fn who_answers_is_asked_again_and_again() {
+        let begun = clock::instant();
+        let mut link = remote(begun);
+        link.start_due = None;
+        for second in 0..60 {
+            let now = begun + second * S;
+            match (second % 5, link.beat(now, true)) {
+                (0, Beat::Ping) => link.hear(now),
+                (1.., Beat::Nothing) => {}
+                (_, other) => panic!("{second}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_ran_there_has_ended_twenty_seconds_after_the_last_word() {
+        let begun = clock::instant();
+        let mut link = remote(begun);
+        assert_eq!(link.may_run_for(begun), None, "it had no jobs");
+        link.told = Some(begun);
+        assert_eq!(link.may_run_for(begun + 5 * S), Some(15 * S));
+        assert_eq!(link.may_run_for(begun + 20 * S), None);
     }
 
     #[test]
@@ -364,5 +456,10 @@ mod tests {
         assert_eq!(link.beat(begun + 59 * S, false), Beat::Nothing);
         assert_eq!(link.beat(begun + 60 * S, false), Beat::NoStart);
         assert_eq!(link.due(false), None);
+        // One that has greeted and is lost before it is ready is not waited for for ever.
+        link.greeted(begun);
+        assert_eq!(link.due(false), Some(begun + READY));
+        assert_eq!(link.beat(begun + 300 * S, false), Beat::Nothing);
+        assert_eq!(link.beat(begun + READY, false), Beat::NoStart);
     }
 }

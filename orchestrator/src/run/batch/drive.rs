@@ -11,8 +11,9 @@ use std::vec;
 
 use tokio::sync::mpsc;
 
+use super::doubting::Doubting;
 use super::{Config, Failure};
-use crate::pool::{Event, EventStream, JobReport, Pool, PrintedPart, ReportStream, Reports};
+use crate::pool::{Event, EventStream, JobReport, Pool, PrintedPart, Reports};
 use crate::run::feed::{Notice, feed};
 use crate::run::halt::When;
 use crate::run::output::{Behind, Output};
@@ -37,7 +38,7 @@ pub(super) async fn next_part(
 /// What the pool says.
 pub(super) struct News {
     pub(super) events: EventStream,
-    pub(super) reports: ReportStream,
+    pub(super) reports: Doubting,
     /// What running jobs print, if that is shown before they end.
     pub(super) parts: Option<mpsc::Receiver<PrintedPart>>,
 }
@@ -63,6 +64,14 @@ enum Turn {
     Running(usize),
     /// Nothing has happened for a while after much.
     Rest,
+}
+
+/// How `--halt` stops a run.
+fn stop_for(when: When) -> Stop {
+    match when {
+        When::Now => Stop::Now,
+        When::Soon => Stop::Soon,
+    }
 }
 
 /// Whether all of the input was taken.
@@ -111,6 +120,10 @@ pub(super) async fn drive(
         match turn {
             Turn::Stop => {
                 feeding = None;
+                // What a halt asks for is no signal, which may have met others before.
+                if reins.stopped() > output.halted().map(stop_for) {
+                    news.reports.interrupt();
+                }
             }
             Turn::Fed(end) => {
                 feeding = None;
@@ -185,10 +198,8 @@ pub(super) async fn drive(
             Turn::Behind(Behind::WriteFailed(e)) => return Err(Failure::Write(e)),
             Turn::Behind(Behind::RecordFailed(e)) => return Err(Failure::RunFile(e)),
         }
-        match output.halted() {
-            Some(When::Now) => reins.stop(Stop::Now),
-            Some(When::Soon) => reins.stop(Stop::Soon),
-            None => {}
+        if let Some(when) = output.halted() {
+            reins.stop(stop_for(when));
         }
         if output.wants_running() {
             asking = Some(Box::pin(reins.running()));

@@ -28,8 +28,10 @@ pub(crate) enum Told {
     Retried(Box<Seen>),
     /// A job has ended.
     Ended(Box<Seen>),
-    /// A worker has this slot now.
+    /// A worker here has this slot now.
     Sits(usize),
+    /// A host runs so many jobs at once.
+    Host(Arc<str>, u32),
     /// The worker of this slot has ended unasked.
     Died(usize, Duration),
 }
@@ -48,6 +50,7 @@ pub(crate) struct Seen {
     pub(crate) attempt: u32,
     /// Where it ran.
     pub(crate) slot: Option<usize>,
+    pub(crate) host: Option<Arc<str>>,
     /// Since when the job had waited for it.
     pub(crate) queued: Option<Duration>,
     pub(crate) started: Option<Duration>,
@@ -131,6 +134,10 @@ impl Teller {
         self.told.push(Told::Sits(slot));
     }
 
+    pub(super) fn host(&mut self, host: &Arc<str>, slots: u32) {
+        self.told.push(Told::Host(Arc::clone(host), slots));
+    }
+
     pub(super) fn died(&mut self, slot: usize, at: Duration) {
         self.told.push(Told::Died(slot, at));
     }
@@ -191,7 +198,11 @@ impl Teller {
             is_line: ticket.is_none_or(is_line),
             verdict: end.verdict,
             attempt: end.attempt,
-            slot: end.worker.map(|(_, worker)| worker.slot),
+            slot: end.worker.as_ref().map(|(_, worker)| worker.slot),
+            host: end
+                .worker
+                .as_ref()
+                .and_then(|(_, worker)| worker.host.clone()),
             queued: end.queued,
             started: end.started,
             ended: end.at,

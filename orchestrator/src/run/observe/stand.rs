@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::pool::{RunningJob, Stats};
+use crate::run::places::Hosts;
 use crate::run::progress::name;
 use crate::run::report::Summary;
 use crate::run::source::work::Ticket;
@@ -24,6 +25,8 @@ pub(crate) struct Stand {
     pub(crate) workers: usize,
     pub(crate) retries: u64,
     pub(crate) workers_died: u64,
+    /// How many of the other machines are there, if any are wanted.
+    pub(crate) hosts: Option<Hosts>,
     pub(crate) stats: Stats,
     /// Longest first.
     pub(crate) running: Vec<Running>,
@@ -43,6 +46,7 @@ impl Stand {
         self.workers = summary.workers;
         self.retries = summary.retries;
         self.workers_died = summary.workers_died;
+        self.hosts = summary.places.hosts();
     }
 
     /// The run is over, and has come to this.

@@ -1,6 +1,7 @@
 //! How many jobs wait, run and have ended, and who runs what: folded from the pool's events.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{JobId, WorkerId};
@@ -12,7 +13,7 @@ use crate::scheduler::{IdMap, Verdict};
 pub(crate) struct Counts {
     /// Jobs in the pool that no worker has begun, as far as that is known.
     pub(crate) waiting: u64,
-    /// Workers that have a job.
+    /// Jobs that run, here and on other machines.
     pub(crate) running: u64,
     /// Jobs that have succeeded.
     pub(crate) done: u64,
@@ -21,14 +22,24 @@ pub(crate) struct Counts {
 }
 
 /// A worker process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Worker {
     /// Its slot, from 1.
     pub(crate) slot: usize,
     pub(crate) pid: u32,
+    /// Where it is, when it is an agent, and how many jobs it runs at once.
+    pub(crate) host: Option<Arc<str>>,
+    pub(crate) places: u32,
     /// Jobs that it was sent and that have not ended.
     jobs: u32,
     ended: bool,
+}
+
+impl Worker {
+    /// How many jobs it runs; what else it has waits there.
+    fn busy(&self) -> u64 {
+        u64::from(self.jobs.min(self.places.max(1)))
+    }
 }
 
 /// A job without a verdict.
@@ -61,16 +72,42 @@ impl Tally {
     }
 
     /// A worker, also for a while after its end.
-    pub(crate) fn worker(&self, worker: WorkerId) -> Option<Worker> {
-        self.workers.get(&worker).copied()
+    pub(crate) fn worker(&self, worker: WorkerId) -> Option<&Worker> {
+        self.workers.get(&worker)
     }
 
-    pub(crate) fn spawned(&mut self, worker: WorkerId, pid: u32, slot: usize) {
+    /// An agent takes jobs: now it is known where it is.
+    pub(crate) fn ready(&mut self, worker: WorkerId, places: u32, host: &Option<Arc<str>>) {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            self.busy -= worker.busy();
+            worker.places = places;
+            worker.host.clone_from(host);
+            self.busy += worker.busy();
+        }
+    }
+
+    /// How many jobs run at once at this host, where several agents may be.
+    pub(crate) fn places_at(&self, host: &Arc<str>) -> u32 {
+        let there = self.workers.values();
+        let there = there.filter(|worker| !worker.ended && worker.host.as_ref() == Some(host));
+        there.fold(0, |sum, worker| sum.saturating_add(worker.places))
+    }
+
+    pub(crate) fn spawned(
+        &mut self,
+        worker: WorkerId,
+        pid: u32,
+        slot: usize,
+        host: &Option<Arc<str>>,
+    ) {
         // Whoever had this place is spoken of no more, unless it is at its last job.
         self.workers.retain(|_, old| old.slot != slot || !old.ended);
         let new = Worker {
             slot,
             pid,
+            host: host.clone(),
+            // Until it is ready.
+            places: 0,
             jobs: 0,
             ended: false,
         };
@@ -80,7 +117,7 @@ impl Tally {
     pub(crate) fn ended(&mut self, worker: WorkerId) {
         if let Some(worker) = self.workers.get_mut(&worker) {
             // What it had goes back, or ends.
-            self.busy -= u64::from(worker.jobs > 0);
+            self.busy -= worker.busy();
             worker.jobs = 0;
             worker.ended = true;
         }
@@ -102,8 +139,9 @@ impl Tally {
         let before = open.at.replace(to);
         before.into_iter().for_each(|worker| self.less(worker));
         if let Some(worker) = self.workers.get_mut(&to).filter(|worker| !worker.ended) {
-            self.busy += u64::from(worker.jobs == 0);
+            self.busy -= worker.busy();
             worker.jobs += 1;
+            self.busy += worker.busy();
         }
     }
 
@@ -136,8 +174,9 @@ impl Tally {
         if let Some(worker) = self.workers.get_mut(&worker)
             && worker.jobs > 0
         {
+            self.busy -= worker.busy();
             worker.jobs -= 1;
-            self.busy -= u64::from(worker.jobs == 0);
+            self.busy += worker.busy();
         }
     }
 }
@@ -161,8 +200,8 @@ mod tests {
     fn each_job_is_counted_in_one_place() {
         let mut tally = Tally::default();
         let (one, two) = (WorkerId(1), WorkerId(2));
-        tally.spawned(one, 11, 1);
-        tally.spawned(two, 12, 2);
+        tally.spawned(one, 11, 1, &None);
+        tally.spawned(two, 12, 2, &None);
         (1..=4).for_each(|job| tally.queued(JobId(job), AT));
         assert_eq!(tally.counts(), counts(4, 0, 0, 0));
         (1..=3).for_each(|job| tally.sent(JobId(job), one));
@@ -179,7 +218,7 @@ mod tests {
         assert_eq!(tally.counts(), counts(3, 0, 1, 0));
         assert_eq!(tally.worker(two).map(|worker| worker.slot), Some(2));
         assert_eq!(tally.concluded(JobId(2), Verdict::Crashed), Some(2 * AT));
-        tally.spawned(WorkerId(3), 13, 2);
+        tally.spawned(WorkerId(3), 13, 2, &None);
         assert_eq!(tally.worker(two), None, "its place has another one");
         tally.sent(JobId(3), WorkerId(3));
         assert_eq!(tally.counts(), counts(1, 1, 1, 1));
@@ -187,5 +226,30 @@ mod tests {
             tally.concluded(JobId(job), Verdict::Ok);
         }
         assert_eq!(tally.counts(), counts(0, 0, 3, 1));
+    }
+
+    #[test]
+    fn an_agent_runs_as_many_jobs_as_it_has_places() {
+        let mut tally = Tally::default();
+        let (one, two) = (WorkerId(1), WorkerId(2));
+        let host = Some(Arc::from("h"));
+        tally.spawned(one, 11, 1, &host);
+        tally.spawned(two, 12, 2, &host);
+        tally.ready(one, 3, &host);
+        let name: Arc<str> = Arc::from("h");
+        assert_eq!(tally.places_at(&name), 3, "the other is not there yet");
+        tally.ready(two, 2, &host);
+        assert_eq!(tally.places_at(&name), 5);
+        (1..=9).for_each(|job| tally.queued(JobId(job), AT));
+        (1..=4).for_each(|job| tally.sent(JobId(job), one));
+        tally.sent(JobId(5), two);
+        assert_eq!(tally.counts(), counts(5, 4, 0, 0));
+        tally.concluded(JobId(1), Verdict::Ok);
+        assert_eq!(tally.counts(), counts(4, 4, 1, 0));
+        tally.concluded(JobId(2), Verdict::Ok);
+        assert_eq!(tally.counts(), counts(4, 3, 2, 0));
+        tally.ended(one);
+        assert_eq!(tally.counts(), counts(6, 1, 2, 0));
+        assert_eq!(tally.places_at(&name), 2);
     }
 }

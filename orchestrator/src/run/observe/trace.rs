@@ -1,5 +1,6 @@
-//! A file of Chrome's trace events, which Perfetto opens: a track for each slot with the attempts
-//! at jobs as slices, what becomes of workers, and how many jobs wait and run.
+//! A file of Chrome's trace events, which Perfetto opens: a track for each slot, also for each that
+//! a host has, with the attempts at jobs as slices; what becomes of workers, and how many jobs
+//! wait and run.
 //!
 //! It is an array with one event per line, a form that readers take without its end as well: what
 //! a run has written that was killed can be loaded. `docs/trace.md` describes it.
@@ -7,15 +8,17 @@
 //! A job's time is measured where it runs, and when it was is known by when its answer came:
 //! answers that came together were not given together. So slices are laid out when all that came
 //! is here, each as late as it may be, and none over another one: one worker does one thing
-//! at a time. How long each is stays as it was measured.
+//! at a time. How long each is stays as it was measured. In which of its slots an agent has run
+//! a job is not known: it is the one in which the slice can be where it should.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::tally::{Counts, Tally};
+use super::tally::{Counts, Tally, Worker};
 use super::watchers::End;
 use crate::pool::{Event, EventKind};
 use crate::run::progress::name;
@@ -28,11 +31,15 @@ use crate::scheduler::Verdict;
 /// What each of these files begins with.
 const START: &[u8] = b"[\n{\"ph\":\"M\",";
 
-/// The process whose threads are the slots.
+/// The process whose threads are the slots here.
 const WORKERS: u32 = 1;
 
-/// The process of everything else.
+/// The process of everything else. Those of agents have the numbers behind it, and their slots
+/// as threads.
 const RUN: u32 = 2;
+
+/// How many tracks an agent has at most, however many jobs it says that it runs at once.
+const PLACES: u32 = 1_024;
 
 /// How often jobs are counted at most.
 const SAMPLE: Duration = Duration::from_millis(100);
@@ -50,16 +57,35 @@ pub(crate) struct Trace {
     slices: Vec<Slice>,
     /// What is said in those, one behind the other.
     said: Vec<u8>,
-    /// Where the last slice of a slot ends, by its number.
-    ends: HashMap<usize, u64>,
+    /// Where the last slice of a track ends.
+    ends: HashMap<Track, u64>,
+    /// What the processes of agents are called.
+    hosts: HashMap<u32, Arc<str>>,
     /// The counts that were written last, and when they were so.
     sampled: (Duration, Counts),
+}
+
+/// A process and its thread.
+type Track = (u32, usize);
+
+/// The track of a worker, the first one of an agent.
+fn track(worker: &Worker) -> Track {
+    let slot = worker.slot;
+    match worker.host {
+        None => (WORKERS, slot),
+        Some(_) => (
+            RUN.saturating_add(u32::try_from(slot).unwrap_or(u32::MAX)),
+            1,
+        ),
+    }
 }
 
 /// An attempt, in microseconds.
 #[derive(Debug)]
 struct Slice {
-    slot: usize,
+    track: Track,
+    /// How many tracks it may be in: this one and those that follow.
+    places: u32,
     /// Since when the job had waited.
     queued: Option<u64>,
     start: u64,
@@ -69,6 +95,26 @@ struct Slice {
     heard: u64,
     /// Where what is said of it ends.
     said: usize,
+}
+
+impl Slice {
+    /// The track in which it is least away from its place: `next` is where what follows begins,
+    /// `ends` where what is written ends.
+    fn best(&self, next: &HashMap<Track, u64>, ends: &HashMap<Track, u64>) -> Track {
+        let (process, first) = self.track;
+        let tracks = (first..).take(self.places.min(PLACES) as usize);
+        let tracks = tracks.map(|thread| (process, thread));
+        let length = self.length.unwrap_or(self.heard.saturating_sub(self.start));
+        let away = |track: &Track| {
+            let end = next
+                .get(track)
+                .map_or(self.heard, |&next| next.min(self.heard));
+            let begun = ends.get(track).copied().unwrap_or_default();
+            let late = begun.saturating_sub(end.saturating_sub(length));
+            (self.heard - end).saturating_add(late)
+        };
+        tracks.min_by_key(away).unwrap_or(self.track)
+    }
 }
 
 impl Trace {
@@ -91,6 +137,7 @@ impl Trace {
             slices: Vec::new(),
             said: Vec::new(),
             ends: HashMap::new(),
+            hosts: HashMap::new(),
             sampled: Default::default(),
         };
         trace.begin(began)?;
@@ -143,13 +190,13 @@ impl Trace {
         let Some(known) = tally.worker(worker) else {
             return Ok(());
         };
-        let (slot, pid) = (known.slot, known.pid);
-        self.name_slot(slot)?;
+        let ((process, thread), pid) = (track(known), known.pid);
+        self.name_track((process, thread), known.host.as_ref())?;
         self.line();
         let ts = micros(event.at);
         write!(
             self.out,
-            "{{\"ph\":\"i\",\"s\":\"t\",\"pid\":{WORKERS},\"tid\":{slot},\"ts\":{ts},\
+            "{{\"ph\":\"i\",\"s\":\"t\",\"pid\":{process},\"tid\":{thread},\"ts\":{ts},\
              \"name\":\"{name}\",\"cat\":\"worker\",\"args\":{{\"worker\":{worker},\"pid\":{pid}"
         )?;
         match &event.kind {
@@ -169,17 +216,32 @@ impl Trace {
         Ok(())
     }
 
-    /// The name of a slot, before its first event.
-    fn name_slot(&mut self, slot: usize) -> io::Result<()> {
-        if self.ends.contains_key(&slot) {
+    /// The names of a track and of its host, before its first event; a host may be called
+    /// otherwise when it is better known.
+    fn name_track(&mut self, track: Track, host: Option<&Arc<str>>) -> io::Result<()> {
+        let (process, thread) = track;
+        if let Some(host) = host.filter(|&host| self.hosts.get(&process) != Some(host)) {
+            self.line();
+            write!(
+                self.out,
+                "{{\"ph\":\"M\",\"pid\":{process},\"name\":\"process_name\",\"args\":{{\"name\":"
+            )?;
+            string(
+                &mut self.out,
+                &text::clipped(format!("host {host}").as_bytes()),
+            )?;
+            self.out.extend_from_slice(b"}}");
+            self.hosts.insert(process, Arc::clone(host));
+        }
+        if self.ends.contains_key(&track) {
             return Ok(());
         }
-        self.ends.insert(slot, 0);
+        self.ends.insert(track, 0);
         self.line();
         write!(
             self.out,
-            "{{\"ph\":\"M\",\"pid\":{WORKERS},\"tid\":{slot},\"name\":\"thread_name\",\
-             \"args\":{{\"name\":\"slot {slot}\"}}}}"
+            "{{\"ph\":\"M\",\"pid\":{process},\"tid\":{thread},\"name\":\"thread_name\",\
+             \"args\":{{\"name\":\"slot {thread}\"}}}}"
         )
     }
 
@@ -188,7 +250,8 @@ impl Trace {
     /// # Errors
     /// When it cannot be written.
     pub(super) fn end(&mut self, end: &End<'_>) -> io::Result<()> {
-        let place = end.worker.zip(end.started).filter(|_| end.attempt > 0);
+        let place = end.worker.as_ref().zip(end.started);
+        let place = place.filter(|_| end.attempt > 0);
         let Some(((_, worker), started)) = place else {
             self.line();
             let ts = micros(end.at);
@@ -198,10 +261,12 @@ impl Trace {
             )?;
             return say(&mut self.out, end);
         };
-        self.name_slot(worker.slot)?;
+        let track = track(worker);
+        self.name_track(track, worker.host.as_ref())?;
         say(&mut self.said, end)?;
         self.slices.push(Slice {
-            slot: worker.slot,
+            track,
+            places: worker.places,
             queued: end.queued.map(micros),
             start: micros(started),
             length: Some(end.usage.wall_us).filter(|&us| us > 0),
@@ -216,21 +281,25 @@ impl Trace {
 
     /// Lays out the slices that have come.
     fn place(&mut self) -> io::Result<()> {
-        // As late as may be: where the next one of the same slot begins.
-        let mut next: HashMap<usize, u64> = HashMap::new();
+        // As late as may be: where the next one of the same track begins.
+        let mut next: HashMap<Track, u64> = HashMap::new();
         for slice in self.slices.iter_mut().rev() {
+            if slice.places > 1 {
+                slice.track = slice.best(&next, &self.ends);
+            }
             let Some(length) = slice.length else {
                 continue;
             };
-            let end = next.get(&slice.slot).map_or(slice.heard, |&start| start);
+            let end = next.get(&slice.track).map_or(slice.heard, |&start| start);
             slice.start = end.min(slice.heard).saturating_sub(length);
-            next.insert(slice.slot, slice.start);
+            next.insert(slice.track, slice.start);
         }
         let mut slices = std::mem::take(&mut self.slices);
         let said = std::mem::take(&mut self.said);
         let mut from = 0;
         for slice in &slices {
-            let free = self.ends.entry(slice.slot).or_default();
+            self.name_track(slice.track, None)?;
+            let free = self.ends.entry(slice.track).or_default();
             let start = slice.start.max(*free);
             let end = match slice.length {
                 Some(length) => start.saturating_add(length),
@@ -238,11 +307,11 @@ impl Trace {
                 None => slice.heard.max(start),
             };
             *free = end;
-            let (slot, length) = (slice.slot, end - start);
+            let ((process, thread), length) = (slice.track, end - start);
             self.out.extend_from_slice(b",\n");
             write!(
                 self.out,
-                "{{\"ph\":\"X\",\"pid\":{WORKERS},\"tid\":{slot},\"ts\":{start},\"dur\":{length},\
+                "{{\"ph\":\"X\",\"pid\":{process},\"tid\":{thread},\"ts\":{start},\"dur\":{length},\
                  \"args\":{{"
             )?;
             if let Some(queued) = slice.queued {
@@ -352,8 +421,12 @@ fn say(out: &mut Vec<u8>, end: &End<'_>) -> io::Result<()> {
         "\"attempt\":{attempt},\"last\":{is_last},\"verdict\":\"{word}\",\
          \"exit\":{status},\"signal\":{signal}"
     )?;
-    if let Some((id, worker)) = end.worker {
+    if let Some((id, worker)) = &end.worker {
         write!(out, ",\"worker\":{id},\"pid\":{}", worker.pid)?;
+        if let Some(host) = &worker.host {
+            out.extend_from_slice(b",\"host\":");
+            string(out, &text::clipped(host.as_bytes()))?;
+        }
     }
     let usage = end.usage;
     if usage.wall_us > 0 {
@@ -399,4 +472,48 @@ fn string(out: &mut Vec<u8>, text: &str) -> io::Result<()> {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_agent_ran_at_once_never_overlaps_in_its_slots() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let mut trace = Trace::create(path.path(), SystemTime::UNIX_EPOCH).unwrap();
+        // Answers come together; and one job was lost with its agent.
+        for (heard, count, length) in [(500_u64, 8, 90), (520, 3, 300), (1_000, 40, 20)] {
+            for n in 0..count {
+                trace.said.push(b'}');
+                trace.slices.push(Slice {
+                    track: (RUN + 1, 1),
+                    places: 4,
+                    queued: None,
+                    start: heard - length,
+                    length: Some(length).filter(|_| n != 5),
+                    heard,
+                    said: trace.said.len(),
+                });
+            }
+            trace.place().unwrap();
+        }
+        let text = String::from_utf8(std::mem::take(&mut trace.out)).unwrap();
+        let number = |line: &str, name: &str| -> u64 {
+            let rest = line.split_once(&format!("\"{name}\":")).unwrap().1;
+            rest.split(',').next().unwrap().parse().unwrap()
+        };
+        let slices = text.lines().filter(|line| line.contains("\"ph\":\"X\""));
+        let mut slices: Vec<_> = slices
+            .map(|line| (number(line, "tid"), number(line, "ts"), number(line, "dur")))
+            .collect();
+        assert_eq!(slices.len(), 51, "{text}");
+        slices.sort_unstable();
+        for pair in slices.windows(2) {
+            let ((a, start, length), (b, next, _)) = (pair[0], pair[1]);
+            assert!(a != b || start + length <= next, "{pair:?}");
+        }
+        assert!((1..=4).all(|slot| slices.iter().any(|&(tid, ..)| tid == slot)));
+        assert!(slices.iter().all(|&(tid, ..)| tid <= 4));
+    }
 }

@@ -100,10 +100,24 @@ impl Watchers {
         self.now = event.at;
         match event.kind {
             EventKind::WorkerSpawned {
-                worker, pid, slot, ..
+                worker,
+                pid,
+                slot,
+                ref host,
             } => {
-                self.tally.spawned(worker, pid, slot);
-                self.live.iter_mut().for_each(|live| live.sits(slot));
+                self.tally.spawned(worker, pid, slot, host);
+                let live = self.live.iter_mut().filter(|_| host.is_none());
+                live.for_each(|live| live.sits(slot));
+            }
+            EventKind::WorkerReady {
+                worker,
+                slots,
+                ref host,
+            } => {
+                self.tally.ready(worker, slots, host);
+                if let (Some(live), Some(host)) = (&mut self.live, host) {
+                    live.host(host, self.tally.places_at(host));
+                }
             }
             EventKind::JobQueued { job } => self.tally.queued(job, event.at),
             EventKind::JobSent { job, worker, .. } => self.tally.sent(job, worker),
@@ -112,9 +126,9 @@ impl Watchers {
                 ref unexpected,
             } => {
                 self.tally.ended(worker);
-                if let (Some(live), Some(worker), Some(_)) =
-                    (&mut self.live, self.tally.worker(worker), unexpected)
-                {
+                let worker = self.tally.worker(worker);
+                let here = worker.filter(|worker| worker.host.is_none());
+                if let (Some(live), Some(worker), Some(_)) = (&mut self.live, here, unexpected) {
                     live.died(worker.slot, event.at);
                 }
             }
@@ -171,7 +185,7 @@ impl Watchers {
             }
             _ => return Ok(()),
         };
-        let worker = worker.and_then(|id| Some((id, self.tally.worker(id)?)));
+        let worker = worker.and_then(|id| Some((id, self.tally.worker(id)?.clone())));
         let tell = |ticket: Option<&Ticket>| {
             let end = End {
                 ticket,

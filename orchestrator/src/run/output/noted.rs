@@ -74,12 +74,17 @@ impl Output<'_> {
     pub(super) fn note_event(&self, event: &EventKind) {
         let mut summary = self.reins.summary.borrow_mut();
         match event {
+            // Its slots come in addition to those here.
+            EventKind::WorkerReady { host: Some(_), .. } => {
+                let before = summary.places.slots();
+                summary.places.note(event);
+                summary.workers += summary.places.slots();
+                summary.workers -= before;
+            }
+            _ => summary.places.note(event),
+        }
+        match event {
             EventKind::JobRetried { .. } => summary.retries += 1,
-            EventKind::WorkerReady {
-                slots,
-                host: Some(host),
-                ..
-            } => summary.host(host, *slots as usize),
             EventKind::WorkerEnded {
                 unexpected: Some(_),
                 ..

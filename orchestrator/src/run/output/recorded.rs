@@ -168,6 +168,7 @@ impl Output<'_> {
             usage,
             started,
             worker,
+            host,
             ..
         } = event
         else {
@@ -185,8 +186,26 @@ impl Output<'_> {
                 started: *started,
                 ended: at,
                 worker: *worker,
+                host: host.clone(),
             };
             recorder.attempt(row).await;
+        }
+    }
+
+    /// A host takes jobs from now on: behind the count of how many run at once.
+    pub(super) async fn record_host(&self, event: &EventKind) {
+        let EventKind::WorkerReady {
+            host: Some(host), ..
+        } = event
+        else {
+            return;
+        };
+        if let Some(recorder) = &self.recorder {
+            let (slots, workers) = {
+                let summary = self.reins.summary.borrow();
+                (summary.places.slots_at(host), summary.workers)
+            };
+            recorder.host(host, slots, workers).await;
         }
     }
 

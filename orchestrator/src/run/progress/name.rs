@@ -21,9 +21,8 @@ pub(crate) fn of(ticket: &Ticket) -> String {
     let item = item.filter(|item| !is_whole_job(item, &ticket.command));
     match item {
         Some(item) => text::clipped(&fields(item)),
-        None => {
-            command_line::name(&ticket.command).unwrap_or_else(|| format!("line {}", ticket.line))
-        }
+        None => command_line::name(&ticket.command, None)
+            .unwrap_or_else(|| format!("line {}", ticket.line)),
     }
 }
 
@@ -53,7 +52,7 @@ mod tests {
     #[test]
     fn a_name_is_what_says_most_and_never_more_than_a_line() {
         let plain = ticket(&[b"gzip", b"a\nb"]);
-        assert_eq!(of(&plain), "`gzip a\\nb`");
+        assert_eq!(of(&plain), "`gzip 'a\\nb'`");
         let item = Ticket {
             item: Some(Bytes::from_static(b"a\x1b[2J\0b")),
             ..plain
@@ -63,7 +62,7 @@ mod tests {
             item: Some(Bytes::from_static(b" {\"argv\": [\"gzip\", \"a\\nb\"]}")),
             ..ticket(&[b"gzip", b"a\nb"])
         };
-        assert_eq!(of(&object), "`gzip a\\nb`");
+        assert_eq!(of(&object), "`gzip 'a\\nb'`");
         let braces = Ticket {
             item: Some(Bytes::from_static(b"{a}")),
             ..ticket(&[b"gzip", b"{a}.x"])

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::run::places::Hosts;
+
 /// What a batch is doing at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
@@ -19,6 +21,8 @@ pub(crate) struct Sample {
     pub(crate) at_work: AtWork,
     /// Attempts that were followed by another one.
     pub(crate) retries: u64,
+    /// How many of the other machines are there, if any are wanted.
+    pub(crate) hosts: Option<Hosts>,
     /// Whether it was told to stop.
     pub(crate) stopping: bool,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::sample::Sample;
+use crate::run::places::Hosts;
 use crate::run::screen::Badge;
 use crate::run::text;
 
@@ -132,6 +133,9 @@ impl View {
         }
         let running = text::count(sample.at_work.running as u64);
         add(5, format!("{running} running"), None);
+        if let Some(hosts) = sample.hosts.filter(|hosts| hosts.up < hosts.wanted) {
+            add(5, hosts.words(), None);
+        }
         if let Some(cpus) = self.cpus {
             add(6, format!("CPU {:.0}%", cpus * 100.0), None);
         }
@@ -172,6 +176,9 @@ impl View {
             "{} running",
             text::count(sample.at_work.running as u64)
         ));
+        if let Some(hosts) = sample.hosts {
+            parts.push(hosts.words());
+        }
         if sample.retries > 0 {
             parts.push(format!("{} retried", text::count(sample.retries)));
         }
@@ -206,6 +213,7 @@ impl View {
             failed: sample.failed,
             running: sample.at_work.running,
             retries: sample.retries,
+            hosts: sample.hosts,
             rate: self.rate.map(rounded),
             eta_s: self.left.map(|left| rounded(left.as_secs_f64())),
             cpus: self.cpus.map(rounded),
@@ -229,6 +237,8 @@ struct Object<'a> {
     failed: u64,
     running: usize,
     retries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<Hosts>,
     rate: Option<f64>,
     eta_s: Option<f64>,
     cpus: Option<f64>,
@@ -402,6 +412,36 @@ mod tests {
     }
 
     #[test]
+    fn hosts_that_are_not_there_are_told_beside_what_runs() {
+        let hosts = Hosts {
+            wanted: 6,
+            up: 4,
+            pending: 2,
+        };
+        let mut view = view();
+        view.sample.hosts = Some(hosts);
+        let line = view.line(120, false);
+        assert!(
+            line.contains("  16 running  4 of 6 hosts up, 2 pending  CPU"),
+            "{line}"
+        );
+        assert!(
+            view.text()
+                .contains(", 16 running, 4 of 6 hosts up, 2 pending, ")
+        );
+        let json: serde_json::Value = serde_json::from_str(&view.json()).unwrap();
+        let expected = serde_json::json!({"wanted": 6, "up": 4, "pending": 2});
+        assert_eq!(json["hosts"], expected);
+        view.sample.hosts = Some(Hosts {
+            up: 6,
+            pending: 0,
+            ..hosts
+        });
+        assert!(!view.line(120, false).contains("hosts"));
+        assert!(view.text().contains(", 6 of 6 hosts up, "));
+    }
+
+    #[test]
     fn programs_get_numbers() {
         let value: serde_json::Value = serde_json::from_str(&view().json()).unwrap();
         let expected = serde_json::json!({
@@ -465,6 +505,7 @@ mod tests {
                         longest: Some((name, Duration::from_secs(secs.into()))),
                     },
                     retries: retries.into(),
+                    hosts: None,
                     stopping,
                 },
                 rate,

@@ -11,7 +11,11 @@ use crate::run::runfile::RunFileError;
 use crate::run::view;
 
 /// The tables of a run file, as SQL.
-pub const SCHEMA: &str = concat!(include_str!("schema-1.sql"), include_str!("schema-2.sql"));
+pub const SCHEMA: &str = concat!(
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql")
+);
 
 /// The number that says whose file it is.
 pub const APPLICATION_ID: i32 = super::schema::APPLICATION_ID;

@@ -1,6 +1,7 @@
 //! What a report reads of a run file: every try and every end, one after the other,
 //! also while a run writes to it, and also in files of an earlier version.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::ValueRef;
@@ -10,8 +11,9 @@ use serde::Deserialize;
 use super::LAST_US;
 use super::blobs::Blobs;
 use super::error::{Fault, RunFileError};
-use super::read::{self, State};
+use super::read::{self, ENDS_WITHOUT_VERDICT, State};
 use super::{file, schema};
+use crate::scheduler::Verdict;
 
 /// How much of what a job wrote to stderr is given: its end, in bytes.
 const STDERR: usize = 4 << 10;
@@ -34,6 +36,8 @@ pub(crate) struct RunSeen {
     pub(crate) arguments: Vec<Vec<u8>>,
     /// How many jobs could run at once; unknown of older files.
     pub(crate) workers: Option<i64>,
+    /// The hosts that it had beside this one, and how many jobs each could run at once.
+    pub(crate) hosts: Vec<(String, i64)>,
     /// When the last of its jobs ended, as far as that is known.
     pub(crate) last_us: Option<i64>,
 }
@@ -52,6 +56,8 @@ pub(crate) struct Try {
     /// What its error says.
     pub(crate) message: Option<String>,
     pub(crate) worker: Option<i64>,
+    /// Where it was made, if that was not here.
+    pub(crate) host: Option<String>,
     pub(crate) started_us: Option<i64>,
     /// From its start to its end; as far as anybody saw it, when its worker died.
     pub(crate) wall_us: Option<i64>,
@@ -82,8 +88,7 @@ pub(crate) struct Look {
     connection: Connection,
     path: PathBuf,
     name: PathBuf,
-    /// Whether it has what version 2 has.
-    detailed: bool,
+    version: usize,
     pub(crate) state: State,
     pub(crate) runs: Vec<RunSeen>,
 }
@@ -96,11 +101,11 @@ impl Look {
             let opened = file::open_to_read(name)?;
             let connection = opened.connection;
             connection.execute_batch("begin")?;
-            let detailed = schema::version(&connection)? >= 2;
+            let version = schema::version(&connection)?;
             Ok(Look {
                 state: read::state_in(&connection, &opened.path)?,
-                runs: runs(&connection, detailed)?,
-                detailed,
+                runs: runs(&connection, version)?,
+                version,
                 connection,
                 path: opened.path,
                 name: name.to_owned(),
@@ -109,24 +114,42 @@ impl Look {
         open().map_err(|e| e.of(name))
     }
 
-    /// Gives every try that another one followed.
+    /// The columns of a try that is no outcome.
+    fn columns(&self) -> String {
+        let detail = match self.version {
+            2.. => {
+                "a.worker, a.started_us, a.ended_us, a.wall_us, a.user_us + a.system_us as cpu_us, \
+                 a.max_rss_kib"
+            }
+            _ => {
+                "null as worker, null as started_us, null as ended_us, null as wall_us, \
+                 null as cpu_us, null as max_rss_kib"
+            }
+        };
+        let host = match self.version {
+            3.. => "a.host",
+            _ => "null as host",
+        };
+        format!(
+            "a.run, a.attempt, a.verdict, a.exit, a.signal, a.errno, a.error, {detail}, {host}, \
+             substr(a.stderr, -{STDERR}) as stderr"
+        )
+    }
+
+    /// Gives every try that another one followed, or will follow.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn tries(&self, mut see: impl FnMut(Try)) -> Result<(), RunFileError> {
         let mut read = || -> Result<(), Fault> {
-            let detail = match self.detailed {
-                true => {
-                    "worker, started_us, ended_us, wall_us, user_us + system_us as cpu_us, max_rss_kib"
-                }
-                false => {
-                    "null as worker, null as started_us, null as ended_us, null as wall_us, \
-                     null as cpu_us, null as max_rss_kib"
-                }
-            };
+            let columns = self.columns();
+            let lost = read::lost(&self.connection, &self.state)?;
+            // An end without a verdict is no try when it came before the job was begun, and not
+            // one of these as long as it is the last that is known.
             let mut query = self.connection.prepare(&format!(
-                "select job, run, attempt, verdict, exit, signal, errno, error, {detail}, \
-                 substr(stderr, -{STDERR}) as stderr from attempt order by job, run, attempt"
+                "select a.job, {columns} from attempt a left join {ENDS_WITHOUT_VERDICT} e using (job) \
+                 where (e.newest is null or a.rowid <> e.newest or a.job in ({lost})) \
+                 and a.attempt > 0 order by a.job, a.run, a.attempt"
             ))?;
             let mut rows = query.query([])?;
             while let Some(row) = rows.next()? {
@@ -145,13 +168,17 @@ impl Look {
         let blobs = Blobs::of(&self.path);
         let mut large = LARGE;
         let mut read = || -> Result<(), Fault> {
-            let (queued, ended) = match self.detailed {
-                true => ("j.queued_us", "o.ended_us"),
-                false => ("null", "null"),
+            let (queued, ended) = match self.version {
+                2.. => ("j.queued_us", "o.ended_us"),
+                _ => ("null", "null"),
+            };
+            let host = match self.version {
+                3.. => "o.host",
+                _ => "null as host",
             };
             let mut query = self.connection.prepare(&format!(
                 "select o.job, o.run, o.attempts as attempt, o.verdict, o.exit, o.signal, o.errno, \
-                 o.error, o.worker, o.started_us, {ended} as ended_us, o.wall_us, \
+                 o.error, o.worker, {host}, o.started_us, {ended} as ended_us, o.wall_us, \
                  o.user_us + o.system_us as cpu_us, o.max_rss_kib, \
                  case when o.verdict <> 'ok' then substr(o.stderr, -{STDERR}) end as stderr, \
                  case when o.verdict <> 'ok' then o.stderr_file end as stderr_file, \
@@ -170,23 +197,51 @@ impl Look {
                     }
                     _ => None,
                 };
-                let id = match row.get_ref("id")? {
-                    ValueRef::Text(id) => std::str::from_utf8(id).ok(),
-                    _ => None,
-                };
-                let item = match row.get_ref("item")? {
-                    ValueRef::Blob(item) | ValueRef::Text(item) => Some(item),
-                    _ => None,
-                };
                 see(&End {
-                    last: one_try(row, tail)?,
-                    line: row.get("line")?,
-                    id,
-                    item,
-                    queued_us: time(row, "queued_us")?,
                     leaked: row.get("leaked")?,
                     omitted: amount(row, "omitted")?.unwrap_or_default(),
+                    ..end(row, one_try(row, tail)?)?
                 });
+            }
+            Ok(())
+        };
+        read().map_err(|e| e.of(&self.name))
+    }
+
+    /// Gives how jobs without a verdict have ended: those that were stopped, and those that a
+    /// run was at that was killed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn unfinished(&self, mut see: impl FnMut(&End<'_>)) -> Result<(), RunFileError> {
+        let mut read = || -> Result<(), Fault> {
+            let queued = match self.version {
+                2.. => "j.queued_us",
+                _ => "null",
+            };
+            let (columns, lost) = (self.columns(), read::lost(&self.connection, &self.state)?);
+            let mut query = self.connection.prepare(&format!(
+                "select j.job, {columns}, j.line, j.id, j.item, {queued} as queued_us, \
+                 l.job is not null as lost \
+                 from job j left join outcome o using (job) \
+                 left join {ENDS_WITHOUT_VERDICT} e on e.job = j.job \
+                 left join attempt a on a.rowid = e.newest \
+                 left join ({lost}) l on l.job = j.job \
+                 where o.n is null and (l.job is not null or a.verdict is not null) order by j.job"
+            ))?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let last = match row.get("lost")? {
+                    true => Try {
+                        job: row.get("job")?,
+                        run: self.runs.last().map_or(0, |run| run.run),
+                        verdict: Verdict::Lost.word().to_owned(),
+                        message: Some(read::LOST.to_owned()),
+                        ..Try::default()
+                    },
+                    false => one_try(row, None)?,
+                };
+                see(&end(row, last)?);
             }
             Ok(())
         };
@@ -198,7 +253,7 @@ impl Look {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn open_jobs(&self, mut see: impl FnMut(i64)) -> Result<(), RunFileError> {
-        if !self.detailed {
+        if self.version < 2 {
             return Ok(());
         }
         let mut read = || -> Result<(), Fault> {
@@ -228,6 +283,27 @@ impl Look {
         });
         read.map_err(|e| Fault::from(e).of(&self.name))
     }
+}
+
+/// What is known of a job beside this try at it.
+fn end<'a>(row: &'a Row<'_>, last: Try) -> rusqlite::Result<End<'a>> {
+    let id = match row.get_ref("id")? {
+        ValueRef::Text(id) => std::str::from_utf8(id).ok(),
+        _ => None,
+    };
+    let item = match row.get_ref("item")? {
+        ValueRef::Blob(item) | ValueRef::Text(item) => Some(item),
+        _ => None,
+    };
+    Ok(End {
+        last,
+        line: row.get("line")?,
+        id,
+        item,
+        queued_us: time(row, "queued_us")?,
+        leaked: 0,
+        omitted: 0,
+    })
 }
 
 /// A point in time that can be counted with.
@@ -270,6 +346,7 @@ fn one_try(row: &Row<'_>, tail: Option<Vec<u8>>) -> rusqlite::Result<Try> {
         errno: row.get("errno")?,
         message: error.map(|error| error.message),
         worker: row.get("worker")?,
+        host: row.get("host")?,
         started_us,
         wall_us: amount(row, "wall_us")?.or(seen),
         cpu_us: amount(row, "cpu_us")?,
@@ -284,14 +361,15 @@ struct Said {
     message: String,
 }
 
-fn runs(connection: &Connection, detailed: bool) -> Result<Vec<RunSeen>, Fault> {
-    let (workers, end) = match detailed {
-        true => (
+fn runs(connection: &Connection, version: usize) -> Result<Vec<RunSeen>, Fault> {
+    let (workers, end) = match version {
+        2.. => (
             "workers",
             "coalesce(o.started_us + o.wall_us, o.ended_us, o.started_us)",
         ),
-        false => ("null", "coalesce(o.started_us + o.wall_us, o.started_us)"),
+        _ => ("null", "coalesce(o.started_us + o.wall_us, o.started_us)"),
     };
+    let mut hosts = hosts(connection, version)?;
     // Only where it is not known when the run itself ended.
     let mut query = connection.prepare(&format!(
         "select run, began_us, ended_us, failure, version, host, cwd, arguments, {workers} as workers, \
@@ -301,8 +379,10 @@ fn runs(connection: &Connection, detailed: bool) -> Result<Vec<RunSeen>, Fault> 
     ))?;
     let rows = query.query_map([], |row| {
         let arguments: Vec<u8> = row.get("arguments")?;
+        let run = row.get("run")?;
         Ok(RunSeen {
-            run: row.get("run")?,
+            run,
+            hosts: hosts.remove(&run).unwrap_or_default(),
             began_us: time(row, "began_us")?.unwrap_or_default(),
             ended_us: time(row, "ended_us")?,
             failure: row.get("failure")?,
@@ -315,4 +395,23 @@ fn runs(connection: &Connection, detailed: bool) -> Result<Vec<RunSeen>, Fault> 
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The hosts of each run.
+fn hosts(
+    connection: &Connection,
+    version: usize,
+) -> Result<HashMap<i64, Vec<(String, i64)>>, Fault> {
+    let mut all = HashMap::<i64, Vec<(String, i64)>>::new();
+    if version < 3 {
+        return Ok(all);
+    }
+    let mut query = connection.prepare("select run, host, slots from host order by run, host")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let slots = amount(row, "slots")?.unwrap_or_default();
+        let of = all.entry(row.get("run")?).or_default();
+        of.push((row.get("host")?, slots));
+    }
+    Ok(all)
 }

@@ -116,6 +116,9 @@ fn open_in(request: &Request) -> Result<RunFile, Fault> {
         Some(before) => before.run_id.clone(),
         None => new_id()?,
     };
+    if let Some(before) = before.as_ref().filter(|_| !light) {
+        remember_lost(&writable.connection, before)?;
+    }
     begin(&mut writable.connection, request, run, &run_id, light)?;
     let connection = &writable.connection;
     let known = match access {
@@ -366,6 +369,27 @@ fn last_run(connection: &Connection) -> rusqlite::Result<Option<LastRun>> {
         })
     };
     connection.query_row(query, [], read).optional()
+}
+
+/// What the last run may have been at when it was killed is remembered as its jobs' past, unless
+/// it has said which jobs it began: those get a verdict.
+fn remember_lost(connection: &Connection, before: &LastRun) -> rusqlite::Result<()> {
+    let tells = "select exists (select 1 from job where started = ?)";
+    if before.ended_us.is_some() || connection.query_row(tells, [before.run], |row| row.get(0))? {
+        return Ok(());
+    }
+    let lost = read::first_open(before.run);
+    let error = serde_json::json!({
+        "message": read::LOST, "location": null, "chain": [], "kind": "Error"
+    });
+    connection.execute(
+        &format!(
+            "insert into attempt (job, run, attempt, verdict, error) \
+             select job, ?, 0, 'lost', ? from ({lost})"
+        ),
+        (before.run, error.to_string()),
+    )?;
+    Ok(())
 }
 
 fn begin(

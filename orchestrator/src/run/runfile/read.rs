@@ -11,6 +11,7 @@ use super::error::{Error, Fault, RunFileError};
 use super::file::{self, Lock};
 use super::key::{Keys, Purpose};
 use super::rows::{self, RecordedJob};
+use super::schema;
 use crate::pool::{JobReport, Spill};
 
 /// How many rows are read at once.
@@ -338,6 +339,49 @@ pub(crate) struct State {
     pub(crate) jobs: i64,
     /// Words for verdicts, and how many jobs have each, `ok` first.
     pub(crate) verdicts: Vec<(String, i64)>,
+    /// The same for jobs that have ended without one, and are run when the run goes on.
+    pub(crate) unfinished: Vec<(String, i64)>,
+}
+
+/// What became of a job that a run may have been at when it was killed.
+pub(crate) const LOST: &str = "the run was killed while it may have been running";
+
+/// Jobs whose last try that is recorded was an end without a verdict, and that try's row: a
+/// table expression. Whether they have come to a verdict since, it does not say.
+pub(super) const ENDS_WITHOUT_VERDICT: &str = "(select job, newest from ( \
+     select job, max(rowid) as newest, verdict as word from attempt \
+     where job in (select job from attempt where verdict in ('interrupted', 'cancelled', 'lost')) \
+     group by job) \
+   where word in ('interrupted', 'cancelled', 'lost') \
+     and job not in (select job from outcome))";
+
+/// The jobs that the last run may have been at when it was killed, as a query: those that it
+/// has recorded as begun, or else the first ones without a verdict, as many as it could run
+/// at once, since jobs are begun in their order. None when it was not killed.
+pub(super) fn lost(connection: &Connection, state: &State) -> Result<String, Fault> {
+    let none = "select job from job where false".to_owned();
+    let killed = state.ended_us.is_none() && state.writer.is_none();
+    if !killed || state.light || state.of_executor {
+        return Ok(none);
+    }
+    let last: i64 = connection.query_row("select max(run) from run", [], |row| row.get(0))?;
+    let tells = "select exists (select 1 from job where started = ?)";
+    if connection.query_row(tells, [last], |row| row.get(0))? {
+        return Ok(format!("{OPEN} and j.started = {last}"));
+    }
+    match schema::version(connection)? {
+        2.. => Ok(first_open(last)),
+        _ => Ok(none),
+    }
+}
+
+const OPEN: &str = "select j.job from job j left join outcome o using (job) where o.n is null";
+
+/// The first jobs without a verdict, as many as this run could run at once.
+pub(super) fn first_open(run: i64) -> String {
+    format!(
+        "{OPEN} order by j.job limit (select coalesce(max(workers), 0) from run where run = {run})"
+    )
 }
 
 impl State {
@@ -383,7 +427,7 @@ pub(super) fn state_in(connection: &Connection, path: &Path) -> Result<State, Fa
          group by verdict order by verdict <> 'ok', jobs desc, verdict",
     )?;
     let verdicts = verdicts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(State {
+    let mut state = State {
         run_id,
         purpose,
         began_us,
@@ -401,5 +445,22 @@ pub(super) fn state_in(connection: &Connection, path: &Path) -> Result<State, Fa
             "select (select count(*) from job) + cast(total(jobs) as integer) from unrecorded",
         )?,
         verdicts: verdicts.collect::<Result<_, _>>()?,
-    })
+        unfinished: Vec::new(),
+    };
+    state.unfinished = unfinished(connection, &state)?;
+    Ok(state)
+}
+
+/// How many jobs without a verdict have ended how.
+fn unfinished(connection: &Connection, state: &State) -> Result<Vec<(String, i64)>, Fault> {
+    let lost = lost(connection, state)?;
+    let mut query = connection.prepare(&format!(
+        "with lost as ({lost}) select verdict, count(*) from ( \
+           select 'lost' as verdict from lost \
+           union all select a.verdict from {ENDS_WITHOUT_VERDICT} e join attempt a on a.rowid = e.newest \
+             where e.job not in (select job from lost)) \
+         group by verdict order by verdict"
+    ))?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -49,6 +49,8 @@ pub(super) enum Entry {
     NotStarted(i64),
     /// The input has ended; the lines of these jobs are not in it any more.
     InputEnd(Vec<i64>),
+    /// A host runs so many jobs at once; and that makes so many together.
+    Host(Arc<str>, usize, usize),
     /// So many jobs have ended in this way that are not recorded.
     Unrecorded(&'static str, u64),
     /// Nothing that follows counts; why the run itself has failed, if it has.
@@ -81,7 +83,7 @@ pub(crate) struct Mode {
 }
 
 /// Whether an end is a verdict that is kept. One that only says that the run was
-/// stopped is not: its job is run when the run goes on.
+/// stopped is not, though it is remembered: its job is run when the run goes on.
 fn is_recorded(mode: Mode, verdict: Verdict, attempts: u32) -> bool {
     match verdict {
         Verdict::Lost => false,
@@ -174,6 +176,12 @@ impl Recorder {
     /// Records an attempt that another one follows.
     pub(crate) async fn attempt(&self, row: AttemptRow) {
         self.sender.send(Entry::Attempt(row)).await;
+    }
+
+    /// Records that a host runs so many jobs at once, which makes so many together.
+    pub(crate) async fn host(&self, host: &Arc<str>, slots: usize, workers: usize) {
+        let host = Entry::Host(Arc::clone(host), slots, workers);
+        self.sender.send(host).await;
     }
 
     /// For whoever starts jobs, if their starts are recorded.
@@ -295,24 +303,20 @@ fn write(
         committed: Vec::new(),
         told: Vec::new(),
         verdicts: 0,
+        workers: mode.workers,
         failure: None,
         closed: false,
     };
     let begun = now();
     let mut last = begun;
     let mut seen = shown.load(Ordering::Relaxed);
-    let mut workers = i64::try_from(mode.workers).ok().filter(|&n| n > 0);
-    let mut tell_workers = || match workers.take() {
-        Some(n) => connection.execute("update run set workers = ? where run = ?", [n, run]),
-        None => Ok(0),
-    };
     while let Some(first) = entries.blocking_recv() {
         // A light commit waits for nothing that others could share.
         if !mode.light && !matches!(first, Entry::Starting(..) | Entry::Close(_)) {
             thread::sleep(GATHER.saturating_sub(now() - last));
         }
         pen.statements.begin()?;
-        tell_workers()?;
+        pen.tell_workers()?;
         let mut next = Some(first);
         while let Some(entry) = next {
             pen.put(entry)?;
@@ -336,7 +340,7 @@ fn write(
         }
     }
     pen.statements.begin()?;
-    tell_workers()?;
+    pen.tell_workers()?;
     pen.statements.shown(shown.load(Ordering::Relaxed))?;
     connection.execute(
         "update run set ended_us = ?, failure = ? where run = ?",
@@ -379,6 +383,8 @@ struct Pen<'c> {
     committed: Vec<Committed>,
     told: Vec<oneshot::Sender<()>>,
     verdicts: usize,
+    /// How many jobs run at once, if that is known and not written yet.
+    workers: usize,
     failure: Option<&'static str>,
     closed: bool,
 }
@@ -398,8 +404,8 @@ impl Pen<'_> {
                     if is_recorded(self.mode, report.verdict, report.attempts) {
                         self.outcome(job, &report)?;
                         n = self.place.n.unsigned_abs();
-                    } else if self.mode.at_most_once {
-                        self.statements.not_started(job)?;
+                    } else {
+                        self.unfinished(job, &report)?;
                     }
                     reports.push((n, report));
                 }
@@ -411,6 +417,8 @@ impl Pen<'_> {
                     self.statements.job(&row, None)?;
                     if is_recorded(self.mode, report.verdict, report.attempts) {
                         self.outcome(row.job, &report)?;
+                    } else {
+                        self.unfinished(row.job, &report)?;
                     }
                 }
             }
@@ -436,6 +444,11 @@ impl Pen<'_> {
                     .try_for_each(|job| self.statements.forget(job))?;
                 self.statements.whole()?;
             }
+            Entry::Host(host, slots, workers) => {
+                self.statements.host(self.place.run, &host, slots)?;
+                self.workers = workers;
+                self.tell_workers()?;
+            }
             Entry::Unrecorded(verdict, jobs) => {
                 self.statements.unrecorded(self.place.run, verdict, jobs)?;
             }
@@ -447,6 +460,26 @@ impl Pen<'_> {
         Ok(())
     }
 
+    fn tell_workers(&mut self) -> rusqlite::Result<()> {
+        match i64::try_from(std::mem::take(&mut self.workers)) {
+            Ok(workers @ 1..) => self.statements.workers(self.place.run, workers),
+            _ => Ok(()),
+        }
+    }
+
+    /// A job has ended without a verdict.
+    fn unfinished(&mut self, job: i64, report: &JobReport) -> Result<(), Fault> {
+        // What has begun may have been done, whatever it came to.
+        if self.mode.at_most_once && report.attempts == 0 {
+            self.statements.not_started(job)?;
+        }
+        if self.mode.light {
+            self.statements.forget_tries(job)?;
+        }
+        let place = OutcomePlace { job, ..self.place };
+        self.statements.unfinished(place, report)
+    }
+
     fn outcome(&mut self, job: i64, report: &JobReport) -> Result<(), Fault> {
         self.place = OutcomePlace {
             n: self.place.n + 1,
@@ -454,6 +487,9 @@ impl Pen<'_> {
             ..self.place
         };
         self.verdicts += 1;
+        if self.mode.light {
+            self.statements.forget_tries(job)?;
+        }
         self.statements.outcome(&self.blobs, self.place, report)
     }
 

@@ -52,6 +52,22 @@ pub(crate) struct AttemptRow {
     pub(crate) started: Option<Duration>,
     pub(crate) ended: Duration,
     pub(crate) worker: Option<WorkerId>,
+    pub(crate) host: Option<Arc<str>>,
+}
+
+/// What stands in the table of attempts.
+struct Attempt<'a> {
+    job: i64,
+    attempt: u32,
+    verdict: Verdict,
+    error: Option<&'a TaskError>,
+    stderr: &'a Capture,
+    usage: Usage,
+    started: Option<Duration>,
+    /// Since 1970, about.
+    ended_us: Option<i64>,
+    worker: Option<WorkerId>,
+    host: Option<&'a str>,
 }
 
 /// A verdict in four columns.
@@ -138,6 +154,8 @@ pub(super) struct Statements<'c> {
     replaced: Statement<'c>,
     stderr_file: Statement<'c>,
     attempt: Statement<'c>,
+    host: Statement<'c>,
+    workers: Statement<'c>,
     starting: Statement<'c>,
     not_started: Statement<'c>,
     forget: Statement<'c>,
@@ -160,19 +178,21 @@ impl<'c> Statements<'c> {
                 "insert or replace into outcome values (:n, :job, :run, :verdict, :exit, :signal, \
                  :errno, :error, :attempts, :worker, :started_us, :wall_us, :user_us, :system_us, \
                  :max_rss_kib, :leaked, :stdout_omitted, :stderr_omitted, :stdout, :stderr, :value, \
-                 :stdout_file, :stderr_file, :value_file, :ended_us)",
+                 :stdout_file, :stderr_file, :value_file, :ended_us, :host)",
             )?,
             replaced: connection.prepare(
                 "insert into attempt select job, run, attempts, verdict, exit, signal, errno, error, \
                  coalesce(stderr, ?2), worker, started_us, ended_us, wall_us, user_us, system_us, \
-                 max_rss_kib from outcome where job = ?1",
+                 max_rss_kib, host from outcome where job = ?1",
             )?,
             stderr_file: connection.prepare("select stderr_file from outcome where job = ?")?,
             attempt: connection.prepare(
                 "insert into attempt values (:job, :run, :attempt, :verdict, :exit, :signal, :errno, \
                  :error, :stderr, :worker, :started_us, :ended_us, :wall_us, :user_us, :system_us, \
-                 :max_rss_kib)",
+                 :max_rss_kib, :host)",
             )?,
+            host: connection.prepare("insert or replace into host values (?, ?, ?)")?,
+            workers: connection.prepare("update run set workers = ? where run = ?")?,
             starting: connection.prepare("update job set started = ? where job = ?")?,
             not_started: connection.prepare("update job set started = null where job = ?")?,
             forget: connection.prepare("delete from job where job = ?")?,
@@ -272,8 +292,35 @@ impl<'c> Statements<'c> {
             ":stderr_file": stderr.columns().1,
             ":value_file": value.columns().1,
             ":ended_us": ended,
+            ":host": report.host.as_deref(),
         })?;
         Ok(())
+    }
+
+    /// Records an end that is no verdict: the job is run when the run goes on.
+    pub(super) fn unfinished(
+        &mut self,
+        place: OutcomePlace,
+        report: &JobReport,
+    ) -> Result<(), Fault> {
+        let OutcomePlace {
+            job, run, started, ..
+        } = place;
+        // Of what was only sent ahead there is nobody who has begun it.
+        let began = report.attempts > 0 && report.worker.is_some();
+        let attempt = Attempt {
+            job,
+            attempt: report.attempts,
+            verdict: report.verdict,
+            error: report.error.as_deref(),
+            stderr: &report.stderr,
+            usage: report.usage,
+            started: report.started.filter(|_| began),
+            ended_us: Some(since_1970(calendar())),
+            worker: report.worker.filter(|_| began),
+            host: report.host.as_deref().filter(|_| began),
+        };
+        self.try_at(run, started, &attempt)
     }
 
     /// Records an attempt of a run whose pool's clock was zero at `zero`.
@@ -283,14 +330,29 @@ impl<'c> Statements<'c> {
         zero: SystemTime,
         row: &AttemptRow,
     ) -> Result<(), Fault> {
+        let attempt = Attempt {
+            job: row.job,
+            attempt: row.attempt,
+            verdict: row.verdict,
+            error: row.error.as_deref(),
+            stderr: &row.stderr,
+            usage: row.usage,
+            started: row.started,
+            ended_us: zero.checked_add(row.ended).map(since_1970),
+            worker: row.worker,
+            host: row.host.as_deref(),
+        };
+        self.try_at(run, zero, &attempt)
+    }
+
+    fn try_at(&mut self, run: i64, zero: SystemTime, row: &Attempt<'_>) -> Result<(), Fault> {
         let verdict = Columns::from(row.verdict);
         let stderr = (!row.stderr.is_empty())
             .then(|| row.stderr.tail(STDERR_TAIL))
             .transpose()?;
         let usage = Some(row.usage).filter(|usage| *usage != Usage::default());
-        let at = |time| zero.checked_add(time).map(since_1970);
-        let began = row.started.and_then(at);
-        let ended = at(row.ended).filter(|_| began.is_some() && usage.is_none());
+        let began = row.started.and_then(|time| zero.checked_add(time));
+        let ended = row.ended_us.filter(|_| began.is_some() && usage.is_none());
         self.attempt.execute(named_params! {
             ":job": row.job,
             ":run": run,
@@ -299,17 +361,29 @@ impl<'c> Statements<'c> {
             ":exit": verdict.exit,
             ":signal": verdict.signal,
             ":errno": verdict.errno,
-            ":error": json(row.error.as_deref())?,
+            ":error": json(row.error)?,
             ":stderr": stderr,
             ":worker": row.worker.map(|worker| worker.0),
-            ":started_us": began,
+            ":started_us": began.map(since_1970),
             ":ended_us": ended,
             ":wall_us": usage.map(|u| int(u.wall_us)),
             ":user_us": usage.map(|u| int(u.user_us)),
             ":system_us": usage.map(|u| int(u.system_us)),
             ":max_rss_kib": usage.map(|u| int(u.max_rss_kib)),
+            ":host": row.host,
         })?;
         Ok(())
+    }
+
+    /// A host runs so many jobs at once.
+    pub(super) fn host(&mut self, run: i64, host: &str, slots: usize) -> rusqlite::Result<()> {
+        let slots = i64::try_from(slots).unwrap_or(i64::MAX);
+        self.host.execute((run, host, slots)).map(drop)
+    }
+
+    /// So many jobs can run at once.
+    pub(super) fn workers(&mut self, run: i64, workers: i64) -> rusqlite::Result<()> {
+        self.workers.execute([workers, run]).map(drop)
     }
 
     /// From here on it may have been started in this run.
@@ -321,9 +395,14 @@ impl<'c> Statements<'c> {
         self.not_started.execute([job]).map(drop)
     }
 
+    /// What has become of this job before is not kept.
+    pub(super) fn forget_tries(&mut self, job: i64) -> rusqlite::Result<()> {
+        self.forget_attempts.execute([job]).map(drop)
+    }
+
     /// A job without an outcome whose line is gone.
     pub(super) fn forget(&mut self, job: i64) -> rusqlite::Result<()> {
-        self.forget_attempts.execute([job])?;
+        self.forget_tries(job)?;
         self.forget.execute([job]).map(drop)
     }
 
@@ -431,6 +510,11 @@ pub(super) fn report(
             .map(|n| uint(n.unwrap_or_default()))
     };
     let started: Option<i64> = row.get("started_us")?;
+    let host: Option<String> = match row.as_ref().column_index("host") {
+        Ok(column) => row.get(column)?,
+        // Of an earlier version.
+        Err(_) => None,
+    };
     let error = match error {
         Some(json) => Some(serde_json::from_str(&json).map_err(io::Error::from)?),
         None => None,
@@ -462,7 +546,7 @@ pub(super) fn report(
         },
         started: started.map(|us| Duration::from_micros(uint(us.min(LAST_US)))),
         worker: row.get::<_, Option<u32>>("worker")?.map(WorkerId),
-        host: None,
+        host: host.map(Arc::from),
         attempts: row.get("attempts")?,
     };
     Ok((report, size))

@@ -9,7 +9,11 @@ use super::error::{Error, Fault};
 pub(super) const APPLICATION_ID: i32 = 0x6f72_6366;
 
 /// How the tables of each version come from those of the one before.
-const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 
 /// Makes a file that is known to be ours, or new and empty, one of this version.
 ///

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use protocol::Program;
+use protocol::{CommandSpec, Program};
 use serde_bytes::ByteBuf;
 
 use crate::run::source::command;
@@ -35,9 +35,7 @@ pub(crate) fn of(input: &Bytes, setting: Setting) -> Typed {
     let Some(mut spec) = command::spec(input) else {
         return Typed::default();
     };
-    if let Some(slot) = setting.slot.filter(|_| !spec.slots.is_empty()) {
-        spec.fill_slots(slot.to_string().as_bytes()).ok();
-    }
+    fill_slots(&mut spec, setting);
     let line = match spec.program {
         Program::Argv(words) => {
             let text = match &words[..] {
@@ -64,23 +62,40 @@ pub(crate) fn of(input: &Bytes, setting: Setting) -> Typed {
     }
 }
 
-/// The command of the job of this input, wherever it runs and whichever shell reads its text.
-pub(crate) fn line(input: &Bytes) -> Vec<u8> {
-    let program = command::program(input);
-    let text = program.as_ref().and_then(composed);
-    text.unwrap_or_else(|| of(input, Setting::default()).line)
+/// The command of the job of this input, whichever shell reads its text.
+pub(crate) fn line(input: &Bytes, setting: Setting) -> Vec<u8> {
+    let text = command::spec(input).and_then(|mut spec| {
+        fill_slots(&mut spec, setting);
+        // One that was typed as words is no text.
+        composed(&spec.program).filter(|_| setting.typed.is_none())
+    });
+    text.unwrap_or_else(|| of(input, setting).line)
+}
+
+fn fill_slots(spec: &mut CommandSpec, setting: Setting) {
+    if let Some(slot) = setting.slot.filter(|_| !spec.slots.is_empty()) {
+        spec.fill_slots(slot.to_string().as_bytes()).ok();
+    }
 }
 
 /// The command of the job of this input in a message: of shell text the text with the values in
-/// it, of any other command its words. A task's input is none.
-pub(crate) fn name(input: &Bytes) -> Option<String> {
+/// it, of any other command its words, with its program as it was typed. A task's input is none.
+pub(crate) fn name(input: &Bytes, typed: Option<&[u8]>) -> Option<String> {
     let program = command::program(input)?;
     let words = || {
         let argv = command::argv(input);
-        let words: Vec<&[u8]> = argv.iter().map(|word| &word[..]).collect();
-        words.join(&b' ')
+        let words = argv.iter().map(|word| &word[..]).skip(typed.iter().len());
+        let mut line = Vec::new();
+        for word in typed.into_iter().chain(words) {
+            if !line.is_empty() {
+                line.push(b' ');
+            }
+            show(word, &mut line);
+        }
+        line
     };
-    Some(text::quoted(composed(&program).unwrap_or_else(words)))
+    let text = composed(&program).filter(|_| typed.is_none());
+    Some(text::quoted(text.unwrap_or_else(words)))
 }
 
 /// A shell text with the values in it.
@@ -267,6 +282,15 @@ pub(crate) fn joined<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         quote(word, &mut line);
     }
     line
+}
+
+/// Adds a word as a person would type it: in quotes where a shell would not leave it alone.
+fn show(word: &[u8], line: &mut Vec<u8>) {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"+-./_:,@%=".contains(b);
+    match !word.is_empty() && word.iter().all(plain) {
+        true => line.extend_from_slice(word),
+        false => quote(word, line),
+    }
 }
 
 /// Adds a word as a shell reads it, whatever its bytes are; quoted as GNU parallel does.

@@ -6,7 +6,7 @@ use std::io;
 
 use protocol::{TaskError, TaskErrorKind};
 
-use super::command_line;
+use super::command_line::{self, Setting};
 use super::render::{Format, Page, Renderer, Told};
 use super::shown;
 use crate::pool::{Capture, EventKind, JobReport};
@@ -82,13 +82,13 @@ pub(in crate::run) fn retry_line(
 }
 
 /// What GNU parallel says of an end that `--halt` counts, and of no other.
-pub(in crate::run) fn counted(what: What, ticket: &Ticket) -> String {
+pub(in crate::run) fn counted(what: What, ticket: &Ticket, setting: Setting) -> String {
     let ended = match what {
         What::Fail => "failed",
         What::Success => "succeeded",
         What::Done => "finished",
     };
-    let command = command_line::line(&ticket.command);
+    let command = command_line::line(&ticket.command, setting);
     let command = text::escaped(&command);
     format!("parallel: This job {ended}:\n{command}")
 }
@@ -145,7 +145,8 @@ pub(in crate::run) fn sentence(
     let (subject, what) = match renderer.task(ticket) {
         Some(task) => (format!("task {}", text::quoted(task)), String::new()),
         None => {
-            let command = command_line::name(&ticket.command).map(|shown| format!(": {shown}"));
+            let command = command_line::name(&ticket.command, renderer.typed);
+            let command = command.map(|shown| format!(": {shown}"));
             ("command".into(), command.unwrap_or_default())
         }
     };
@@ -214,13 +215,13 @@ mod tests {
         assert_eq!(out, "half");
         assert_eq!(
             err,
-            "half\nerror: line 4: command was ended by SIGSEGV: `/bin/x a\\u{1b} b`\n"
+            "half\nerror: line 4: command was ended by SIGSEGV: `/bin/x 'a\\u{1b} b'`\n"
         );
         let (_, err) = text(Verdict::SpawnError(13), b"", b"");
         assert_eq!(
             err,
             "error: line 4: command could not be started: permission denied: \
-             `/bin/x a\\u{1b} b`\n"
+             `/bin/x 'a\\u{1b} b'`\n"
         );
     }
 

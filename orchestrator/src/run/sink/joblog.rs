@@ -30,6 +30,8 @@ pub(crate) struct JobLog {
     file: File,
     /// The line that is being made.
     line: Vec<u8>,
+    /// Whether the command is the first line of what a job has printed, and counts.
+    counts_commands: bool,
 }
 
 /// Who made an attempt, and how it ended.
@@ -65,7 +67,13 @@ impl JobLog {
         Ok(JobLog {
             file,
             line: Vec::new(),
+            counts_commands: false,
         })
+    }
+
+    /// The command counts with what a job has printed, as in GNU parallel with `-v`.
+    pub(crate) fn counts_commands(&mut self) {
+        self.counts_commands = true;
     }
 
     /// Adds an attempt, with one write.
@@ -84,6 +92,10 @@ impl JobLog {
         let seq = ticket.seq;
         let host = attempt.host.unwrap_or(":");
         let Typed { line, stdin } = command_line::of(&ticket.command, attempt.setting);
+        let received = match self.counts_commands {
+            true => received + line.len() as u64 + 1,
+            false => received,
+        };
         let stdin = ticket.bell().map_or(stdin, Bell::given);
         write!(
             self.line,

@@ -1,6 +1,7 @@
 //! In what manner outputs are shown: when, with what in front of their lines, and
 //! where. Pure; what it means for a job's end is [`super::shown`]'s business.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use super::tag::Tag;
@@ -54,8 +55,9 @@ pub(crate) enum Keep {
     Nowhere,
     /// Each stdout in a file in this directory, whose path is shown.
     Files(PathBuf),
-    /// In a tree of directories below this one.
-    Tree(PathBuf),
+    /// In a tree of directories below this one. What the first so many fields are called, the
+    /// next are called again.
+    Tree(PathBuf, Option<NonZero<usize>>),
     /// In files that are called so.
     Named(Label),
     /// In a table.
@@ -110,7 +112,7 @@ impl Manner {
         let kept = match &self.keep {
             Keep::Table(_) => true,
             Keep::Named(label) => label.has_slot(),
-            Keep::Nowhere | Keep::Files(_) | Keep::Tree(_) => false,
+            Keep::Nowhere | Keep::Files(_) | Keep::Tree(..) => false,
         };
         let tagged = self.tag.as_ref().is_some_and(Tag::has_slot);
         self.verbose || self.trace || self.joblog.is_some() || kept || tagged

@@ -1,6 +1,7 @@
 //! Where the results of a job go: names of files, made of its item. Pure.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -30,14 +31,21 @@ pub(crate) struct Files {
 
 impl Place {
     /// In a tree: a directory for each field of the item, below one for the field's
-    /// number, or name where it has one. An item that is no argument has the job's number.
-    pub(crate) fn in_tree(root: &Path, item: Item<'_>, names: &[Vec<u8>], seq: u64) -> Place {
+    /// number, or name where it has one. What the first `again` are called, the next are called
+    /// again. An item that is no argument has the job's number.
+    pub(crate) fn in_tree(
+        (root, again): (&Path, Option<NonZero<usize>>),
+        item: Item<'_>,
+        names: &[Vec<u8>],
+        seq: u64,
+    ) -> Place {
         let mut path = root.as_os_str().as_bytes().to_vec();
         if item.fields().next().is_none() {
             path.push(b'/');
             path.extend(seq.to_string().bytes());
         }
         for (n, field) in item.fields().enumerate() {
+            let n = again.map_or(n, |again| n % again);
             path.push(b'/');
             match names.get(n) {
                 Some(name) => path.extend(component(name)),
@@ -137,7 +145,7 @@ mod tests {
     fn tree(item: &[u8], names: &[&str]) -> String {
         let names: Vec<Vec<u8>> = names.iter().map(|n| n.as_bytes().to_vec()).collect();
         let item = Item::new(item, Fields::Several);
-        let place = Place::in_tree(Path::new("d"), item, &names, 7);
+        let place = Place::in_tree((Path::new("d"), None), item, &names, 7);
         place.files(b"").stdout.to_str().unwrap().to_owned()
     }
 
@@ -148,7 +156,16 @@ mod tests {
         assert_eq!(tree(b"1\0x", &["A", "B"]), "d/A/1/B/x/stdout");
         assert_eq!(tree(b"a\tb\0a\\b", &[]), "d/1/a\\tb/2/a\\\\b/stdout");
         assert_eq!(tree(b"", &[]), "d/1/stdout");
-        let block = Place::in_tree(Path::new("d"), Item::new(b"x", Fields::None), &[], 7);
+        let item = Item::new(b"a\0b\0c", Fields::Several);
+        let again = (Path::new("d"), NonZero::new(2));
+        let place = Place::in_tree(again, item, &[b"A".to_vec()], 7);
+        assert_eq!(place.files(b"").seq, Path::new("d/A/a/2/b/A/c/seq"));
+        let block = Place::in_tree(
+            (Path::new("d"), None),
+            Item::new(b"x", Fields::None),
+            &[],
+            7,
+        );
         assert_eq!(block.files(b"").seq, Path::new("d/7/seq"));
     }
 

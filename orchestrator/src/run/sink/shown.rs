@@ -50,12 +50,15 @@ pub(super) fn render(
             ..Told::default()
         });
     }
-    let received = report.stdout.len();
+    let line = manner.verbose.then(|| command(ticket, setting));
+    // GNU parallel counts it, too.
+    let counted = line.as_ref().filter(|_| renderer.terse);
+    let received = report.stdout.len() + counted.map_or(0, |line| line.len() as u64);
     let facts = Facts::of(&report, renderer.times(), received);
     let (mut stdout, mut stderr) = (report.stdout, report.stderr);
-    if manner.verbose {
+    if let Some(line) = line {
         let mut page = renderer.page();
-        page.write_all(&command(ticket, setting))?;
+        page.write_all(&line)?;
         page.append(&stdout)?;
         stdout = page.take()?;
     }
@@ -82,8 +85,8 @@ pub(super) fn render(
                 ..Told::default()
             });
         }
-        Keep::Tree(root) => {
-            let place = Place::in_tree(root, item, &renderer.names, ticket.seq);
+        Keep::Tree(root, again) => {
+            let place = Place::in_tree((root, *again), item, &renderer.names, ticket.seq);
             Some(files(place, stdout, stderr))
         }
         Keep::Named(label) => Some(files(
@@ -92,6 +95,11 @@ pub(super) fn render(
             stderr,
         )),
         Keep::Table(table) => {
+            // As in GNU parallel; of `run`, a table holds what jobs have printed.
+            if renderer.terse {
+                stdout = tagged(renderer, &tag, stdout)?;
+                stderr = tagged(renderer, &tag, stderr)?;
+            }
             let row = Row {
                 ticket,
                 item,

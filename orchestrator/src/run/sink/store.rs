@@ -96,7 +96,7 @@ impl Store {
                 }
                 store.dir = dir.clone();
             }
-            Keep::Tree(root) => {
+            Keep::Tree(root, _) => {
                 fs::create_dir_all(root).map_err(|e| Unwritten::new(root, e))?;
             }
             Keep::Named(_) => {}
@@ -387,7 +387,7 @@ mod tests {
 
     fn files(root: &Path, seq: u64, stdout: &str) -> Kept {
         Kept::Files {
-            place: Place::in_tree(root, Item::value(b"a"), &[], seq),
+            place: Place::in_tree((root, None), Item::value(b"a"), &[], seq),
             seq,
             stdout: capture(stdout),
             stderr: capture("err"),
@@ -408,7 +408,7 @@ mod tests {
     fn defect_7_equal_arguments_never_overwrite_each_others_results() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("d");
-        let mut store = store(&Keep::Tree(root.clone()), LONG_AGO);
+        let mut store = store(&Keep::Tree(root.clone(), None), LONG_AGO);
         for (seq, text) in [(1, "first"), (2, "second"), (3, "third")] {
             store.keep(&files(&root, seq, text)).unwrap();
         }
@@ -431,7 +431,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("d");
         for (n, text) in ["old", "newer", "newest"].into_iter().enumerate() {
-            let mut store = store(&Keep::Tree(root.clone()), far_ahead());
+            let mut store = store(&Keep::Tree(root.clone(), None), far_ahead());
             store.keep(&files(&root, 1, text)).unwrap();
             assert_eq!(store.told().is_empty(), n == 0);
         }
@@ -446,7 +446,7 @@ mod tests {
     fn results_of_an_earlier_run_are_replaced_and_those_of_this_one_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("d");
-        let keep = Keep::Tree(root.clone());
+        let keep = Keep::Tree(root.clone(), None);
         store(&keep, LONG_AGO)
             .keep(&files(&root, 1, "old"))
             .unwrap();

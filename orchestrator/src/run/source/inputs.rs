@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +39,43 @@ pub(crate) struct Inputs {
     pub(crate) packing: Option<Packing>,
     /// Whether items only say that there is a job.
     pub(crate) nothing: bool,
+}
+
+impl Inputs {
+    /// How many fields an item has before several are packed, with these names; nothing where
+    /// only each item says.
+    pub(crate) fn fields_of_one(&self, names: &[Vec<u8>]) -> Option<NonZero<usize>> {
+        match self.form.columns {
+            Columns::One => NonZero::new(self.sources.len()),
+            _ => NonZero::new(names.len()),
+        }
+    }
+
+    /// Divides words of the command line by what was named to divide the input, too.
+    pub(crate) fn divide_words(&mut self) {
+        let Delimiter::Text(by) = self.delimiter else {
+            return;
+        };
+        if by.is_empty() {
+            return;
+        }
+        for source in &mut self.sources {
+            if let From::Words(_, words) = &mut source.from {
+                *words = words.iter().flat_map(|word| divided(word, by)).collect();
+            }
+        }
+    }
+}
+
+fn divided(word: &Bytes, by: &[u8]) -> Vec<Bytes> {
+    let mut items = Vec::new();
+    let mut from = 0;
+    for at in memchr::memmem::find_iter(word, by) {
+        items.push(word.slice(from..at));
+        from = at + by.len();
+    }
+    items.push(word.slice(from..));
+    items
 }
 
 /// One source.

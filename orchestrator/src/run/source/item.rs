@@ -54,18 +54,15 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The field with this number, from 1; from the end, if it is negative.
+    /// The field with this number, from 1; from the end, if it is negative. The others, which may be
+    /// many, are not looked at.
     pub(crate) fn nth(self, n: i32) -> Option<&'a [u8]> {
-        self.fields().nth(self.position(n)?)
-    }
-
-    /// Its place among all fields, from 0.
-    pub(crate) fn position(self, n: i32) -> Option<usize> {
-        let distance = usize::try_from(n.unsigned_abs()).ok()?;
-        match n {
-            0 => None,
-            1.. => Some(distance - 1).filter(|&at| at < self.count()),
-            _ => self.count().checked_sub(distance),
+        let nth = usize::try_from(n.unsigned_abs()).ok()?.checked_sub(1)?;
+        match self.fields {
+            Fields::None => None,
+            Fields::One => (nth == 0).then_some(self.bytes),
+            Fields::Several if n > 0 => self.fields().nth(nth),
+            Fields::Several => self.bytes.rsplit(|&byte| byte == 0).nth(nth),
         }
     }
 
@@ -99,10 +96,7 @@ mod tests {
             assert_eq!(item.nth(n - 1 - fields.len() as i32), Some(*field));
         }
         let beyond = 1 + fields.len() as i32;
-        assert_eq!(
-            [item.nth(0), item.nth(beyond), item.nth(-beyond)],
-            [None; 3]
-        );
+        assert_eq!([0, beyond, -beyond].map(|n| item.nth(n)), [None; 3]);
         assert_eq!(item.only().is_some(), fields.len() == 1);
         fields
     }

@@ -21,6 +21,7 @@ use super::inputs::{Input, Items, Opened};
 use super::lines::{Line, Splitter};
 use super::pipe::Pipe;
 use super::pipe::lanes::{Lanes, Unread};
+use super::place::Total;
 use super::refusal;
 use super::spool::{Shuffled, Spool, Store};
 use super::values::{READ, ReadError, Stopped, read_some};
@@ -105,7 +106,7 @@ impl Source {
     /// never waited for: it may sit in a `read` that only the end of this
     /// process can end.
     ///
-    /// With `count_first`, everything is read before the first item is given, into
+    /// With a total, everything is read before the first item is given, into
     /// an unlinked file, and how much it is comes first; so it is when the order is to
     /// be another one.
     ///
@@ -115,7 +116,7 @@ impl Source {
         recipe: Recipe,
         opened: Opened,
         shuffle: Option<u64>,
-        count_first: bool,
+        total: Option<Total>,
     ) -> io::Result<Source> {
         let (sender, made) = mpsc::channel(AHEAD);
         let (go, told) = oneshot::channel();
@@ -134,23 +135,27 @@ impl Source {
                 {
                     return match lanes {
                         Some(most) => {
-                            Lanes::new(recipe, rules, most.get(), sender).run(file, header)
+                            Lanes::new(recipe, rules, most.get(), sender).run(file, header.as_ref())
                         }
-                        None => Maker::new(recipe, sender, ledger).read_blocks(file, rules, header),
+                        None => Maker::new(recipe, sender, ledger).read_blocks(
+                            file,
+                            rules,
+                            header.as_ref(),
+                        ),
                     };
                 }
                 let mut maker = Maker::new(recipe, sender, ledger);
-                let ended = match (opened.input, shuffle, count_first) {
-                    (Input::Plain(file), None, false) => maker.read_lines(&file),
+                let ended = match (opened.input, shuffle, &total) {
+                    (Input::Plain(file), None, None) => maker.read_lines(&file),
                     (input, Some(seed), _) => {
                         let all = Shuffled::new(seed).map_err(Stopped::temporary);
-                        all.and_then(|all| maker.read_twice(input, all))
+                        all.and_then(|all| maker.read_twice(input, all, total.as_ref()))
                     }
-                    (input, None, true) => {
+                    (input, None, Some(total)) => {
                         let all = Spool::new().map_err(Stopped::temporary);
-                        all.and_then(|all| maker.read_twice(input, all))
+                        all.and_then(|all| maker.read_twice(input, all, Some(total)))
                     }
-                    (Input::Items(items), None, false) => maker.read_items(items),
+                    (Input::Items(items), None, None) => maker.read_items(items),
                 };
                 maker.conclude(ended);
             })?;
@@ -277,7 +282,12 @@ impl Maker {
     }
 
     /// Reads everything into this, says how much it is, and makes jobs of what it gives.
-    fn read_twice(&mut self, input: Input, mut all: impl Store) -> Result<(), Stopped> {
+    fn read_twice(
+        &mut self,
+        input: Input,
+        mut all: impl Store,
+        total: Option<&Total>,
+    ) -> Result<(), Stopped> {
         let mut items = match input {
             Input::Items(items) => items,
             Input::Plain(file) => Items::Each(Box::new(Combined::lines(
@@ -292,8 +302,10 @@ impl Maker {
             }
         }
         all.rewind().map_err(Stopped::temporary)?;
-        let total = self.sender.blocking_send(Read::Total(all.count()));
-        if total.is_err() {
+        if let Some(total) = total {
+            total.set(all.count());
+        }
+        if self.sender.blocking_send(Read::Total(all.count())).is_err() {
             return Err(Stopped::Unwanted);
         }
         while let Some(item) = all.next().map_err(Stopped::temporary)? {

@@ -23,6 +23,11 @@ pub(crate) struct Template {
     words: Vec<Vec<Piece>>,
     several: bool,
     repeats: bool,
+    /// Whether a word for a field that is not there is left out, or else is empty.
+    drops: bool,
+    /// Whether the fields that `{}` puts into a word that is not repeated are words, as blanks between
+    /// them would make them for a shell.
+    splits: bool,
 }
 
 /// A piece of a word.
@@ -87,6 +92,8 @@ impl Template {
             words: parsed,
             several: places.several,
             repeats: places.repeats,
+            drops: places.ours,
+            splits: !places.ours,
         })
     }
 
@@ -115,7 +122,7 @@ impl Template {
         for pieces in &self.words {
             if self.several && item.only().is_none() {
                 self.fill_several(pieces, item, number, &mut filled);
-            } else if !is_missing(pieces, item) {
+            } else if !self.leaves_out(pieces, item) {
                 filled.add(pieces, item, None, number);
             }
         }
@@ -123,13 +130,39 @@ impl Template {
     }
 
     fn fill_several(&self, pieces: &[Piece], item: Item<'_>, number: u64, filled: &mut Filled) {
-        let repeats = self.repeats && item.count() > 0 && pieces.iter().any(is_all);
-        if is_whole(pieces) || repeats {
+        let has_all = pieces.iter().any(is_all);
+        let repeats = self.repeats && item.count() > 0 && has_all;
+        if self.splits && has_all && !repeats {
+            filled.add_split(pieces, item, number);
+        } else if is_whole(pieces) || repeats {
             for field in item.fields() {
                 filled.add(pieces, item, Some(field), number);
             }
-        } else if !is_missing(pieces, item) {
+        } else if !self.leaves_out(pieces, item) {
             filled.add(pieces, item, None, number);
+        }
+    }
+}
+
+impl Template {
+    /// Words stay one word each, but those that are repeated.
+    pub(super) fn unsplit(mut self) -> Template {
+        self.splits = false;
+        self
+    }
+
+    /// Whether there is any place.
+    pub(super) fn has_place(&self) -> bool {
+        self.words.iter().flatten().any(is_place)
+    }
+
+    /// Whether a word is nothing but a place for a field that is not there.
+    fn leaves_out(&self, pieces: &[Piece], item: Item<'_>) -> bool {
+        match pieces {
+            [Piece::Place(Place::Value(which, _))] if self.drops && *which != Which::All => {
+                which.field(item).is_none()
+            }
+            _ => false,
         }
     }
 }
@@ -137,21 +170,44 @@ impl Template {
 impl Filled {
     /// Adds a word; `{}` and the like are of `field` in it, if there is one.
     fn add(&mut self, pieces: &[Piece], item: Item<'_>, field: Option<&[u8]>, number: u64) {
-        let mut word = Vec::new();
+        self.words.push(Vec::new());
         for piece in pieces {
-            match (piece, field) {
-                (Piece::Literal(bytes), _) => word.extend_from_slice(bytes),
-                (Piece::Place(Place::Slot), _) => {
-                    self.slots
-                        .push(SlotPlace::new(self.words.len(), word.len()));
-                }
-                (Piece::Place(Place::Value(Which::All, part)), Some(field)) => {
-                    part.fill(field, &mut word);
-                }
-                (Piece::Place(place), _) => place.fill(item, number, &mut word),
+            match field.filter(|_| is_all(piece)) {
+                Some(field) => self.extend(piece, Item::value(field), number),
+                None => self.extend(piece, item, number),
             }
         }
-        self.words.push(word);
+    }
+
+    /// Adds a word that a place for all fields divides where a blank would stand.
+    fn add_split(&mut self, pieces: &[Piece], item: Item<'_>, number: u64) {
+        if item.count() == 0 && is_whole(pieces) {
+            return;
+        }
+        self.words.push(Vec::new());
+        for piece in pieces {
+            if !is_all(piece) {
+                self.extend(piece, item, number);
+                continue;
+            }
+            for (n, field) in item.fields().enumerate() {
+                if n > 0 {
+                    self.words.push(Vec::new());
+                }
+                self.extend(piece, Item::value(field), number);
+            }
+        }
+    }
+
+    /// Adds this to the last word.
+    fn extend(&mut self, piece: &Piece, item: Item<'_>, number: u64) {
+        let at = self.words.len() - 1;
+        let word = &mut self.words[at];
+        match piece {
+            Piece::Literal(bytes) => word.extend_from_slice(bytes),
+            Piece::Place(Place::Slot) => self.slots.push(SlotPlace::new(at, word.len())),
+            Piece::Place(place) => place.fill(item, number, word),
+        }
     }
 }
 
@@ -166,11 +222,6 @@ fn is_all(piece: &Piece) -> bool {
 /// Whether a word is nothing but a place for all fields.
 fn is_whole(pieces: &[Piece]) -> bool {
     matches!(pieces, [piece] if is_all(piece))
-}
-
-/// Whether a word is nothing but a place for a field that is not there.
-fn is_missing(pieces: &[Piece], item: Item<'_>) -> bool {
-    matches!(pieces, [Piece::Place(Place::Value(Which::Nth(n), _))] if item.nth(*n).is_none())
 }
 
 fn parse_word(word: &[u8], places: &Places) -> Result<Vec<Piece>, TemplateError> {

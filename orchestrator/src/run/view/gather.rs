@@ -6,22 +6,15 @@ use std::path::Path;
 use super::axis::Axis;
 use super::bins::{COLUMNS, Grid, Measure, log_bin};
 use super::groups::{Groups, why};
-use super::model::{About, FORMAT, Figures, Kind, Model, Retried, Slow};
+use super::hosts::Hosts;
+use super::lists::{self, Last, RETRIED_KEPT, Retries, Slowest};
+use super::model::{About, FORMAT, Figures, Kind, Model};
 use super::notes;
 use super::rows::{JobSeen, Jobs};
 use super::spans::Timeline;
 use super::waiting::Waiting;
 use crate::run::runfile::{End, Look, RunFileError, State, Try};
 use crate::run::text;
-
-/// How many of the slowest jobs are listed.
-pub(super) const SLOWEST: usize = 25;
-
-/// How many jobs are listed that took several tries, out of how many of which the
-/// tries are kept, and how many tries of each.
-pub(super) const RETRIED: usize = 25;
-pub(super) const RETRIED_KEPT: usize = 2_000;
-pub(super) const TRIES_KEPT: usize = 20;
 
 /// What tells verdicts apart; a file of anybody's making may hold more.
 const WORDS: usize = 40;
@@ -37,9 +30,12 @@ pub(super) const MEMORY: u32 = 16;
 pub(crate) fn gather(path: &Path, name: &str, now_us: i64) -> Result<Model, RunFileError> {
     let look = Look::open(path)?;
     let (ends, bad) = look.counts()?;
-    let mut gatherer = Gatherer::new(&look, now_us, Jobs::new(ends, bad));
+    let stopped = figures(&look).stopped() as usize;
+    let jobs = Jobs::new(ends.saturating_add(stopped), bad.saturating_add(stopped));
+    let mut gatherer = Gatherer::new(&look, now_us, jobs);
     look.tries(|one| gatherer.tried(one))?;
     look.ends(|end| gatherer.ended(end))?;
+    look.unfinished(|end| gatherer.unfinished(end))?;
     if look.state.writer.is_some() && gatherer.kind == Kind::Full {
         look.open_jobs(|queued| gatherer.waits(queued))?;
     }
@@ -61,8 +57,8 @@ struct Gatherer {
     timeline: Timeline,
     jobs: Jobs,
     before: HashMap<i64, Before>,
-    details: HashMap<i64, Vec<(String, Option<i64>)>>,
-    retried: Vec<Retried>,
+    details: HashMap<i64, lists::Words>,
+    retried: Retries,
     figures: Figures,
     run: Measure,
     wait: Measure,
@@ -71,7 +67,8 @@ struct Gatherer {
     memory: Grid,
     waiting: Waiting,
     groups: Groups,
-    slowest: Vec<Slow>,
+    hosts: Hosts,
+    slowest: Slowest,
     seen: notes::Seen,
     last_run: i64,
     last_end: i64,
@@ -89,8 +86,13 @@ impl Gatherer {
             } => Kind::Executor,
             _ => Kind::Full,
         };
+        let mut hosts = Hosts::default();
+        for (host, slots) in look.runs.iter().flat_map(|run| &run.hosts) {
+            hosts.slots(host, *slots);
+        }
         Gatherer {
             kind,
+            hosts,
             waiting: Waiting::new(axis.total),
             timeline: Timeline::new(axis.total),
             axis,
@@ -98,7 +100,7 @@ impl Gatherer {
             jobs,
             before: HashMap::new(),
             details: HashMap::new(),
-            retried: Vec::new(),
+            retried: Retries::default(),
             figures: figures(look),
             run: Measure::default(),
             wait: Measure::default(),
@@ -106,7 +108,7 @@ impl Gatherer {
             wait_run: Grid::default(),
             memory: Grid::default(),
             groups: Groups::default(),
-            slowest: Vec::new(),
+            slowest: Slowest::default(),
             seen: notes::Seen::default(),
             last_run: look.runs.last().map_or(0, |run| run.run),
             last_end: 0,
@@ -136,10 +138,11 @@ impl Gatherer {
         let cpu = one.cpu_us.unwrap_or_default();
         self.figures.cpu_us = self.figures.cpu_us.saturating_add(cpu);
         self.seen.tried(one, wall);
+        let host = self.hosts.tried(one);
         if self.kind == Kind::Light {
             return None;
         }
-        Some(self.timeline.put(one, start, wall, word, retried))
+        Some(self.timeline.put(one, (start, wall), word, retried, host))
     }
 
     /// A try that another one followed.
@@ -155,10 +158,7 @@ impl Gatherer {
         }
         let room = self.details.len() < RETRIED_KEPT || self.details.contains_key(&one.job);
         if room {
-            let tries = self.details.entry(one.job).or_default();
-            if tries.len() < TRIES_KEPT {
-                tries.push((why(&one), one.wall_us));
-            }
+            lists::keep(self.details.entry(one.job).or_default(), &one);
         }
     }
 
@@ -186,12 +186,25 @@ impl Gatherer {
                     self.waiting.add(from, until);
                 }
             }
-            self.slow(end, wait_us);
-            self.retried(end, bad);
+            self.list(end, bad, wait_us);
         }
         self.seen.ended(end);
+        self.row(end, wait_us, span, false);
+    }
+
+    /// A job has ended without a verdict, and is run when the run goes on.
+    fn unfinished(&mut self, end: &End<'_>) {
+        let span = self.place(&end.last, false);
+        self.row(end, None, span, true);
+    }
+
+    /// A job's row in the table, and its place among those that did not succeed.
+    fn row(&mut self, end: &End<'_>, wait_us: Option<i64>, span: Option<usize>, open: bool) {
+        let one = &end.last;
+        let bad = one.verdict != "ok";
+        let host = self.hosts.ended(one);
         if bad {
-            self.groups.add(&label(end), end.line, one);
+            self.groups.add(&label(end), end.line, one, open);
         }
         let line = end.item.filter(|item| !item.contains(&0));
         self.labels_are_lines &= end.id.is_none() && line.is_some();
@@ -210,6 +223,7 @@ impl Gatherer {
                     cpu_us: one.cpu_us,
                     rss_kib: one.rss_kib,
                     span,
+                    host,
                     message: 0,
                 },
                 message,
@@ -250,47 +264,25 @@ impl Gatherer {
         }
     }
 
-    fn slow(&mut self, end: &End<'_>, wait_us: Option<i64>) {
+    /// Puts a job on the lists of those that stand out, if it does.
+    fn list(&mut self, end: &End<'_>, bad: bool, wait_us: Option<i64>) {
         let one = &end.last;
-        let Some(wall_us) = one.wall_us else {
-            return;
-        };
-        let is_full = self.slowest.len() >= SLOWEST;
-        if is_full && self.slowest[SLOWEST - 1].wall_us >= wall_us {
-            return;
-        }
-        let at = self.slowest.partition_point(|slow| slow.wall_us >= wall_us);
-        let slow = Slow {
-            wall_us,
-            label: label(end),
+        let start = one.started_us.and_then(|us| self.axis.at(one.run, us));
+        let last = Last {
+            one,
             line: end.line,
-            verdict: one.verdict.clone(),
-            tries: one.attempt,
-            start: one.started_us.and_then(|us| self.axis.at(one.run, us)),
+            start,
             wait_us,
-            cpu_us: one.cpu_us,
-            rss_kib: one.rss_kib,
         };
-        self.slowest.insert(at, slow);
-        self.slowest.truncate(SLOWEST);
-    }
-
-    fn retried(&mut self, end: &End<'_>, bad: bool) {
-        let one = &end.last;
+        self.slowest.add(&last, || label(end));
         let Some(before) = self.before.get(&one.job) else {
             return;
         };
         self.figures.retried_jobs += 1;
         self.figures.retried_ok += u64::from(!bad);
-        if let Some(mut tries) = self.details.remove(&one.job) {
-            tries.push((why(one), one.wall_us));
-            self.retried.push(Retried {
-                label: label(end),
-                line: end.line,
-                verdict: one.verdict.clone(),
-                count: i64::from(before.tries) + 1,
-                tries,
-            });
+        if let Some(tries) = self.details.remove(&one.job) {
+            let count = i64::from(before.tries);
+            self.retried.add(&last, label(end), count, tries);
         }
     }
 
@@ -302,9 +294,9 @@ impl Gatherer {
         }
     }
 
-    fn finish(mut self, look: Look, name: &str, now_us: i64) -> Model {
+    fn finish(self, look: Look, name: &str, now_us: i64) -> Model {
         let Look { state, runs, .. } = look;
-        let laid = self.timeline.lay();
+        let laid = self.timeline.lay(&self.hosts);
         let mut figures = self.figures;
         let lanes = i64::from(laid.lanes);
         let known = |run: i64| {
@@ -325,12 +317,12 @@ impl Gatherer {
         figures.run = self.run.finish();
         figures.wait = self.wait.finish();
         figures.rss = self.rss.finish();
-        self.retried.sort_by_key(|job| std::cmp::Reverse(job.count));
-        self.retried.truncate(RETRIED);
         let (groups, ungrouped) = self.groups.finish();
         let (jobs, messages) = self.jobs.finish(&laid);
         let whole = jobs.every == 1 && !jobs.cut && laid.fits();
         let waiting = self.waiting.finish();
+        let here = runs.last().map_or("", |run| &run.host);
+        let (names, hosts) = self.hosts.finish(here);
         let mut about = About {
             name: name.to_owned(),
             now_us,
@@ -342,9 +334,10 @@ impl Gatherer {
             dropped: state.dropped.unsigned_abs(),
             groups,
             ungrouped,
-            slowest: self.slowest,
-            retried: self.retried,
+            slowest: self.slowest.0,
+            retried: self.retried.0,
             workers: laid.workers(),
+            hosts,
             runs,
             ..About::default()
         };
@@ -358,6 +351,8 @@ impl Gatherer {
             marks: self.axis.marks(),
             lanes: laid.lanes,
             lanes_are_workers: laid.are_workers,
+            lane_hosts: laid.hosts(),
+            hosts: names,
             verdicts: self
                 .words
                 .iter()
@@ -381,15 +376,18 @@ impl Gatherer {
 /// What the file says of all jobs.
 fn figures(look: &Look) -> Figures {
     let state = &look.state;
-    let verdicts = state.verdicts.iter();
-    let verdicts: Vec<_> = verdicts
-        .map(|(word, jobs)| (word.clone(), jobs.unsigned_abs()))
-        .collect();
+    let counts = |all: &[(String, i64)]| -> Vec<(String, u64)> {
+        let all = all.iter();
+        all.map(|(word, jobs)| (word.clone(), jobs.unsigned_abs()))
+            .collect()
+    };
+    let verdicts = counts(&state.verdicts);
     let ended = verdicts.iter().map(|(_, jobs)| jobs).sum();
     let mut figures = Figures {
         jobs: state.jobs.unsigned_abs(),
         ended,
         verdicts,
+        unfinished: counts(&state.unfinished),
         ..Figures::default()
     };
     figures.ok = figures.with("ok");

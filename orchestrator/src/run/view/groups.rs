@@ -19,16 +19,17 @@ const LINES: usize = 12;
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
-    known: HashMap<(String, String), usize>,
+    known: HashMap<(bool, String, String), usize>,
     all: Vec<Group>,
     pub(super) ungrouped: u64,
 }
 
 impl Groups {
-    /// A job has ended like this, which was no success.
-    pub(super) fn add(&mut self, label: &str, line: i64, end: &Try) {
+    /// A job has ended like this, which was no success; `open` when that is no verdict, and it is
+    /// run when the run goes on.
+    pub(super) fn add(&mut self, label: &str, line: i64, end: &Try, open: bool) {
         let what = why(end);
-        let key = (end.verdict.clone(), alike(&what));
+        let key = (open, end.verdict.clone(), alike(&what));
         let at = match self.known.get(&key) {
             Some(&at) => at,
             None if self.all.len() == MOST => {
@@ -39,6 +40,7 @@ impl Groups {
                 self.all.push(Group {
                     verdict: end.verdict.clone(),
                     what: what.clone(),
+                    open,
                     ..Group::default()
                 });
                 self.known.insert(key, self.all.len() - 1);
@@ -107,6 +109,7 @@ pub(super) fn plain(verdict: &str) -> String {
         "rejected" => "was rejected",
         "interrupted" => "the run was stopped",
         "cancelled" => "was cancelled",
+        "lost" => "the run ended before it did",
         other => return text::clipped(other.as_bytes()),
     };
     plain.into()
@@ -180,10 +183,10 @@ mod tests {
         let mut groups = Groups::default();
         for n in 0..30 {
             let stderr = format!("trying\ncannot read `file {n}` at {n}00 of /a/{n} now\n\n");
-            groups.add("a", n, &failed("failed", Some(2), &stderr));
+            groups.add("a", n, &failed("failed", Some(2), &stderr), false);
         }
-        groups.add("b", 31, &failed("failed", Some(3), "cannot read"));
-        groups.add("c", 32, &failed("timeout", None, ""));
+        groups.add("b", 31, &failed("failed", Some(3), "cannot read"), false);
+        groups.add("c", 32, &failed("timeout", None, ""), false);
         let (all, ungrouped) = groups.finish();
         let said: Vec<_> = all.iter().map(|g| (&*g.what, g.jobs, g.varied)).collect();
         assert_eq!(
@@ -207,7 +210,7 @@ mod tests {
         let mut groups = Groups::default();
         for n in 0..u8::try_from(MOST + 20).unwrap() {
             let name = format!("{}{}", char::from(b'a' + n / 26), char::from(b'a' + n % 26));
-            groups.add("", 1, &failed("failed", None, &name));
+            groups.add("", 1, &failed("failed", None, &name), false);
         }
         let (all, ungrouped) = groups.finish();
         assert_eq!((all.len(), ungrouped), (MOST, 20));

@@ -67,13 +67,14 @@ fn above(model: &Model) -> [Part; 3] {
 }
 
 /// What stands below them.
-fn below(model: &Model) -> [Part; 7] {
+fn below(model: &Model) -> [Part; 8] {
     [
         ("at-work", tables::at_work(&model.about)),
         ("failed", tables::failures(model)),
         ("times", tables::times(model)),
         ("slow", tables::slowest(&model.about)),
         ("retried", tables::retried(model)),
+        ("hosts", tables::hosts(model)),
         ("workers", tables::workers(model)),
         ("runs", tables::runs(model)),
     ]

@@ -5,11 +5,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 /// So much may a successor seem to begin before its predecessor's end.
-const SLACK_US: i64 = 1_000;
+pub(super) const SLACK_US: i64 = 1_000;
 
 /// Gives each of these intervals, which come by their start, the first row that is
 /// free.
 pub(super) fn pack(intervals: impl Iterator<Item = (i64, i64)>) -> Vec<u32> {
+    pack_within(intervals, None)
+}
+
+/// The same with so many rows at most: where none is free, the one that will be so first.
+pub(super) fn pack_within(
+    intervals: impl Iterator<Item = (i64, i64)>,
+    most: Option<u32>,
+) -> Vec<u32> {
     let mut free = BTreeSet::new();
     let mut taken = BinaryHeap::new();
     let mut rows = 0;
@@ -22,11 +30,17 @@ pub(super) fn pack(intervals: impl Iterator<Item = (i64, i64)>) -> Vec<u32> {
             taken.pop();
             free.insert(row);
         }
-        let row = free.pop_first().unwrap_or_else(|| {
-            rows += 1;
-            rows - 1
-        });
-        taken.push(Reverse((end, row)));
+        let is_full = free.is_empty() && most.is_some_and(|most| rows >= most);
+        let first = if is_full { taken.pop() } else { None };
+        let (until, row) = match (first, free.pop_first()) {
+            (Some(Reverse(first)), _) => first,
+            (None, Some(row)) => (end, row),
+            (None, None) => {
+                rows += 1;
+                (end, rows - 1)
+            }
+        };
+        taken.push(Reverse((end.max(until), row)));
         found.push(row);
     }
     found
@@ -52,6 +66,11 @@ mod tests {
         let ms = |a: i64, b: i64| (a * 1_000, b * 1_000);
         let rows = pack([ms(0, 10), ms(0, 20), ms(5, 6), ms(11, 30), ms(22, 25)].into_iter());
         assert_eq!(rows, [0, 1, 2, 0, 1]);
+        let rows = pack_within(
+            [ms(0, 10), ms(0, 20), ms(5, 6), ms(8, 9)].into_iter(),
+            Some(2),
+        );
+        assert_eq!(rows, [0, 1, 0, 0], "the one that ends first");
     }
 
     #[test]

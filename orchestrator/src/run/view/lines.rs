@@ -1,8 +1,11 @@
 //! The figures for a terminal: what stands below the state of a run.
 
 use super::html::time;
-use super::model::{Kind, Model};
+use super::model::{Host, Kind, Model};
 use crate::run::text;
+
+/// How many jobs without a verdict are named.
+const UNFINISHED: usize = 10;
 
 /// Lines about times, tries and what limited the run; none where nothing is known of
 /// them.
@@ -38,6 +41,10 @@ pub(crate) fn lines(model: &Model) -> String {
                 line(name, parts.join("   "));
             }
         }
+        for (i, host) in model.about.hosts.iter().enumerate() {
+            let head = if i == 0 { "hosts" } else { "" };
+            line(head, ran_at(host));
+        }
         if figures.retries > 0 {
             let value = format!(
                 "{} repeated of {}, {} ok in the end",
@@ -56,4 +63,43 @@ pub(crate) fn lines(model: &Model) -> String {
         }
     }
     out
+}
+
+/// What a host did, on a line.
+fn ran_at(host: &Host) -> String {
+    let name = match host.is_here {
+        true => format!("{} (here)", host.name),
+        false => host.name.clone(),
+    };
+    let bad = match host.bad {
+        0 => String::new(),
+        bad => format!(", {} not ok", text::count(bad)),
+    };
+    let jobs = text::counted(host.jobs, "job");
+    format!("{name}: {jobs}{bad}, busy {}", time(host.busy_us))
+}
+
+/// Which jobs have ended without a verdict, and how: the first ones.
+pub(crate) fn unfinished(model: &Model) -> String {
+    let mut out = String::new();
+    let all = model.figures.stopped();
+    let groups = model.about.groups.iter();
+    let groups = groups.filter(|group| group.open);
+    let jobs = groups.flat_map(|group| group.examples.iter().map(move |one| (group, one)));
+    let mut shown = 0;
+    for (group, one) in jobs.take(UNFINISHED) {
+        shown += 1;
+        let (label, word, what) = (&one.label, &group.verdict, &one.what);
+        out += &format!("  {label} (line {}): {word}: {what}\n", one.line);
+    }
+    match shown {
+        0 => out,
+        shown if shown == all => {
+            format!("\n{} without a verdict:\n{out}", text::counted(all, "job"))
+        }
+        shown => {
+            let all = text::count(all);
+            format!("\nThe first {shown} of {all} jobs without a verdict:\n{out}")
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod listed;
 mod metrics;
+mod places;
 mod status;
 
 use std::collections::HashMap;
@@ -11,14 +12,15 @@ use std::time::Duration;
 use self::listed::Listed;
 pub(crate) use self::listed::{Cursor, More};
 pub(crate) use self::metrics::metrics;
+use self::places::Places;
 pub(crate) use self::status::status;
 use super::bins::{Grid, Growing, Sizes, log_bin};
-use super::gather::{MEMORY, RETRIED, RETRIED_KEPT, SLOWEST, TRIES_KEPT, WAIT_RUN};
+use super::gather::{MEMORY, WAIT_RUN};
 use super::groups::{Groups, why};
+use super::hosts::Hosts;
 use super::lanes::tail_from;
-use super::model::{
-    About, AtWork, FORMAT, Figures, Kind, Model, Retried, Rows, Slow, Worker, Working,
-};
+use super::lists::{self, Last, RETRIED_KEPT, Retries, SLOWEST, Slowest};
+use super::model::{About, AtWork, FORMAT, Figures, Kind, Model, Rows, Working};
 use super::notes;
 use super::rows::JobSeen;
 use super::spans::{Bar, DEATHS};
@@ -61,7 +63,7 @@ pub(crate) struct Ended {
 struct Before {
     count: i64,
     wait_us: Option<i64>,
-    tries: Vec<(String, Option<i64>)>,
+    tries: lists::Words,
 }
 
 /// See the module.
@@ -80,12 +82,12 @@ pub(crate) struct Live {
     /// When how many jobs waited.
     samples: Vec<(i64, i64)>,
     groups: Groups,
-    slowest: Vec<Slow>,
-    retried: Vec<Retried>,
+    slowest: Slowest,
+    retried: Retries,
+    hosts: Hosts,
     before: HashMap<u64, Before>,
     seen: notes::Seen,
-    workers: Vec<Worker>,
-    last_ends: Vec<i64>,
+    places: Places,
     deaths: Vec<(i64, u32)>,
     listed: Listed,
     last_end: i64,
@@ -109,12 +111,12 @@ impl Live {
             memory: Growing::default(),
             samples: Vec::new(),
             groups: Groups::default(),
-            slowest: Vec::new(),
-            retried: Vec::new(),
+            slowest: Slowest::default(),
+            retried: Retries::default(),
+            hosts: Hosts::default(),
             before: HashMap::new(),
             seen: notes::Seen::default(),
-            workers: Vec::new(),
-            last_ends: Vec::new(),
+            places: Places::default(),
             deaths: Vec::new(),
             listed: Listed::default(),
             last_end: 0,
@@ -156,29 +158,16 @@ impl Live {
 
     pub(crate) fn take(&mut self, told: Told) {
         match told {
-            Told::Sits(slot) => {
-                if let Some(lane) = self.lane(Some(slot)) {
-                    self.workers[lane as usize].lives += 1;
-                }
-            }
+            Told::Sits(slot) => self.places.sits(slot),
+            Told::Host(host, slots) => self.hosts.slots(&host, slots.into()),
             Told::Died(slot, at) => {
-                if let Some(lane) = self.lane(Some(slot)).filter(|_| self.deaths.len() < DEATHS) {
-                    self.deaths.push((us(at), lane));
+                if self.deaths.len() < DEATHS {
+                    self.deaths.push((us(at), self.places.of(slot)));
                 }
             }
             Told::Retried(seen) => self.retry(*seen),
             Told::Ended(seen) => self.end(*seen),
         }
-    }
-
-    /// The row of a slot, which there is from now on.
-    fn lane(&mut self, slot: Option<usize>) -> Option<u32> {
-        let lane = slot?.checked_sub(1)?;
-        if lane >= self.workers.len() {
-            self.workers.resize(lane + 1, Worker::default());
-            self.last_ends.resize(lane + 1, 0);
-        }
-        u32::try_from(lane).ok()
     }
 
     fn word(&mut self, verdict: Verdict) -> u16 {
@@ -200,15 +189,16 @@ impl Live {
         figures.cpu_us = figures
             .cpu_us
             .saturating_add(one.cpu_us.unwrap_or_default());
-        let lane = self.lane(seen.slot)?;
-        let worker = &mut self.workers[lane as usize];
-        worker.tries += 1;
-        worker.bad += u64::from(seen.verdict != Verdict::Ok || retried);
-        worker.busy_us = worker.busy_us.saturating_add(wall);
-        worker.cpu_us = worker.cpu_us.saturating_add(one.cpu_us.unwrap_or_default());
-        worker.rss_kib = worker.rss_kib.max(one.rss_kib.unwrap_or_default());
-        let last = &mut self.last_ends[lane as usize];
-        *last = (*last).max(start.saturating_add(wall));
+        let host = self.hosts.tried(one);
+        let lane = match host {
+            0 => self.places.of(seen.slot?),
+            host => {
+                let slots = self.hosts.slots_of(host);
+                self.places.at(host, start, slots)
+            }
+        };
+        self.places
+            .tried(lane, one, seen.verdict != Verdict::Ok || retried);
         let state = self.word(seen.verdict) * 2 + u16::from(retried);
         Some(Bar::new(lane, start, wall, state))
     }
@@ -228,9 +218,7 @@ impl Live {
             if before.count == 1 {
                 before.wait_us = wait_us;
             }
-            if before.tries.len() < TRIES_KEPT {
-                before.tries.push((why(&one), one.wall_us));
-            }
+            lists::keep(&mut before.tries, &one);
         }
     }
 
@@ -247,13 +235,27 @@ impl Live {
         self.seen.left(u64::from(seen.usage.leaked), seen.omitted);
         self.labels_are_lines &= seen.is_line;
         let label = seen.label.as_deref().unwrap_or_default();
-        self.slow(label, &seen, &one, wait_us);
+        let last = Last {
+            one: &one,
+            line: line(&seen),
+            start: one.started_us,
+            wait_us,
+        };
+        self.slowest.add(&last, || match label {
+            "" => format!("line {}", seen.line),
+            label => label.to_owned(),
+        });
         if let Some(before) = before {
-            self.tried_again(label, &seen, &one, before);
+            self.figures.retried_jobs += 1;
+            self.figures.retried_ok += u64::from(!bad);
+            let (count, tries) = (before.count, before.tries);
+            self.retried.add(&last, label.to_owned(), count, tries);
         }
         if bad {
-            self.groups.add(label, line(&seen), &one);
+            let open = is_open(seen.verdict.word());
+            self.groups.add(label, line(&seen), &one, open);
         }
+        let host = self.hosts.ended(&one);
         let row = seen.label.as_deref().map(|label| JobSeen {
             label: label.into(),
             line: line(&seen),
@@ -265,6 +267,7 @@ impl Live {
             cpu_us: one.cpu_us,
             rss_kib: one.rss_kib,
             span: bar.map(|bar| bar.lane as usize),
+            host,
             message: 0,
         });
         let verdict = self.word(seen.verdict);
@@ -296,64 +299,24 @@ impl Live {
         }
     }
 
-    fn slow(&mut self, label: &str, seen: &Seen, one: &Try, wait_us: Option<i64>) {
-        let Some(wall_us) = one.wall_us else {
-            return;
-        };
-        let is_full = self.slowest.len() >= SLOWEST;
-        if is_full && self.slowest[SLOWEST - 1].wall_us >= wall_us {
-            return;
-        }
-        let at = self.slowest.partition_point(|slow| slow.wall_us >= wall_us);
-        let label = match label {
-            "" => format!("line {}", seen.line),
-            label => label.to_owned(),
-        };
-        let slow = Slow {
-            wall_us,
-            label,
-            line: line(seen),
-            verdict: one.verdict.clone(),
-            tries: one.attempt,
-            start: one.started_us,
-            wait_us,
-            cpu_us: one.cpu_us,
-            rss_kib: one.rss_kib,
-        };
-        self.slowest.insert(at, slow);
-        self.slowest.truncate(SLOWEST);
-    }
-
-    fn tried_again(&mut self, label: &str, seen: &Seen, one: &Try, mut before: Before) {
-        self.figures.retried_jobs += 1;
-        self.figures.retried_ok += u64::from(seen.verdict == Verdict::Ok);
-        before.tries.push((why(one), one.wall_us));
-        let at = self
-            .retried
-            .partition_point(|known| known.count > before.count);
-        let retried = Retried {
-            label: label.to_owned(),
-            line: line(seen),
-            verdict: one.verdict.clone(),
-            count: before.count + 1,
-            tries: before.tries,
-        };
-        self.retried.insert(at, retried);
-        self.retried.truncate(RETRIED);
-    }
-
     /// The model without its rows, as it is now.
     pub(crate) fn model(&mut self) -> Model {
         let now = us(self.stand.elapsed).max(self.last_end);
         self.listed.close(now.saturating_sub(LATE_US));
         let figures = self.figures(now);
         let waiting = self.waiting(now);
-        let about = self.about(&figures, &waiting, now);
+        let (names, hosts) = self.hosts.finish(&self.base.run.host);
+        let about = About {
+            hosts,
+            ..self.about(&figures, &waiting, now)
+        };
         Model {
             format: FORMAT,
             total_us: now,
-            lanes: self.workers.len() as u32,
+            lanes: self.places.count(),
             lanes_are_workers: true,
+            lane_hosts: self.places.hosts(),
+            hosts: names,
             verdicts: self.words.iter().map(|&word| word.to_owned()).collect(),
             messages: self.listed.messages.all.clone(),
             figures,
@@ -379,7 +342,6 @@ impl Live {
 
     fn figures(&self, now: i64) -> Figures {
         let stand = &self.stand;
-        let ended = stand.ended();
         let mut verdicts = Vec::new();
         if stand.succeeded > 0 {
             verdicts.push((Verdict::Ok.word().to_owned(), stand.succeeded));
@@ -390,14 +352,18 @@ impl Live {
             .map(|(word, &jobs)| ((*word).to_owned(), jobs))
             .collect();
         bad.sort_by_key(|&(_, jobs)| std::cmp::Reverse(jobs));
-        verdicts.extend(bad.into_iter().filter(|&(_, jobs)| jobs > 0));
-        let known = ended + (stand.stats.waiting + stand.stats.running) as u64;
+        bad.retain(|&(_, jobs)| jobs > 0);
+        let (unfinished, bad): (Vec<_>, _) = bad.into_iter().partition(|(word, _)| is_open(word));
+        verdicts.extend(bad);
+        let ended = verdicts.iter().map(|&(_, jobs)| jobs).sum::<u64>();
+        let known = stand.ended() + (stand.stats.waiting + stand.stats.running) as u64;
         Figures {
-            jobs: stand.total.unwrap_or(known).max(ended),
+            jobs: stand.total.unwrap_or(known).max(stand.ended()),
             ended,
             ok: stand.succeeded,
             bad: ended - stand.succeeded,
             verdicts,
+            unfinished,
             wall_us: now,
             workers: stand.workers as u64,
             capacity_us: now.saturating_mul(stand.workers as i64),
@@ -459,12 +425,12 @@ impl Live {
             runs: vec![run],
             groups,
             ungrouped,
-            slowest: self.slowest.clone(),
-            retried: self.retried.clone(),
-            workers: self.workers.clone(),
+            slowest: self.slowest.0.clone(),
+            retried: self.retried.0.clone(),
+            workers: self.places.workers.clone(),
             ..About::default()
         };
-        let tail = tail_from(self.last_ends.clone());
+        let tail = tail_from(self.places.last_ends.clone());
         let tail = tail.map(|from| self.last_end.saturating_sub(from).max(0));
         about.notes = notes::notes(figures, &about, &self.seen, tail, waiting);
         about
@@ -480,9 +446,16 @@ impl Live {
         });
         AtWork {
             count: self.stand.stats.running as u64,
+            hosts: self.stand.hosts.map(|hosts| hosts.words()),
             longest: longest.take(SLOWEST).collect(),
         }
     }
+}
+
+/// Whether who has ended so has no verdict, and is run when the run goes on.
+fn is_open(word: &str) -> bool {
+    let open = [Verdict::Interrupted, Verdict::Cancelled, Verdict::Lost];
+    open.iter().any(|open| open.word() == word)
 }
 
 fn us(time: Duration) -> i64 {
@@ -526,6 +499,7 @@ fn as_try(seen: &Seen) -> Try {
         errno,
         message: seen.message.clone(),
         worker: None,
+        host: seen.host.as_deref().map(str::to_owned),
         started_us: seen.started.map(us),
         // When its worker died, nobody was left to measure it.
         wall_us: is_measured.then_some(wall_us).or(watched),

@@ -4,7 +4,8 @@
 //! - [`gather`]: folds a run file into a [`model`], which is all that a page knows.
 //!   Parts of it: [`axis`], the time; [`spans`], the timeline, and [`lanes`], its rows; [`rows`], the table;  [`bins`],
 //!   what was counted by size; [`columns`], many numbers in little text; [`groups`], failures that are
-//!   alike; [`waiting`], how many jobs waited; [`notes`], what limited the run.
+//!   alike; [`hosts`], where they ran; [`lists`], jobs that stand out; [`waiting`], how many jobs waited;
+//!   [`notes`], what limited the run.
 //! - [`html`]: the page: figures that are readable without a script, and the model
 //!   for the one in `page/`; [`safe`]: foreign text in it.
 //! - [`lines`]: the same figures for a terminal.
@@ -17,9 +18,11 @@ mod bins;
 mod columns;
 mod gather;
 mod groups;
+mod hosts;
 mod html;
 mod lanes;
 mod lines;
+mod lists;
 pub(crate) mod live;
 mod model;
 mod notes;
@@ -30,7 +33,7 @@ mod waiting;
 
 pub(crate) use gather::gather;
 pub(crate) use html::{live_page, live_parts, write};
-pub(crate) use lines::lines;
+pub(crate) use lines::{lines, unfinished};
 pub(crate) use model::Model;
 
 #[cfg(test)]

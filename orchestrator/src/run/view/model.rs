@@ -8,7 +8,7 @@ use super::columns::Written;
 use crate::run::runfile::RunSeen;
 
 /// The number of this model's shape.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// A run as a page shows it. Times are in microseconds on the page's own time, which
 /// leaves out the pauses between a run and the one that went on with it.
@@ -19,9 +19,15 @@ pub(crate) struct Model {
     pub(super) total_us: i64,
     /// When a run went on that another had begun.
     pub(super) marks: Vec<i64>,
-    /// How many rows the timeline has, and whether each is a worker's.
+    /// How many rows the timeline has, and whether each is a worker's, or one of the places for
+    /// jobs that a host has.
     pub(super) lanes: u32,
     pub(super) lanes_are_workers: bool,
+    /// The host of each row.
+    pub(super) lane_hosts: Written,
+    /// What the numbers of hosts mean, of which the first is this machine; none when there is no
+    /// other.
+    pub(super) hosts: Vec<String>,
     /// What the numbers of verdicts mean.
     pub(super) verdicts: Vec<String>,
     /// What the numbers of messages mean, from 1.
@@ -59,6 +65,8 @@ pub(crate) struct Figures {
     pub(super) bad: u64,
     /// How many jobs have which verdict, `ok` first.
     pub(super) verdicts: Vec<(String, u64)>,
+    /// How many jobs have ended in which way without one, and are run when the run goes on.
+    pub(super) unfinished: Vec<(String, u64)>,
     /// How long all runs took together.
     pub(super) wall_us: i64,
     /// How many jobs could run at once in the last run, as far as that is known.
@@ -91,6 +99,17 @@ impl Figures {
     pub(super) fn busy(&self) -> Option<f64> {
         let share = self.busy_us as f64 / self.capacity_us as f64;
         (self.capacity_us > 0).then(|| share.min(1.0))
+    }
+
+    /// How many jobs have ended without a verdict.
+    pub(super) fn stopped(&self) -> u64 {
+        let jobs = self.unfinished.iter().map(|&(_, jobs)| jobs);
+        jobs.fold(0, u64::saturating_add)
+    }
+
+    /// How many jobs have ended in which way, with a verdict or without.
+    pub(super) fn ends(&self) -> impl Iterator<Item = &(String, u64)> {
+        self.verdicts.iter().chain(&self.unfinished)
     }
 
     /// How many jobs have this verdict.
@@ -136,6 +155,7 @@ pub(crate) struct Rows {
     pub(super) wait: Written,
     pub(super) cpu: Written,
     pub(super) rss: Written,
+    pub(super) host: Written,
     pub(super) message: Written,
     /// Of how many jobs that succeeded one is here; 1 when all are.
     pub(super) every: usize,
@@ -166,6 +186,8 @@ pub(crate) struct About {
     pub(super) slowest: Vec<Slow>,
     pub(super) retried: Vec<Retried>,
     pub(super) workers: Vec<Worker>,
+    /// Where jobs ran; empty when that was only here.
+    pub(super) hosts: Vec<Host>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -188,6 +210,8 @@ pub(crate) struct Group {
     pub(super) what: String,
     /// Whether others differ in numbers or names.
     pub(super) varied: bool,
+    /// Whether they have no verdict, and are run when the run goes on.
+    pub(super) open: bool,
     pub(super) jobs: u64,
     pub(super) examples: Vec<Example>,
 }
@@ -240,12 +264,31 @@ pub(crate) struct Worker {
     pub(super) lives: u64,
 }
 
+/// A place where jobs ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(super) name: String,
+    /// Whether it is this machine.
+    pub(super) is_here: bool,
+    /// How many jobs it can run at once; 0 when nobody knows.
+    pub(super) slots: i64,
+    /// Jobs whose last try was there, and how many of them did not succeed.
+    pub(super) jobs: u64,
+    pub(super) bad: u64,
+    pub(super) tries: u64,
+    pub(super) busy_us: i64,
+    pub(super) cpu_us: i64,
+    pub(super) rss_kib: i64,
+}
+
 /// What runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AtWork {
     /// How many jobs do, and some of them: those that run for longest.
     pub(super) count: u64,
     pub(super) longest: Vec<Working>,
+    /// How many of the other machines are there, if any are wanted.
+    pub(super) hosts: Option<String>,
 }
 
 /// A job that runs.

@@ -118,6 +118,11 @@ fn ends(figures: &Figures, about: &About, say: &mut impl FnMut(&'static str, Str
         0 => "Its input was not read to its end".to_owned(),
         _ => format!("{} have no result", counted(open, "job")),
     };
+    if !figures.unfinished.is_empty() {
+        let ends = figures.unfinished.iter();
+        let ends = ends.map(|(word, jobs)| format!("{} {word}", crate::run::text::count(*jobs)));
+        text += &format!(" ({})", ends.collect::<Vec<_>>().join(", "));
+    }
     text += &format!(": the run was {how}.");
     text += &match about.kind {
         Kind::Executor => " It goes on when its program is started again.".to_owned(),

@@ -29,6 +29,8 @@ pub(super) struct JobSeen {
     pub(super) rss_kib: Option<i64>,
     /// Its last try on the timeline.
     pub(super) span: Option<usize>,
+    /// The number of the host.
+    pub(super) host: u16,
     pub(super) message: u32,
 }
 
@@ -120,15 +122,9 @@ impl Messages {
 pub(super) fn rows(all: &[JobSeen], lane_of: impl Fn(usize) -> i64) -> Rows {
     let mut label = Names::default();
     let (mut line, mut start, mut rss) = (Column::near(), Column::near(), Column::near());
-    let [
-        mut verdict,
-        mut tries,
-        mut lane,
-        mut dur,
-        mut wait,
-        mut cpu,
-        mut message,
-    ] = std::array::from_fn(|_| Column::plain());
+    let [mut lane, mut dur, mut wait, mut cpu] = std::array::from_fn(|_| Column::plain());
+    let [mut verdict, mut host, mut message] = std::array::from_fn(|_| Column::mostly(0));
+    let mut tries = Column::mostly(1);
     for job in all {
         label.push(&job.label);
         line.push(Some(job.line));
@@ -140,6 +136,7 @@ pub(super) fn rows(all: &[JobSeen], lane_of: impl Fn(usize) -> i64) -> Rows {
         wait.push(job.wait_us);
         cpu.push(job.cpu_us);
         rss.push(job.rss_kib);
+        host.push(Some(i64::from(job.host)));
         message.push(Some(i64::from(job.message)));
     }
     Rows {
@@ -154,6 +151,7 @@ pub(super) fn rows(all: &[JobSeen], lane_of: impl Fn(usize) -> i64) -> Rows {
         wait: wait.finish(),
         cpu: cpu.finish(),
         rss: rss.finish(),
+        host: host.finish(),
         message: message.finish(),
         every: 1,
         cut: false,

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::columns::Column;
-use super::lanes::{pack, tail_from};
+use super::columns::{Column, Written};
+use super::hosts::Hosts;
+use super::lanes::{pack, pack_within, tail_from};
 use super::model::{Deaths, Spans, Worker};
 use crate::run::runfile::Try;
 
@@ -41,6 +42,8 @@ impl Span {
 struct Life {
     first: i64,
     last: i64,
+    /// The number of its host: one elsewhere runs several jobs at once.
+    host: u16,
     /// Whether it died of the job that was its last.
     died: bool,
     cpu_us: i64,
@@ -64,21 +67,21 @@ impl Timeline {
         }
     }
 
-    /// Adds a try that began then and took so long; gives its number.
+    /// Adds a try that began then and took so long, at this host; gives its number.
     pub(super) fn put(
         &mut self,
         one: &Try,
-        start: i64,
-        wall: i64,
+        (start, wall): (i64, i64),
         verdict: u16,
         retried: bool,
+        host: u16,
     ) -> usize {
         let span = Span {
             start,
             dur: wall.clamp(0, self.total - start),
             life: one
                 .worker
-                .map_or(NOBODY, |worker| self.life((one.run, worker))),
+                .map_or(NOBODY, |worker| self.life((one.run, worker), host)),
             state: verdict * 2 + u16::from(retried),
         };
         if let Some(life) = self.lives.get_mut(span.life as usize) {
@@ -97,22 +100,24 @@ impl Timeline {
         self.spans.len() - 1
     }
 
-    fn life(&mut self, worker: (i64, i64)) -> u32 {
+    fn life(&mut self, worker: (i64, i64), host: u16) -> u32 {
         let next = self.lives.len() as u32;
         let number = *self.known.entry(worker).or_insert(next);
         if number == next {
             self.lives.push(Life {
                 first: i64::MAX,
+                host,
                 ..Life::default()
             });
         }
         number
     }
 
-    /// Gives each worker its row.
-    pub(super) fn lay(self) -> Laid {
+    /// Gives each worker its row, and each host as many as jobs ran there at once.
+    pub(super) fn lay(self, hosts: &Hosts) -> Laid {
         let lives = self.lives;
         let mut order: Vec<u32> = (0..lives.len() as u32).collect();
+        order.retain(|&i| lives[i as usize].host == 0);
         order.sort_by_key(|&i| (lives[i as usize].first, i));
         let rows = pack(order.iter().map(|&i| {
             let life = &lives[i as usize];
@@ -122,27 +127,52 @@ impl Timeline {
         for (&i, row) in order.iter().zip(rows) {
             life_lanes[i as usize] = row;
         }
-        let above = life_lanes.iter().max().map_or(0, |most| most + 1);
-        // Tries of which nobody knows where they ran.
-        let mut lost: Vec<u32> = (0..self.spans.len() as u32).collect();
-        lost.retain(|&i| self.spans[i as usize].life == NOBODY);
-        lost.sort_by_key(|&i| self.spans[i as usize].start);
-        let rows = pack(lost.iter().map(|&i| {
-            let span = self.spans[i as usize];
-            (span.start, span.end())
-        }));
+        let above = life_lanes.iter().max().copied();
+        let above = above
+            .filter(|_| !order.is_empty())
+            .map_or(0, |most| most + 1);
+        let mut lane_hosts = vec![0; above as usize];
         let mut lanes: Vec<u32> = self
             .spans
             .iter()
             .map(|span| life_lanes.get(span.life as usize).copied().unwrap_or(0))
             .collect();
-        for (&i, row) in lost.iter().zip(rows) {
-            lanes[i as usize] = above + row;
+        let mut elsewhere: HashMap<u16, Vec<u32>> = HashMap::new();
+        // Tries of which nobody knows where they ran.
+        let mut lost: Vec<u32> = Vec::new();
+        for (i, span) in (0..).zip(&self.spans) {
+            match lives.get(span.life as usize) {
+                None => lost.push(i),
+                Some(life) if life.host == 0 => {}
+                Some(life) => elsewhere.entry(life.host).or_default().push(i),
+            }
         }
+        let mut lay = |mut those: Vec<u32>, host: u16, most: Option<u32>| {
+            those.sort_by_key(|&i| self.spans[i as usize].start);
+            let above = lane_hosts.len() as u32;
+            let spans = those.iter().map(|&i| {
+                let span = self.spans[i as usize];
+                (span.start, span.end())
+            });
+            for (&i, row) in those.iter().zip(pack_within(spans, most)) {
+                lanes[i as usize] = above + row;
+                let there = lane_hosts.len().max((above + row + 1) as usize);
+                lane_hosts.resize(there, host);
+            }
+        };
+        for host in hosts.order() {
+            if let Some(those) = elsewhere.remove(&host) {
+                let most = u32::try_from(hosts.slots_of(host)).ok();
+                lay(those, host, most.filter(|&most| most > 0));
+            }
+        }
+        let are_workers = lost.is_empty();
+        lay(lost, 0, None);
         Laid {
             total: self.total,
-            lanes: lanes.iter().max().map_or(0, |most| most + 1),
-            are_workers: lost.is_empty(),
+            lanes: lane_hosts.len() as u32,
+            lane_hosts,
+            are_workers,
             spans: self.spans,
             span_lanes: lanes,
             by_lane: order.iter().map(|&i| (life_lanes[i as usize], i)).collect(),
@@ -156,7 +186,9 @@ impl Timeline {
 pub(super) struct Laid {
     total: i64,
     pub(super) lanes: u32,
-    /// Whether each row is a worker's.
+    /// The number of each row's host.
+    lane_hosts: Vec<u16>,
+    /// Whether each row is a worker's, or a place at a host.
     pub(super) are_workers: bool,
     spans: Vec<Span>,
     span_lanes: Vec<u32>,
@@ -173,6 +205,15 @@ impl Laid {
     /// Whether all bars have room in a page.
     pub(super) fn fits(&self) -> bool {
         self.spans.len() <= SPANS
+    }
+
+    /// The hosts of the rows.
+    pub(super) fn hosts(&self) -> Written {
+        let mut hosts = Column::plain();
+        for &host in &self.lane_hosts {
+            hosts.push(Some(i64::from(host)));
+        }
+        hosts.finish()
     }
 
     /// What each row has come to, if rows are workers.
@@ -350,11 +391,11 @@ mod tests {
     #[test]
     fn who_takes_the_place_of_a_dead_worker_has_its_row() {
         let mut timeline = Timeline::new(100_000);
-        timeline.put(&one(Some(1), "ok"), 0, 90_000, 0, false);
-        timeline.put(&one(Some(2), "ok"), 10, 10_000, 0, false);
-        timeline.put(&one(Some(2), "crashed"), 10_010, 10_000, 1, true);
-        timeline.put(&one(Some(3), "ok"), 30_000, 90_000, 0, false);
-        let laid = timeline.lay();
+        timeline.put(&one(Some(1), "ok"), (0, 90_000), 0, false, 0);
+        timeline.put(&one(Some(2), "ok"), (10, 10_000), 0, false, 0);
+        timeline.put(&one(Some(2), "crashed"), (10_010, 10_000), 1, true, 0);
+        timeline.put(&one(Some(3), "ok"), (30_000, 90_000), 0, false, 0);
+        let laid = timeline.lay(&Hosts::default());
         assert_eq!((laid.lanes, laid.are_workers), (2, true));
         assert_eq!(laid.span_lanes, [0, 1, 1, 1]);
         let workers = laid.workers();
@@ -375,15 +416,39 @@ mod tests {
     }
 
     #[test]
+    fn a_host_has_as_many_rows_as_jobs_ran_there_at_once_and_no_more_than_it_has_places() {
+        let mut hosts = Hosts::default();
+        hosts.slots("b", 2);
+        hosts.number(Some("a"));
+        let mut timeline = Timeline::new(100_000);
+        let mut put = |worker, start, wall, host| {
+            timeline.put(&one(Some(worker), "ok"), (start, wall), 0, false, host);
+        };
+        // One agent at each, the one at `b` a second time; and a worker here.
+        put(1, 0, 50_000, 1);
+        put(1, 10_000, 50_000, 1);
+        put(1, 20_000, 9_000, 1);
+        put(2, 0, 30_000, 2);
+        put(3, 0, 90_000, 0);
+        put(4, 60_000, 9_000, 1);
+        let laid = timeline.lay(&hosts);
+        assert_eq!(laid.span_lanes, [2, 3, 2, 1, 0, 2]);
+        assert_eq!(laid.lane_hosts, [0, 2, 1, 1]);
+        assert_eq!((laid.lanes, laid.are_workers), (4, true));
+        assert_eq!(laid.workers()[2].tries, 3);
+        assert_eq!(read(&laid.hosts(), false, 4).len(), 4);
+    }
+
+    #[test]
     fn bars_that_nobody_could_tell_apart_are_joined() {
         let total = 1_000_000_000;
         let mut timeline = Timeline::new(total);
         let n = 2 * SPANS as i64;
         for i in 0..n {
-            timeline.put(&one(None, "ok"), i * total / n, total / n, 0, false);
+            timeline.put(&one(None, "ok"), (i * total / n, total / n), 0, false, 0);
         }
-        timeline.put(&one(None, "failed"), 5, 1, 1, false);
-        let laid = timeline.lay();
+        timeline.put(&one(None, "failed"), (5, 1), 1, false, 0);
+        let laid = timeline.lay(&Hosts::default());
         assert!(!laid.fits() && !laid.are_workers && laid.workers().is_empty());
         let bars = laid.spans(false);
         assert!(bars.n <= SPANS, "{}", bars.n);

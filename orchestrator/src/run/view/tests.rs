@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::{gather, lines, write};
+use super::{gather, lines, unfinished as unfinished_lines, write};
 use crate::run::report::Summary;
 use crate::run::runfile::{History, Light, LightRequest, Purpose, state};
 use crate::run::sink::render::Format;
@@ -44,28 +44,33 @@ async fn every_kind_of_verdict_is_in_a_report() {
     let mut page = Vec::new();
     write(&mut page, &model, "n").unwrap();
     let page = String::from_utf8(page).unwrap();
-    let verdicts = state(&path).unwrap().verdicts;
-    let mut open = 0;
+    let state = state(&path).unwrap();
+    let (verdicts, unfinished) = (state.verdicts, state.unfinished);
+    let open = unfinished_lines(&model);
     for verdict in Verdict::each() {
         let word = verdict.word();
-        // Whoever was told to end, or was lost, has no result and is run again.
+        // Whoever was told to end, or was lost, is run again.
         let ends = !matches!(
             verdict,
             Verdict::Interrupted | Verdict::Cancelled | Verdict::Lost
         );
-        open += usize::from(!ends);
         let legend = format!("<li data-verdict=\"{word}\" data-jobs=\"1\">");
-        assert_eq!(page.contains(&legend), ends, "{word}");
-        assert_eq!(verdicts.contains(&(word.into(), 1)), ends, "{verdicts:?}");
-        if ends && verdict != Verdict::Ok {
+        assert!(page.contains(&legend), "{word}");
+        let counted = (word.into(), 1);
+        assert_eq!(verdicts.contains(&counted), ends, "{verdicts:?}");
+        assert_eq!(unfinished.contains(&counted), !ends, "{unfinished:?}");
+        let said = format!("  of {word} (line ");
+        assert_eq!(open.contains(&said), !ends, "{open}");
+        if verdict != Verdict::Ok {
             assert!(
                 page.contains(&format!("<td class=\"job\">of {word}<")),
                 "{word}"
             );
         }
     }
-    let legend = format!("<li data-verdict=\"no result\" data-jobs=\"{open}\">");
-    assert!(page.contains(&legend) && page.contains("3 jobs have no result"));
+    assert!(!page.contains("data-verdict=\"no result\""));
+    let said = "3 jobs have no result (1 cancelled, 1 interrupted, 1 lost): the run was stopped.";
+    assert!(page.contains(said));
     // Of a light record, there is no more to be said in lines.
     assert_eq!(lines(&model), "");
 }

@@ -5,6 +5,7 @@
 //!
 //! The same seed gives the same day, so a failing seed is a test.
 
+mod agents;
 mod faults;
 mod order;
 mod scale;
@@ -22,6 +23,8 @@ use super::verdict::Verdict;
 use faults::Faults;
 
 const MS: Duration = Duration::from_millis(1);
+/// How long a job runs until its worker says so.
+const SAYS_STARTED: Duration = Duration::from_millis(2);
 
 /// Limits that make a bad day short.
 pub(super) fn config(workers: usize) -> SchedulerConfig {
@@ -48,6 +51,8 @@ pub(super) fn config(workers: usize) -> SchedulerConfig {
         max_files_per_worker: None,
         idle_timeout: None,
         agents: 0,
+        silence: 60 * MS,
+        agent_end: 40 * MS,
         min_workers: None,
         start_delay: Duration::ZERO,
         start_delay_adapts: false,
@@ -150,10 +155,10 @@ struct World {
     workers: HashMap<WorkerId, FakeWorker>,
     plans: HashMap<JobId, JobPlan>,
     verdicts: HashMap<JobId, Verdict>,
-    /// Jobs that a worker has been sent.
-    sent: HashSet<JobId>,
     /// How often each job was started, by anybody.
     starts: HashMap<JobId, u32>,
+    /// Each job when it was started for the first time.
+    order: Vec<JobId>,
     /// When its current attempt began, as the scheduler counts time.
     began: HashMap<JobId, Duration>,
     /// Jobs with which a worker has died; all that it may have had when the
@@ -212,8 +217,8 @@ impl World {
             workers: HashMap::new(),
             plans: HashMap::new(),
             verdicts: HashMap::new(),
-            sent: HashSet::new(),
             starts: HashMap::new(),
+            order: Vec::new(),
             began: HashMap::new(),
             caught: HashSet::new(),
             crashes: HashMap::new(),
@@ -401,7 +406,7 @@ impl World {
         assert!(self.paused_at.is_none(), "job {job} is sent in a pause");
         assert!(!self.withdrawn, "job {job} is sent though it is not wanted");
         self.pass_gate(job);
-        self.sent.insert(job);
+        self.nobody_lies_behind_a_long_one(id, job);
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
@@ -461,15 +466,19 @@ impl World {
         worker.running = Some((job, attempt));
         worker.begun += 1;
         let broken = worker.broken;
-        *self.starts.entry(job).or_default() += 1;
+        let starts = self.starts.entry(job).or_default();
+        *starts += 1;
+        if *starts == 1 {
+            self.order.push(job);
+        }
         self.began.insert(job, seen);
         let plan = self.plans[&job];
+        if plan.takes > SAYS_STARTED || plan.hangs {
+            self.at(SAYS_STARTED, Event::SaysStarted(id, job, attempt));
+        }
         if plan.poison || self.random.percent(self.faults.die_in_job) {
             self.at(plan.takes, Event::Died(id));
             return;
-        }
-        if plan.takes > 2 * MS || plan.hangs {
-            self.at(2 * MS, Event::SaysStarted(id, job, attempt));
         }
         if !plan.hangs {
             let takes = if broken { MS / 100 } else { plan.takes };

@@ -4,6 +4,7 @@ use protocol::JobId;
 
 use super::faults::{Faults, a_day};
 use super::*;
+use crate::scheduler::window::PATIENCE;
 
 /// How many days a fault is played for: many where they are cheap.
 const DAYS: u64 = if cfg!(debug_assertions) { 100 } else { 20_000 };
@@ -336,6 +337,69 @@ fn jobs_queued_behind_a_long_one_move_to_an_idle_worker() {
     assert!(!world.verdicts.contains_key(&JobId(201)));
     world.at(Duration::ZERO, Event::Drain);
     world.run();
+}
+
+/// The order in which jobs of such lengths start at workers that come late and go, on one day.
+fn order(seed: u64, least: Duration, most: Duration) -> Vec<JobId> {
+    let mut random = Random(seed);
+    let mut world = World::new(seed, 1 + random.below(5) as usize, Faults::default());
+    let spread = (most - least).as_micros() as u64;
+    for id in 1..=40 {
+        let takes = least + Duration::from_micros(random.below(spread));
+        let plan = JobPlan {
+            takes,
+            ..JobPlan::default()
+        };
+        world.submit(id, plan);
+    }
+    for _ in 0..random.below(4) {
+        let after = Duration::from_micros(random.below(200_000));
+        let workers = 1 + random.below(6) as usize;
+        world.at(after, Event::Resize(workers));
+    }
+    if random.percent(30) {
+        let after = Duration::from_micros(random.below(200_000));
+        world.at(after, Event::Pause);
+    }
+    world.at(Duration::ZERO, Event::Drain);
+    world.run();
+    world.all_have_verdicts();
+    world.order
+}
+
+#[test]
+fn long_jobs_start_in_the_order_in_which_they_came() {
+    for seed in 0..DAYS {
+        let order = order(seed, PATIENCE, 10 * PATIENCE);
+        assert!(order.is_sorted(), "seed {seed}: {order:?}");
+    }
+}
+
+#[test]
+fn a_job_that_comes_back_from_behind_a_long_one_is_the_next_to_start() {
+    let plan = |millis: u64| JobPlan {
+        takes: MS * millis as u32,
+        ..JobPlan::default()
+    };
+    // Each worker knows short jobs and is sent one ahead; then all of them are long.
+    let mut world = World::new(1, 3, Faults::default());
+    for id in 1..=60 {
+        let takes = match id {
+            ..=30 => 5,
+            31 => 2_000,
+            _ => 300 + id * 97 % 600,
+        };
+        world.submit(id, plan(takes));
+    }
+    world.at(Duration::ZERO, Event::Drain);
+    world.run();
+    let order = std::mem::take(&mut world.order);
+    // Those of five milliseconds may swap places with what was sent to others at that time.
+    let (short, long) = order.split_at(36);
+    assert!(long.is_sorted(), "{order:?}");
+    for (at, job) in (1..).zip(short) {
+        assert!(job.0.abs_diff(at) <= 3, "{order:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Jobs that were sent ahead and turn out to wait behind a long one.
 
-use super::super::hand_out::PATIENCE;
+use super::super::window::PATIENCE;
 use super::*;
 
 /// One worker with a job that runs for long, and so many tiny ones behind it.

@@ -26,9 +26,10 @@ const NO_NOTICE: Means = Idle("there is no citation notice");
 const TOTAL: Means = Idle("jobs are counted when the input has ended");
 const PERL: Means = Refused("no Perl runs here: compute it in the command, e.g. with sed or awk");
 const REMOTE: Means = Refused(
-    "jobs run on this machine: run `ssh HOST orchestrator parallel ...`, or ssh in the command",
+    "`orchestrator run --hosts [N/]HOST,...` runs jobs on other machines, see docs/hosts.md",
 );
-const TRANSFER: Means = Refused("jobs run on this machine: copy files in the command, e.g. rsync");
+const TRANSFER: Means =
+    Refused("no files are copied: they are shared, or the command copies them, e.g. with rsync");
 const SEMAPHORE: Means = Refused("there is no semaphore: `flock FILE COMMAND` makes a mutex");
 const SQL: Means = Refused("jobs are kept in a run file: `orchestrator run --run-file FILE`");
 const SCREEN: Means = Refused("jobs have no terminal: tmux or xargs -o can give one");
@@ -182,7 +183,7 @@ pub(in super::super) const GROUPS: &[(&str, &[Opt])] = &[
             flag(&["ctrlc", "ctrl-c"], Idle("Ctrl-C always ends the jobs")),
             flag(
                 &["noctrlc", "no-ctrlc", "no-ctrl-c"],
-                Refused("`trap '' INT` in the script in front ignores it"),
+                Refused("`setsid` in front keeps the terminal's Ctrl-C away"),
             ),
         ],
     ),

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use clap::CommandFactory;
 
 use super::super::super::args::Cli;
-use super::Means::{Count, Each, Idle, Refused, Same};
+use super::Means::{Count, Each, Idle, Own, Refused, Same};
 use super::Takes::Nothing;
 use super::*;
 
@@ -51,6 +51,27 @@ fn what_is_refused_says_in_a_line_what_to_do() {
             assert!(hint.len() > 10 && !hint.contains('\n'), "{hint}");
         }
     }
+}
+
+#[test]
+fn run_says_what_to_write_for_each_option_that_only_gnu_parallel_has() {
+    let cli = Cli::command();
+    let run = cli.find_subcommand("run").unwrap();
+    for option in all().filter(|option| option.means != Own(Kind::Help)) {
+        for name in option.names {
+            let dashes = if name.len() == 1 { "-" } else { "--" };
+            let name = format!("{dashes}{name}");
+            if argument(run, &name).is_none() {
+                let advice = in_run(&name).expect(&name);
+                assert!(!advice.contains('\n'), "{advice}");
+            }
+        }
+    }
+    assert_eq!(in_run("--nonsense"), None);
+    assert_eq!(
+        in_run("--retry-failed").unwrap(),
+        "`orchestrator retry last` runs again what has failed"
+    );
 }
 
 /// The rows of a table: options with the same reason stand together.

@@ -152,7 +152,7 @@ fn what_is_not_offered_is_refused_in_a_line() {
     for (words, what) in [
         (
             &["-S", "host", "x"][..],
-            "-S is not offered: jobs run on this machine",
+            "-S is not offered: `orchestrator run --hosts",
         ),
         (
             &["--semaphore", "x"],

@@ -1,4 +1,5 @@
 use super::super::tests::{planned, refused};
+use super::quote::quoted;
 use super::*;
 
 fn launched(words: &[&str]) -> Vec<(String, Vec<String>)> {
@@ -88,4 +89,53 @@ fn what_does_not_hold_elsewhere_is_refused() {
     }
     assert!(refused(&["--ssh=x", "true"]).contains("no other machine is named"));
     assert!(refused(&["--hosts=,", "true"]).contains("no host is named"));
+}
+
+#[test]
+fn ways_to_hosts_that_nobody_would_go_are_refused() {
+    let way = "--launch=a {host} {agent}";
+    for (words, said) in [
+        (
+            &["--hosts=h", way, "--launch=b {host} {agent}", "true"][..],
+            "another --launch",
+        ),
+        (&[way, "--launch=b {agent}", "true"], "and none is named"),
+        (&[way, "--hosts=:", "true"], "and none is named"),
+        (&["--ssh=x", "--slurm=1", "true"], "and none is named"),
+        (
+            &["--hosts=h", "--host-timeout=0.5", "true"],
+            "between 1s and 1d",
+        ),
+        (
+            &["--hosts=h", "--host-timeout=1e18", "true"],
+            "between 1s and 1d",
+        ),
+    ] {
+        let message = refused(words);
+        assert!(message.contains(said), "{words:?}: {message}");
+    }
+}
+
+#[test]
+fn ssh_does_not_end_before_a_host_is_silent_for_too_long() {
+    for (time, interval) in [("1s", 15), ("30s", 15), ("301s", 151)] {
+        let time = format!("--host-timeout={time}");
+        let words = launched(&["--hosts=h", &time, "true"]).remove(0).1;
+        let option = format!("ServerAliveInterval={interval}");
+        assert!(words.contains(&option), "{words:?}");
+    }
+}
+
+#[test]
+fn words_are_quoted_for_any_shell() {
+    for (word, expected) in [
+        ("", "''"),
+        ("/a/b-c_d.e,f:g=h@i%j+k", "/a/b-c_d.e,f:g=h@i%j+k"),
+        ("a b\n", "'a b\n'"),
+        ("it's", r"'it'\''s'"),
+        (r"a\", r"'a'\\''"),
+        (r"\'!", r"''\\''\'''\!''"),
+    ] {
+        assert_eq!(quoted(word.as_bytes()), expected.as_bytes(), "{word}");
+    }
 }

@@ -6,15 +6,13 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::header::{self, Header, Known};
 use super::job::prepare_block;
 use super::splitter::{Rules, Splitter, Step};
 use super::window::{Block, Window};
 use crate::run::source::lines::{Content, Line};
 use crate::run::source::reader::{Maker, Read};
 use crate::run::source::values::ReadError;
-
-/// How large a header may be, which is in memory with each block.
-const MAX_HEADER: usize = 1 << 20;
 
 /// Standard input, cut into blocks.
 #[derive(Debug)]
@@ -55,28 +53,29 @@ impl Cutter {
         self.splitter.rules()
     }
 
-    /// Takes so many lines off the beginning of the input, which are the header; gives the limit if they
-    /// are larger than that.
-    pub(super) fn take_header(&mut self, input: &File, lines: usize) -> io::Result<Option<usize>> {
-        if lines == 0 {
+    /// Takes the header off the beginning of the input, if there is one; gives the limit if it is larger
+    /// than that.
+    pub(super) fn take_header(
+        &mut self,
+        input: &File,
+        header: Option<&Header>,
+    ) -> io::Result<Option<usize>> {
+        let Some(header) = header else {
             return Ok(None);
-        }
+        };
         loop {
             let bytes = self.window.bytes();
-            let ends = memchr::memchr_iter(b'\n', bytes).nth(lines - 1);
-            let length = match ends {
-                Some(end) => end + 1,
-                // There are not so many: then there is none.
-                None if self.ended => return Ok(None),
-                None if bytes.len() > MAX_HEADER => return Ok(Some(MAX_HEADER)),
-                None => {
-                    self.read(input, bytes.len() + 1)?;
-                    continue;
+            match header.find(bytes, self.ended) {
+                Known::Length(length) if length <= header::LARGEST => {
+                    self.header = bytes[..length].to_vec();
+                    self.window.skip(length);
+                    return Ok(None);
                 }
-            };
-            self.header = bytes[..length].to_vec();
-            self.window.skip(length);
-            return Ok(None);
+                Known::Nothing if bytes.len() <= header::LARGEST => {
+                    self.read(input, bytes.len() + 1)?;
+                }
+                _ => return Ok(Some(header::LARGEST)),
+            }
         }
     }
 
@@ -115,10 +114,7 @@ impl Cutter {
         if self.header.is_empty() && matches!(content, Cow::Borrowed(_)) {
             return self.window.take(size);
         }
-        let block = match content.is_empty() {
-            true => Block::copied(b""),
-            false => Block::copied(&[&self.header[..], &content].concat()),
-        };
+        let block = Block::copied(&[&self.header[..], &content].concat());
         self.window.skip(size);
         block
     }
@@ -126,7 +122,12 @@ impl Cutter {
 
 impl Maker {
     /// Makes jobs of blocks, to the end of the input.
-    pub(in crate::run::source) fn read_blocks(mut self, input: &File, rules: Rules, header: usize) {
+    pub(in crate::run::source) fn read_blocks(
+        mut self,
+        input: &File,
+        rules: Rules,
+        header: Option<&Header>,
+    ) {
         let mut cutter = Cutter::new(rules);
         match cutter.take_header(input, header) {
             Ok(None) => {}
@@ -144,6 +145,7 @@ impl Maker {
             match cutter.next() {
                 Next::Block(size) => {
                     let block = cutter.take(size);
+                    self.seq += 1;
                     // Only separators were in it, and they are not wanted.
                     if !block.bytes().is_empty() {
                         self.take_block(block);
@@ -169,7 +171,6 @@ impl Maker {
     }
 
     fn take_block(&mut self, block: Block) {
-        self.seq += 1;
         let number = self.seq;
         if self.ledger.is_none() {
             let made = prepare_block(&self.recipe, number, number, block, Vec::new());
@@ -178,5 +179,121 @@ impl Maker {
         // It goes into the run file as well.
         let content = Content::Whole(Bytes::copy_from_slice(block.bytes()));
         self.enter(&Line { number, content });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+    use std::num::NonZero;
+
+    use proptest::prelude::*;
+
+    use super::super::separator::Separator;
+    use super::*;
+
+    /// What was taken for the header, and what each job reads behind it.
+    fn cut(rules: Rules, header: Option<&Header>, data: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(data).unwrap();
+        file.rewind().unwrap();
+        let mut cutter = Cutter::new(rules);
+        assert_eq!(cutter.take_header(&file, header).unwrap(), None);
+        let (header, mut contents) = (cutter.header.clone(), Vec::new());
+        loop {
+            match cutter.next() {
+                Next::Block(size) => {
+                    let content = cutter.content(size).into_owned();
+                    let block = cutter.take(size);
+                    assert_eq!(block.bytes(), [&header[..], &content].concat());
+                    contents.push(content);
+                }
+                Next::Read(wanted) => cutter.read(&file, wanted).unwrap(),
+                Next::End => return (header, contents),
+                Next::TooLarge(limit) => panic!("a record is larger than {limit}"),
+            }
+        }
+    }
+
+    /// What separates records, of bytes that nothing else in the input is made of.
+    fn separator() -> impl Strategy<Value = Separator> {
+        let text = || prop::sample::select(vec!["", "\n", ";", ";\n", ">", "\n\n", ">>"]);
+        let pattern = || prop::sample::select(vec!["", "\\n+", "[;>]", ";|\\n", "\\n>?"]);
+        prop_oneof![
+            (text(), text()).prop_map(|(e, s)| Separator::text(e.as_bytes(), s.as_bytes())),
+            (pattern(), pattern()).prop_filter_map("it matches nothing", |(e, s)| {
+                Separator::pattern(e, s).ok()
+            }),
+        ]
+    }
+
+    fn rules() -> impl Strategy<Value = Rules> {
+        let flags = any::<(bool, bool, bool)>();
+        (separator(), 1usize..4, 0usize..4, 1usize..12, flags).prop_map(
+            |(separator, lines, records, block, (remove, rest_alone, empty))| Rules {
+                separator,
+                per_record: NonZero::new(lines).unwrap(),
+                rest_alone,
+                empty,
+                records: NonZero::new(records),
+                block,
+                remove,
+                limit: 1 << 20,
+            },
+        )
+    }
+
+    fn header() -> impl Strategy<Value = Option<Header>> {
+        let pattern = prop::sample::select(vec!["x", "[xy]*\\n", "(?:x.*\\n)*", ".*\\n", ";"]);
+        prop_oneof![
+            Just(None),
+            (1usize..4).prop_map(|lines| Some(Header::Lines(lines))),
+            pattern.prop_map(|pattern| Some(Header::pattern(pattern).unwrap())),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn no_byte_is_lost(
+            rules in rules(),
+            header in header(),
+            data in prop::collection::vec(prop::sample::select(b"xyz\n\n;>".to_vec()), 0..14),
+        ) {
+            let remove = rules.remove;
+            let (header, contents) = cut(rules, header.as_ref(), &data);
+            let seen = [header, contents.concat()].concat();
+            if !remove {
+                prop_assert_eq!(&seen, &data);
+            }
+            let no_separator = |bytes: &[u8]| {
+                let bytes = bytes.iter().filter(|byte| b"xyz".contains(byte));
+                bytes.copied().collect::<Vec<u8>>()
+            };
+            prop_assert_eq!(no_separator(&seen), no_separator(&data));
+        }
+    }
+
+    #[test]
+    fn a_header_is_read_also_with_a_block_of_separators_alone() {
+        let rules = |remove| Rules {
+            separator: Separator::text(b"\n", b""),
+            per_record: NonZero::<usize>::MIN,
+            rest_alone: false,
+            empty: true,
+            records: NonZero::new(1),
+            block: 1,
+            remove,
+            limit: 100,
+        };
+        let seen = cut(rules(true), Some(&Header::Lines(1)), b"h\n\na\n");
+        assert_eq!(seen, (b"h\n".to_vec(), vec![b"".to_vec(), b"a".to_vec()]));
+        let pattern = Header::pattern("(#.*\\n)*").unwrap();
+        let seen = cut(rules(false), Some(&pattern), b"#1\n#2\na\nb");
+        assert_eq!(
+            seen,
+            (b"#1\n#2\n".to_vec(), vec![b"a\n".to_vec(), b"b".to_vec()])
+        );
     }
 }

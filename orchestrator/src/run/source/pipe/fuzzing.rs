@@ -28,6 +28,8 @@ impl Rules {
         Some(Rules(splitter::Rules {
             separator,
             per_record: NonZero::new(per_record)?,
+            rest_alone: false,
+            empty: true,
             records: NonZero::new(records),
             block,
             remove: false,

@@ -19,6 +19,7 @@ use nix::unistd::pipe2;
 use tokio::sync::mpsc;
 
 use super::blocks::{Cutter, Next};
+use super::header::Header;
 use super::job::prepare_lane;
 use super::splitter::Rules;
 use crate::pool::unread;
@@ -147,7 +148,7 @@ impl Lanes {
     }
 
     /// Feeds processes until the input and all of them have ended.
-    pub(in crate::run::source) fn run(mut self, input: &File, header: usize) {
+    pub(in crate::run::source) fn run(mut self, input: &File, header: Option<&Header>) {
         let fed = match self.cutter.take_header(input, header) {
             Ok(None) => self.feed(input),
             Ok(Some(limit)) => Ok(Some(Read::TooLarge(limit))),

@@ -7,6 +7,7 @@
 pub(crate) mod blocks;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+pub(crate) mod header;
 pub(super) mod job;
 pub(crate) mod lanes;
 pub(crate) mod separator;
@@ -15,6 +16,7 @@ pub(super) mod window;
 
 use std::num::NonZero;
 
+use header::Header;
 use splitter::Rules;
 
 /// How standard input becomes what jobs read.
@@ -22,8 +24,8 @@ use splitter::Rules;
 pub(crate) struct Pipe {
     /// Where it is cut.
     pub(crate) rules: Rules,
-    /// How many lines at the beginning of the input stand at the beginning of each block.
-    pub(crate) header: usize,
+    /// What stands at the beginning of the input and of each block.
+    pub(crate) header: Option<Header>,
     /// How many processes are fed for as long as there is input; a job for each block when not given.
     pub(crate) lanes: Option<NonZero<usize>>,
 }
@@ -34,7 +36,7 @@ impl Pipe {
         let workers = NonZero::new(workers).unwrap_or(NonZero::<usize>::MIN);
         Pipe {
             rules: self.rules.clone(),
-            header: self.header,
+            header: self.header.clone(),
             lanes: self.lanes.map(|lanes| lanes.min(workers)),
         }
     }

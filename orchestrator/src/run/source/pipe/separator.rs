@@ -283,7 +283,7 @@ impl Pattern {
 }
 
 /// Bytes are bytes: no pattern is about characters of more than one.
-fn compile(text: &str) -> Result<Regex, String> {
+pub(super) fn compile(text: &str) -> Result<Regex, String> {
     let built = RegexBuilder::new(text).unicode(false).build();
     built.map_err(|e| {
         let why = e.to_string();

@@ -19,6 +19,11 @@ pub(crate) struct Rules {
     pub(crate) separator: Separator,
     /// How many separators one record has.
     pub(crate) per_record: NonZero<usize>,
+    /// Whether what is left at the end and is no whole record is a block of its own.
+    pub(crate) rest_alone: bool,
+    /// Whether a record may be nothing but its end; else, when records are counted, one at the beginning
+    /// of a block counts with the next, as in GNU parallel.
+    pub(crate) empty: bool,
     /// How many records a block has; as many as fit when not given.
     pub(crate) records: Option<NonZero<usize>>,
     /// How large a block is without that, unless a record is larger.
@@ -95,6 +100,7 @@ impl Splitter {
     pub(crate) fn next(&mut self, bytes: &[u8], ended: bool) -> Step {
         let simple = self.rules.records.is_none()
             && self.rules.per_record.get() == 1
+            && !self.rules.rest_alone
             && self.rules.separator.is_fixed();
         let step = match bytes {
             [] if ended => Ok(Step::End),
@@ -114,15 +120,15 @@ impl Splitter {
 
     /// A string as separator, looked for backwards from where the block should end.
     fn by_size(&mut self, bytes: &[u8], ended: bool) -> Result<Step, Found> {
-        let (block, look) = (self.rules.block, self.rules.separator.look());
-        if bytes.len() < block + look && !ended {
-            return Ok(Step::More(block + look));
+        let block = self.rules.block;
+        if bytes.len() < block && !ended {
+            return Ok(Step::More(block));
         }
         if bytes.len() < block {
             return Err(all(bytes));
         }
         if self.last.is_none() {
-            let sight = &bytes[..bytes.len().min(block + look)];
+            let sight = &bytes[..block];
             if let Some(found) = self.rules.separator.rfind(sight) {
                 return Err(found);
             }
@@ -151,6 +157,8 @@ impl Splitter {
             per_record,
             records,
             block,
+            rest_alone,
+            empty,
             ..
         } = self.rules;
         let (per_record, look) = (per_record.get(), separator.look());
@@ -166,14 +174,17 @@ impl Splitter {
             match separator.find(bytes, self.at, ended) {
                 Ok(found) => {
                     self.at = found.next();
+                    if !empty && records.is_some() && found.from == 0 && separator.is_fixed() {
+                        continue;
+                    }
                     self.found += 1;
                     match records {
                         Some(records) if self.found == records.get().saturating_mul(per_record) => {
                             return Err(found);
                         }
                         None if self.found.is_multiple_of(per_record) => match self.last {
-                            Some(last) if found.cut > block => return Err(last),
-                            _ if found.cut >= block => return Err(found),
+                            Some(last) if found.to > block => return Err(last),
+                            _ if found.to >= block => return Err(found),
                             _ => self.last = Some(found),
                         },
                         _ => {}
@@ -189,7 +200,7 @@ impl Splitter {
             // What was not found yet lies behind this.
             let known = bytes.len().saturating_sub(if ended { 0 } else { look });
             match self.last {
-                Some(last) if known > block => return Err(last),
+                Some(last) if known > block || ended && rest_alone => return Err(last),
                 _ if ended && bytes.len() < block => return Err(all(bytes)),
                 Some(last) if ended => return Err(last),
                 _ => {}

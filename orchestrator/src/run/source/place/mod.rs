@@ -8,9 +8,11 @@
 mod path;
 mod places;
 mod plus;
+mod total;
 
 pub(crate) use places::{Found, Places, Plain};
 pub(crate) use plus::Change;
+pub(crate) use total::Total;
 
 use super::item::Item;
 
@@ -21,6 +23,10 @@ pub(crate) enum Place {
     Value(Which, Part),
     /// `{#}`: the job's number, from 1.
     Number,
+    /// `{##}`: how many jobs there are.
+    Total(Total),
+    /// `{0#}`: the job's number, with zeros before it.
+    Padded(Total),
     /// `{%}`: the number of the worker's seat, from 1, which the worker puts in.
     Slot,
 }
@@ -32,6 +38,38 @@ pub(crate) enum Which {
     All,
     /// Of this one, from 1; from the end, if it is negative.
     Nth(i32),
+    /// Of this one from the end, negative; where there are not so many, counting goes on from the
+    /// end, once, as in GNU parallel.
+    Round(i32),
+}
+
+impl Which {
+    /// Where the one field that is meant stands among so many, from 0, if it is there.
+    pub(super) fn position(self, count: usize) -> Option<usize> {
+        let (n, all) = match self {
+            Which::All => return None,
+            Which::Nth(n) => (n, count),
+            Which::Round(n) if n.unsigned_abs() as usize > count => (n, 2 * count),
+            Which::Round(n) => (n, count),
+        };
+        let distance = n.unsigned_abs() as usize;
+        match n {
+            1.. => Some(distance - 1).filter(|&at| at < count),
+            _ => all.checked_sub(distance).filter(|_| n != 0),
+        }
+    }
+
+    /// The one field that is meant, if it is there.
+    pub(super) fn field(self, item: Item<'_>) -> Option<&[u8]> {
+        match self {
+            Which::All => None,
+            Which::Nth(n) => item.nth(n),
+            Which::Round(n) => item.nth(n).or_else(|| {
+                let at = self.position(item.count())?;
+                item.fields().nth(at)
+            }),
+        }
+    }
 }
 
 /// What of a field.
@@ -68,12 +106,9 @@ impl Place {
     pub(super) fn fill(&self, item: Item<'_>, number: u64, word: &mut Vec<u8>) {
         match self {
             Place::Number => word.extend_from_slice(number.to_string().as_bytes()),
+            Place::Total(total) => word.extend_from_slice(total.get().to_string().as_bytes()),
+            Place::Padded(total) => word.extend_from_slice(total.padded(number).as_bytes()),
             Place::Slot => {}
-            Place::Value(Which::Nth(n), part) => {
-                if let Some(field) = item.nth(*n) {
-                    part.fill(field, word);
-                }
-            }
             Place::Value(Which::All, part) => match item.only() {
                 Some(field) => part.fill(field, word),
                 None => {
@@ -85,6 +120,11 @@ impl Place {
                     }
                 }
             },
+            Place::Value(which, part) => {
+                if let Some(field) = which.field(item) {
+                    part.fill(field, word);
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::shell::Why;
 use super::super::shell::fault::always;
-use super::{Change, Part, Place, Which};
+use super::{Change, Part, Place, Total, Which};
 
 /// How places are written in a run, and how many values an item has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,10 @@ pub(crate) struct Places {
     pub(crate) written: Vec<(Vec<u8>, Plain)>,
     /// Whether there are those of `--plus`.
     pub(crate) plus: bool,
-    /// Whether there is `{path}`, and `\{}` is text: GNU parallel knows neither.
+    /// How many jobs there are, where a place may say that.
+    pub(crate) total: Option<Total>,
+    /// Whether there is `{path}`, and `\{}` is text: GNU parallel knows neither. A word for a field that
+    /// is not there is left out, where GNU parallel leaves it empty.
     pub(crate) ours: bool,
     /// Whether items may have several fields, or none. Otherwise only `{1}` and `{-1}` are places,
     /// and `{}` by other names.
@@ -121,6 +124,7 @@ impl Default for Places {
         Places {
             written: written.to_vec(),
             plus: false,
+            total: None,
             ours: true,
             appends: true,
             several: false,
@@ -216,6 +220,11 @@ impl Places {
             if inner == b"slot" {
                 return Found::Place(length, Place::Slot);
             }
+            match (inner, &self.total) {
+                (b"##", Some(total)) => return Found::Place(length, Place::Total(total.asked())),
+                (b"0#", Some(total)) => return Found::Place(length, Place::Padded(total.asked())),
+                _ => {}
+            }
             if let Some((_, why)) = UNOFFERED.iter().find(|(written, _)| *written == inner) {
                 return Found::Unoffered(length, why);
             }
@@ -250,6 +259,7 @@ impl Places {
             .and_then(|number| number.parse().ok());
         match number {
             None | Some(0) => {}
+            Some(n) if self.several && n < 0 && !self.ours => found.push((Which::Round(n), rest)),
             Some(n) if self.several => found.push((Which::Nth(n), rest)),
             // There is one value, and it has no other number.
             Some(1 | -1) => found.push((Which::All, rest)),

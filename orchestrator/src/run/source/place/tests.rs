@@ -223,6 +223,42 @@ fn fields_are_called_by_their_numbers_and_names() {
 }
 
 #[test]
+fn the_number_of_all_jobs_is_put_in_where_it_is_known() {
+    let total = Total::default();
+    let places = Places {
+        plus: true,
+        total: Some(total.clone()),
+        ..Places::default()
+    };
+    assert!(!total.is_wanted());
+    let all = [place("{##}", &places), place("{0#}", &places)];
+    assert!(total.is_wanted());
+    for (jobs, put_in) in [(1, "1 7"), (11, "11 07"), (1000, "1000 0007")] {
+        total.set(jobs);
+        let words = all.iter().map(|place| put(place, b"x"));
+        assert_eq!(words.collect::<Vec<_>>().join(" "), put_in);
+    }
+}
+
+#[test]
+fn counting_from_the_end_goes_round_once_in_gnu_parallel() {
+    let places = Places {
+        several: true,
+        ours: false,
+        ..Places::default()
+    };
+    for (item, becomes) in [("a.x", "a.x a  "), ("a.x\0b.y", "b.y a b.y a.x")] {
+        let item = Item::new(item.as_bytes(), Fields::Several);
+        let words = ["{-1}", "{-2.}", "{-3}", "{-4}"].map(|written| {
+            let mut word = Vec::new();
+            place(written, &places).fill(item, 7, &mut word);
+            String::from_utf8(word).unwrap()
+        });
+        assert_eq!(words.join(" "), becomes);
+    }
+}
+
+#[test]
 fn places_can_be_written_in_other_ways() {
     let mut places = Places::default();
     places.rename(Plain::Whole, b",,".to_vec()).unwrap();

@@ -64,7 +64,7 @@ const COUNTING: [&[u8]; 7] = [
 const NUMBER_OPERATORS: [&[u8]; 6] = [b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge"];
 
 /// Variables whose new value some shells evaluate.
-const SPECIAL: [&[u8]; 8] = [
+const SPECIAL: [&[u8]; 9] = [
     b"RANDOM",
     b"SRANDOM",
     b"OPTIND",
@@ -73,6 +73,8 @@ const SPECIAL: [&[u8]; 8] = [
     b"LINENO",
     b"PS4",
     b"PROMPT_COMMAND",
+    // A command substitution in it is run by the next bash.
+    b"BASH_ENV",
 ];
 
 /// And such that are numbers to zsh or a Korn shell.

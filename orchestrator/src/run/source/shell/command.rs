@@ -96,6 +96,10 @@ pub(super) fn check(words: &[Word], has_input: bool, context: &Context<'_>) -> V
         if fed && (word.is_shell() || (i == start && word.is_one_of(&[b".", b"source"]))) {
             marks.push(word.marked(&fault::SHELL_INPUT));
         }
+        let sources = i == start && word.is_one_of(&[b".", b"source"]);
+        if sources && !has_input && following.first().is_some_and(is_input) {
+            marks.push(word.marked(&fault::SHELL_INPUT));
+        }
         let runs = !has_input && !name.is_one_of(&NAMING_PROGRAMS);
         if word.is_shell() && runs && reads_input(following) {
             marks.push(word.marked(&fault::SHELL_INPUT));
@@ -236,6 +240,12 @@ fn remote(arguments: &[Word]) -> Vec<Mark> {
     rest.iter()
         .filter_map(|w| w.as_program(&fault::REMOTE))
         .collect()
+}
+
+/// Whether it is what comes through a pipe, by the name of a file.
+fn is_input(word: &Word) -> bool {
+    let is_open_file = |begin: &[u8]| word.value.starts_with(begin);
+    word.value == b"/dev/stdin" || is_open_file(b"/dev/fd/") || is_open_file(b"/proc/self/fd/")
 }
 
 /// Whether a shell with these arguments reads its program from its input.

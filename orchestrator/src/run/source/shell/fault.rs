@@ -136,7 +136,7 @@ const SAY_PARAMETER: &str =
 
 pub(super) static NO_PLACE: Why = always(
     "there is no place for the line in the shell text",
-    "write {} where it belongs",
+    "write {} where it belongs, or add -n0 where no command needs it",
 );
 pub(super) static BOTH_STREAMS: Why = always(
     "is known to bash and zsh only: to another shell it ends the command, which goes on in the background",
@@ -273,6 +273,10 @@ pub(super) static FUNCTION: Why =
 pub(super) static HERE_STRING: Why = doubt(
     "is not known to every shell",
     "pipe it instead: printf '%s\\n' {} | …",
+);
+pub(super) static LEFT_OPEN: Why = doubt(
+    "ends backticks in which something is not closed",
+    "close it before, or write $(…) instead of `…`",
 );
 pub(super) static UNCLEAR: Why = doubt("can be read in more than one way", SAY_PARAMETER);
 pub(super) static PARAMETERS: Why = doubt(

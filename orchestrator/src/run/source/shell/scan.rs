@@ -111,6 +111,9 @@ impl<'a> Scanner<'a> {
         if self.place() {
             return;
         }
+        if rest[0] == b'`' {
+            self.end_what_is_open_in_backticks();
+        }
         match (self.top(), rest[0]) {
             (Frame::Command(_), _) => self.in_command(),
             (Frame::Single { .. } | Frame::DollarSingle { .. }, b'\'')
@@ -136,6 +139,25 @@ impl<'a> Scanner<'a> {
             (Frame::Document, _) => self.copy(1),
             (Frame::Parameter { .. }, byte) => self.in_parameter(byte),
             (Frame::Arithmetic { .. }, byte) => self.in_arithmetic(byte),
+        }
+    }
+
+    /// A backtick ends the backticks before it whatever is still open in them: shells look for
+    /// their end before they look at what is between them.
+    fn end_what_is_open_in_backticks(&mut self) {
+        let mut frames = self.frames.iter_mut().enumerate();
+        let Some((depth, backticks)) = frames.find_map(|(depth, frame)| match frame {
+            Frame::Command(command) if matches!(command.opener, Opener::Backticks { .. }) => {
+                Some((depth, command))
+            }
+            _ => None,
+        }) else {
+            return;
+        };
+        let has_test = backticks.test.take().is_some();
+        if has_test || self.frames.len() > depth + 1 {
+            self.frames.truncate(depth + 1);
+            self.fault(self.at, 1, &fault::LEFT_OPEN);
         }
     }
 

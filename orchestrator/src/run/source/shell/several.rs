@@ -222,15 +222,17 @@ impl Writer<'_> {
     /// The numbers of the parameters that a place stands for.
     fn parameters(&mut self, place: usize, field: Option<usize>) -> Vec<usize> {
         match &self.places[place] {
-            Place::Number | Place::Slot => vec![self.parameter(place, None)],
+            Place::Number | Place::Total(_) | Place::Padded(_) | Place::Slot => {
+                vec![self.parameter(place, None)]
+            }
             Place::Value(Which::All, _) => {
                 let fields = field.map_or(0..self.count, |field| field..field + 1);
                 fields
                     .map(|field| self.parameter(place, Some(field)))
                     .collect()
             }
-            Place::Value(Which::Nth(n), _) => {
-                let field = self.item.position(*n);
+            Place::Value(which, _) => {
+                let field = which.position(self.count);
                 field
                     .map(|field| self.parameter(place, Some(field)))
                     .into_iter()

@@ -7,6 +7,30 @@ fn parse(words: &[&str]) -> Result<Template, TemplateError> {
     Template::parse(words, &Places::default())
 }
 
+#[test]
+fn a_place_divides_a_word_of_gnu_parallel_as_a_blank_would() {
+    let places = Places {
+        several: true,
+        ours: false,
+        ..Places::default()
+    };
+    let item = Item::new(b"a/b\0c d\0", Fields::Several);
+    for (word, becomes) in [
+        ("x{}y", "xa/b|c d|y"),
+        ("{/}{%}{}", "b|c d|a/b|c d|"),
+        ("{}", "a/b|c d|"),
+        ("{1}{2}", "a/bc d"),
+        ("{4}", ""),
+    ] {
+        let template = Template::parse(&["p", word], &places).unwrap();
+        let words = &template.fill(item, 1).words[1..];
+        assert_eq!(words.join(&b'|'), becomes.as_bytes(), "{word}");
+    }
+    let nothing = Item::new(b"", Fields::None);
+    let template = Template::parse(&["p", "{}", "x{}"], &places).unwrap();
+    assert_eq!(template.fill(nothing, 1).words, [&b"p"[..], b"x"]);
+}
+
 /// For items that may have several fields.
 fn several(words: &[&str], repeats: bool) -> Template {
     let places = Places {

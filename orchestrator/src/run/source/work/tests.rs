@@ -88,7 +88,7 @@ fn a_line_fills_the_parameters_of_a_shell_text() {
         .unwrap();
     let started = ["/bin/sh", "-c", "wc \"${2}\" | x", "sh", "a.b", "a"];
     assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));
-    assert_eq!(name(&ticket.command).unwrap(), "`wc a | x`");
+    assert_eq!(name(&ticket.command, None).unwrap(), "`wc a | x`");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_line_that_is_a_command_is_all_of_the_text() {
     let (ticket, _) = made(1, b" ls {} # $1").unwrap().unwrap();
     let started = ["/bin/sh", "-c", " ls {} # $1", "sh"];
     assert_eq!(argv(&ticket.command), started.map(ByteBuf::from));
-    assert_eq!(name(&ticket.command).unwrap(), "` ls {} # $1`");
+    assert_eq!(name(&ticket.command, None).unwrap(), "` ls {} # $1`");
     for blank in [&b""[..], b"  ", b"\t"] {
         assert!(made(1, blank).unwrap().is_none());
     }

@@ -44,7 +44,7 @@ pub(super) fn header(model: &Model) -> String {
         html(&verdict(model)),
     );
     let open = figures.jobs.saturating_sub(figures.ended);
-    out += &bar(model, open);
+    out += &bar(model, open.saturating_sub(figures.stopped()));
     if let Some(run) = about.runs.last() {
         let words = run.arguments.iter().map(|word| &word[..]);
         // Those of a Python program are its own.
@@ -71,7 +71,7 @@ pub(super) fn header(model: &Model) -> String {
 fn bar(model: &Model, open: u64) -> String {
     let figures = &model.figures;
     let mut parts: Vec<(&str, &str, u64)> = Vec::new();
-    for (word, jobs) in &figures.verdicts {
+    for (word, jobs) in figures.ends() {
         parts.push((word, kind(word), *jobs));
     }
     if open > 0 {

@@ -16,12 +16,16 @@ const WORKERS: usize = 256;
 
 pub(super) fn failures(model: &Model) -> String {
     let (figures, about) = (&model.figures, &model.about);
-    if figures.bad == 0 {
-        return String::new();
-    }
+    let stopped = figures.stopped();
+    let name = match (figures.bad, stopped) {
+        (0, 0) => return String::new(),
+        (_, 0) => "Failures",
+        (0, _) => "Not finished",
+        (_, _) => "Failed or not finished",
+    };
     let mut out = format!(
-        "<section id=\"failures\">\n<h2>Failures <span class=\"quiet\">{} in {}</span></h2>\n",
-        text::counted(figures.bad, "job"),
+        "<section id=\"failures\">\n<h2>{name} <span class=\"quiet\">{} in {}</span></h2>\n",
+        text::counted(figures.bad + stopped, "job"),
         text::counted(about.groups.len() as u64, "group"),
     );
     for (i, group) in about.groups.iter().enumerate() {
@@ -54,10 +58,14 @@ pub(super) fn failures(model: &Model) -> String {
         let jobs = text::counted(only, "job");
         out += &format!("<p class=\"quiet\">{jobs} more failed in ways that are not listed.</p>\n");
     }
-    if about.kind != Kind::Executor && !about.name.is_empty() {
+    if about.kind != Kind::Executor && !about.name.is_empty() && figures.bad > 0 {
         let name = html(&about.name);
+        let those = match stopped {
+            0 => "All of them",
+            _ => "All that failed",
+        };
         out += &format!(
-            "<p class=\"next\">All of them: <code>orchestrator results {name} --failed --format jsonl</code>"
+            "<p class=\"next\">{those}: <code>orchestrator results {name} --failed --format jsonl</code>"
         );
         let only = match about.kind {
             Kind::Light => "",
@@ -99,8 +107,10 @@ pub(super) fn at_work(about: &About) -> String {
              <th class=\"n\">Runs for</tr></thead><tbody>\n{rows}</tbody></table></div>\n"
         ),
     };
+    let hosts = work.hosts.as_ref();
+    let hosts = hosts.map_or(String::new(), |hosts| format!(", {hosts}"));
     format!(
-        "<section id=\"at-work\" data-running=\"{}\">\n<h2>Running now <span class=\"quiet\">{}, the longest first</span></h2>\n\
+        "<section id=\"at-work\" data-running=\"{}\">\n<h2>Running now <span class=\"quiet\">{}, the longest first{hosts}</span></h2>\n\
          {table}{more}</section>\n",
         work.count,
         text::counted(work.count, "job"),
@@ -224,9 +234,53 @@ pub(super) fn retried(model: &Model) -> String {
     out + "</section>\n"
 }
 
+/// Where jobs ran, if that was not only here.
+pub(super) fn hosts(model: &Model) -> String {
+    let all = &model.about.hosts;
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut out = format!(
+        "<section id=\"hosts\">\n<h2>Hosts <span class=\"quiet\">{}</span></h2>\n<div class=\"wide\"><table><thead><tr><th>Host\
+         <th class=\"n\">At once<th class=\"n\">Jobs<th class=\"n\">Not ok<th class=\"n\">Tries<th class=\"n\">Busy time\
+         <th class=\"n\">CPU time<th class=\"n\">Peak memory</tr></thead><tbody>\n",
+        text::counted(all.len() as u64, "place"),
+    );
+    for host in all.iter().take(WORKERS) {
+        let here = if host.is_here {
+            " <span class=\"quiet\">this machine</span>"
+        } else {
+            ""
+        };
+        let slots = match host.slots {
+            0 => "–".to_owned(),
+            slots => text::count(slots.unsigned_abs()),
+        };
+        let name = html(&host.name);
+        out += &format!(
+            "<tr data-host=\"{name}\" data-jobs=\"{}\"><td class=\"job\">{name}{here}<td class=\"n\">{slots}<td class=\"n\">{}\
+             <td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}</tr>\n",
+            host.jobs,
+            text::count(host.jobs),
+            text::count(host.bad),
+            text::count(host.tries),
+            time(host.busy_us),
+            time(host.cpu_us),
+            memory(host.rss_kib),
+        );
+    }
+    out += "</tbody></table></div>\n";
+    if all.len() > WORKERS {
+        let more = text::count((all.len() - WORKERS) as u64);
+        out += &format!("<p class=\"quiet\">and {more} more</p>\n");
+    }
+    out + "</section>\n"
+}
+
 pub(super) fn workers(model: &Model) -> String {
     let all = &model.about.workers;
-    if all.is_empty() || is_light(model) {
+    // What each place at a host came to says less than what the host did.
+    if all.is_empty() || is_light(model) || !model.hosts.is_empty() {
         return String::new();
     }
     let mut out = String::from(

@@ -102,7 +102,7 @@ pub(crate) fn metrics(live: &Live, model: &Model) -> String {
     if figures.ok == 0 {
         jobs = jobs.labelled(&[("verdict", "ok")], 0.0);
     }
-    for (word, count) in &figures.verdicts {
+    for (word, count) in figures.ends() {
         jobs = jobs.labelled(&[("verdict", word)], *count as f64);
     }
     begin(out, "jobs", "gauge", "Jobs in the pool.")

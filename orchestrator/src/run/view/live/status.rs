@@ -19,8 +19,7 @@ const EXAMPLES: usize = 3;
 pub(crate) fn status(live: &Live, model: &Model) -> Value {
     let (figures, stand, base) = (&model.figures, &live.stand, &live.base);
     let verdicts: Map<_, _> = figures
-        .verdicts
-        .iter()
+        .ends()
         .map(|(word, jobs)| (word.clone(), (*jobs).into()))
         .collect();
     let failures = model.about.groups.iter().take(GROUPS).map(|group| {
@@ -55,15 +54,16 @@ pub(crate) fn status(live: &Live, model: &Model) -> Value {
         "elapsed_us": figures.wall_us,
         "jobs": {
             "total": stand.total,
-            "ended": figures.ended,
+            "ended": figures.ended + figures.stopped(),
             "succeeded": figures.ok,
-            "failed": figures.bad,
+            "failed": figures.bad + figures.stopped(),
             "waiting": stand.stats.waiting,
             "running": stand.stats.running,
         },
         "verdicts": verdicts,
         "retries": figures.retries,
         "workers": workers(stand),
+        "hosts": stand.hosts,
         "run_us": measured(&figures.run),
         "wait_us": measured(&figures.wait),
         "rss_kib": measured(&figures.rss),

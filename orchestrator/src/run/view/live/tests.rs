@@ -13,6 +13,7 @@ fn seen(job: u64, verdict: Verdict) -> Box<Seen> {
         verdict,
         attempt: 1,
         slot: Some(1 + job as usize % 2),
+        host: None,
         queued: Some(at(job)),
         started: Some(at(job * 10)),
         ended: at(job * 10 + 5),
@@ -94,6 +95,63 @@ fn a_run_that_goes_on_has_the_model_of_a_report() {
         (&1.into(), &true.into())
     );
     assert!(cursor != Cursor::default());
+}
+
+#[test]
+fn each_kind_of_verdict_is_shown_and_no_more_have_ended_than_in_a_report() {
+    let mut live = Live::new(Base::default());
+    let each = Verdict::each();
+    let bad = each.iter().skip(1).map(|verdict| (verdict.word(), 1));
+    for (job, &verdict) in (1..).zip(&each) {
+        live.take(Told::Ended(seen(job, verdict)));
+    }
+    live.stands(Stand {
+        bad: bad.collect(),
+        ..stand(1, 0)
+    });
+    let model = live.model();
+    let figures = &model.figures;
+    assert_eq!((figures.ended, figures.bad, figures.stopped()), (11, 10, 3));
+    let all: String = live_parts(&model)
+        .1
+        .into_iter()
+        .map(|part| part.1)
+        .collect();
+    for verdict in each {
+        let word = verdict.word();
+        let legend = format!("<li data-verdict=\"{word}\" data-jobs=\"1\">");
+        assert!(all.contains(&legend), "{word}: {all}");
+        let group = format!(">{word}</span> <span class=\"why\">");
+        assert_eq!(all.contains(&group), verdict != Verdict::Ok, "{word}");
+    }
+    let told = metrics(&live, &model);
+    assert!(told.contains("orchestrator_jobs_ended_total{verdict=\"lost\"} 1\n"));
+    assert_eq!(status(&live, &model)["jobs"]["ended"], 14);
+}
+
+#[test]
+fn hosts_have_rows_of_their_own() {
+    let mut live = Live::new(Base::default());
+    live.take(Told::Sits(2));
+    live.take(Told::Host("a".into(), 2));
+    for job in 1..=6_u64 {
+        // Two at once.
+        let at = Duration::from_millis(job.div_ceil(2) * 100);
+        let host = (job > 2).then(|| "a".into());
+        live.take(Told::Ended(Box::new(Seen {
+            slot: Some(if job > 2 { 1 } else { 2 }),
+            host,
+            started: Some(at),
+            ended: at + Duration::from_millis(5),
+            ..*seen(job, Verdict::Ok)
+        })));
+    }
+    live.stands(stand(6, 0));
+    let model = live.model();
+    assert_eq!((model.lanes, model.hosts.len()), (3, 2));
+    let parts = live_parts(&model).1;
+    let hosts = parts.iter().find(|(name, _)| *name == "hosts").unwrap();
+    assert!(hosts.1.contains("<tr data-host=\"a\" data-jobs=\"4\">"));
 }
 
 #[test]

@@ -8,6 +8,12 @@ const VALUE = new Uint8Array(128);
 // The numbers of a column; NaN where there is none. `near`: of differences.
 function column(written, n, near) {
   const out = new Float64Array(n);
+  if (written !== null && typeof written === "object") {
+    out.fill(written.usual);
+    const others = column(written.others, written.n, false);
+    column(written.at, written.n, true).forEach((at, i) => { out[at] = others[i]; });
+    return out;
+  }
   if (typeof written !== "string") return out.fill(written ?? NaN);
   let at = 0, code = 0, scale = 1, last = 0;
   for (let i = 0; i < written.length; i++) {
@@ -37,7 +43,8 @@ function names(text) {
   all.pop();
   let last = "";
   for (let i = 0; i < all.length; i++) {
-    last = last.slice(0, VALUE[all[i].charCodeAt(0)]) + all[i].slice(1);
+    const [before, behind] = [0, 1].map((at) => VALUE[all[i].charCodeAt(at)]);
+    last = last.slice(0, before) + all[i].slice(2) + last.slice(last.length - behind);
     all[i] = last;
   }
   return all;
@@ -74,10 +81,13 @@ class Run {
     this.clear();
     this.messages = [];
     this.verdicts = [];
+    this.hosts = [];
+    this.rowOf = [];
+    this.rowNames = [];
   }
 
   clear() {
-    this.jobs = new Columns(["line", "verdict", "tries", "lane", "start", "dur", "wait", "cpu", "rss", "message"]);
+    this.jobs = new Columns(["line", "verdict", "tries", "lane", "start", "dur", "wait", "cpu", "rss", "host", "message"]);
     this.labels = [];
     this.bars = new Columns(["lane", "start", "dur", "state", "count", "busy", "job"]);
     this.deaths = new Columns(["at", "lane"]);
@@ -92,6 +102,30 @@ class Run {
     this.verdicts = model.verdicts;
     this.messages = model.messages;
     this.kinds = model.verdicts.map(kind);
+    this.hosts = model.hosts;
+    this.place();
+  }
+
+  // The rows of the timeline: this machine's come first, then those of each host, by its name.
+  place() {
+    const { lanes, hosts } = this;
+    const of = column(this.model.lane_hosts, lanes, false);
+    const name = (lane) => (of[lane] > 0 ? hosts[of[lane]] : "");
+    const order = Array.from({ length: lanes }, (_, lane) => lane);
+    if (hosts.length > 0) order.sort((a, b) => (name(a) < name(b) ? -1 : name(a) > name(b) ? 1 : a - b));
+    this.rowOf = new Uint32Array(lanes);
+    this.rowNames = [];
+    order.forEach((lane, row) => {
+      this.rowOf[lane] = row;
+      const host = hosts.length > 0 ? hosts[of[lane] || 0] : "";
+      const last = this.rowNames[row - 1];
+      this.rowNames.push({ host, number: last?.host === host ? last.number + 1 : 1 });
+    });
+  }
+
+  // Where a job ran, when that may have been elsewhere.
+  hostOf(job) {
+    return this.hosts[this.jobs.host[job]] ?? "";
   }
 
   // Takes further rows of a model's columns.

@@ -63,12 +63,13 @@ function histogram(measured, width, show, label) {
   let taken = [-1e9, -1e9, -1e9];
   for (const name of ["p50", "p90", "p99"]) {
     const at = x(measured[name]), text = `${name} ${show(measured[name])}`;
-    const wide = text.length * 6.4;
-    const left = at + 4 + wide > width ? at - 4 - wide : at + 4;
+    // As wide as letters are in the widest of the usual fonts.
+    const wide = text.length * 7.6, turns = at + 4 + wide > width;
+    const left = turns ? at - 4 - wide : at + 4;
     const rowAt = Math.max(0, taken.findIndex((end) => end < Math.min(left, at) - 4));
     taken[rowAt] = Math.max(left + wide, at);
     svg.append(shape("line", { class: "share", x1: at, x2: at, y1: rowAt * 12 + 2, y2: bottom }),
-      shape("text", { class: "strong", x: left, y: rowAt * 12 + 10 }, text));
+      shape("text", { class: "strong", x: turns ? at - 4 : left, y: rowAt * 12 + 10, "text-anchor": turns ? "end" : "start" }, text));
   }
   return svg;
 }

@@ -6,6 +6,7 @@ const FIELDS = [
   { name: "line", title: "Line", n: true, show: (run, i) => count(run.jobs.line[i]) },
   { name: "label", title: "Job", show: (run, i) => run.labels[i] },
   { name: "verdict", title: "Verdict", show: (run, i) => run.verdicts[run.jobs.verdict[i]] },
+  { name: "host", title: "Host", rare: true, show: (run, i) => run.hostOf(i) },
   { name: "dur", title: "Run time", n: true, show: (run, i) => time(run.jobs.dur[i]) },
   { name: "wait", title: "Waited", n: true, show: (run, i) => time(run.jobs.wait[i]) },
   { name: "cpu", title: "CPU", n: true, show: (run, i) => time(run.jobs.cpu[i]) },
@@ -15,13 +16,16 @@ const FIELDS = [
   { name: "message", title: "What it said", show: (run, i) => run.messages[run.jobs.message[i] - 1] ?? "" },
 ];
 
+// What is there only in a run on several hosts is `rare`.
+const classOf = (field) => (field.n ? "n" : field.rare ? "rare" : "");
+
 class JobTable {
   constructor(run, root, timeline) {
     this.run = run;
     this.timeline = timeline;
     this.sorted = { name: "line", down: false };
     this.lower = [];
-    this.search = make("input", { type: "search", id: "search", placeholder: "Search jobs and messages", "aria-label": "Search jobs" });
+    this.search = make("input", { type: "search", id: "search", placeholder: "Search jobs, messages, hosts", "aria-label": "Search jobs" });
     this.verdict = make("select", { id: "verdict", "aria-label": "Verdict" });
     this.inView = make("input", { type: "checkbox", id: "in-view" });
     this.copy = make("button", { type: "button", id: "copy", title: "Their lines of the input, in the order of the table" }, "Copy as input lines");
@@ -38,7 +42,7 @@ class JobTable {
         make("label", {}, this.inView, " only in the time shown above"), this.found, this.copy, this.copied),
       this.box, this.detail, this.note));
     for (const field of FIELDS) {
-      const head = make("button", { type: "button", role: "columnheader", class: field.n ? "n" : "", "data-sort": field.name,
+      const head = make("button", { type: "button", role: "columnheader", class: classOf(field), "data-sort": field.name,
         "aria-sort": field.name === "line" ? "ascending" : "none" }, field.title);
       head.addEventListener("click", () => this.sort(field.name));
       this.head.append(head);
@@ -61,11 +65,13 @@ class JobTable {
     this.verdict.replaceChildren(option("", "every verdict"), option("not ok", "all but ok"),
       ...run.verdicts.map((word) => option(word, word)));
     this.verdict.value = chosen;
+    this.box.classList.toggle("everywhere", run.hosts.length > 0);
     const { every, cut } = run.model.jobs;
     const parts = [];
     if (every > 1) parts.push(`Of the jobs that succeeded, every ${count(every)}. is in this table; figures and pictures count all of them.`);
     if (cut) parts.push("Of the jobs that did not succeed, the first ones are.");
-    if (run.model.figures.jobs > run.model.figures.ended) parts.push("Jobs without a result are not in it.");
+    const { jobs: known, ended, unfinished } = run.model.figures;
+    if (known > unfinished.reduce((sum, [, jobs]) => sum + jobs, ended)) parts.push("Jobs without a result are not in it.");
     this.note.textContent = parts.join(" ");
     // Whoever reads it goes on where they were.
     const top = this.box.scrollTop;
@@ -95,6 +101,7 @@ class JobTable {
     for (let i = this.lower.length; i < jobs.n; i++) this.lower.push(run.labels[i].toLowerCase());
     const wanted = this.search.value.toLowerCase().trim();
     const saying = run.messages.map((message) => message.toLowerCase().includes(wanted));
+    const places = run.hosts.map((host) => host.toLowerCase().includes(wanted));
     const word = this.verdict.value, inView = this.inView.checked;
     const right = run.verdicts.map((verdict) => word === "" || (word === "not ok" ? verdict !== "ok" : verdict === word));
     const { from, to } = this.timeline;
@@ -102,7 +109,7 @@ class JobTable {
     let n = 0;
     for (const i of run.byLine) {
       if (!right[jobs.verdict[i]]) continue;
-      if (wanted && !this.lower[i].includes(wanted) && !saying[jobs.message[i] - 1]) continue;
+      if (wanted && !this.lower[i].includes(wanted) && !saying[jobs.message[i] - 1] && !places[jobs.host[i]]) continue;
       if (inView && !(jobs.start[i] <= to && jobs.start[i] + (jobs.dur[i] || 0) >= from)) continue;
       found[n++] = i;
     }
@@ -118,6 +125,11 @@ class JobTable {
     const { name, down } = this.sorted, { run } = this;
     if (name === "line" && !down) return;
     const sign = down ? -1 : 1;
+    if (name === "host") {
+      const at = run.jobs.host, places = run.hosts;
+      this.order.sort((a, b) => sign * (places[at[a]] < places[at[b]] ? -1 : places[at[a]] > places[at[b]] ? 1 : 0) || a - b);
+      return;
+    }
     if (name === "label") {
       this.order.sort((a, b) => sign * (this.lower[a] < this.lower[b] ? -1 : this.lower[a] > this.lower[b] ? 1 : 0) || a - b);
       return;
@@ -159,7 +171,7 @@ class JobTable {
       const row = make("div", { class: i === this.chosen ? "row chosen" : "row", role: "row", "data-job": i });
       for (const field of FIELDS) {
         const text = field.show(run, i);
-        const cell = make("span", { role: "cell", class: field.n ? "n" : "" });
+        const cell = make("span", { role: "cell", class: classOf(field) });
         if (field.name === "verdict") cell.append(make("span", { class: `word ${run.kinds[run.jobs.verdict[i]]}` }, text));
         else cell.textContent = text;
         row.append(cell);
@@ -180,7 +192,7 @@ class JobTable {
       if (text !== "" && text !== "–") list.append(make("dt", {}, field.title), make("dd", {}, text));
     }
     const lane = jobs.lane[i];
-    if (!Number.isNaN(lane)) list.append(make("dt", {}, run.model.lanes_are_workers ? "Worker" : "Row"), make("dd", {}, String(lane + 1)));
+    if (!Number.isNaN(lane)) list.append(make("dt", {}, run.model.lanes_are_workers && run.hosts.length === 0 ? "Worker" : "Row"), make("dd", {}, String(run.rowOf[lane] + 1)));
     this.detail.replaceChildren(list);
     if (!Number.isNaN(lane) && !Number.isNaN(jobs.start[i])) {
       const button = make("button", { type: "button", id: "locate" }, "Show on the timeline");

@@ -66,7 +66,7 @@ class Timeline {
     const { run } = this;
     const { run: measured } = run.model.figures;
     this.tones = [measured.p50, measured.p90, measured.p99];
-    this.heading.replaceChildren(run.model.lanes_are_workers ? "Workers over time " : "Jobs over time ",
+    this.heading.replaceChildren(run.model.lanes_are_workers ? (run.hosts.length > 0 ? "Hosts over time " : "Workers over time ") : "Jobs over time ",
       make("span", { class: "quiet" }, "drag to zoom, double-click to reset, click for the job"));
     const entry = (name, text) => make("li", {}, make("span", { class: `dot ${name}` }), text);
     this.legend.replaceChildren(
@@ -193,10 +193,10 @@ class Timeline {
     const lane = Math.floor((event.clientY - box.top) / this.row);
     const at = this.timeAt(event.clientX - box.left);
     const near = 4 * (this.to - this.from) / (this.width - this.gutter);
-    const { bars } = this.run;
+    const { bars, rowOf } = this.run;
     let best = -1, distance = near;
     for (let i = 0; i < bars.n; i++) {
-      if (bars.lane[i] !== lane) continue;
+      if (rowOf[bars.lane[i]] !== lane) continue;
       const off = Math.max(bars.start[i] - at, at - bars.start[i] - bars.dur[i], 0);
       if (off < distance || (off === 0 && best < 0)) [best, distance] = [i, off];
     }
@@ -226,6 +226,7 @@ class Timeline {
     else if (Number.isNaN(job)) lines.push(bars.state[i] & 1 ? `${verdict}, tried again` : verdict);
     else lines.push(labels[job], messages[jobs.message[job] - 1] ?? verdict);
     lines.push(`${time(bars.busy[i])}, from ${time(bars.start[i])} on`);
+    if (!Number.isNaN(job) && this.run.hostOf(job)) lines.push(`on ${this.run.hostOf(job)}`);
     if (!Number.isNaN(job) && !Number.isNaN(jobs.wait[job])) lines.push(`had waited ${time(jobs.wait[job])}`);
     showTip(event, lines);
   }
@@ -247,7 +248,7 @@ class Timeline {
     this.width = Math.max(200, Math.floor(gantt.parentElement.clientWidth));
     const lanes = Math.max(1, this.run.lanes);
     this.row = Math.min(18, Math.max(3, Math.floor(440 / lanes)));
-    this.gutter = this.width < 560 ? 34 : 64;
+    this.gutter = this.width < 560 ? 34 : this.run.hosts.length > 0 ? 110 : 64;
     this.drawGantt();
     this.flow = this.counted();
     this.drawStrip("ended", this.flow.ended, this.flow.bad, "ended per second", "tone2");
@@ -313,13 +314,17 @@ class Timeline {
     for (let i = 0; i < deaths.n; i++) if (deaths.at[i] >= this.from && deaths.at[i] <= this.to) seen++;
     // More would hide the rows.
     for (let i = 0; i < deaths.n && seen < 300; i++) {
-      const x = this.x(deaths.at[i]), y = deaths.lane[i] * row, wide = Math.min(row / 2, 5);
+      const x = this.x(deaths.at[i]), y = run.rowOf[deaths.lane[i]] * row, wide = Math.min(row / 2, 5);
       if (x < gutter || x > width) continue;
       pen.beginPath();
       pen.moveTo(x - wide, y);
       pen.lineTo(x + wide, y);
       pen.lineTo(x, y + wide * 1.8);
       pen.fill();
+    }
+    if (run.hosts.length > 0) {
+      this.nameHosts(pen, height);
+      return;
     }
     const every = Math.ceil(14 / row);
     pen.fillStyle = colour("quiet");
@@ -329,9 +334,28 @@ class Timeline {
     pen.textAlign = "left";
   }
 
+  // Each host by its name, beside its first row, and a line above it.
+  nameHosts(pen, height) {
+    const { run, row, gutter, width, colour } = this;
+    pen.textAlign = "right";
+    let below = 0;
+    run.rowNames.forEach(({ host, number }, at) => {
+      const y = at * row, first = number === 1;
+      if (first && at > 0) {
+        pen.fillStyle = colour("quiet");
+        pen.fillRect(0, y - 1, width, 1);
+      }
+      if ((!first && row < 14) || y + 1 < below) return;
+      pen.fillStyle = colour(first ? "text" : "quiet");
+      pen.fillText(first ? host : String(number), gutter - 6, Math.min(y + Math.max(row / 2, 6), height - 6), gutter - 8);
+      below = y + 13;
+    });
+    pen.textAlign = "left";
+  }
+
   drawBars(pen) {
     const { run, row, gutter, width, colour, tones } = this;
-    const { bars, kinds } = run;
+    const { bars, kinds, rowOf } = run;
     const fine = new Fine(Math.max(1, run.lanes), width - gutter);
     const wide = new Map();
     const scale = (width - gutter) / (this.to - this.from);
@@ -343,7 +367,7 @@ class Timeline {
       if (long < 2 || bars.count[i] > 1) {
         // Joined ones fill their place as far as they were busy.
         const filled = bars.count[i] > 1 && long >= 1 ? bars.busy[i] / dur : 1;
-        fine.add(bars.lane[i], x, Math.max(long * filled, 0.02), KINDS.indexOf(name));
+        fine.add(rowOf[bars.lane[i]], x, Math.max(long * filled, 0.02), KINDS.indexOf(name));
         continue;
       }
       const tone = name === "ok" ? `tone${tones.filter((limit) => dur > limit).length}` : name;
@@ -359,7 +383,7 @@ class Timeline {
         const x = (bars.start[i] - this.from) * scale, right = Math.min(x + bars.dur[i] * scale, width - gutter);
         const left = Math.max(x, 0), gap = right - left > 4 ? 1 : 0;
         // Half as high: another try followed.
-        const y = bars.lane[i] * row + (half ? high / 2 : 0);
+        const y = rowOf[bars.lane[i]] * row + (half ? high / 2 : 0);
         pen.fillRect(gutter + left, y, Math.max(right - left - gap, 1), half ? high / 2 : high);
       }
     }
@@ -392,7 +416,7 @@ class Timeline {
     const x = this.x(jobs.start[this.picked]), wide = Math.max((jobs.dur[this.picked] || 0) * scale, 2);
     pen.strokeStyle = this.colour("text");
     pen.lineWidth = 2;
-    pen.strokeRect(x - 1, jobs.lane[this.picked] * this.row, wide + 1, high);
+    pen.strokeRect(x - 1, this.run.rowOf[jobs.lane[this.picked]] * this.row, wide + 1, high);
   }
 
   // What ended and ran in each part of the time that is shown.

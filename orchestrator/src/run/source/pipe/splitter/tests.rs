@@ -6,6 +6,8 @@ fn rules(separator: Separator, block: usize) -> Rules {
     Rules {
         separator,
         per_record: NonZero::<usize>::MIN,
+        rest_alone: false,
+        empty: true,
         records: None,
         block,
         remove: false,
@@ -71,7 +73,9 @@ fn records_begin_with_their_start() {
     let starts = |block| rules(Separator::text(b"", b">"), block);
     assert_eq!(shown(&starts(1), "pre>a>>b"), ["pre", ">a", ">", ">b"]);
     assert_eq!(shown(&starts(5), ">aa>bb>cc"), [">aa", ">bb", ">cc"]);
-    assert_eq!(shown(&starts(6), ">aa>bb>cc"), [">aa>bb", ">cc"]);
+    // Whether a record ends with the block only what follows would say.
+    assert_eq!(shown(&starts(6), ">aa>bb>cc"), [">aa", ">bb", ">cc"]);
+    assert_eq!(shown(&starts(7), ">aa>bb>cc"), [">aa>bb", ">cc"]);
     let both = |block| rules(Separator::text(b"\n", b">"), block);
     assert_eq!(shown(&both(1), ">a\nx>\n>b\n>"), [">a\nx>\n", ">b\n", ">"]);
 }

@@ -25,7 +25,7 @@ impl Scanner<'_> {
     fn put(&mut self, length: usize, place: Place) {
         self.found.has_place = true;
         // Made here, of digits: nothing that a shell could take for anything else.
-        let is_number = matches!(place, Place::Number | Place::Slot);
+        let is_number = !matches!(place, Place::Value(..));
         let deeper = |at: usize| {
             let mut inner = self.frames[at + 1..].iter();
             inner.any(|frame| matches!(frame, Frame::Command(_)))

@@ -16,7 +16,7 @@ fn parsed(text: &str, name: &str) -> Result<String, String> {
 }
 
 /// Texts in which a shell would run what a line says, with what is shown as the reason.
-const HOLES: [(&str, &str); 112] = [
+const HOLES: [(&str, &str); 115] = [
     ("n={}; echo $((n + 1))", "n"),
     ("n={}; echo $(($n + 1))", "$n"),
     ("n={}; echo $((${n} + 1))", "${n"),
@@ -65,6 +65,9 @@ const HOLES: [(&str, &str); 112] = [
     ("n={}; RANDOM=$n", "$n"),
     ("n={}; PS4=$n; set -x; ls", "$n"),
     ("n={}; compgen -W \"$n\"", "$n"),
+    ("n={}; BASH_ENV=$n bash x", "$n"),
+    ("echo {} | source /dev/stdin", "source"),
+    (". /dev/fd/3 3<<< {}", "."),
     // How it gets there.
     ("n=$(cat {}); echo $((n))", "n"),
     ("n=`cat {}`; echo $((n))", "n"),

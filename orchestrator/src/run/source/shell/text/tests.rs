@@ -395,6 +395,31 @@ fn what_is_not_closed_is_refused_with_its_column() {
     }
 }
 
+#[test]
+fn backticks_end_where_the_next_one_is_whatever_is_open_in_them() {
+    // The one that knows all of them.
+    let bash = Dialect::of(b"bash", b"bash");
+    for text in [
+        "echo `(echo {} ` {}",
+        "echo {} `(a `(b)` c)`",
+        "echo `echo \"'\"'` {} '",
+        "echo `echo '\"'\"` {} \"",
+        "echo `echo $(echo ` {}",
+        "echo `echo ${x:-` {}",
+        "echo `[[ {} == ` ]]`",
+    ] {
+        let fault = ShellText::parse(text.as_bytes(), &Places::default(), bash).unwrap_err();
+        let (at, _) = text.match_indices('`').nth(1).unwrap();
+        let column = at + 1;
+        let said =
+            format!("``` at column {column} ends backticks in which something is not closed");
+        assert_eq!(fault.what(), said, "{text}");
+    }
+    // Without places it is the shell's to say so.
+    let text = ShellText::parse(b"echo `(`; $1", &Places::default(), bash);
+    assert!(text.is_ok(), "{text:?}");
+}
+
 /// A piece of a text, and what must become of it.
 fn piece() -> impl Strategy<Value = (String, String)> {
     let same = |text: &str| (text.to_owned(), text.to_owned());
@@ -403,8 +428,9 @@ fn piece() -> impl Strategy<Value = (String, String)> {
     let leaf = prop_oneof![
         bare.prop_map(move |text| same(&text)),
         Just(("{}".to_owned(), "\"${1}\"".to_owned())),
-        "[^'\\\\{}]{0,8}".prop_map(move |text| same(&format!("'{text}'"))),
-        "[^'\\\\{}]{0,8}".prop_map(|text| (
+        // Nor an index, as in `a[{}`, which may be one of a variable.
+        "[^'\\\\{}\\[]{0,8}".prop_map(move |text| same(&format!("'{text}'"))),
+        "[^'\\\\{}\\[]{0,8}".prop_map(|text| (
             format!("'{text}{{}}{text}'"),
             format!("'{text}'\"${{1}}\"'{text}'")
         )),
