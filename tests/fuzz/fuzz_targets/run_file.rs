@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| orchestrator_fuzz::run_file(data));
+orchestrator_fuzz::target!(run_file);

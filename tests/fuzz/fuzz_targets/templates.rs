@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| orchestrator_fuzz::templates(data));
+orchestrator_fuzz::target!(templates);

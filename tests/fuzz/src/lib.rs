@@ -12,6 +12,8 @@ mod greeting;
 mod heap;
 mod jobs;
 mod messages;
+#[cfg(repeatable)]
+pub mod repeatable;
 mod run_file;
 mod templates;
 
@@ -22,3 +24,15 @@ pub use jobs::jobs;
 pub use messages::messages;
 pub use run_file::run_file;
 pub use templates::templates;
+
+/// Joins a function of bytes to libFuzzer.
+#[macro_export]
+macro_rules! target {
+    ($name:ident) => {
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+            #[cfg(repeatable)]
+            $crate::repeatable::count();
+            $crate::$name(data);
+        });
+    };
+}

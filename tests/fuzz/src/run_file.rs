@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 /// Columns that hold what is read.
-const COLUMNS: [(&str, &str); 42] = [
+const COLUMNS: [(&str, &str); 47] = [
     ("run", "run"),
     ("run", "run_id"),
     ("run", "began_us"),
@@ -52,6 +52,11 @@ const COLUMNS: [(&str, &str); 42] = [
     ("attempt", "started_us"),
     ("attempt", "wall_us"),
     ("attempt", "error"),
+    ("attempt", "host"),
+    ("outcome", "host"),
+    ("host", "run"),
+    ("host", "host"),
+    ("host", "slots"),
 ];
 
 /// An even first byte: the rest is the file. An odd one: the rest says what stands in
@@ -75,14 +80,16 @@ fn made(path: &Path, mut changes: &[u8]) -> rusqlite::Result<()> {
     let file = Connection::open(path)?;
     file.execute_batch(&SCHEMA.replace(") strict;", ");"))?;
     file.pragma_update(None, "application_id", APPLICATION_ID)?;
-    file.pragma_update(None, "user_version", 2)?;
+    file.pragma_update(None, "user_version", 3)?;
     file.execute_batch(
         "insert into run values (1, 'a', 1, 2, null, '1', 'host', 3, '/', x'2d2d00', 'p', x'00', 2);
          insert into job values (1, zeroblob(16), 1, 1, null, 'a', null, 1),
              (2, zeroblob(16), 2, 2, null, 'b', null, null), (3, zeroblob(16), 3, 3, null, 'c', 1, 2);
          insert into outcome (n, job, run, verdict, attempts, stdout)
              values (1, 1, 1, 'ok', 1, 'out'), (2, 2, 1, 'failed', 2, null);
-         insert into attempt (job, run, attempt, verdict) values (2, 1, 1, 'crashed');",
+         insert into attempt (job, run, attempt, verdict) values (2, 1, 1, 'crashed'),
+             (3, 1, 1, 'interrupted');
+         insert into host values (1, 'h', 4);",
     )?;
     while let [column, row, kind, length, rest @ ..] = changes {
         let (table, column) = COLUMNS[usize::from(*column) % COLUMNS.len()];

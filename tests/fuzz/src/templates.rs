@@ -211,13 +211,14 @@ fn shell(recipe: &Recipe, text: &[u8], line: &[u8]) {
             (&with_place[..], puts.expect("a text keeps all but places"))
         }
     };
-    if is_plain(given) {
+    // Backticks that are still there are none that were understood.
+    if is_plain(given) && !made.contains(&b'`') {
         stand_as_they_should(&made, &puts);
     }
 }
 
-/// Where parameters were put, if that and backslashes before places are all that
-/// differs between two texts.
+/// Where parameters were put, if that, backslashes before places, and `$(…)` for
+/// backticks that hold places are all that differs between two texts.
 fn puts(
     given: &[u8],
     made: &[u8],
@@ -225,6 +226,7 @@ fn puts(
     args: &[serde_bytes::ByteBuf],
 ) -> Option<Vec<(usize, Put)>> {
     let mut puts = Vec::new();
+    let mut backticks_end = None;
     let (mut at, mut out) = (0, 0);
     while at < given.len() {
         // What was put there never begins as a place does.
@@ -236,6 +238,30 @@ fn puts(
         let escapes = given[at] == b'\\' && given.get(at + 1) == Some(&b'{');
         if escapes && made.get(out) == Some(&b'{') {
             at += 1;
+            continue;
+        }
+        if backticks_end == Some(at) {
+            (made.get(out) == Some(&b')')).then_some(())?;
+            at += 1;
+            out += 1;
+            continue;
+        }
+        if given[at] == b'`' {
+            let content = &given[at + 1..];
+            let content = &content[..content.iter().position(|&byte| byte == b'`')?];
+            // Two parentheses would calculate.
+            let opens: &[u8] = if content.starts_with(b"(") {
+                b"$( "
+            } else {
+                b"$("
+            };
+            let holds_place = (0..content.len()).any(|i| place_at(content, i).is_some());
+            if !holds_place || content.contains(&b'\\') || !made[out..].starts_with(opens) {
+                return None;
+            }
+            backticks_end = Some(at + 1 + content.len());
+            at += 1;
+            out += opens.len();
             continue;
         }
         let (place, written) = place_at(given, at)?;
@@ -268,7 +294,7 @@ fn put_at(made: &[u8]) -> Option<(Put, usize, usize)> {
 
 /// Whether [`stand_as_they_should`] knows all that is in a text.
 fn is_plain(text: &[u8]) -> bool {
-    let unknown = ["`", "<<", "${", "$((", "$'", "$\"", "$[", "case"];
+    let unknown = ["<<", "${", "$((", "$'", "$\"", "$[", "case"];
     let text = String::from_utf8_lossy(text);
     // What is joined by backslashes at the ends of lines may be any of them.
     let joined = text.replace("\\\n", "");
