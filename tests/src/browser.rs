@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::TestEnv;
 
 /// No single command takes longer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A browser with one page. Ends when it is dropped.
 pub struct Browser {
@@ -69,10 +69,12 @@ impl Browser {
             "--window-size=1200,900",
             &format!("--user-data-dir={}", home.join("profile").display()),
         ];
+        let patience = DEADLINE.as_millis() as u64;
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": {"args": args},
             "goog:loggingPrefs": {"browser": "ALL"},
+            "timeouts": {"script": patience, "pageLoad": patience},
         }}});
         let made = browser.ask("POST", "/session", &wanted);
         let session = made["sessionId"].as_str().expect("a session");
@@ -222,7 +224,7 @@ impl Browser {
             body => body.to_string(),
         };
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(2 * DEADLINE))?;
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\

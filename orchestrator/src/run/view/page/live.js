@@ -1,7 +1,6 @@
 // A page that goes with its run: it begins with what was known when it was asked for, and is
 // told the rest as it happens. It stays as it was when there is nobody left to tell it more.
 
-const began = performance.now();
 const page = new Page(document.getElementById("pictures"), document.getElementById("jobs"));
 page.refresh(JSON.parse(document.getElementById("model").textContent));
 const root = document.documentElement;
@@ -59,4 +58,4 @@ events.onerror = () => {
   state.textContent = `The run cannot be reached since ${new Date().toLocaleTimeString()}: it was killed, or its machine went down. This is how it stood.`;
   root.dataset.ended = "lost";
 };
-Object.assign(root.dataset, { ready: "yes", renderMs: (performance.now() - began).toFixed(1) });
+root.dataset.ready = "yes";

@@ -242,7 +242,6 @@ class Timeline {
   }
 
   draw() {
-    const began = performance.now();
     const { gantt } = this.parts;
     this.colour = colours();
     this.width = Math.max(200, Math.floor(gantt.parentElement.clientWidth));
@@ -256,8 +255,7 @@ class Timeline {
     if (this.run.model.waiting.length) this.drawWaiting();
     this.shown.textContent = this.whole ? `all ${time(this.run.total)}`
       : `${time(this.from)} to ${time(this.to)}: ${time(this.to - this.from)}`;
-    const data = document.documentElement.dataset;
-    Object.assign(data, { from: this.from, to: this.to, drawMs: (performance.now() - began).toFixed(1) });
+    Object.assign(document.documentElement.dataset, { from: this.from, to: this.to });
   }
 
   // A canvas of this height, ready to be drawn on.
