@@ -56,11 +56,13 @@ fn the_page_follows_its_run_and_is_a_report_at_its_end() {
     stdin
         .write_all(format!("{hostile}\nwait\n").as_bytes())
         .unwrap();
+    let failed = "document.querySelector('#failures .job')?.textContent";
     eventually(
-        "the page has heard of 41 jobs, and of the one that runs",
+        "the page has heard of 41 jobs, why one failed, and of the one that runs",
         || {
             title(&browser) == "Running: 41 of 42 jobs done"
                 && text(&browser, "document.documentElement.dataset.rows") == "41"
+                && text(&browser, failed) != "undefined"
                 && text(
                     &browser,
                     "document.querySelector('#at-work td.job')?.textContent",
@@ -76,7 +78,6 @@ fn the_page_follows_its_run_and_is_a_report_at_its_end() {
         text(&browser, "document.title"),
         "Running: 41 of 42 jobs done"
     );
-    let failed = "document.querySelector('#failures .job').textContent";
     assert_eq!(text(&browser, failed), hostile);
     assert_eq!(
         text(
