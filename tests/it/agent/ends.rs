@@ -196,7 +196,12 @@ fn bye_and_the_end_of_the_link_end_it_at_once() {
         }
         let start = now();
         assert_eq!(agent.ends_with(0), "");
-        assert!(start.elapsed().as_millis() < 1000, "{:?}", start.elapsed());
+        // Neither the minute that one job wants nor the grace of the other.
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
         agent.env.no_process_left_after(Duration::from_secs(1));
     }
 }

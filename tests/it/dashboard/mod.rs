@@ -20,7 +20,7 @@ const JOB: &str = "case {} in bad*) echo \"no such thing: {}\" >&2; exit 3;; \
                    wait*) while [ ! -e go ]; do sleep 0.01; done;; esac";
 
 /// So long nothing may be told.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A run with a page, and the page's port.
 fn started(mut command: Command) -> (Child, u16) {

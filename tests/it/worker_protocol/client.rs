@@ -25,7 +25,7 @@ use serde_bytes::ByteBuf;
 use tokio_util::codec::{Decoder, Encoder};
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const MAX_PAYLOAD: u64 = 16 << 20;
 
 pub(crate) struct Client {
