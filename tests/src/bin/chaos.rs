@@ -1,5 +1,5 @@
 //! Pools of workers in chaos, one for each seed from the first number to the
-//! second, sixteen at a time. A process of its own, so that its memory is known:
+//! second, eight at a time. A process of its own, so that its memory is known:
 //! it prints how many jobs succeeded, and its peak in KiB.
 //!
 //! `chaos FIRST LAST PROGRAM ARGUMENT…` with whatever starts a rogue.
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         let mut pools = tokio::task::JoinSet::new();
         let mut ends = Vec::new();
         loop {
-            while pools.len() < 16
+            while pools.len() < 8
                 && let Some(seed) = seeds.next()
             {
                 pools.spawn_local(survive(launch.clone(), seed));
