@@ -117,3 +117,46 @@ fn a_long_job_that_has_ended_in_time_costs_nothing() {
     desk.wait(PATIENCE);
     assert_eq!(desk.asked_back(), []);
 }
+
+#[test]
+fn jobs_behind_a_long_one_are_recalled_once_and_only_for_an_idle_worker() {
+    let mut desk = Desk::with(2);
+    for job in 1..=4 {
+        desk.submit(job);
+    }
+    let long = desk.scheduler.running()[0];
+    let other = desk.scheduler.running()[1];
+    let (worker, job, attempt) = (long.worker, long.job, long.attempt);
+    desk.tell(Input::Started {
+        worker,
+        job,
+        attempt,
+    });
+    assert_eq!(desk.wanted, [], "nobody is idle");
+    let behind = desk.scheduler.workers[&worker].jobs[1];
+    let its: Vec<_> = desk.scheduler.workers[&other.worker]
+        .jobs
+        .iter()
+        .copied()
+        .collect();
+    desk.done(other.worker.0, its[0].0.0, 1, Outcome::Ok);
+    assert!(
+        !desk
+            .wanted
+            .iter()
+            .any(|a| matches!(a, Action::Recall { .. }))
+    );
+    desk.done(other.worker.0, its[1].0.0, 1, Outcome::Ok);
+    let recall = Action::Recall {
+        worker,
+        jobs: vec![behind],
+    };
+    assert!(desk.wanted.contains(&recall));
+    desk.wait(MS);
+    assert_eq!(desk.wanted, [], "it was asked already");
+    desk.tell(Input::Recalled {
+        worker,
+        jobs: vec![behind],
+    });
+    assert_eq!(desk.worker_of(behind.0.0), Some(other.worker.0));
+}
