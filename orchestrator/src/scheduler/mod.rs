@@ -8,6 +8,8 @@
 //! loss and drain each one turn of the same loop, and lets a simulated world
 //! play thousands of bad days in a second (`sim`), and single turns by hand (`turns`).
 
+mod answers;
+mod attempts;
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod core;
