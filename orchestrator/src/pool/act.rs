@@ -14,9 +14,11 @@ use tokio::sync::mpsc;
 
 use super::PoolConfig;
 use super::delivery::Delivery;
-use super::driver::{Crew, Driver, Ended, Entry, Hired, Note, Reply, Traces};
+use super::driver::{Driver, Note};
+use super::entry::{Ended, Entry, Reply, Traces};
 use super::error::PoolError;
 use super::event::EventKind;
+use super::hired::{Crew, Hired};
 use super::job::{Closure, JobReport, WorkerDeath};
 use super::log;
 use super::news::Order;
@@ -602,7 +604,8 @@ mod tests {
     use bytes::BufMut;
     use tokio::sync::{Semaphore, watch};
 
-    use super::super::driver::{Command, Shared, State};
+    use super::super::driver::{Shared, State};
+    use super::super::obey::Command;
     use super::super::{Launch, PoolConfig, RawJob, Reports, Spill};
     use super::*;
 

@@ -10,9 +10,10 @@ use protocol::Encoding;
 use protocol::JobId;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::driver::{Command, Entry, Reply};
+use super::entry::{Entry, Reply};
 use super::front::Handles;
 use super::job::Errand;
+use super::obey::Command;
 #[cfg(feature = "cli")]
 use super::{PoolError, RawJob, Reports};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::{Attempt, JobId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::driver::Command;
+use super::obey::Command;
 use super::{PoolError, Stats};
 
 /// What is wrong with a pool of so many workers.

@@ -19,9 +19,12 @@ use super::batch::Batch;
 use super::control::wrong_size;
 #[cfg(feature = "cli")]
 use super::driver::Note;
-use super::driver::{Command, Crew, Driver, Entry, Reply, Shared, State};
+use super::driver::{Driver, Shared, State};
+use super::entry::{Entry, Reply};
 use super::event::{self, EventSender, EventStream, Scope};
+use super::hired::Crew;
 use super::map::{Inputs, Map};
+use super::obey::Command;
 use super::{
     Control, Job, JobError, JobHandle, PoolConfig, PoolError, RawHandle, RawJob, Reports, Spill,
     Stats, ThreadsPerJob, TrySubmitError,

@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::coop::unconstrained;
 
-use super::driver::{Command, State};
+use super::driver::State;
 use super::front::why_over;
+use super::obey::Command;
 use super::{Awaitable, JobError, JobReport, Payload, PoolError};
 use crate::scheduler::Verdict;
 

@@ -12,9 +12,11 @@ use protocol::{
 };
 use tokio::task::{Id, JoinError};
 
-use super::driver::{Dead, Driver, Entry, Hired, Note, State, Tasks};
+use super::driver::{Driver, Note, State};
+use super::entry::Entry;
 use super::error::PoolError;
 use super::event::EventKind;
+use super::hired::{Dead, Hired, Tasks};
 use super::job::WorkerDeath;
 use super::log;
 use super::news::{Ending, News, Order, StartFailure};

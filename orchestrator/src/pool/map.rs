@@ -16,7 +16,7 @@ use tokio_util::sync::PollSemaphore;
 
 use super::batch::Batch;
 use super::clock;
-use super::driver::{Ended, Lane, Reply};
+use super::entry::{Ended, Lane, Reply};
 use super::front::Handles;
 use super::job::Errand;
 use super::spill::Payload;

@@ -7,8 +7,8 @@
 //!   `map`: many jobs from many inputs; `command`: external commands; `control`: what
 //!   is asked of all jobs together; `stats`: the pool in numbers.
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
-//! - `driver`: the one loop, which owns the scheduler; `learn`: what it hears;
-//!   `act`: what it does; `deaths`: why it gives up; `clock`: its times; `oom`: what the
+//! - `driver`: the one loop, which owns the scheduler; `obey`: what handles ask of it; `learn`: what
+//!   it hears; `act`: what it does; `entry`, `hired`: jobs and workers as it keeps them; `deaths`: why it gives up; `clock`: its times; `oom`: what the
 //!   kernel has killed; `doubts`: what somebody may have killed who kills this program, too.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
 //!   say to each other, `launch` starts it in its `surroundings`, `trouble` says what is wrong with a host, `pipes` and `outgoing` lead to it,
@@ -34,6 +34,7 @@ mod desk;
 #[cfg(feature = "cli")]
 mod doubts;
 mod driver;
+mod entry;
 mod error;
 mod event;
 mod executor;
@@ -41,6 +42,7 @@ mod frames;
 mod front;
 mod gather;
 mod handle;
+mod hired;
 mod job;
 mod launch;
 mod learn;
@@ -48,6 +50,7 @@ mod lines;
 mod log;
 mod map;
 mod news;
+mod obey;
 mod oom;
 mod orphans;
 mod os;

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use worker::{JobContext, Registry};
 
-use super::driver::Crew;
 use super::front::{Built, Pool};
+use super::hired::Crew;
 use super::{JobHandle, Launch, PoolConfig, PoolError, RawJob, usable_cpus};
 
 /// A pool whose workers are threads of this program: no process, and no protection
