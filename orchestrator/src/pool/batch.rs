@@ -10,8 +10,8 @@ use protocol::Encoding;
 use protocol::JobId;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::admission::Handles;
 use super::entry::{Entry, Reply};
-use super::front::Handles;
 use super::job::Errand;
 use super::obey::Command;
 #[cfg(feature = "cli")]

@@ -1,37 +1,31 @@
 //! The library's front door: [`Pool`].
 
-use std::any::Any;
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use futures_util::{FutureExt, Stream};
+use futures_util::Stream;
 #[cfg(feature = "cli")]
 use protocol::ToWorker;
-use protocol::{JobId, MAX_FRAME, Task};
-use tokio::runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use protocol::{JobId, Task};
+#[cfg(feature = "cli")]
+use tokio::sync::mpsc;
+use tokio::sync::{TryAcquireError, watch};
 
+use super::admission::Handles;
 #[cfg(feature = "cli")]
 use super::batch::Batch;
-use super::control::wrong_size;
 #[cfg(feature = "cli")]
 use super::driver::Note;
-use super::driver::{Driver, Shared, State};
-use super::entry::{Entry, Reply};
-use super::event::{self, EventSender, EventStream, Scope};
+use super::driver::State;
+use super::entry::Reply;
+use super::event::{self, EventStream, Scope};
 use super::hired::Crew;
 use super::map::{Inputs, Map};
 use super::obey::Command;
 use super::{
     Control, Job, JobError, JobHandle, PoolConfig, PoolError, RawHandle, RawJob, Reports, Spill,
-    Stats, ThreadsPerJob, TrySubmitError,
+    Stats, TrySubmitError,
 };
-
-/// Longer times in a configuration mean the same as this: ten years.
-pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A pool of worker processes.
 ///
@@ -46,23 +40,10 @@ pub(super) const FOREVER: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 /// background; [`Pool::shutdown`] and [`Pool::shutdown_now`] wait for it, and tell
 /// of lines that could not be printed.
 pub struct Pool {
-    shared: Arc<Handles>,
+    pub(super) shared: Arc<Handles>,
     /// How the driver ended.
-    end: watch::Receiver<Option<Result<(), PoolError>>>,
-    spill: Arc<Spill>,
-}
-
-/// What the doors to one pool have in common.
-pub(super) struct Handles {
-    pub(super) commands: mpsc::UnboundedSender<Command>,
-    pub(super) room: Arc<Semaphore>,
-    last_job: AtomicU64,
-    state: watch::Receiver<State>,
-    /// How much of `room` a job takes: one permit that is given back with its
-    /// report, and a second with its last event, if there are any.
-    pub(super) permits: u32,
-    max_payload: u64,
-    pub(super) max_pending: usize,
+    pub(super) end: watch::Receiver<Option<Result<(), PoolError>>>,
+    pub(super) spill: Arc<Spill>,
 }
 
 impl fmt::Debug for Pool {
@@ -132,67 +113,6 @@ impl Pool {
         let (events, stream) = event::channel(scope);
         let pool = Pool::build(config, Crew::Processes, Some(events))?;
         Ok((pool.here(), stream))
-    }
-
-    /// A pool that does not run yet.
-    pub(super) fn build(
-        mut config: PoolConfig,
-        crew: Crew,
-        events: Option<EventSender>,
-    ) -> Result<Built, PoolError> {
-        check(&config)?;
-        // Times are added to times; nobody waits for longer than this.
-        for time in [
-            &mut config.ahead,
-            &mut config.start_timeout,
-            &mut config.backoff,
-            &mut config.backoff_max,
-            &mut config.grace,
-            &mut config.answer_timeout,
-            &mut config.reap_timeout,
-            &mut config.frame_timeout,
-            &mut config.silence,
-            &mut config.retry_backoff,
-            &mut config.retry_backoff_max,
-            &mut config.restart_window,
-            &mut config.spawn_patience,
-        ]
-        .into_iter()
-        .chain(&mut config.timeout)
-        .chain(&mut config.idle_timeout)
-        {
-            *time = FOREVER.min(*time);
-        }
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let (state, watched) = watch::channel(State::Starting);
-        let all = events.as_ref().is_some_and(EventSender::has_all);
-        let permits = if all { 2 } else { 1 };
-        let room = config.max_pending.saturating_mul(permits as usize);
-        let room = Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS)));
-        let spill = Spill::within(config.temp_dir.clone(), config.output_memory);
-        let shared = Arc::new(Handles {
-            commands,
-            room: Arc::clone(&room),
-            last_job: AtomicU64::new(0),
-            state: watched,
-            permits,
-            max_payload: config.max_payload,
-            max_pending: config.max_pending,
-        });
-        let driver = Driver::new(Shared {
-            config: Arc::new(config),
-            crew,
-            commands: receiver,
-            events,
-            state,
-            room,
-            spill: Arc::clone(&spill),
-        });
-        Ok(Built {
-            shared,
-            driver,
-            spill,
-        })
     }
 
     /// Names of the tasks that the workers offer, known once the first worker
@@ -506,175 +426,4 @@ impl Pool {
     pub fn spill(&self) -> &Arc<Spill> {
         &self.spill
     }
-}
-
-/// A pool whose driver does not run yet.
-pub(super) struct Built {
-    shared: Arc<Handles>,
-    driver: Driver,
-    spill: Arc<Spill>,
-}
-
-impl Built {
-    /// Runs it on the current tokio runtime; panics outside of one.
-    #[track_caller]
-    pub(super) fn here(self) -> Pool {
-        let (ended, end) = watch::channel(None);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the pool owns its driver: it ends when the pool is dropped, and shutdown awaits it"
-        )]
-        drop(tokio::spawn(drive(self.driver, ended)));
-        Pool {
-            shared: self.shared,
-            end,
-            spill: self.spill,
-        }
-    }
-
-    /// Runs it on a thread of its own.
-    pub(super) fn on_own_thread(self) -> Result<Pool, PoolError> {
-        let failed = |e| PoolError::Spawn {
-            program: "the pool's own thread".into(),
-            source: Arc::new(e),
-        };
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(failed)?;
-        let (ended, end) = watch::channel(None);
-        let driver = self.driver;
-        let thread = std::thread::Builder::new().name("orchestrator-pool".into());
-        // Nobody joins it: its last act is to say how the pool ended.
-        thread
-            .spawn(move || runtime.block_on(drive(driver, ended)))
-            .map_err(failed)?;
-        Ok(Pool {
-            shared: self.shared,
-            end,
-            spill: self.spill,
-        })
-    }
-}
-
-impl Handles {
-    /// The doors to nothing: what goes in comes out at the other end.
-    #[cfg(test)]
-    pub(super) fn alone(
-        max_pending: usize,
-        permits: u32,
-    ) -> (Handles, mpsc::UnboundedReceiver<Command>) {
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let (_, state) = watch::channel(State::Starting);
-        let handles = Handles {
-            commands,
-            room: Arc::new(Semaphore::new(max_pending * permits as usize)),
-            last_job: AtomicU64::new(0),
-            state,
-            permits,
-            max_payload: 100,
-            max_pending,
-        };
-        (handles, receiver)
-    }
-
-    /// Waits for the room of one job.
-    pub(super) async fn admit(&self) -> Result<OwnedSemaphorePermit, PoolError> {
-        let room = Arc::clone(&self.room);
-        match room.acquire_many_owned(self.permits).await {
-            Ok(room) => Ok(room),
-            Err(_) => Err(self.why_over()),
-        }
-    }
-
-    pub(super) fn fits(&self, input_len: usize) -> Result<(), PoolError> {
-        let size = input_len as u64;
-        let limit = self.max_payload;
-        if size > limit {
-            return Err(PoolError::InputTooLarge { size, limit });
-        }
-        Ok(())
-    }
-
-    pub(super) fn next_id(&self) -> JobId {
-        JobId(self.last_job.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    fn send(&self, job: RawJob, room: OwnedSemaphorePermit, reply: Reply) -> JobId {
-        // The driver gives it back.
-        room.forget();
-        let id = self.next_id();
-        // When the driver has just ended, the reply is dropped with the
-        // command, which its receiver notices.
-        let command = Command::Submit(Box::new(Entry::new(id, job, reply)));
-        self.commands.send(command).ok();
-        id
-    }
-
-    pub(super) fn send_one(&self, job: RawJob, room: OwnedSemaphorePermit) -> RawHandle {
-        let (reply, report) = oneshot::channel();
-        let id = self.send(job, room, Reply::One(reply));
-        RawHandle::new(id, report, self.commands.downgrade(), self.state.clone())
-    }
-
-    /// Room for up to so many jobs, as much as there is without waiting.
-    pub(super) fn room_for(&self, jobs: usize) -> Option<OwnedSemaphorePermit> {
-        let here = self.room.available_permits() / self.permits as usize;
-        let jobs = u32::try_from(jobs.min(here)).unwrap_or(u32::MAX);
-        let permits = jobs.saturating_mul(self.permits).max(self.permits);
-        Arc::clone(&self.room).try_acquire_many_owned(permits).ok()
-    }
-
-    pub(super) fn why_over(&self) -> PoolError {
-        why_over(&self.state)
-    }
-}
-
-pub(super) fn why_over(state: &watch::Receiver<State>) -> PoolError {
-    match &*state.borrow() {
-        State::Over(why) => why.clone(),
-        State::Starting | State::Ready(_) => PoolError::Closed,
-    }
-}
-
-/// Runs the driver to its end, which may be a panic, and says how that was.
-async fn drive(driver: Driver, ended: watch::Sender<Option<Result<(), PoolError>>>) {
-    let end = AssertUnwindSafe(driver.run()).catch_unwind().await;
-    let end = end.unwrap_or_else(|panic| Err(PoolError::Panicked(said(&*panic))));
-    ended.send_replace(Some(end));
-}
-
-/// What a panic says.
-pub(super) fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
-}
-
-fn check(config: &PoolConfig) -> Result<(), PoolError> {
-    let init = config.init.as_ref().map_or(0, bytes::Bytes::len);
-    let problem = if let Some(problem) = wrong_size(config.workers) {
-        problem
-    } else if config.max_pending == 0 {
-        "a pool needs room for at least one job (`max_pending`)"
-    } else if config.start_attempts == 0 {
-        "a worker must be started at least once (`start_attempts`)"
-    } else if config.quarantine == 0 || config.black_hole == 0 {
-        "a limit of failures must be at least 1 (`quarantine`, `black_hole`)"
-    } else if config.threads_per_job == ThreadsPerJob::Exactly(0) {
-        "a job needs at least one thread (`threads_per_job`)"
-    } else if config.max_jobs_per_worker == Some(0) {
-        "a worker must be allowed at least one job (`max_jobs_per_worker`)"
-    } else if config
-        .timeout_percent
-        .is_some_and(|percent| !(percent > 0.0 && percent <= 1e6))
-    {
-        "a share of the median must be more than 0% and at most 1,000,000% (`timeout_percent`)"
-    } else if config.launch.is_unprepared() {
-        "this program would start itself over and over: call `orchestrator::init(registry)` \
-         first thing in `main`, and use `Launch::current_exe()`"
-    } else if init > MAX_FRAME - 64 {
-        "the workers' init data must be smaller than 1 MiB"
-    } else {
-        return Ok(());
-    };
-    Err(PoolError::Config(problem))
 }

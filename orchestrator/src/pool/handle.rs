@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::coop::unconstrained;
 
+use super::admission::why_over;
 use super::driver::State;
-use super::front::why_over;
 use super::obey::Command;
 use super::{Awaitable, JobError, JobReport, Payload, PoolError};
 use crate::scheduler::Verdict;

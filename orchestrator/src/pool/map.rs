@@ -14,10 +14,10 @@ use protocol::{Encoding, Task};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::PollSemaphore;
 
+use super::admission::Handles;
 use super::batch::Batch;
 use super::clock;
 use super::entry::{Ended, Lane, Reply};
-use super::front::Handles;
 use super::job::Errand;
 use super::spill::Payload;
 use super::{JobError, JobReport, PoolError};

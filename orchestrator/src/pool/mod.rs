@@ -2,7 +2,7 @@
 //! the scheduler can decide. Installs no signal handler and prints nothing of
 //! its own.
 //!
-//! - `front`: the door, [`Pool`]; `builder`: pools to be; `executor`: what pools have in
+//! - `front`: the door, [`Pool`]; `start`: how it is opened; `admission`: how jobs come in; `builder`: pools to be; `executor`: what pools have in
 //!   common; `own`: pools and a runtime for those who make none. `handle`: submitted jobs; `typed`: jobs to be;
 //!   `map`: many jobs from many inputs; `command`: external commands; `control`: what
 //!   is asked of all jobs together; `stats`: the pool in numbers.
@@ -21,6 +21,7 @@
 //!   whoever listens to `tracing` is told.
 
 mod act;
+mod admission;
 mod awaitable;
 mod batch;
 mod builder;
@@ -64,6 +65,7 @@ mod printing;
 mod process;
 mod reports;
 mod spill;
+mod start;
 mod stats;
 mod stderr;
 mod surroundings;

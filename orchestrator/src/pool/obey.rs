@@ -8,8 +8,8 @@ use super::driver::{Driver, Note};
 use super::entry::Entry;
 use super::error::PoolError;
 use super::event::EventKind;
-use super::front::FOREVER;
 use super::news::Order;
+use super::start::FOREVER;
 use super::stats::Stats;
 use crate::scheduler::{Input, Terms};
 

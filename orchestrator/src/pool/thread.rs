@@ -22,9 +22,9 @@ use worker::Registry;
 use worker::local::{Host, Local};
 
 use super::desk::{Desk, Key, Work};
-use super::front::said;
 use super::news::{Ending, News, NewsSender, Order, StartFailure};
 use super::pipes::until;
+use super::start::said;
 use super::{PoolConfig, clock};
 use crate::scheduler::Blame;
 

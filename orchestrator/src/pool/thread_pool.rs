@@ -8,8 +8,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use worker::{JobContext, Registry};
 
-use super::front::{Built, Pool};
+use super::front::Pool;
 use super::hired::Crew;
+use super::start::Built;
 use super::{JobHandle, Launch, PoolConfig, PoolError, RawJob, usable_cpus};
 
 /// A pool whose workers are threads of this program: no process, and no protection
