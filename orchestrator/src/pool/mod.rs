@@ -2,14 +2,15 @@
 //! the scheduler can decide. Installs no signal handler and prints nothing of
 //! its own.
 //!
-//! - `front`: the door, [`Pool`]; `start`: how it is opened; `admission`: how jobs come in; `builder`: pools to be; `executor`: what pools have in
-//!   common; `own`: pools and a runtime for those who make none. `handle`: submitted jobs; `typed`: jobs to be;
-//!   `map`: many jobs from many inputs; `command`: external commands; `control`: what
-//!   is asked of all jobs together; `stats`: the pool in numbers.
+//! - `front`: the door, [`Pool`]; `start`: how it is opened; `admission`: how jobs come in; `builder`:
+//!   pools to be; `executor`: what pools have in common; `own`: pools and a runtime for those who
+//!   make none. `handle`: submitted jobs; `typed`: jobs to be; `map`: many jobs from many inputs;
+//!   `command`: external commands; `control`: what is asked of all jobs together; `stats`: the pool in numbers.
 //! - `awaitable`, `gather`, `wait`: waiting for many things at once.
-//! - `driver`: the one loop, which owns the scheduler; `obey`: what handles ask of it; `learn`: what
-//!   it hears; `act`: what it does; `entry`, `hired`: jobs and workers as it keeps them; `deaths`: why it gives up; `clock`: its times; `oom`: what the
-//!   kernel has killed; `doubts`: what somebody may have killed who kills this program, too.
+//! - `driver`: the one loop, which owns the scheduler, with jobs (`entry`) and workers (`hired`) as it
+//!   keeps them; `obey`: what handles ask of it; `learn`: what it hears; `act`: what it does, `hire`
+//!   about workers and `conclude` about the ends of jobs; `deaths`: why it gives up; `clock`: its
+//!   times; `oom`: what the kernel has killed; `doubts`: what somebody may have killed who kills this program, too.
 //! - `process`: one worker from spawn to reap; `news` is what it and the driver
 //!   say to each other, `launch` starts it in its `surroundings`, `trouble` says what is wrong with a host, `pipes` and `outgoing` lead to it,
 //!   `pace` is how quickly it answers, `orphans` what it may leave behind.
@@ -27,6 +28,7 @@ mod batch;
 mod builder;
 mod clock;
 mod command;
+mod conclude;
 mod config;
 mod control;
 mod deaths;
@@ -43,6 +45,7 @@ mod frames;
 mod front;
 mod gather;
 mod handle;
+mod hire;
 mod hired;
 mod job;
 mod launch;
