@@ -1,5 +1,9 @@
 //! `orchestrator run`, as a user meets it.
 
+mod mistakes;
+mod streams;
+mod tasks;
+
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +16,6 @@ use orchestrator_tests::env::finish;
 use orchestrator_tests::{Done, TestEnv, eventually};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use protocol::PROTOCOL_VERSION;
 use serde_json::{Value, json};
 
 pub(crate) const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
@@ -50,10 +53,33 @@ pub(crate) fn peak_mib(pid: u32) -> Option<u64> {
     Some(kib / 1024)
 }
 
-fn open_files(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd"))
+pub(crate) fn spawn(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).spawn().unwrap()
+}
+
+/// The children of a process.
+pub(crate) fn workers_of(pid: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))
         .unwrap()
-        .count()
+        .flatten()
+    {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        all.extend(
+            children
+                .split_whitespace()
+                .map(|n| n.parse::<u32>().unwrap()),
+        );
+    }
+    all
+}
+
+/// A program in the environment's directory.
+pub(crate) fn script(env: &TestEnv, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = env.file(name, text);
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).unwrap();
 }
 
 #[test]
@@ -160,117 +186,6 @@ fn stdout_and_stderr_stay_apart_and_each_jobs_output_stays_together() {
 }
 
 #[test]
-fn keep_order_has_an_entry_for_every_line_failures_included() {
-    let env = TestEnv::new();
-    let script = "test $1 = 2 && kill -9 $$; test $1 = 3 && exit 7; sleep 0.0$((9 - $1)); echo $1";
-    let done = run(
-        &env,
-        &[
-            "-j4", "-k", "--format", "jsonl", "--", "sh", "-c", script, "sh", "{}",
-        ],
-        "1\n2\n3\n4\n5\n6\n",
-    );
-    assert_eq!(done.code(), 1);
-    let seen: Vec<(i64, String)> = objects(done.stdout())
-        .iter()
-        .map(|o| {
-            (
-                o["seq"].as_i64().unwrap(),
-                o["verdict"].as_str().unwrap().to_owned(),
-            )
-        })
-        .collect();
-    let verdicts = ["ok", "signaled", "failed", "ok", "ok", "ok"];
-    let expected: Vec<(i64, String)> = (1..).zip(verdicts.map(str::to_owned)).collect();
-    assert_eq!(seen, expected);
-    let done = run(
-        &env,
-        &["-j4", "-k", "-q", "--", "sh", "-c", script, "sh", "{}"],
-        "1\n2\n3\n4\n5\n6\n",
-    );
-    assert_eq!(done.stdout(), "1\n4\n5\n6\n");
-}
-
-pub(crate) fn spawn(mut command: Command) -> Child {
-    command.stdin(Stdio::piped()).spawn().unwrap()
-}
-
-#[test]
-fn keep_order_waits_for_a_slow_first_job_in_bounded_memory() {
-    let env = TestEnv::new();
-    let gate = env.path().join("gate");
-    let last = env.path().join("last");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut child = spawn(command(
-        &env,
-        &["-j2", "-k", "--worker", WORKER, "--task", "gate"],
-    ));
-    let pid = child.id();
-    let mut stdin = child.stdin.take().unwrap();
-    let first = json!([gate, null]);
-    writeln!(stdin, "{first}").unwrap();
-    // The second is done while the first waits: both workers are up.
-    let second = env.path().join("second");
-    writeln!(stdin, "{}", json!([null, second])).unwrap();
-    eventually("both workers are up", || second.exists());
-    let before = open_files(pid);
-    let nothing = "[null,null]\n".repeat(100_000);
-    stdin.write_all(nothing.as_bytes()).unwrap();
-    writeln!(stdin, "{}", json!([null, last])).unwrap();
-    drop(stdin);
-    eventually("all but the first are done", || last.exists());
-    // Standard input was closed, nothing else was opened.
-    assert!(
-        open_files(pid) <= before,
-        "{before}, now {}",
-        open_files(pid)
-    );
-    std::fs::write(&gate, "open").unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    let peak = peak_mib(pid).unwrap();
-    assert!(peak < 64, "{peak} MiB");
-    assert_eq!(
-        line,
-        "{\"seq\":1,\"id\":null,\"ok\":true,\"value\":\"open\"}\n"
-    );
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).unwrap();
-    let seqs = objects(&rest)
-        .iter()
-        .map(|o| o["seq"].as_u64().unwrap())
-        .collect::<Vec<_>>();
-    assert_eq!(seqs, (2..=100_003).collect::<Vec<_>>());
-    assert_eq!(finish(child, vec![]).code(), 0);
-}
-
-#[test]
-fn large_output_waits_for_its_turn_on_disk() {
-    let env = TestEnv::new();
-    let script = "test $1 = 1 && sleep 0.5; head -c 5000000 /dev/zero | tr '\\0' $1";
-    let child = spawn(command(
-        &env,
-        &["-j2", "-k", "-q", "--", "sh", "-c", script, "sh", "{}"],
-    ));
-    let pid = child.id();
-    let watcher = std::thread::spawn(move || {
-        let mut peak = 0;
-        while let Some(now) = peak_mib(pid) {
-            peak = now.max(peak);
-            std::thread::yield_now();
-        }
-        peak
-    });
-    let done = finish(child, b"1\n2\n3\n4\n5\n6\n7\n8\n9\n".to_vec());
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    let expected: Vec<u8> = (b'1'..=b'9').flat_map(|c| vec![c; 5_000_000]).collect();
-    assert!(done.stdout == expected);
-    let peak = watcher.join().unwrap();
-    assert!(peak > 0 && peak < 64, "{peak} MiB");
-}
-
-#[test]
 fn lines_of_failed_jobs_can_be_piped_in_again() {
     let env = TestEnv::new();
     let script = "case $1 in bad*) exit 1;; kill*) kill -9 $$;; esac";
@@ -348,197 +263,6 @@ fn the_lines_that_are_read_are_not_written_over() {
     assert_eq!((done.code(), &done.stderr[..]), (0, ""));
 }
 
-/// Small results share a page, large ones stand alone: both streams of all of them
-/// come in order when they go to one file.
-#[test]
-fn both_streams_of_every_job_keep_their_order_in_one_file() {
-    let env = TestEnv::new();
-    let script = "case $1 in *7) seq 5000;; *) echo out $1;; esac; \
-                  [ $(($1 % 3)) = 0 ] || echo err $1 >&2";
-    for options in [&["-j1"][..], &["-j4", "-k"]] {
-        let file = std::fs::File::create(env.path().join("both")).unwrap();
-        let mut command = command(&env, options);
-        command.args(["-q", "--", "sh", "-c", script, "sh", "{}"]);
-        command.stdout(file.try_clone().unwrap()).stderr(file);
-        let lines: String = (1..=200).map(|n| format!("{n}\n")).collect();
-        assert_eq!(env.run(command, lines).code(), 0);
-        let mut expected = String::new();
-        for n in 1..=200 {
-            match n % 10 {
-                7 => (1..=5000).for_each(|line| expected += &format!("{line}\n")),
-                _ => expected += &format!("out {n}\n"),
-            }
-            if n % 3 > 0 {
-                expected += &format!("err {n}\n");
-            }
-        }
-        let both = std::fs::read_to_string(env.path().join("both")).unwrap();
-        assert!(both == expected, "{options:?}");
-    }
-}
-
-#[test]
-fn f080_large_results_wait_for_a_slow_reader_on_disk() {
-    let env = TestEnv::new();
-    let mut child = spawn(command(
-        &env,
-        &["-j2", "-q", "--worker", WORKER, "--task", "big"],
-    ));
-    let pid = child.id();
-    let mut stdin = child.stdin.take().unwrap();
-    // 32 results of two million bytes each, as JSON.
-    stdin.write_all("1000000\n".repeat(32).as_bytes()).unwrap();
-    drop(stdin);
-    // Nobody reads. The workers come to rest all the same.
-    let ticks = || -> Vec<String> {
-        let stat = |pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let busy = |stat: String| {
-            stat.split(' ')
-                .skip(13)
-                .take(2)
-                .map(str::to_owned)
-                .collect()
-        };
-        workers_of(pid)
-            .into_iter()
-            .map(stat)
-            .map(busy)
-            .collect::<Vec<Vec<_>>>()
-            .concat()
-    };
-    let mut before = Vec::new();
-    let mut same = 0;
-    eventually("the workers rest", || {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        let now = ticks();
-        same = if now == before && now.len() == 4 {
-            same + 1
-        } else {
-            0
-        };
-        before = now;
-        same == 10
-    });
-    let peak = peak_mib(pid).unwrap();
-    assert!(peak < 64, "{peak} MiB");
-    let done = finish(child, vec![]);
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    assert_eq!(done.stdout().lines().count(), 32);
-    assert!(
-        done.stdout()
-            .lines()
-            .all(|l| l.len() > 2_000_000 && l.ends_with("7,7]}"))
-    );
-}
-
-#[test]
-fn f068_an_infinite_input_takes_no_memory() {
-    let env = TestEnv::new();
-    let mut child = spawn(command(
-        &env,
-        &[
-            "-j2", "-k", "--worker", WORKER, "--task", "noop", "--format", "value",
-        ],
-    ));
-    let pid = child.id();
-    let mut stdin = child.stdin.take().unwrap();
-    let feeder = std::thread::spawn(move || {
-        let lines = "null\n".repeat(10_000);
-        while stdin.write_all(lines.as_bytes()).is_ok() {}
-    });
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut take = |lines: usize| {
-        let mut line = String::new();
-        for _ in 0..lines {
-            line.clear();
-            stdout.read_line(&mut line).unwrap();
-            assert_eq!(line, "null\n");
-        }
-        peak_mib(pid).unwrap()
-    };
-    // Two hundred bytes kept of each job would be too much.
-    let peak = take(250_000);
-    assert!(peak < 64, "{peak} MiB");
-    // The reader goes away, so the run must end although the input does not.
-    drop(stdout);
-    let done = finish(child, vec![]);
-    assert_eq!(done.code(), 141, "{}", done.stderr);
-    feeder.join().unwrap();
-}
-
-#[test]
-fn a_script_reads_each_result_before_it_writes_the_next_line() {
-    let env = TestEnv::new();
-    for args in [
-        &["-j2", "-q", "--", "echo", "{}"][..],
-        &["-j2", "-q", "-k", "--", "echo", "{}"],
-        &[
-            "-q", "--worker", WORKER, "--task", "fib", "--format", "value",
-        ],
-    ] {
-        let mut child = spawn(command(&env, args));
-        let mut stdin = child.stdin.take().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        for n in 1..=2 {
-            // The first two Fibonacci numbers are what `echo 1` says.
-            writeln!(stdin, "1").unwrap();
-            let mut line = String::new();
-            stdout.read_line(&mut line).unwrap();
-            assert_eq!(line, "1\n", "{n}: {args:?}");
-        }
-        drop(stdin);
-        assert_eq!(finish(child, vec![]).code(), 0);
-    }
-}
-
-#[test]
-fn f078_a_closed_pipe_ends_the_run_at_once() {
-    let env = TestEnv::new();
-    let mut shell = env.command("bash");
-    shell
-        .args([
-            "-c",
-            "yes | \"$0\" run -j2 -- echo {} | head -3; echo ${PIPESTATUS[1]}",
-        ])
-        .arg(ORCHESTRATOR);
-    let done = env.run(shell, "");
-    assert_eq!(done.stdout(), "y\ny\ny\n141\n");
-    assert_eq!(done.stderr, "");
-    // Also while nothing is printed, so that no write fails.
-    let mut shell = env.command("bash");
-    shell
-        .args([
-            "-c",
-            "echo 600 | \"$0\" run -- sleep {} | true; echo ${PIPESTATUS[1]}",
-        ])
-        .arg(ORCHESTRATOR);
-    let done = env.run(shell, "");
-    assert_eq!((done.stdout(), done.stderr.as_str()), ("141\n", ""));
-}
-
-#[test]
-fn f079_a_full_disk_is_a_failure_of_the_run() {
-    let env = TestEnv::new();
-    for args in [
-        &["--", "echo", "{}"][..],
-        &["-k", "--format", "jsonl", "--", "echo", "{}"],
-        &["--worker", WORKER, "--task", "fib"],
-    ] {
-        let full = std::fs::OpenOptions::new()
-            .write(true)
-            .open("/dev/full")
-            .unwrap();
-        let mut command = command(&env, args);
-        command.stdout(full);
-        let done = env.run(command, "1\n2\n3\n");
-        assert_eq!(done.code(), 125);
-        assert_eq!(
-            done.stderr, "error: results could not be written: no space left on device\n",
-            "{args:?}"
-        );
-    }
-}
-
 #[test]
 fn f001_a_worker_killed_from_outside_costs_one_job_of_a_thousand() {
     let env = TestEnv::new();
@@ -578,92 +302,12 @@ fn f001_a_worker_killed_from_outside_costs_one_job_of_a_thousand() {
     assert!(done.stderr.contains("killed by SIGKILL"), "{}", done.stderr);
 }
 
-/// The children of a process.
-pub(crate) fn workers_of(pid: u32) -> Vec<u32> {
-    let mut all = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task"))
-        .unwrap()
-        .flatten()
-    {
-        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        all.extend(
-            children
-                .split_whitespace()
-                .map(|n| n.parse::<u32>().unwrap()),
-        );
-    }
-    all
-}
-
 /// Whether a worker is inside the sleeping task: its main thread sleeps on a
 /// timer and not in a read.
 fn cpu_ticks_or_sleep(worker: u32) -> bool {
     let call = std::fs::read_to_string(format!("/proc/{worker}/syscall")).unwrap_or_default();
     let number = call.split(' ').next().unwrap_or_default();
     number == libc::SYS_clock_nanosleep.to_string() || number == "running"
-}
-
-#[test]
-fn tasks_answer_in_json_lines() {
-    let env = TestEnv::new();
-    let args = ["-k", "-q", "--worker", WORKER, "--task", "mirror"];
-    let done = run(
-        &env,
-        &args,
-        "{\"x\": 7, \"label\": \"é\"}\n{\"label\":\"\",\"x\":-1}\n",
-    );
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    assert_eq!(
-        done.stdout(),
-        "{\"seq\":1,\"id\":null,\"ok\":true,\"value\":{\"x\":-7,\"label\":\"é\"}}\n\
-         {\"seq\":2,\"id\":null,\"ok\":true,\"value\":{\"x\":1,\"label\":\"\"}}\n"
-    );
-    let done = run(
-        &env,
-        &[
-            "-q", "--worker", WORKER, "--task", "fib", "--format", "value",
-        ],
-        "10\n20\n30\n40\n",
-    );
-    assert_eq!(done.stdout(), "55\n6765\n832040\n102334155\n");
-}
-
-#[test]
-fn ids_come_back_with_their_results() {
-    let env = TestEnv::new();
-    let args = [
-        "-k", "-q", "--worker", WORKER, "--task", "fib", "--input", "jsonl",
-    ];
-    let done = run(
-        &env,
-        &args,
-        "{\"id\": \"a\", \"args\": 10}\n{\"args\": 11, \"id\": 7}\n",
-    );
-    assert_eq!(
-        done.stdout(),
-        "{\"seq\":1,\"id\":\"a\",\"ok\":true,\"value\":55}\n\
-         {\"seq\":2,\"id\":7,\"ok\":true,\"value\":89}\n"
-    );
-}
-
-#[test]
-fn a_tasks_failure_is_an_answer_with_its_reason() {
-    let env = TestEnv::new();
-    let args = ["-k", "--worker", WORKER, "--task", "panic"];
-    let done = run(&env, &args, "\"ouch\"\n");
-    assert_eq!(done.code(), 1);
-    let answer = &objects(done.stdout())[0];
-    assert_eq!(answer["ok"], json!(false));
-    let error = answer["error"].as_str().unwrap();
-    assert!(
-        error.contains("ouch") && error.contains("test_worker.rs:"),
-        "{error}"
-    );
-    assert!(
-        done.stderr.contains("0 of 1 job succeeded, 1 failed"),
-        "{}",
-        done.stderr
-    );
 }
 
 #[test]
@@ -731,142 +375,6 @@ fn f069_a_line_without_end_is_rejected_and_not_kept() {
     );
 }
 
-/// What a mistake is answered with, and the exit code.
-fn mistake(args: &[&str], stdin: &str) -> (i32, String) {
-    let env = TestEnv::new();
-    let done = run(&env, args, stdin);
-    assert_eq!(done.stdout(), "");
-    (done.code(), done.stderr)
-}
-
-#[test]
-fn mistakes_get_answers_that_say_what_to_do() {
-    let (code, said) = mistake(&["--", "sha256summ", "{}"], "x\n");
-    assert_eq!(code, 2);
-    assert!(
-        said.starts_with("error: command `sha256summ` not found\n"),
-        "{said}"
-    );
-    assert!(
-        said.ends_with("  tip: a similar command exists: `sha256sum`\n"),
-        "{said}"
-    );
-
-    let (code, said) = mistake(&["--worker", "./my-worker", "--task", "fib"], "1\n");
-    assert_eq!(code, 2);
-    assert!(
-        said.starts_with("error: worker `./my-worker` not found"),
-        "{said}"
-    );
-
-    let (code, said) = mistake(&["--worker", "/bin/pwd", "--task", "fib"], "1\n");
-    assert_eq!(code, 125);
-    assert!(
-        said.starts_with("error: `/bin/pwd` does not speak the worker protocol (it printed `/"),
-        "{said}"
-    );
-    assert!(
-        said.contains("  tip: to run an ordinary command for each line, put it after `--`"),
-        "{said}"
-    );
-
-    let (code, said) = mistake(&["--worker", WORKER, "--task", "fibb"], "1\n");
-    assert_eq!(code, 2);
-    assert!(
-        said.starts_with(&format!(
-            "error: worker `{WORKER}` has no task named `fibb`\n"
-        )),
-        "{said}"
-    );
-    assert!(
-        said.contains("  tip: a similar task exists: `fib`\n"),
-        "{said}"
-    );
-
-    let (code, said) = mistake(&["--workers", "many", "--", "true"], "1\n");
-    assert_eq!(code, 2);
-    assert!(
-        said.contains("-j `many` is no number of jobs, and there is no such file"),
-        "{said}"
-    );
-
-    let (code, said) = mistake(&["--worker", WORKER], "1\n");
-    assert_eq!(code, 2);
-    assert!(said.contains("--task"), "{said}");
-}
-
-#[test]
-fn bad_json_is_shown_with_line_and_column() {
-    let env = TestEnv::new();
-    let args = ["-k", "-q", "--worker", WORKER, "--task", "fib"];
-    let done = run(&env, &args, "10\n{\"a\": 1 \"b\": 2}\n11\n");
-    assert_eq!(done.code(), 1);
-    let answers = objects(done.stdout());
-    assert_eq!(answers.len(), 3);
-    assert_eq!(answers[1]["ok"], json!(false));
-    assert_eq!(answers[2]["value"], json!(89));
-    assert!(
-        done.stderr.starts_with(
-            "error: line 2 of standard input is not valid JSON: expected `,` or `}` at column 9\n  \
-             2 | {\"a\": 1 \"b\": 2}\n    |         ^\n"
-        ),
-        "{}",
-        done.stderr
-    );
-}
-
-#[test]
-fn another_protocol_version_is_refused_with_both() {
-    let env = TestEnv::new();
-    let args = [
-        "--worker",
-        ROGUE,
-        "--worker-arg",
-        "greet:99",
-        "--worker-arg",
-        "hang",
-        "--task",
-        "x",
-    ];
-    let done = run(&env, &args, "1\n");
-    assert_eq!(done.code(), 125);
-    assert!(
-        done.stderr.starts_with(&format!(
-            "error: worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks {PROTOCOL_VERSION}\n"
-        )),
-        "{}",
-        done.stderr
-    );
-}
-
-#[test]
-fn a_worker_that_dies_at_start_is_shown_with_its_last_words() {
-    let env = TestEnv::new();
-    let args = [
-        "--worker",
-        ROGUE,
-        "--worker-arg",
-        "stderr:no such library",
-        "--worker-arg",
-        "exit:127",
-        "--task",
-        "x",
-    ];
-    let done = run(&env, &args, "1\n");
-    assert_eq!(done.code(), 125);
-    assert!(
-        done.stderr
-            .contains("ended with status 127 before it was ready"),
-        "{}",
-        done.stderr
-    );
-    assert!(
-        done.stderr.contains("    no such library\n"),
-        "{}",
-        done.stderr
-    );
-}
-
 #[test]
 fn f032_the_limit_of_open_files_is_raised_as_far_as_it_goes() {
     let env = TestEnv::new();
@@ -903,33 +411,6 @@ fn a_program_with_a_relative_path_and_a_link_is_found() {
 }
 
 #[test]
-fn tasks_lists_what_a_worker_offers() {
-    let env = TestEnv::new();
-    let mut command = env.command(ORCHESTRATOR);
-    command.args(["tasks", "--worker", WORKER]);
-    let done = env.run(command, "");
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    let names: Vec<&str> = done.stdout().lines().collect();
-    assert!(
-        names.contains(&"command") && names.contains(&"fib"),
-        "{names:?}"
-    );
-}
-
-#[test]
-fn what_a_task_prints_goes_to_stderr_with_its_job() {
-    let env = TestEnv::new();
-    let args = [
-        "-q", "--worker", WORKER, "--task", "print", "--format", "value",
-    ];
-    let done = run(&env, &args, "[\"hello\", 2]\n");
-    assert_eq!(
-        (done.stdout(), done.stderr.as_str()),
-        ("null\n", "hello\nhello\n")
-    );
-}
-
-#[test]
 fn the_summary_counts_only_the_cpu_time_of_the_run() {
     let env = TestEnv::new();
     let mut shell = env.command("bash");
@@ -943,149 +424,6 @@ fn the_summary_counts_only_the_cpu_time_of_the_run() {
     assert!(cpu.is_some_and(|cpu| cpu <= 100), "{}", done.stderr);
 }
 
-/// A program in the environment's directory.
-pub(crate) fn script(env: &TestEnv, name: &str, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    let path = env.file(name, text);
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(path, mode).unwrap();
-}
-
-#[test]
-fn windows_line_ends_in_a_script_are_named() {
-    let env = TestEnv::new();
-    script(&env, "crlf.sh", "#!/bin/sh\r\necho hi\r\n");
-    for args in [
-        &["--", "./crlf.sh"][..],
-        &["--worker", "./crlf.sh", "--task", "x"],
-    ] {
-        let done = run(&env, args, "1\n2\n");
-        assert_eq!(done.code(), 2, "{}", done.stderr);
-        assert!(done.stderr.contains("`/bin/sh\\r`"), "{}", done.stderr);
-        assert!(done.stderr.contains("Windows line ends"), "{}", done.stderr);
-        assert!(
-            done.stderr
-                .ends_with("  tip: sed -i 's/\\r$//' ./crlf.sh\n"),
-            "{}",
-            done.stderr
-        );
-    }
-    let done = run(&env, &["-q", "--", "./{}"], "crlf.sh\n");
-    assert_eq!(done.code(), 1);
-    let said = "there is no interpreter `/bin/sh\\r`, which its first line names; the line ends \
-                with a carriage return (Windows line ends), which `sed -i 's/\\r$//' FILE` removes";
-    assert!(done.stderr.contains(said), "{}", done.stderr);
-}
-
-#[test]
-fn habits_from_other_tools_get_an_answer() {
-    for (args, what, tip) in [
-        (
-            &["echo {} | wc -c"][..],
-            "`echo {} | wc -c` is one word, so it would be the name of a program",
-            "orchestrator run -c 'echo {} | wc -c'",
-        ),
-        (
-            &["echo {}"],
-            "`echo {}` is one word, so it would be the name of a program",
-            "leave out the quotes: orchestrator run -- echo {}",
-        ),
-        (
-            &["--", "sh", "-c", "echo {} | wc"],
-            "`echo {} | wc` is for a shell, which would read the line as program text",
-            "with -c the line stays data: orchestrator run -c 'echo {} | wc'",
-        ),
-        (
-            &["--", "sh", "-c", "{}"],
-            "`{}` is for a shell, which would read the line as program text",
-            "to run lines that are commands: orchestrator run < FILE",
-        ),
-        (
-            &["--", "alias", "{}"],
-            "command `alias` not found",
-            "`alias` belongs to the shell",
-        ),
-        (
-            &["--worker", "no-such-program mine.py", "--task", "x"],
-            "worker `no-such-program` not found",
-            "",
-        ),
-        (
-            &["--worker", "sh", "worker.py", "--task", "fib"],
-            "`--task` after `worker.py` is part of the command",
-            "arguments of the worker program: --worker-arg worker.py",
-        ),
-        (
-            &["-l1", "echo"],
-            "unexpected argument '-l' found",
-            "-L N packs so many lines",
-        ),
-        (
-            &["-i", "echo", "{}"],
-            "unexpected argument '-i' found",
-            "`{}` needs no -i",
-        ),
-        // What GNU parallel calls so, and what is only spelled like an option of ours.
-        (
-            &["-S", "h1", "echo"],
-            "unexpected argument '-S' found",
-            "`orchestrator run --hosts [N/]HOST,...` runs jobs on other machines",
-        ),
-        (
-            &["--group", "echo"],
-            "unexpected argument '--group' found",
-            "leave it out: each job's output is in one piece anyway",
-        ),
-        (
-            &["--max-procs", "2", "echo"],
-            "unexpected argument '--max-procs' found",
-            "GNU parallel's option is --jobs here",
-        ),
-        (
-            &["--cat", "echo"],
-            "unexpected argument '--cat' found",
-            "the command may keep it: `cat > FILE; COMMAND FILE`",
-        ),
-        (
-            &["--name", "x", "find"],
-            "unexpected argument '--name' found",
-            "options of the command stand behind its name: orchestrator run -- COMMAND",
-        ),
-        (
-            &["--block", "10M", "wc"],
-            "the following required arguments were not provided:",
-            "--block needs --pipe",
-        ),
-        (
-            &["--resume", "--joblog=log", "wc"],
-            "the following required arguments were not provided:",
-            "to go on by what --joblog says: --skip-logged ended",
-        ),
-        (
-            &["--grace", "5 parsecs", "wc"],
-            "invalid value '5 parsecs' for '--grace <TIME>': not a time; write seconds, or e.g. 90s, 5m, 1h 30m",
-            "",
-        ),
-        (
-            &["--results", "--", "echo"],
-            "invalid value '--' for '--results <DIR|TEXT|TABLE>': write where results are kept, \
-             then `--`; a directory of that name is ./--",
-            "",
-        ),
-        (
-            &["--", "", "{}"],
-            "the command is an empty word (an unset variable?)",
-            "",
-        ),
-    ] {
-        let (code, said) = mistake(args, "x\n");
-        assert_eq!(code, 2, "{said}");
-        assert!(said.starts_with(&format!("error: {what}\n")), "{said}");
-        assert_eq!(said.contains("\n  tip: "), !tip.is_empty(), "{said}");
-        assert!(said.contains(tip), "{said}");
-    }
-}
-
 /// A story: `cat a b | wc` was what had failed, of one file and of three more arguments.
 #[test]
 fn a_command_is_named_as_it_would_be_typed() {
@@ -1094,87 +432,6 @@ fn a_command_is_named_as_it_would_be_typed() {
     let done = run(&env, &words, "it's a b\n");
     let shown = r#"/false 'it'"'"'s a b' x=1,y:z@2% '*' ''`"#;
     assert!(done.stderr.contains(shown), "{}", done.stderr);
-}
-
-/// A story: `sort {} '>' {}.sorted` is how it is written for GNU parallel; here, `>` was a file.
-#[test]
-fn words_for_a_shell_that_no_shell_reads_are_told() {
-    let env = TestEnv::new();
-    let done = run(&env, &["-q", "--", "echo", "{}", ">", "{}.out"], "a\n");
-    assert_eq!((done.code(), done.stdout()), (0, "a > a.out\n"));
-    assert_eq!(
-        done.stderr,
-        "warning: `>` is an argument of `echo`, since no shell reads these words\n  \
-         tip: for a shell: orchestrator run -c 'echo {} > {}.out'\n"
-    );
-    let dry = run(&env, &["--dry-run", "--", "echo", "{}", "&&", "x"], "a\n");
-    assert!(dry.stderr.starts_with("warning: `&&` is"), "{}", dry.stderr);
-    // Theirs is read by one.
-    let mut theirs = env.command(ORCHESTRATOR);
-    theirs.args(["parallel", "echo", "{}", ">", "{}.out"]);
-    assert_eq!(env.run(theirs, "a\n").stderr, "");
-    assert_eq!(std::fs::read(env.path().join("a.out")).unwrap(), b"a\n");
-}
-
-#[test]
-fn whoever_forgets_run_is_told() {
-    let env = TestEnv::new();
-    for (args, tip) in [
-        (&["echo", "a b"][..], "orchestrator run -- echo 'a b'"),
-        (&["--", "echo"], "orchestrator run -- echo"),
-        (&["-j2", "echo"], "orchestrator run -j2 echo"),
-    ] {
-        let mut command = env.command(ORCHESTRATOR);
-        command.args(args);
-        let done = env.run(command, "");
-        assert_eq!(done.code(), 2);
-        let tip = format!("\n  tip: to run a command for each line: {tip}\n");
-        assert!(done.stderr.contains(&tip), "{}", done.stderr);
-    }
-    let mut command = env.command(ORCHESTRATOR);
-    command.arg("--hlep");
-    let done = env.run(command, "");
-    assert!(!done.stderr.contains("each line"), "{}", done.stderr);
-}
-
-#[test]
-fn a_program_that_is_missing_for_a_line_does_not_recite_the_path() {
-    let env = TestEnv::new();
-    let done = run(&env, &["-q", "--", "nosuch{}"], "1\n");
-    assert_eq!(
-        done.stderr,
-        "error: line 1: command could not be started: there is no program `nosuch1` in PATH: \
-         `nosuch1`\n"
-    );
-}
-
-#[test]
-fn an_input_that_does_not_fit_is_said_once() {
-    let env = TestEnv::new();
-    let args = ["-q", "--worker", WORKER, "--task", "fib"];
-    let done = run(&env, &args, "\"x\"\n");
-    assert_eq!(done.code(), 1);
-    let error = objects(done.stdout())[0]["error"].clone();
-    let error = error.as_str().unwrap();
-    assert!(
-        error.starts_with("input of task `fib` cannot be decoded: "),
-        "{error}"
-    );
-    assert_eq!(done.stderr, format!("error: line 1: {error}\n"));
-}
-
-#[test]
-fn a_refused_line_keeps_its_id() {
-    let env = TestEnv::new();
-    let args = [
-        "-q", "--worker", WORKER, "--task", "fib", "--input", "jsonl",
-    ];
-    for format in ["result", "jsonl"] {
-        let args = [&args[..], &["--format", format]].concat();
-        let done = run(&env, &args, "{\"id\": \"a\", \"agrs\": 1}\n");
-        assert_eq!(done.code(), 1);
-        assert_eq!(objects(done.stdout())[0]["id"], json!("a"));
-    }
 }
 
 #[test]
