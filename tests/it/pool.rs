@@ -1,17 +1,19 @@
 //! The library against real worker processes.
 
+mod deaths;
+mod rogues;
+mod starts;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::unistd::Pid as ProcessId;
 use orchestrator::{
-    Encoding, EventKind, EventStream, JobError, Launch, Pool, PoolConfig, PoolError, Printed,
-    Reports, Verdict,
+    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, Printed, Reports, Verdict,
 };
 use orchestrator_tests::tasks::*;
-use orchestrator_tests::{TestEnv, eventually};
 use serde_bytes::ByteBuf;
 
 pub(crate) const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
@@ -34,6 +36,18 @@ pub(crate) fn rogues(steps: &str) -> PoolConfig {
     config.backoff = Duration::from_millis(1);
     config.grace = Duration::from_millis(200);
     config
+}
+
+/// How a job ends on a rogue, and what is said about that.
+pub(crate) fn ends(steps: &str) -> (Verdict, String) {
+    block_on(async {
+        let pool = Pool::start(rogues(steps)).unwrap();
+        let job = orchestrator::RawJob::new(&Noop, &()).unwrap();
+        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
+        pool.shutdown_now().await.ok();
+        let said = report.error.map(|e| e.to_string()).unwrap_or_default();
+        (report.verdict, said)
+    })
 }
 
 pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
@@ -205,95 +219,6 @@ fn f025_a_panic_an_error_and_bad_input_are_data_and_the_pool_goes_on() {
 }
 
 #[test]
-fn f001_a_worker_that_dies_costs_the_job_that_it_was_running_and_no_other() {
-    block_on(async {
-        let pool = Pool::start(config(2)).unwrap();
-        let mut handles = Vec::new();
-        for n in 0..1_000 {
-            handles.push(if n == 500 {
-                Err(pool.submit(Abort, ()).await.unwrap())
-            } else {
-                Ok(pool.submit(Fib, n % 90).await.unwrap())
-            });
-        }
-        for handle in handles {
-            match handle {
-                Ok(handle) => {
-                    handle.await.unwrap();
-                }
-                Err(handle) => match handle.await {
-                    Err(JobError::Crashed(how)) => {
-                        assert_eq!(how, "its worker was killed by SIGABRT");
-                    }
-                    other => panic!("{other:?}"),
-                },
-            }
-        }
-        pool.shutdown().await.unwrap();
-    });
-}
-
-#[test]
-fn a_job_that_was_done_when_its_worker_died_is_not_done_again() {
-    let env = TestEnv::new();
-    let path = env.file("notes", "");
-    let name = path.to_str().unwrap().to_owned();
-    block_on(async {
-        let pool = Pool::start(config(2)).unwrap();
-        let inputs = (1..=5_000).map(|n| (name.clone(), n));
-        let mut results = pool.map(Note, inputs);
-        let mut crashed = 0;
-        while let Some(result) = results.next().await {
-            match result {
-                Ok(()) => {}
-                Err(JobError::Crashed(_)) => crashed += 1,
-                Err(other) => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(crashed, 10);
-        drop(results);
-        pool.shutdown().await.unwrap();
-    });
-    let mut notes: Vec<u64> = std::fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(|line| line.parse().unwrap())
-        .collect();
-    notes.sort_unstable();
-    let expected: Vec<u64> = (1..=5_000).collect();
-    assert!(notes == expected, "{} notes of 5,000 jobs", notes.len());
-}
-
-#[test]
-fn f001_sigkill_from_outside_costs_one_job() {
-    block_on(async {
-        let pool = Pool::start(config(1)).unwrap();
-        let pid = pool.run(Pid, ()).await.unwrap();
-        let (reports, mut verdicts) = Reports::channel();
-        for n in 0..1_000 {
-            let job = if n == 0 {
-                orchestrator::RawJob::new(&SleepBlind, &60_000).unwrap()
-            } else {
-                orchestrator::RawJob::new(&Fib, &20).unwrap()
-            };
-            pool.submit_to(job, &reports).await.unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        kill(ProcessId::from_raw(pid as i32), Signal::SIGKILL).unwrap();
-        let mut crashed = 0;
-        for _ in 0..1_000 {
-            match verdicts.next().await.unwrap().verdict {
-                Verdict::Ok => {}
-                Verdict::Crashed => crashed += 1,
-                other => panic!("{other:?}"),
-            }
-        }
-        assert_eq!(crashed, 1);
-        pool.shutdown().await.unwrap();
-    });
-}
-
-#[test]
 fn a_report_that_is_taken_makes_room_for_a_job() {
     block_on(async {
         let mut config = config(1);
@@ -310,26 +235,6 @@ fn a_report_that_is_taken_makes_room_for_a_job() {
         }
         pool.shutdown().await.unwrap();
     });
-}
-
-#[test]
-fn f003_a_worker_that_dies_idle_is_replaced_and_charges_nobody() {
-    block_on(async {
-        let pool = Pool::start(config(1)).unwrap();
-        let first = pool.run(Pid, ()).await.unwrap();
-        kill(ProcessId::from_raw(first as i32), Signal::SIGKILL).unwrap();
-        eventually("the worker is reaped", || !exists(first) || zombie(first));
-        let second = pool.run(Pid, ()).await;
-        // The job may have reached the dying worker; it is not charged either way.
-        assert_ne!(second.unwrap(), first);
-        pool.shutdown().await.unwrap();
-    });
-}
-
-fn zombie(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_none_or(|(_, rest)| rest.starts_with(" Z"))
 }
 
 #[test]
@@ -462,20 +367,6 @@ fn f017_what_a_task_prints_comes_with_its_report() {
 }
 
 #[test]
-fn state_is_made_once_per_worker_with_the_init_data() {
-    block_on(async {
-        let mut config = config(1);
-        config.init = Some("a model".into());
-        let pool = Pool::start(config).unwrap();
-        for n in 1..=3 {
-            let seen = pool.run(Counter, 1).await.unwrap();
-            assert_eq!(seen, (n, 1, b"a model".to_vec()));
-        }
-        pool.shutdown().await.unwrap();
-    });
-}
-
-#[test]
 fn jobs_are_spread_over_all_workers() {
     block_on(async {
         let pool = Pool::start(config(4)).unwrap();
@@ -516,178 +407,6 @@ fn an_unknown_task_is_rejected() {
     });
 }
 
-/// What a pool of rogues says about itself.
-fn broken(steps: &str) -> PoolError {
-    block_on(async {
-        let pool = Pool::start(rogues(steps)).unwrap();
-        let error = pool.tasks().await.unwrap_err();
-        // The reason stays, whoever asks.
-        let again = pool.run(Fib, 1).await.unwrap_err();
-        assert_eq!(again.to_string(), error.to_string());
-        let end = pool.shutdown().await.unwrap_err();
-        assert_eq!(end.to_string(), error.to_string());
-        error
-    })
-}
-
-#[test]
-fn f006_a_program_that_is_not_a_worker_is_told_by_what_it_printed() {
-    let error = broken("print:hello,world exit:0");
-    assert_eq!(
-        error.to_string(),
-        format!("`{ROGUE}` does not speak the worker protocol (it printed `hello,world`)")
-    );
-}
-
-#[test]
-fn f006_a_program_that_prints_without_end_is_not_listened_to_for_ever() {
-    let steps = format!("print:{} hang", "y".repeat(100_000));
-    let error = broken(&steps).to_string();
-    assert!(error.contains("(it printed `yyyy"), "{error:.200}");
-}
-
-#[test]
-fn f007_another_protocol_version_is_refused_with_both() {
-    let error = broken("greet:99 hang");
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "worker `{ROGUE}` speaks protocol 99, but this orchestrator speaks {}",
-            protocol::PROTOCOL_VERSION
-        )
-    );
-}
-
-#[test]
-fn f005_a_worker_that_hangs_before_it_is_ready_is_given_up() {
-    match broken("stderr:loading greet hello hang") {
-        PoolError::StartTimeout { stderr, after, .. } => {
-            assert_eq!(stderr, "loading\n");
-            assert_eq!(after, Duration::from_millis(300));
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn f029_workers_that_die_at_start_end_the_pool_with_their_last_words() {
-    match broken("stderr:no.such.library exit:127") {
-        PoolError::KeepsDying {
-            status,
-            attempts,
-            stderr,
-            ..
-        } => {
-            assert_eq!(status, "ended with status 127");
-            assert_eq!(attempts, 3);
-            assert_eq!(stderr, "no.such.library\n");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn a_missing_worker_program_is_named() {
-    block_on(async {
-        let pool = Pool::start(PoolConfig::new(Launch::program("/no/such/worker"))).unwrap();
-        let error = pool.run(Fib, 1).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "worker `/no/such/worker` cannot be started"
-        );
-        assert!(pool.shutdown().await.is_err());
-    });
-}
-
-/// How a job ends on a rogue, and what is said about that.
-pub(crate) fn ends(steps: &str) -> (Verdict, String) {
-    block_on(async {
-        let pool = Pool::start(rogues(steps)).unwrap();
-        let job = orchestrator::RawJob::new(&Noop, &()).unwrap();
-        let report = pool.submit_raw(job).await.unwrap().await.unwrap();
-        pool.shutdown_now().await.ok();
-        let said = report.error.map(|e| e.to_string()).unwrap_or_default();
-        (report.verdict, said)
-    })
-}
-
-#[test]
-fn f010_to_f015_a_worker_that_breaks_the_protocol_is_killed_and_its_job_crashed() {
-    let start = "greet hello ready:noop recv";
-    let cases = [
-        // f010: garbage.
-        ("raw:68656c6c6f0a hang", "expected a frame, found `hello`"),
-        // f013: an oversized length.
-        (
-            "raw:b10f8300ffffff7fffffff7f hang",
-            "is larger than the limit",
-        ),
-        // f014: a length bomb inside the control part.
-        (
-            "raw:b10f8700080000000000000000000000000100000a hang",
-            "malformed recalled message",
-        ),
-        (
-            "raw:b10fee0000000000000000000a hang",
-            "unknown message kind 0xee",
-        ),
-        ("ready:noop hang", "said ready twice"),
-    ];
-    for (steps, expected) in cases {
-        let (verdict, said) = ends(&format!("{start} {steps}"));
-        assert_eq!(verdict, Verdict::Crashed, "{steps}");
-        assert!(said.contains(expected), "{steps}: {said}");
-    }
-    // f011: ended within a frame; f002: exit status 0 does not help.
-    assert_eq!(
-        ends(&format!("{start} partial:7 exit:0")),
-        (Verdict::Crashed, "its worker ended with status 0".into())
-    );
-    // f015: another job, another attempt.
-    for steps in ["done-other hang", "done-stale hang"] {
-        assert_eq!(ends(&format!("{start} {steps}")).0, Verdict::Crashed);
-    }
-}
-
-#[test]
-fn f004_an_answer_that_was_written_before_death_counts() {
-    for _ in 0..50 {
-        let (verdict, said) = ends("greet hello ready:noop recv done kill");
-        assert_eq!((verdict, said.as_str()), (Verdict::Ok, ""));
-    }
-}
-
-#[test]
-fn f016_the_first_of_two_answers_stands() {
-    let (verdict, _) = ends("greet hello ready:noop recv done done-again hang");
-    assert_eq!(verdict, Verdict::Ok);
-}
-
-#[test]
-fn f019_a_worker_that_closes_its_channel_is_ended() {
-    // Output for a job, then the end of the link while the process lives on.
-    let (verdict, _) = ends("greet hello ready:noop recv output:x close hang");
-    assert_eq!(verdict, Verdict::Crashed);
-}
-
-#[test]
-fn a_worker_that_gives_back_what_nobody_asked_for_is_killed() {
-    let (verdict, said) = ends("greet hello ready:noop recv recalled-twice hang");
-    assert_eq!(verdict, Verdict::Crashed, "{said}");
-}
-
-#[test]
-fn f021_a_worker_that_does_not_read_its_pipe_can_still_be_ended() {
-    block_on(async {
-        let pool = Pool::start(rogues("greet hello ready:echo hang")).unwrap();
-        let input = ByteBuf::from(vec![7; 10 << 20]);
-        let handle = pool.submit(Echo, input).await.unwrap();
-        pool.tasks().await.unwrap();
-        pool.shutdown_now().await.unwrap();
-        assert!(cancelled(handle.await));
-    });
-}
-
 #[test]
 fn f022_both_sides_may_send_much_at_the_same_time() {
     block_on(async {
@@ -699,56 +418,6 @@ fn f022_both_sides_may_send_much_at_the_same_time() {
         }
         drop(results);
         pool.shutdown().await.unwrap();
-    });
-}
-
-#[test]
-fn a_worker_that_leaves_unasked_is_not_charged_with_jobs_nor_waited_for() {
-    block_on(async {
-        let pool = Pool::start(rogues("greet hello ready:noop recv bye exit:0")).unwrap();
-        match pool.run(Noop, ()).await {
-            // One after the other left; the job went from hand to hand.
-            Err(JobError::Pool(PoolError::KeepsDying { ready: true, .. })) => {}
-            other => panic!("{other:?}"),
-        }
-        pool.shutdown().await.unwrap_err();
-    });
-    // One that says goodbye, or does not listen, and stays is made to end.
-    // (With the job: a worker that did so before would never be sent one.)
-    let (verdict, _) = ends("greet hello ready:noop recv close-in hang");
-    assert_eq!(verdict, Verdict::Crashed);
-}
-
-#[test]
-fn a_series_of_crashing_jobs_is_not_slowed_down() {
-    block_on(async {
-        let mut config = config(1);
-        // Any pause would be noticed.
-        config.backoff = Duration::from_secs(600);
-        config.backoff_max = Duration::from_secs(600);
-        let pool = Pool::start(config).unwrap();
-        for _ in 0..10 {
-            match pool.run(Abort, ()).await {
-                Err(JobError::Crashed(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        pool.shutdown().await.unwrap();
-    });
-}
-
-#[test]
-fn f020_what_floods_a_dead_workers_stderr_does_not_hide_its_death() {
-    block_on(async {
-        let mut config = rogues("greet hello ready:noop recv flood kill");
-        config.start_attempts = 1;
-        let pool = Pool::start(config).unwrap();
-        let job = orchestrator::RawJob::new(&Noop, &()).unwrap();
-        let report = pool.submit_raw(job).await.unwrap();
-        // Well before the flood ends by itself.
-        let report = tokio::time::timeout(Duration::from_secs(10), report).await;
-        assert_eq!(report.unwrap().unwrap().verdict, Verdict::Crashed);
-        pool.shutdown_now().await.ok();
     });
 }
 
@@ -786,56 +455,6 @@ fn a_cancelled_submission_submits_nothing() {
         assert!(cancelled(first.await));
         assert_eq!(pool.run(Fib, 10).await.unwrap(), 55);
         pool.shutdown().await.unwrap();
-    });
-}
-
-/// One worker whose start is given this text.
-fn starting(asked: &str) -> PoolConfig {
-    let mut config = config(1);
-    config.init = Some(Encoding::Bincode.encode(asked).unwrap());
-    config.start_attempts = 2;
-    config.backoff = Duration::ZERO;
-    config
-}
-
-#[test]
-fn a_workers_start_is_done_once_and_finds_the_init_data() {
-    block_on(async {
-        let pool = Pool::start(starting("model")).unwrap();
-        for _ in 0..3 {
-            let started = pool.run(Started, ()).await.unwrap();
-            assert_eq!(started, (1, "model".to_owned()));
-        }
-        pool.shutdown().await.unwrap();
-    });
-}
-
-#[test]
-fn a_start_that_fails_or_panics_ends_the_pool_with_its_text_and_charges_no_job() {
-    for (asked, text) in [("fail", "no such model"), ("panic", "no luck")] {
-        block_on(async {
-            let pool = Pool::start(starting(asked)).unwrap();
-            let error = pool.run(Noop, ()).await.unwrap_err();
-            match error {
-                JobError::Pool(PoolError::KeepsDying { stderr, ready, .. }) => {
-                    assert!(!ready);
-                    assert!(stderr.contains(text), "{stderr}");
-                }
-                other => panic!("{other:?}"),
-            }
-        });
-    }
-}
-
-#[test]
-fn a_start_that_hangs_is_given_up_in_time() {
-    block_on(async {
-        let mut config = starting("hang");
-        config.start_timeout = Duration::from_millis(100);
-        let pool = Pool::start(config).unwrap();
-        let error = pool.run(Noop, ()).await.unwrap_err();
-        let timeout = matches!(error, JobError::Pool(PoolError::StartTimeout { .. }));
-        assert!(timeout, "{error:?}");
     });
 }
 
