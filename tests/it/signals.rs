@@ -1,5 +1,9 @@
 //! What signals mean to `orchestrator run`, sent by name and typed at a terminal.
 
+mod born_with;
+mod halt;
+mod stopped;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -79,15 +83,17 @@ fn heard(child: &mut Child, note: &str) {
     }
 }
 
-fn proc_line(pid: u32, key: &str) -> String {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    line.unwrap_or_default().trim().to_owned()
-}
-
-/// Whether a process is stopped.
-fn is_stopped(pid: u32) -> bool {
-    proc_line(pid, "State:").starts_with('T')
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    for task in tasks.flatten().flatten() {
+        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(
+            list.split_ascii_whitespace()
+                .map(|n| n.parse::<u32>().unwrap()),
+        );
+    }
+    found
 }
 
 #[test]
@@ -305,22 +311,6 @@ fn f090_a_second_hangup_stops() {
 }
 
 #[test]
-fn f105_a_hangup_that_is_ignored_stays_ignored() {
-    let env = TestEnv::new();
-    let mut shell = env.command("sh");
-    let script = format!("trap '' HUP; exec {ORCHESTRATOR} run -j1 -- sh -c \"$0\" sh {{}}");
-    shell.args(["-c", &script, WAITING]).stdin(Stdio::piped());
-    let mut child = shell.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"1\n").unwrap();
-    up(&env, 1);
-    send(&child, Signal::SIGHUP);
-    env.file("go", "");
-    let done = finish(child, vec![]);
-    assert_eq!((done.code(), done.stdout()), (0, "done 1\n"));
-    assert!(!done.stderr.contains("stopping"), "{}", done.stderr);
-}
-
-#[test]
 fn f105_the_end_of_the_parent_shell_changes_nothing() {
     let env = TestEnv::new();
     env.file("in", "1\n");
@@ -353,96 +343,6 @@ fn f091_quit_says_what_ran_and_kills() {
     env.no_process_left();
 }
 
-/// The processes of the jobs: those below a worker.
-fn jobs_of(child: &Child) -> Vec<u32> {
-    children(child.id())
-        .into_iter()
-        .flat_map(children)
-        .collect()
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let mut found = Vec::new();
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
-    for task in tasks.flatten().flatten() {
-        let list = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        found.extend(
-            list.split_ascii_whitespace()
-                .map(|n| n.parse::<u32>().unwrap()),
-        );
-    }
-    found
-}
-
-#[test]
-fn f092_suspend_stops_the_jobs_and_continue_lets_them_go_on() {
-    let env = TestEnv::new();
-    // One process per job, which does nothing else.
-    let script = "touch up.$1; exec sleep 1000";
-    let child = start(&env, &["-j2"], script, "1\n2\n");
-    up(&env, 2);
-    for _ in 0..2 {
-        send(&child, Signal::SIGTSTP);
-        eventually("all are stopped", || {
-            let jobs = jobs_of(&child);
-            jobs.len() == 2 && jobs.iter().all(|&pid| is_stopped(pid)) && is_stopped(child.id())
-        });
-        send(&child, Signal::SIGCONT);
-        eventually("all go on", || {
-            let jobs = jobs_of(&child);
-            jobs.len() == 2 && !jobs.iter().any(|&pid| is_stopped(pid)) && !is_stopped(child.id())
-        });
-    }
-    assert_eq!(ended_by(child, &[Signal::SIGTERM]).code(), 143);
-}
-
-/// How long a job waits that must survive a stop of three seconds with a limit
-/// of two: more than the limit if the time of the stop counted.
-const SURVIVOR: &str = "touch up.$1; sleep 1.2; echo survived";
-
-#[test]
-fn f092_a_stop_at_the_terminal_is_no_time_that_counts() {
-    let env = TestEnv::new();
-    env.file("in", "1\n2\n");
-    let mut terminal = Terminal::start(&env, "bash", &["--norc", "--noprofile", "-i"]);
-    terminal.press("PS1='$ '; stty -echo\n");
-    env.file("job", SURVIVOR);
-    terminal.press(&format!(
-        "{ORCHESTRATOR} run -j2 --timeout 2 -- sh job {{}} < in; echo \"status $?\"\n"
-    ));
-    up(&env, 2);
-    terminal.press("\x1a");
-    terminal.shows("Stopped");
-    wait_three_seconds();
-    terminal.press("fg\n");
-    terminal.shows("2 jobs succeeded");
-    let screen = terminal.screen();
-    assert_eq!(screen.matches("survived").count(), 2, "{screen}");
-    terminal.press("exit\n");
-    terminal.ended();
-}
-
-/// The one thing here that takes a fixed time: the time is what is tested.
-fn wait_three_seconds() {
-    std::thread::sleep(Duration::from_secs(3));
-}
-
-#[test]
-fn f093_a_stopped_orchestrator_times_nothing_out() {
-    for survivor in [SURVIVOR, "touch up.$1; sleep 3.5; echo survived"] {
-        let env = TestEnv::new();
-        let mut child = start(&env, &["-j2", "--timeout", "2"], survivor, "1\n2\n");
-        up(&env, 2);
-        send(&child, Signal::SIGSTOP);
-        wait_three_seconds();
-        send(&child, Signal::SIGCONT);
-        drop(child.stdin.take());
-        let done = finish(child, vec![]);
-        assert_eq!(done.stdout(), "survived\nsurvived\n", "{}", done.stderr);
-        assert_eq!(done.code(), 0);
-    }
-}
-
 #[test]
 fn f094_usr1_shows_what_runs() {
     let env = TestEnv::new();
@@ -472,137 +372,6 @@ fn f094_usr1_shows_what_runs() {
 }
 
 #[test]
-fn f095_ignored_deaths_of_children_are_noticed_all_the_same() {
-    let env = TestEnv::new();
-    let mut shell = env.command("bash");
-    let script = format!("trap '' CHLD; exec {ORCHESTRATOR} run -q -j1 -- sh -c 'exit $1' sh {{}}");
-    shell.args(["-c", &script]);
-    let done = env.run(shell, "0\n7\n0\n");
-    assert_eq!((done.code(), done.stderr.as_str()), (1, ""));
-    let mut shell = env.command("bash");
-    let script = format!("trap '' CHLD; exec {ORCHESTRATOR} run -- sh -c 'kill -9 $PPID'");
-    shell.args(["-c", &script]);
-    let done = env.run(shell, "x\n");
-    assert!(
-        done.stderr.contains("was killed by SIGKILL"),
-        "{}",
-        done.stderr
-    );
-}
-
-#[test]
-fn f096_signals_that_were_blocked_arrive_and_jobs_do_not_inherit_that() {
-    let env = TestEnv::new();
-    let python = "import os, signal, sys\n\
-                  signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n\
-                  os.execv(sys.argv[1], sys.argv[1:])";
-    let script = "grep SigBlk /proc/self/status; touch up.$1; exec sleep 1000";
-    let mut command = env.command("python3");
-    command.args(["-c", python, ORCHESTRATOR, "run", "-j1", "--"]);
-    command.args(["sh", "-c", script, "sh", "{}"]);
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
-    up(&env, 1);
-    let done = ended_by(child, &[Signal::SIGTERM]);
-    assert_eq!(done.code(), 143);
-    assert_eq!(done.stdout(), "SigBlk:\t0000000000000000\n");
-}
-
-#[test]
-fn f102_the_first_process_of_a_container_takes_orphans_away() {
-    let env = TestEnv::new();
-    // The shell is the first process, and what it starts is none of the
-    // orchestrator's: one has ended already when that begins, one ends later.
-    let orphan = "until test -e ended; do sleep 0.01; done";
-    let script = format!(
-        "sh -c 'true & exec true'; sh -c '({orphan}) & exec true'; \
-         exec {ORCHESTRATOR} run -q -j1 -- sh -c \"$0\" sh {{}}"
-    );
-    let mut command = env.command("unshare");
-    command.args([
-        "-rpf",
-        "--mount-proc",
-        "--kill-child",
-        "sh",
-        "-c",
-        &script,
-        WAITING,
-    ]);
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.as_mut().unwrap().write_all(b"1\n").unwrap();
-    up(&env, 1);
-    let first = children(child.id())[0];
-    // Those on the process table, dead ones included: the orphan and the worker.
-    eventually("only they are left", || children(first).len() == 2);
-    env.file("ended", "");
-    eventually("the orphan is taken away", || children(first).len() == 1);
-    kill(Pid::from_raw(first as i32), Signal::SIGTERM).unwrap();
-    let done = ended_by(child, &[]);
-    // It cannot die of a signal, but it can say so.
-    assert_eq!(done.code(), 143, "{}", done.stderr);
-}
-
-#[test]
-fn a_closed_input_is_an_empty_one() {
-    let env = TestEnv::new();
-    let mut shell = env.command("sh");
-    let script = format!("exec {ORCHESTRATOR} run -- echo {{}} <&-");
-    shell.args(["-c", &script]);
-    let done = env.run(shell, "");
-    assert_eq!((done.code(), done.stdout()), (0, ""));
-    assert!(done.stderr.contains("no jobs"), "{}", done.stderr);
-}
-
-#[test]
-fn children_that_the_program_was_born_with_are_left_alone() {
-    let env = TestEnv::new();
-    // The shell's own child becomes the orchestrator's by `exec`.
-    let script = format!(
-        "sh -c 'until test -e go; do sleep 0.01; done; touch lived' >/dev/null 2>&1 & \
-         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'kill -9 $PPID'"
-    );
-    let mut shell = env.command("sh");
-    shell.args(["-c", &script]);
-    let done = env.run(shell, "1\n2\n3\n");
-    assert_eq!(done.code(), 1);
-    env.file("go", "");
-    eventually("the stranger lives", || env.path().join("lived").exists());
-}
-
-#[test]
-fn halt_now_ends_the_running_and_halt_soon_waits_for_them() {
-    let env = TestEnv::new();
-    let script = "touch up.$1; until test $(ls up.* | wc -l) -ge 2; do sleep 0.01; done; \
-                  test $1 = 1 && exit 9; sleep ${0}; echo lived";
-    for (halt, wait, lived) in [
-        ("now,fail=1", "1000", ""),
-        ("soon,fail=1", "0.05", "lived\n"),
-    ] {
-        for file in ["up.1", "up.2"] {
-            std::fs::remove_file(env.path().join(file)).ok();
-        }
-        let args = ["-j2", "--halt", halt, "--", "sh", "-c", script, wait, "{}"];
-        let child = command(&env, &args).stdin(Stdio::piped()).spawn().unwrap();
-        let done = finish(child, b"1\n2\n3\n4\n5\n".to_vec());
-        assert_eq!((done.code(), done.stdout()), (1, lived), "{halt}");
-        assert!(done.stderr.contains("1 failed"), "{}", done.stderr);
-        assert!(!env.path().join("up.5").exists());
-    }
-}
-
-#[test]
-fn a_halt_without_failures_is_a_success() {
-    let env = TestEnv::new();
-    let args = ["-j1", "--halt", "now,done=2", "--", "true"];
-    let done = env.run(command(&env, &args), "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    assert!(done.stderr.contains("stopped after"), "{}", done.stderr);
-    let args = ["-j1", "-q", "--halt", "soon,fail=100%", "--", "false"];
-    let done = env.run(command(&env, &args), "1\n2\n");
-    assert_eq!(done.code(), 1);
-}
-
-#[test]
 fn an_infinite_input_can_be_stopped() {
     let env = TestEnv::new();
     let mut yes = env.command("yes").spawn().unwrap();
@@ -618,50 +387,6 @@ fn an_infinite_input_can_be_stopped() {
     });
     assert_eq!(ended_by(child, &[Signal::SIGINT]).code(), 130);
     yes.wait().unwrap();
-}
-
-#[test]
-fn f088_f102_the_first_process_of_a_container_leaves_as_well() {
-    let env = TestEnv::new();
-    let job = "touch up.$1; head -c 1000000 /dev/zero; exec sleep 1000";
-    let mut command = env.command("unshare");
-    command.args([
-        "-rpf",
-        "--mount-proc",
-        "--kill-child",
-        ORCHESTRATOR,
-        "run",
-        "-j2",
-    ]);
-    command.args([
-        "--grace", "0.1", "--format", "jsonl", "--", "sh", "-c", job, "sh",
-    ]);
-    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.as_mut().unwrap().write_all(b"1\n2\n").unwrap();
-    let unread = child.stdout.take();
-    up(&env, 2);
-    let inner = Pid::from_raw(children(child.id())[0] as i32);
-    insist(&mut child, inner, Signal::SIGTERM);
-    let done = ended_by(child, &[]);
-    drop(unread);
-    assert_eq!(done.code(), 143);
-}
-
-#[test]
-fn what_strangers_leave_to_this_program_is_left_alone() {
-    let env = TestEnv::new();
-    // The child that it is born with ends, and leaves one of its own.
-    let script = format!(
-        "sh -c '(until test -e go; do sleep 0.01; done; touch lived) & until test -e up; do sleep 0.01; done; touch left' >/dev/null 2>&1 & \
-         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'touch up; until test -e left; do sleep 0.01; done; \
-         sleep 0.1; kill -9 $PPID'"
-    );
-    let mut shell = env.command("sh");
-    shell.args(["-c", &script]);
-    let done = env.run(shell, "1\n2\n3\n");
-    assert_eq!(done.code(), 1);
-    env.file("go", "");
-    eventually("the stranger lives", || env.path().join("lived").exists());
 }
 
 #[test]
@@ -684,45 +409,4 @@ fn a_grace_without_end_is_allowed() {
     let child = start(&env, &["-j1", "--grace", "1e19"], POLITE, "1\n");
     up(&env, 1);
     assert_eq!(ended_by(child, &[Signal::SIGINT]).code(), 130);
-}
-
-#[test]
-fn a_share_of_all_jobs_is_known_before_the_first_one_starts() {
-    let env = TestEnv::new();
-    let script = "touch up.$1; exit 1";
-    let args = [
-        "-j2",
-        "-q",
-        "--halt",
-        "soon,fail=5%",
-        "--",
-        "sh",
-        "-c",
-        script,
-        "sh",
-    ];
-    let lines: String = (1..=200).map(|n| format!("{n}\n")).collect();
-    let done = env.run(command(&env, &args), lines);
-    assert_eq!(done.code(), 1);
-    let entries = std::fs::read_dir(env.path()).unwrap().flatten();
-    let up = entries.filter(|e| e.file_name().to_string_lossy().starts_with("up."));
-    let up = up.count();
-    // The tenth decides, and one may run beside it.
-    assert!((10..=11).contains(&up), "{up}");
-}
-
-#[test]
-fn nothing_starts_behind_the_job_that_decides_though_workers_are_still_starting() {
-    use std::os::unix::fs::PermissionsExt;
-    let env = TestEnv::new();
-    let worker = env!("CARGO_BIN_EXE_test-worker");
-    let script = format!("#!/bin/sh\nmkdir first 2>/dev/null || sleep 0.3\nexec {worker}\n");
-    let path = env.file("worker", script);
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let args = ["-j4", "-q", "--halt", "soon,done=1", "--worker", "./worker"];
-    let args = [&args[..], &["--", "sh", "-c", "touch up.$1", "sh"]].concat();
-    let done = env.run(command(&env, &args), "1\n2\n3\n4\n5\n6\n");
-    assert_eq!(done.code(), 0, "{}", done.stderr);
-    let up = |n: u32| env.path().join(format!("up.{n}")).exists();
-    assert!(up(1) && !up(2), "{}", up(3));
 }
