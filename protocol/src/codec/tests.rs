@@ -4,10 +4,13 @@ use proptest::prelude::*;
 use serde_bytes::ByteBuf;
 
 use super::*;
-use crate::message::{DoneHeader, Hello, JobHeader, LinkKind, Outcome, Usage};
+use crate::message::{
+    Answer, Assignment, DoneHeader, FromWorker, Hello, JobHeader, LinkKind, Outcome, Ready, Stream,
+    ToWorker, Usage,
+};
 use crate::{
-    CommandSpec, Death, Encoding, EnvChange, JobOptions, Limits, OutputLimit, Program, SlotPlace,
-    StopStep, TaskError, TaskErrorKind, WorkerId,
+    Attempt, CommandSpec, Death, Encoding, EnvChange, JobId, JobOptions, Limits, OutputLimit,
+    Program, SlotPlace, StopStep, TaskError, TaskErrorKind, WorkerId,
 };
 
 const JOB: JobId = JobId(0x0102);
