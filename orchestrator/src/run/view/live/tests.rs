@@ -1,5 +1,6 @@
 use protocol::{JobId, Usage};
 
+use super::model::POINTS;
 use super::*;
 use crate::run::view::live_parts;
 
