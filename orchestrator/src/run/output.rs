@@ -1,6 +1,7 @@
 //! What becomes of jobs' ends and of the pool's events: entries for the writer,
 //! in the order of the input if wanted, and what they add up to.
 
+mod events;
 mod live;
 mod logged;
 mod noted;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 
 use live::Live;
 pub(super) use live::WAITING as PARTS;
-use protocol::JobId;
 pub(super) use recorded::Behind;
 use recorded::rejection;
 pub(crate) use recorded::{FailedJob, again, failed};
@@ -30,13 +30,12 @@ use super::sink::joblog::JobLog;
 use super::sink::manner::Manner;
 use super::sink::ordered::Ordered;
 use super::sink::render::{Columns, Entry, Page, Renderer, Told};
+use super::sink::shown;
 use super::sink::slots::Slots;
 use super::sink::writer::Writer;
-use super::sink::{shown, tag};
 use super::source::item::Fields;
 use super::source::work::Ticket;
-use super::text;
-use crate::pool::{Capture, Event, EventKind, EventStream, JobReport, Pool};
+use crate::pool::{Capture, JobReport, Pool};
 use crate::scheduler::Verdict;
 
 /// What a job printed is put on the page up to this many bytes, if it is in memory;
@@ -399,65 +398,6 @@ impl<'a> Output<'a> {
         self.page.is_full() || self.ready.len() >= GROUP
     }
 
-    pub(super) async fn event(&mut self, event: Event) -> Result<(), Failure> {
-        self.watch(&event)?;
-        self.log_attempt(&event.kind)?;
-        let event = self.with_stderr(event);
-        self.record_attempt(event.at, &event.kind).await;
-        self.note_event(&event.kind);
-        self.record_host(&event.kind).await;
-        let line = match event.kind {
-            EventKind::WorkerPrinted { line, .. } => [&line[..], b"\n"].concat(),
-            EventKind::JobRetried { job, .. } => {
-                return self.retried(job, &event.kind);
-            }
-            EventKind::WorkerSpawned { worker, slot, .. } => {
-                let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-                self.renderer.sits(worker, slot);
-                return Ok(());
-            }
-            EventKind::WorkerEnded { worker, .. } => {
-                self.renderer.stands_up(worker);
-                return Ok(());
-            }
-            EventKind::JobSent { job, worker, .. } => {
-                self.begin(job, worker)?;
-                match self.trace(job, worker) {
-                    Some(line) => line,
-                    None => return Ok(()),
-                }
-            }
-            EventKind::WorkerRetired { worker, failures } => {
-                let failures = text::counted(failures.into(), "job");
-                let what = "failed in a row, and nobody else's: it is replaced";
-                format!("warning: worker {worker}: {failures} {what}\n").into_bytes()
-            }
-            EventKind::HostTrouble {
-                host,
-                what,
-                was_ready,
-            } => {
-                let then = match was_ready {
-                    true => "; its jobs are given to others",
-                    false => "",
-                };
-                let line = text::escaped(format!("{host} {what}").as_bytes());
-                format!("warning: host {line}{then}\n").into_bytes()
-            }
-            EventKind::PrintedLost { lines } => {
-                let lines = text::counted(lines, "line");
-                let why = "workers print faster than stderr is read";
-                format!("warning: {why}: {lines} dropped\n").into_bytes()
-            }
-            _ => return Ok(()),
-        };
-        self.tell(&line)?;
-        if self.is_full() {
-            self.flush().await?;
-        }
-        Ok(())
-    }
-
     /// Writes a line down whose job has not succeeded, if that is wanted.
     fn failed(&self, verdict: Verdict, ticket: &Ticket) -> Result<(), Failure> {
         match (&self.failed, &ticket.item) {
@@ -466,36 +406,6 @@ impl<'a> Output<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    /// An attempt has failed: what it wrote to stderr is not lost, and it is said
-    /// that another one follows.
-    fn retried(&mut self, job: JobId, event: &EventKind) -> Result<(), Failure> {
-        self.break_off(job)?;
-        let renderer = &self.renderer;
-        let line = self
-            .reins
-            .desk
-            .look_up(job, |ticket| grouped::retry_line(renderer, ticket, event));
-        let EventKind::JobRetried { stderr, worker, .. } = event else {
-            return Ok(());
-        };
-        // What was shown live needs no showing again.
-        let mut page = renderer.page();
-        if self.live.is_none() {
-            let look = |ticket: &Ticket| renderer.tag(ticket, *worker);
-            let tag = self.reins.desk.look_up(job, look);
-            let (tag, mut at_start) = (tag.unwrap_or_default(), true);
-            stderr
-                .for_each(|piece| tag::write(&mut page, &tag, &mut at_start, piece))
-                .map_err(Failure::Spill)?;
-        }
-        let err = page.take().map_err(Failure::Spill)?;
-        let err = grouped::with_line(renderer, err, line.flatten()).map_err(Failure::Spill)?;
-        self.pass(Told {
-            err,
-            ..Told::default()
-        })
     }
 
     /// A job has ended; which ends `--halt` counts, if this is one of them.
@@ -535,21 +445,6 @@ impl<'a> Output<'a> {
     /// Whether it must have been told where workers sit before it is told what their jobs came to.
     pub(super) fn names_slots(&self) -> bool {
         self.renderer.slots.is_some()
-    }
-
-    /// Takes all events that are here.
-    pub(super) async fn events(&mut self, events: &mut EventStream) -> Result<(), Failure> {
-        while let Some(event) = events.try_next() {
-            let told = self.event(event).await;
-            if told.is_err() {
-                // Whoever watches sees the rest all the same.
-                while let Some(event) = events.try_next() {
-                    self.watch(&event).ok();
-                }
-                return told;
-            }
-        }
-        self.flush().await
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
