@@ -73,22 +73,8 @@ impl Driver {
                 } => self.retry(job, (worker, attempts), verdict, pause),
                 Action::Weigh { worker, job } => self.look_at_size(worker, job),
                 Action::Kept { job } => self.note(Note::Kept(job)),
-                Action::PutBack { job } => {
-                    // What it has said is void.
-                    drop(answer(&mut self.answers, job));
-                    if let Some(entry) = self.jobs.get_mut(&job) {
-                        entry.traces = None;
-                    }
-                }
-                Action::Broken => {
-                    let why = self.failure.take().or(self.deaths.last());
-                    let why = why.unwrap_or(PoolError::Closed);
-                    if log::is_on() {
-                        self.log_broken(&why);
-                    }
-                    self.close(why.clone());
-                    self.failure = Some(why);
-                }
+                Action::PutBack { job } => self.forget_attempt(job),
+                Action::Broken => self.break_down(),
                 Action::Ended => self.ended = true,
             }
         }
@@ -98,6 +84,25 @@ impl Driver {
         self.announce();
         #[cfg(debug_assertions)]
         self.check();
+    }
+
+    /// What a job has said is void: it is run again as if it had not been.
+    fn forget_attempt(&mut self, job: JobId) {
+        drop(answer(&mut self.answers, job));
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.traces = None;
+        }
+    }
+
+    /// No worker can be kept alive.
+    fn break_down(&mut self) {
+        let why = self.failure.take().or(self.deaths.last());
+        let why = why.unwrap_or(PoolError::Closed);
+        if log::is_on() {
+            self.log_broken(&why);
+        }
+        self.close(why.clone());
+        self.failure = Some(why);
     }
 
     /// A check looks at every job, so it is made the more rarely the more there

@@ -121,7 +121,7 @@ impl Driver {
         };
         let printed = entry.traces.map(|t| (t.stdout, t.stderr, t.omitted));
         let (stdout, stderr, omitted) = printed.unwrap_or_default();
-        let mut report = JobReport {
+        let report = JobReport {
             job,
             label: entry.wishes.and_then(|wishes| wishes.label),
             verdict,
@@ -137,6 +137,11 @@ impl Driver {
             host: self.host_of(worker),
             attempts,
         };
+        self.reply(reply, report);
+    }
+
+    /// Sends a job's report where it is wanted.
+    fn reply(&mut self, reply: Reply, mut report: JobReport) {
         // Nobody may be waiting: a dropped handle detaches its job.
         match reply {
             Reply::One(reply) => {

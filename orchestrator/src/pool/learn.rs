@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::command::Command;
 use protocol::{
-    Answer, Attempt, Death, DoneHeader, Encoding, FromWorker, JobId, Outcome, Stream, Task,
+    Answer, Attempt, Death, DoneHeader, Encoding, FromWorker, JobId, Outcome, Ready, Stream, Task,
     TaskError, ToWorker, WorkerId,
 };
 use tokio::task::{Id, JoinError};
@@ -32,65 +32,8 @@ const KILLED: i32 = 128 + libc::SIGKILL;
 impl Driver {
     pub(super) fn learn(&mut self, worker: WorkerId, news: News) {
         match news {
-            News::Spawned { pid } => {
-                let (mut slot, mut host) = (0, None);
-                if let Some(hired) = self.workers.get_mut(&worker) {
-                    hired.pid = pid;
-                    slot = hired.seat + 1;
-                    host = hired.host.clone();
-                }
-                if log::is_on() {
-                    self.log_spawned(worker, pid, slot);
-                }
-                self.emit(EventKind::WorkerSpawned {
-                    worker,
-                    pid,
-                    slot,
-                    host,
-                });
-            }
-            News::Ready(ready) => {
-                if self.deaths.one_is_ready() {
-                    self.state.send_if_modified(|state| {
-                        let first = matches!(state, State::Starting);
-                        if first {
-                            *state = State::Ready(ready.tasks.iter().cloned().collect());
-                        }
-                        first
-                    });
-                }
-                let agent = |seat: usize| self.config.agents.get(seat);
-                if let Some(hired) = self.workers.get_mut(&worker) {
-                    if agent(hired.seat).is_some_and(|agent| agent.learns_name)
-                        && let Some(name) = host_of(&ready.build)
-                    {
-                        hired.host = Some(Arc::from(name));
-                    }
-                    hired.tasks = Some(Tasks::new(ready.tasks));
-                    if let Some(host) = &hired.host {
-                        self.troubled.remove(host);
-                    } else if self.config.max_files_per_worker.is_some() {
-                        hired.files = os::open_files(hired.pid);
-                    }
-                    for frame in &self.blobs {
-                        hired.orders.send(Order::Say(frame.clone())).ok();
-                    }
-                    if self.winding_down {
-                        hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
-                    }
-                }
-                if log::is_on() {
-                    self.log_ready(worker);
-                }
-                let slots = ready.slots;
-                self.tell(Input::Ready { worker, slots });
-                let host = self.workers.get(&worker).and_then(|w| w.host.clone());
-                self.emit(EventKind::WorkerReady {
-                    worker,
-                    slots,
-                    host,
-                });
-            }
+            News::Spawned { pid } => self.spawned(worker, pid),
+            News::Ready(ready) => self.ready(worker, ready),
             News::Messages(messages) => {
                 for message in messages {
                     self.hear(worker, message);
@@ -117,6 +60,69 @@ impl Driver {
         }
     }
 
+    /// A process has been started for it.
+    fn spawned(&mut self, worker: WorkerId, pid: u32) {
+        let (mut slot, mut host) = (0, None);
+        if let Some(hired) = self.workers.get_mut(&worker) {
+            hired.pid = pid;
+            slot = hired.seat + 1;
+            host = hired.host.clone();
+        }
+        if log::is_on() {
+            self.log_spawned(worker, pid, slot);
+        }
+        self.emit(EventKind::WorkerSpawned {
+            worker,
+            pid,
+            slot,
+            host,
+        });
+    }
+
+    /// It can be given jobs.
+    fn ready(&mut self, worker: WorkerId, ready: Ready) {
+        if self.deaths.one_is_ready() {
+            self.state.send_if_modified(|state| {
+                let first = matches!(state, State::Starting);
+                if first {
+                    *state = State::Ready(ready.tasks.iter().cloned().collect());
+                }
+                first
+            });
+        }
+        let agent = |seat: usize| self.config.agents.get(seat);
+        if let Some(hired) = self.workers.get_mut(&worker) {
+            if agent(hired.seat).is_some_and(|agent| agent.learns_name)
+                && let Some(name) = host_of(&ready.build)
+            {
+                hired.host = Some(Arc::from(name));
+            }
+            hired.tasks = Some(Tasks::new(ready.tasks));
+            if let Some(host) = &hired.host {
+                self.troubled.remove(host);
+            } else if self.config.max_files_per_worker.is_some() {
+                hired.files = os::open_files(hired.pid);
+            }
+            for frame in &self.blobs {
+                hired.orders.send(Order::Say(frame.clone())).ok();
+            }
+            if self.winding_down {
+                hired.orders.send(Order::Say(ToWorker::WindDown)).ok();
+            }
+        }
+        if log::is_on() {
+            self.log_ready(worker);
+        }
+        let slots = ready.slots;
+        self.tell(Input::Ready { worker, slots });
+        let host = self.workers.get(&worker).and_then(|w| w.host.clone());
+        self.emit(EventKind::WorkerReady {
+            worker,
+            slots,
+            host,
+        });
+    }
+
     /// A message about a job.
     fn hear(&mut self, worker: WorkerId, message: FromWorker) {
         match message {
@@ -125,21 +131,7 @@ impl Driver {
                     self.answered(worker, answer);
                 }
             }
-            FromWorker::Started { job, attempt } => {
-                let input = Input::Started {
-                    worker,
-                    job,
-                    attempt,
-                };
-                if self.scheduler.expects(worker, job, attempt) {
-                    self.note(Note::Started(job));
-                }
-                if log::is_on() {
-                    self.log_started(job);
-                }
-                self.tell(input);
-                self.emit_of_job(|| EventKind::JobStarted { job, attempt });
-            }
+            FromWorker::Started { job, attempt } => self.started(worker, job, attempt),
             FromWorker::Output {
                 job: JobId::NONE,
                 data,
@@ -200,6 +192,23 @@ impl Driver {
             | FromWorker::Ack(_)
             | FromWorker::Bye => {}
         }
+    }
+
+    /// A job runs for long enough that its worker says so.
+    fn started(&mut self, worker: WorkerId, job: JobId, attempt: Attempt) {
+        let input = Input::Started {
+            worker,
+            job,
+            attempt,
+        };
+        if self.scheduler.expects(worker, job, attempt) {
+            self.note(Note::Started(job));
+        }
+        if log::is_on() {
+            self.log_started(job);
+        }
+        self.tell(input);
+        self.emit_of_job(|| EventKind::JobStarted { job, attempt });
     }
 
     fn answered(&mut self, worker: WorkerId, answer: Answer) {
