@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::panic::{self, PanicHookInfo, UnwindSafe};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use nix::sys::signal::Signal;
@@ -28,7 +28,7 @@ use super::signals::{self, Notes, Signals};
 use super::summary::Where;
 use super::{parallel, recorded, report, summary};
 use crate::pool::{self, Launch, Pool, PoolConfig, PoolError, Printed};
-use crate::run::batch::{self, Failure, Outcome, Record};
+use crate::run::batch::{self, Config, Failure, Outcome, Record};
 use crate::run::recap::Next;
 use crate::run::reins::Reins;
 use crate::run::runfile::{self, History, LightRequest, Request};
@@ -107,23 +107,13 @@ fn run(args: RunArgs) -> Exit {
 pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
     let wanted = std::mem::replace(&mut plan.record, Wanted::Nothing);
     let reads_stdin = !wanted.is_input() && plan.batch.inputs.reads_stdin();
-    let opened = match wanted.is_input() {
-        true => None,
-        false => match plan
-            .opened
-            .take()
-            .map_or_else(|| plan.batch.inputs.open(), Ok)
-        {
-            Ok(opened) => Some(opened.packed(&plan.batch.inputs)),
-            Err(e) => return refuse(&errors::no_input(&e)),
-        },
-    };
-    let opened = match opened {
-        Some(opened) if plan.dry_run => {
+    let opened = match open_input(&mut plan, &wanted) {
+        Ok(Some(opened)) if plan.dry_run => {
             plan.warnings.iter().for_each(|warning| say(warning));
             return dry::show(&plan, opened);
         }
-        opened => opened,
+        Ok(opened) => opened,
+        Err(message) => return refuse(&message),
     };
     // Whoever runs recorded jobs again has no input to read them from.
     let named = plan
@@ -157,27 +147,11 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         }
     }
     plan.warnings.iter().for_each(|warning| say(warning));
-    let workers = plan.batch.pool.workers;
-    match pool::allow_open_files(workers) {
-        Ok(()) => {}
-        Err(0) => return fail(&errors::no_open_files()),
-        Err(fit) => {
-            say(&errors::fewer_workers(workers, fit));
-            plan.batch.pool.workers = fit;
-        }
+    if let Err(message) = fit_open_files(&mut plan.batch.pool) {
+        return fail(&message);
     }
     if reads_stdin && io::stdin().is_terminal() {
-        let jobs = match plan.batch.work {
-            Work::Commands => "commands",
-            Work::Jobs { .. } => "objects",
-            _ => "jobs",
-        };
-        match plan.batch.pipe {
-            None => say(&format!(
-                "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
-            )),
-            Some(_) => say("reading what the command reads from the terminal: Ctrl-D to end\n"),
-        }
+        say_what_is_read(&plan.batch);
     }
     let place = match record.file() {
         Some(file) if file.is_light() => Where::Light(file.path().to_owned()),
@@ -189,15 +163,7 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
         plan.batch.inputs.origin().unit(),
         plan.batch.typed,
     );
-    if let (Record::File(file), Some(history)) = (&record, &plan.history)
-        && !file.is_light()
-    {
-        let (history, began) = (history.clone(), reins.clock.wall);
-        let path = file.path().to_owned();
-        // Whether that works, and when, changes nothing for this run.
-        let point = move || history.point(began, &path);
-        std::thread::Builder::new().spawn(point).ok();
-    }
+    point_at(&record, plan.history.as_ref(), reins.clock.wall);
     let here = Surroundings::of(reads_stdin);
     let progress = progress::form(plan.told.progress, here);
     let page = match door.map(|door| dashboard::open(door, &plan, &reins, (&record, said))) {
@@ -220,15 +186,74 @@ pub(super) fn start(mut plan: Plan, words: Vec<Vec<u8>>) -> Exit {
             if let Some(page) = page {
                 dashboard::end(page, &outcome, &place);
             }
-            match log.as_ref().and_then(Log::failure) {
-                Some(message) => match (fail(&message), exit) {
-                    (_, died @ Exit::Signal(_)) => died,
-                    (failed, _) => failed,
-                },
-                None => exit,
-            }
+            end_log(log.as_ref(), exit)
         }
         Err(e) => fail(&errors::cannot_start(&e)),
+    }
+}
+
+/// Opens what jobs are made of, unless they are recorded.
+fn open_input(plan: &mut Plan, wanted: &Wanted) -> Result<Option<Opened>, Message> {
+    if wanted.is_input() {
+        return Ok(None);
+    }
+    let opened = plan
+        .opened
+        .take()
+        .map_or_else(|| plan.batch.inputs.open(), Ok);
+    let opened = opened.map_err(|e| errors::no_input(&e))?;
+    Ok(Some(opened.packed(&plan.batch.inputs)))
+}
+
+/// How to exit when the log has come to its end as well.
+fn end_log(log: Option<&Log>, exit: Exit) -> Exit {
+    match log.and_then(Log::failure) {
+        Some(message) => match (fail(&message), exit) {
+            (_, died @ Exit::Signal(_)) => died,
+            (failed, _) => failed,
+        },
+        None => exit,
+    }
+}
+
+/// Has no more workers than may be there by the limit of open files.
+fn fit_open_files(pool: &mut PoolConfig) -> Result<(), Message> {
+    match pool::allow_open_files(pool.workers) {
+        Ok(()) => {}
+        Err(0) => return Err(errors::no_open_files()),
+        Err(fit) => {
+            say(&errors::fewer_workers(pool.workers, fit));
+            pool.workers = fit;
+        }
+    }
+    Ok(())
+}
+
+/// Whoever sits at the terminal is told that it is waited for them.
+fn say_what_is_read(batch: &Config) {
+    let jobs = match batch.work {
+        Work::Commands => "commands",
+        Work::Jobs { .. } => "objects",
+        _ => "jobs",
+    };
+    match batch.pipe {
+        None => say(&format!(
+            "reading {jobs} from the terminal: one per line, Ctrl-D to end\n"
+        )),
+        Some(_) => say("reading what the command reads from the terminal: Ctrl-D to end\n"),
+    }
+}
+
+/// Remembers that this run, which began then, has a run file.
+fn point_at(record: &Record, history: Option<&History>, began: SystemTime) {
+    if let (Record::File(file), Some(history)) = (record, history)
+        && !file.is_light()
+    {
+        let history = history.clone();
+        let path = file.path().to_owned();
+        // Whether that works, and when, changes nothing for this run.
+        let point = move || history.point(began, &path);
+        std::thread::Builder::new().spawn(point).ok();
     }
 }
 
