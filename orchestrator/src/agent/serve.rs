@@ -18,7 +18,7 @@ use meet::meet;
 use told::not_run;
 
 use super::ending;
-use super::link::{Inlet, Link};
+use super::link::{Inlet, Link, Outlet};
 use super::outbox::Outbox;
 use super::pairs::{Effect, Pair, Pairs, Whole};
 use super::watch::{Look, Watch};
@@ -204,31 +204,8 @@ impl<C: Fn(&str)> Agent<'_, C> {
             return stop;
         }
         loop {
-            // What has ended when all had may still have been lost with this agent.
-            let is_all_told = self.outbox.owes_nothing() && self.doubts.due().is_none();
-            if end.is_some() && is_all_told {
-                self.say_goodbye();
-            }
-            if !self.outbox.is_empty() {
-                let was_full = !self.outbox.is_read();
-                match output.write(&mut self.outbox) {
-                    Ok(0) => {}
-                    Ok(_) => self.watch.wrote(was_full, instant),
-                    Err(_) => return Stop::AtOnce(End::Good),
-                }
-            }
-            self.outbox.pump();
-            if let Some(e) = self.outbox.failure() {
-                return Stop::AtOnce(End::Pool(PoolError::Spill(Arc::new(e))));
-            }
-            if let Some(end) = &end
-                && self.outbox.is_empty()
-                && is_all_told
-            {
-                return Stop::Over(match end {
-                    Err(e) if !matches!(e, PoolError::NotPrinted { .. }) => End::Pool(e.clone()),
-                    _ => End::Good,
-                });
+            if let Err(stop) = self.write(output, end.as_ref()) {
+                return stop;
             }
             self.close_when_done();
             let due = self.watch.due(self.tasks.is_some());
@@ -277,12 +254,7 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 }
                 Turn::Read(Ok(0) | Err(_)) => Err(Stop::AtOnce(End::Good)),
                 Turn::Read(Ok(bytes)) => {
-                    self.unread = match self.outbox.is_read() {
-                        true => 0,
-                        false => self.unread.saturating_add(bytes),
-                    };
-                    self.watch.heard(instant);
-                    self.pace.answered(instant());
+                    self.heard(bytes);
                     self.take_in(input)
                 }
                 Turn::Writable(Ok(())) => Ok(()),
@@ -314,6 +286,52 @@ impl<C: Fn(&str)> Agent<'_, C> {
                 return stop;
             }
         }
+    }
+
+    /// Writes what there is for the client; when the pool has ended like this and all of it is
+    /// told, that was the last.
+    fn write(
+        &mut self,
+        output: &mut Outlet,
+        end: Option<&Result<(), PoolError>>,
+    ) -> Result<(), Stop> {
+        // What has ended when all had may still have been lost with this agent.
+        let is_all_told = self.outbox.owes_nothing() && self.doubts.due().is_none();
+        if end.is_some() && is_all_told {
+            self.say_goodbye();
+        }
+        if !self.outbox.is_empty() {
+            let was_full = !self.outbox.is_read();
+            match output.write(&mut self.outbox) {
+                Ok(0) => {}
+                Ok(_) => self.watch.wrote(was_full, instant),
+                Err(_) => return Err(Stop::AtOnce(End::Good)),
+            }
+        }
+        self.outbox.pump();
+        if let Some(e) = self.outbox.failure() {
+            return Err(Stop::AtOnce(End::Pool(PoolError::Spill(Arc::new(e)))));
+        }
+        if let Some(end) = end
+            && self.outbox.is_empty()
+            && is_all_told
+        {
+            return Err(Stop::Over(match end {
+                Err(e) if !matches!(e, PoolError::NotPrinted { .. }) => End::Pool(e.clone()),
+                _ => End::Good,
+            }));
+        }
+        Ok(())
+    }
+
+    /// So many bytes have come from the client.
+    fn heard(&mut self, bytes: usize) {
+        self.unread = match self.outbox.is_read() {
+            true => 0,
+            false => self.unread.saturating_add(bytes),
+        };
+        self.watch.heard(instant);
+        self.pace.answered(instant());
     }
 
     /// Whether the client is listened to. One that does not read what it is told is not, but
