@@ -16,6 +16,7 @@ mod work;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use self::control::Controlled;
@@ -269,28 +270,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     pool.memory_per_worker = memory_limit;
     replace_after(&mut pool, &work, wear)?;
     if asked.1 {
-        hosts::check(&[
-            (
-                jobs_file,
-                "-j FILE",
-                "name a number: -j8, or one for each host: --hosts 8/h1,4/h2",
-            ),
-            (
-                loaded,
-                "--load and --memfree",
-                "they look at this machine: leave them out",
-            ),
-            (
-                pipe.round_robin,
-                "--round-robin",
-                "--pipe alone gives each job a block",
-            ),
-            (
-                at_most_once,
-                "--on-interrupted fail",
-                "what a lost host was running is run again elsewhere: leave it out",
-            ),
-        ])?;
+        check_elsewhere(jobs_file, loaded, pipe.round_robin, at_most_once)?;
     }
     let silence = hosts.host_timeout;
     let wanted = hosts::Wanted {
@@ -312,21 +292,7 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         slots = elsewhere.slots(pool.workers);
         elsewhere.enter(silence, &mut pool);
     }
-    if halt.is_some() {
-        // Nothing may start behind the job that decides.
-        pool.ahead = Duration::ZERO;
-        pool.lockstep = true;
-    }
-    if like_gnu && pool.retries > 0 {
-        // There, what comes behind a job that has failed is the same job.
-        pool.retry_backoff = Duration::ZERO;
-        pool.ahead = Duration::ZERO;
-    }
-    if at_most_once {
-        // Few have to be given up that had not started.
-        pool.ahead = Duration::ZERO;
-        pool.max_pending = pool.workers;
-    }
+    send_ahead(&mut pool, halt.is_some(), like_gnu, at_most_once);
     let done = output::done(&output, pipe.pipe, lookup)?;
     let mut manner = output::manner(output, format, &labels, &mut pool, lookup)?;
     manner.replaces = like_gnu;
@@ -358,27 +324,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
     let typed = words.first().map(Vec::as_slice);
     inputs.packing = packing::packing(&packing, &work, typed, slots)?;
     let typed = typed.filter(|_| work.program().is_some());
-    let record = match (run_file, &history) {
-        (Some(path), _) => Record::File(Request {
-            path,
-            access: if resume {
-                Access::Resume
-            } else {
-                Access::Begin
-            },
-            force,
-            purpose: purpose.clone(),
-            arguments: Vec::new(),
-            at_most_once,
-            light: false,
-        }),
-        (None, Some(history)) => Record::Light(LightRequest {
-            history: history.clone(),
-            purpose: purpose.clone(),
-            arguments: Vec::new(),
-        }),
-        (None, None) => Record::Nothing,
-    };
+    let record = record(
+        run_file,
+        (resume, force, at_most_once),
+        history.as_ref(),
+        &purpose,
+    );
     Ok(Plan {
         batch: Config {
             pool,
@@ -422,6 +373,86 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         history,
         purpose,
     })
+}
+
+/// What is for this machine only.
+fn check_elsewhere(
+    jobs_file: bool,
+    loaded: bool,
+    round_robin: bool,
+    at_most_once: bool,
+) -> Result<(), Message> {
+    hosts::check(&[
+        (
+            jobs_file,
+            "-j FILE",
+            "name a number: -j8, or one for each host: --hosts 8/h1,4/h2",
+        ),
+        (
+            loaded,
+            "--load and --memfree",
+            "they look at this machine: leave them out",
+        ),
+        (
+            round_robin,
+            "--round-robin",
+            "--pipe alone gives each job a block",
+        ),
+        (
+            at_most_once,
+            "--on-interrupted fail",
+            "what a lost host was running is run again elsewhere: leave it out",
+        ),
+    ])
+}
+
+/// How far ahead of their turn jobs may be sent, where that matters.
+fn send_ahead(pool: &mut PoolConfig, halts: bool, like_gnu: bool, at_most_once: bool) {
+    if halts {
+        // Nothing may start behind the job that decides.
+        pool.ahead = Duration::ZERO;
+        pool.lockstep = true;
+    }
+    if like_gnu && pool.retries > 0 {
+        // There, what comes behind a job that has failed is the same job.
+        pool.retry_backoff = Duration::ZERO;
+        pool.ahead = Duration::ZERO;
+    }
+    if at_most_once {
+        // Few have to be given up that had not started.
+        pool.ahead = Duration::ZERO;
+        pool.max_pending = pool.workers;
+    }
+}
+
+/// Where it is recorded.
+fn record(
+    run_file: Option<PathBuf>,
+    (resume, force, at_most_once): (bool, bool, bool),
+    history: Option<&History>,
+    purpose: &Purpose,
+) -> Record {
+    match (run_file, history) {
+        (Some(path), _) => Record::File(Request {
+            path,
+            access: if resume {
+                Access::Resume
+            } else {
+                Access::Begin
+            },
+            force,
+            purpose: purpose.clone(),
+            arguments: Vec::new(),
+            at_most_once,
+            light: false,
+        }),
+        (None, Some(history)) => Record::Light(LightRequest {
+            history: history.clone(),
+            purpose: purpose.clone(),
+            arguments: Vec::new(),
+        }),
+        (None, None) => Record::Nothing,
+    }
 }
 
 /// What is done with every line, in the words that say so.
