@@ -9,22 +9,24 @@ mod observe;
 mod output;
 mod packing;
 mod pipe;
+mod record;
 pub(super) mod template;
 mod told;
 mod work;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use self::control::Controlled;
 pub(crate) use self::launch::launch;
+pub(crate) use self::record::Record;
+use self::record::{purpose, record};
 use self::told::Told;
 use self::work::{format_for, limits_of, replace_after, work};
 use super::args::control::JobsArg;
-use super::args::{InputArg, InterruptedArg, RunArgs, WorkerArgs};
+use super::args::{InputArg, InterruptedArg, RunArgs};
 use super::errors::{Message, WorkerName};
 use super::habits;
 use super::log::Logging;
@@ -33,7 +35,7 @@ use super::shell;
 use super::watch::Watch;
 use crate::pool::{PoolConfig, Printed, ThreadsPerJob};
 use crate::run::batch::Config;
-use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
+use crate::run::runfile::{History, Purpose};
 use crate::run::sink::manner::Keep;
 use crate::run::sink::render::Format;
 use crate::run::source::columns::Trim;
@@ -74,24 +76,6 @@ pub(crate) struct Plan {
     pub(crate) history: Option<History>,
     /// What is done, for whoever looks for jobs that are recorded.
     pub(crate) purpose: Purpose,
-}
-
-/// Where a run is to be recorded.
-#[derive(Clone, Debug)]
-pub(crate) enum Record {
-    /// Nowhere.
-    Nothing,
-    /// In the state directory, what does not succeed.
-    Light(LightRequest),
-    /// In a run file.
-    File(Request),
-}
-
-impl Record {
-    /// Whether jobs come from there, and no input is read.
-    pub(crate) fn is_input(&self) -> bool {
-        matches!(self, Record::File(request) if matches!(request.access, Access::Again(_)))
-    }
 }
 
 /// Checks what was asked for.
@@ -423,78 +407,6 @@ fn send_ahead(pool: &mut PoolConfig, halts: bool, like_gnu: bool, at_most_once: 
         pool.ahead = Duration::ZERO;
         pool.max_pending = pool.workers;
     }
-}
-
-/// Where it is recorded.
-fn record(
-    run_file: Option<PathBuf>,
-    (resume, force, at_most_once): (bool, bool, bool),
-    history: Option<&History>,
-    purpose: &Purpose,
-) -> Record {
-    match (run_file, history) {
-        (Some(path), _) => Record::File(Request {
-            path,
-            access: if resume {
-                Access::Resume
-            } else {
-                Access::Begin
-            },
-            force,
-            purpose: purpose.clone(),
-            arguments: Vec::new(),
-            at_most_once,
-            light: false,
-        }),
-        (None, Some(history)) => Record::Light(LightRequest {
-            history: history.clone(),
-            purpose: purpose.clone(),
-            arguments: Vec::new(),
-        }),
-        (None, None) => Record::Nothing,
-    }
-}
-
-/// What is done with every line, in the words that say so.
-fn purpose(
-    worker: &WorkerArgs,
-    shell_command: Option<&OsStr>,
-    task: Option<&str>,
-    input: InputArg,
-    pipe: bool,
-    words: &[Vec<u8>],
-) -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = Vec::new();
-    let mut add = |word: &OsStr| all.push(word.as_bytes().to_vec());
-    if let Some(program) = &worker.worker {
-        add("--worker".as_ref());
-        add(program);
-        for arg in &worker.worker_arg {
-            add("--worker-arg".as_ref());
-            add(arg);
-        }
-    }
-    if pipe {
-        add("--pipe".as_ref());
-    }
-    if let Some(task) = task {
-        add("--task".as_ref());
-        add(task.as_ref());
-        if input == InputArg::Jsonl {
-            add("--input".as_ref());
-            add("jsonl".as_ref());
-        }
-    } else if let Some(text) = shell_command {
-        add("-c".as_ref());
-        add(text);
-    } else if !words.is_empty() {
-        add("--".as_ref());
-        words.iter().for_each(|word| add(OsStr::from_bytes(word)));
-    } else if input == InputArg::Jsonl {
-        add("--input".as_ref());
-        add("jsonl".as_ref());
-    }
-    all
 }
 
 #[cfg(test)]

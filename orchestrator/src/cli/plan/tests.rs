@@ -1,5 +1,6 @@
 use protocol::Limits;
 
+use super::super::args::WorkerArgs;
 use super::super::args::tests::run;
 use super::*;
 use crate::run::source::jsonl::Shape;
