@@ -108,8 +108,11 @@ impl Shown<'_> {
             word(directory, out);
             out.extend_from_slice(b" && ");
         }
-        match &spec.program {
-            Program::Argv(words) => {
+        // A text, whichever shell reads it; one that was typed as words is none.
+        let plain = || command_line::typed(&spec.program).filter(|_| self.typed.is_none());
+        match (self.plainly.then(plain).flatten(), &spec.program) {
+            (Some(line), _) => out.extend_from_slice(&line),
+            (None, Program::Argv(words)) => {
                 for (i, text) in words.iter().enumerate() {
                     match (i, self.typed) {
                         (0, Some(typed)) => word(typed, out),
@@ -123,12 +126,7 @@ impl Shown<'_> {
                     }
                 }
             }
-            Program::Shell { text, args } => {
-                match command_line::typed(text, args).filter(|_| self.plainly) {
-                    Some(line) => out.extend_from_slice(&line),
-                    None => shell(text, args, out),
-                }
-            }
+            (None, Program::Shell { text, args }) => shell(text, args, out),
         }
         out.extend_from_slice(if directory.is_some() { b")\n" } else { b"\n" });
     }

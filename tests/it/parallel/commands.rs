@@ -81,6 +81,10 @@ fn a_dry_run_shows_the_text_with_its_values() {
     let line = Line::new(&["-k", "--dry-run", "cd {} && make"]).stdin("a\n");
     let ours = line.alone();
     assert_eq!(ours.stdout(), "sh -c 'cd \"${1}\" && make' sh a\n");
+    for shell in ["/bin/bash", "/bin/dash"] {
+        let line = Line::new(&["-k", "--dry-run", "gzip -9 {} > {.}.gz"]).stdin("a b.c\n");
+        line.env("PARALLEL_SHELL", shell).same();
+    }
 }
 
 #[test]

@@ -100,15 +100,21 @@ pub(crate) fn name(input: &Bytes, typed: Option<&[u8]>) -> Option<String> {
 
 /// A shell text with the values in it.
 fn composed(program: &Program) -> Option<Vec<u8>> {
+    let (text, args) = shell_text(program)?;
+    filled(text, args)
+}
+
+/// A shell text and its parameters, whichever shell reads it.
+fn shell_text(program: &Program) -> Option<(&[u8], &[ByteBuf])> {
     match program {
-        Program::Shell { text, args } => filled(text, args),
+        Program::Shell { text, args } => Some((text, args)),
         Program::Argv(words) => match &words[..] {
             // So begins what another shell than the workers' own is given.
             [shell, option, text, name, args @ ..]
                 if **option == *b"-c"
                     && shell.rsplit(|byte| *byte == b'/').next() == Some(&name[..]) =>
             {
-                filled(text, args)
+                Some((text, args))
             }
             _ => None,
         },
@@ -140,9 +146,10 @@ const CHANGES_SHELL: [&[u8]; 21] = [
     b"hash",
 ];
 
-/// The same of a text for a shell with these parameters, if it is a command, or a pipe of some, that
-/// does the same when it is typed into a shell, line after line.
-pub(crate) fn typed(text: &[u8], args: &[ByteBuf]) -> Option<Vec<u8>> {
+/// A shell text with the values in it, if it is a command, or a pipe of some, that does the same
+/// when it is typed into a shell, line after line.
+pub(crate) fn typed(program: &Program) -> Option<Vec<u8>> {
+    let (text, args) = shell_text(program)?;
     let line = filled(text, args)?;
     let first = text
         .split(u8::is_ascii_whitespace)
@@ -331,7 +338,8 @@ mod tests {
     fn what_changes_nothing_is_shown_as_it_would_be_typed() {
         let shown = |text: &str, args: &[&str]| {
             let args: Vec<ByteBuf> = args.iter().map(|a| ByteBuf::from(a.as_bytes())).collect();
-            typed(text.as_bytes(), &args).map(|line| String::from_utf8(line).unwrap())
+            let text = ByteBuf::from(text.as_bytes());
+            typed(&Program::Shell { text, args }).map(|line| String::from_utf8(line).unwrap())
         };
         let line = "gzip -9 \"${1}\" | wc -l > \"${2}\".n";
         assert_eq!(
