@@ -117,21 +117,59 @@ pub(in crate::run::source) fn program_text(words: &[Word]) -> Option<usize> {
 }
 
 /// What follows a word that may be a shell. What another shell calls itself (`sh -c '…' sh {}`)
-/// takes no options, so that a word behind it that may become several is one.
+/// is none, and takes no options: where that is plain to see nothing follows, and where it may be,
+/// a word that may become several is one.
 fn arguments_of(words: &[Word], shell: usize) -> Cow<'_, [Word]> {
     let arguments = &words[shell + 1..];
-    let is_name = shell >= 3 && {
+    if is_name_of_shell(&words[..shell]) {
+        return Cow::Borrowed(&[]);
+    }
+    let may_be_name = shell >= 3 && {
         let option = &words[shell - 2].value;
         let takes_text = option.starts_with(b"-") && !option.starts_with(b"--");
         let before = &words[..shell - 2];
         takes_text && option.contains(&b'c') && before.iter().any(Word::is_shell)
     };
-    if !is_name {
+    if !may_be_name {
         return Cow::Borrowed(arguments);
     }
     let mut once = arguments.to_vec();
     once.dedup();
     Cow::Owned(once)
+}
+
+/// Whether these words are a shell with its options and its text, so that what follows is its name.
+/// A shell behind an option, such as `-u sh`, may be something else.
+fn is_name_of_shell(words: &[Word]) -> bool {
+    let Some((text, words)) = words.split_last() else {
+        return false;
+    };
+    let is_known = |word: &Word| word.known.is_none();
+    let may_be_value = |word: &Word| !is_known(word) || word.value.starts_with(b"-");
+    let takes_text = |options: &[Word]| {
+        let mut has_text = false;
+        let mut values = 0;
+        for word in options {
+            match &word.value[..] {
+                _ if values > 0 => values -= 1,
+                [b'-', b'-', ..] => return false,
+                [b'-' | b'+', letters @ ..] if !letters.is_empty() => {
+                    has_text |= letters.contains(&b'c');
+                    values = letters.iter().filter(|b| b"oO".contains(b)).count();
+                }
+                _ => return false,
+            }
+        }
+        has_text && values == 0
+    };
+    let mut shells = (0..words.len()).rev().filter(|&at| words[at].is_shell());
+    is_known(text)
+        && shells.next().is_some_and(|at| {
+            let (before, options) = (&words[..at], &words[at + 1..]);
+            !before.last().is_some_and(may_be_value)
+                && options.iter().all(is_known)
+                && takes_text(options)
+        })
 }
 
 /// Where the command's name is, behind assignments and the like.

@@ -166,6 +166,8 @@ fn f122_text_for_a_shell_has_no_place() {
         (&["env", "X=1", "dash", "-c", "{}"], 4),
         (&["sh", "{//}", "{/}"], 1),
         (&["sh", "-{}", "x"], 1),
+        (&["sudo", "-u", "sh", "-c", "x", "sh", "{}", "{/}"], 6),
+        (&["sh", "-c", "\"$@\"", "sh", "bash", "{}", "{/}"], 5),
     ] {
         let error = parse(words).unwrap_err();
         assert_eq!(error, TemplateError::ShellText(number), "{words:?}");
@@ -173,6 +175,10 @@ fn f122_text_for_a_shell_has_no_place() {
     for words in [
         &["sh", "-c", "echo \"$1\"", "sh", "{}"][..],
         &["sh", "-c", "echo ${path}", "sh", "{path}"],
+        &["sh", "-c", "cp \"$1\" \"$2\"", "sh", "{}", "{.}.bak"],
+        &[
+            "timeout", "5", "bash", "-eo", "pipefail", "-c", "f \"$@\"", "bash", "{1}", "{2}",
+        ],
         &["sh", "{}"],
         &["sh", "./{}", "{}"],
         &["sh", "--", "{}", "{}"],

@@ -277,8 +277,19 @@ fn the_program_text_of_another_shell_has_no_place() {
     ] {
         refused(text, "{}", "text of another shell");
     }
+    for in_doubt in [
+        // `sh` could be the user's name, and the next one the shell.
+        "sudo -u sh -c x sh {} {/}",
+        "sh -c 'exec \"$@\"' sh bash {} {/}",
+        "sh --norc -c x sh {} {/}",
+    ] {
+        refused(in_doubt, "{}", "options are looked for");
+    }
     for fine in [
         "sh -c 'echo \"$1\"' sh {}",
+        "sh -c 'cp \"$1\" \"$2\"' sh {} {.}.bak",
+        "bash -euo pipefail -c 'cp \"$1\" \"$2\"' bash {} {/}",
+        "sudo -u x sh -c 'echo \"$1\"' sh {#} {}",
         "bash {}",
         "bash -x {} a",
         "bash -- {} {}",
