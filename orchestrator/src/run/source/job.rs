@@ -23,6 +23,25 @@ const FIELDS: [&str; 11] = [
     "id", "argv", "shell", "task", "args", "stdin", "env", "cwd", "timeout", "retries", "label",
 ];
 
+const NO_TIME: &str = "is no time: write seconds, or \"90s\", \"5m\"";
+const NO_TEXT: &str = "is neither a string nor {\"base64\": \"…\"}";
+
+/// What is said of a field that does not hold what it should.
+const WRONG: [(&str, &str); 9] = [
+    ("argv", "is no list of strings"),
+    ("shell", NO_TEXT),
+    ("task", "is no string"),
+    ("stdin", NO_TEXT),
+    (
+        "env",
+        "is no object with a string, or null, for each variable",
+    ),
+    ("cwd", NO_TEXT),
+    ("timeout", NO_TIME),
+    ("retries", "is no whole number from 0"),
+    ("label", "is no string"),
+];
+
 /// A job as it was written.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -83,7 +102,7 @@ struct Written<'a> {
 
 /// Bytes: a string, or their base64.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "neither a string nor {\"base64\": \"…\"}")]
+#[serde(untagged)]
 enum Text {
     Plain(String),
     Encoded(Encoded),
@@ -97,10 +116,7 @@ struct Encoded {
 
 /// Seconds, or a text like `90s`.
 #[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "neither a number of seconds nor a text like \"90s\""
-)]
+#[serde(untagged)]
 enum Time {
     Seconds(f64),
     Text(String),
@@ -157,8 +173,10 @@ pub(super) fn parse(line: &Bytes) -> Result<Option<Job>, BadJson> {
         id: id_of(object),
         ..not_a_job(what)
     };
-    let written: Written<'_> =
-        serde_json::from_str(object).map_err(|e| refused(&suggested(&bare(&e))))?;
+    let written: Written<'_> = serde_json::from_str(object).map_err(|e| {
+        let what = wrong_field(object).unwrap_or_else(|| suggested(&bare(&e)));
+        refused(&what)
+    })?;
     job(written, line).map(Some).map_err(|what| refused(&what))
 }
 
@@ -169,7 +187,7 @@ fn job(written: Written<'_>, line: &Bytes) -> Result<Job, String> {
     }
     let timeout = written.timeout.map(|time| {
         let time = time.duration();
-        time.ok_or("`timeout` is no time: write seconds, or \"90s\", \"5m\"")
+        time.ok_or_else(|| format!("`timeout` {NO_TIME}"))
     });
     let mut wishes = Wishes {
         timeout: timeout.transpose()?,
@@ -245,6 +263,16 @@ fn changes(env: BTreeMap<String, Option<Text>>) -> Result<Vec<EnvChange>, String
         })
     };
     env.into_iter().map(change).collect()
+}
+
+/// Which field does not hold what it should: the parser names only what it had found there.
+fn wrong_field(object: &str) -> Option<String> {
+    let fields: BTreeMap<&str, &RawValue> = serde_json::from_str(object).ok()?;
+    WRONG.iter().find_map(|(name, wrong)| {
+        let alone = format!("{{\"{name}\": {}}}", fields.get(name)?);
+        let read = serde_json::from_str::<Written<'_>>(&alone);
+        read.is_err().then(|| format!("`{name}` {wrong}"))
+    })
 }
 
 /// With the field that was meant, when an unknown one is near it.
@@ -356,11 +384,32 @@ mod tests {
                 "`shell` is no base64: Invalid symbol 63, offset 0.",
             ),
             (r#"{"shell": "a", "shell": "b"}"#, "duplicate field `shell`"),
+            (r#"{"argv": "echo a"}"#, "`argv` is no list of strings"),
+            (
+                r#"{"id": 1, "argv": ["sleep", 5]}"#,
+                "`argv` is no list of strings",
+            ),
+            (
+                r#"{"shell": 1}"#,
+                "`shell` is neither a string nor {\"base64\": \"…\"}",
+            ),
+            (
+                r#"{"argv": ["a"], "retries": "x"}"#,
+                "`retries` is no whole number from 0",
+            ),
+            (
+                r#"{"argv": ["a"], "timeout": true}"#,
+                "`timeout` is no time: write seconds, or \"90s\", \"5m\"",
+            ),
+            (
+                r#"{"argv": ["a"], "env": {"A": 1}}"#,
+                "`env` is no object with a string, or null, for each variable",
+            ),
+            (r#"{"argv": ["a"], "label": 1}"#, "`label` is no string"),
         ] {
             assert_eq!(refused(line), what, "{line}");
         }
         assert!(refused(r#"{"xyz": 1}"#).starts_with("unknown field `xyz`, expected one of"));
-        assert!(refused(r#"{"argv": [1]}"#).contains("neither a string nor"));
         let named = parsed(r#"{"id": "a", "argv": 1}"#).unwrap_err();
         assert_eq!(named.id.as_deref(), Some("\"a\""));
         assert_eq!(parsed("{\"argv\": }").unwrap_err().column, Some(10));
