@@ -42,6 +42,10 @@ fn bash_completes_commands_and_options() {
         (&["run", "--keep"], &["--keep-order"]),
         (&["parallel", "--keep"], &["--keep-order"]),
         (&["completions", "z"], &["zsh"]),
+        // Where options have ended, bash completes names of files.
+        (&["run", "--", "gzip", ""], &[""]),
+        (&["run", "--", "gzip", "--keep"], &[""]),
+        (&["parallel", "gzip", ":::", ""], &[""]),
     ] {
         let all = [&["bash", "-c", ask, "bash"][..], words].concat();
         let Some(done) = read_by(&env, &all, "") else {

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use clap::{Command, CommandFactory};
+use clap_complete::Shell;
 
 use super::args::{Cli, CompletionsArgs, ManArgs};
 use super::errors::Message;
@@ -18,7 +19,22 @@ const NAME: &str = "orchestrator";
 pub(super) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut completed(), NAME, &mut script);
+    if args.shell == Shell::Bash {
+        with_files_behind_options(&mut script);
+    }
     print("the completions", &script)
+}
+
+/// The same for bash where options end: what follows is words of a command and items, for which
+/// bash completes names of files when it is given nothing.
+fn with_files_behind_options(script: &mut Vec<u8>) {
+    const BEGIN: &[u8] = b"    COMPREPLY=()\n";
+    const END: &[u8] = b"    for i in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n        \
+        case \"${i}\" in --|:::*) return 0 ;; esac\n    done\n";
+    if let Some(at) = memchr::memmem::find(script, BEGIN) {
+        let at = at + BEGIN.len();
+        script.splice(at..at, END.iter().copied());
+    }
 }
 
 /// All commands, that of GNU parallel with the options that it takes.
