@@ -162,12 +162,13 @@ impl Line {
             OF_PIPE.iter().for_each(|option| self.remove(option));
         }
         let packs = PACKS.iter().any(|option| self.has(option));
-        if !packs && !self.has("--pipe") {
-            // One value is together with no other, and is not to be longer than this.
+        if !packs || self.has("--pipe") {
+            // One value is together with no other.
             self.remove("--exit");
-            if self.has("--max-chars") {
-                self.add("--max-args", Some(b"1".into()));
-            }
+        }
+        if !packs && !self.has("--pipe") && self.has("--max-chars") {
+            // And it is not to be longer than this.
+            self.add("--max-args", Some(b"1".into()));
         }
         let mut words = Vec::new();
         for (option, value) in &self.options {

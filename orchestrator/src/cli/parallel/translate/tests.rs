@@ -103,6 +103,10 @@ fn options_bring_others_along() {
         ),
         (&["-x", "x"], &["--shell-command=x"]),
         (
+            &["--pipe", "-x", "-N2", "x"],
+            &["--pipe", "-N=2", "--shell-command=x"],
+        ),
+        (
             &["--pipe", "-n2", "x"],
             &["--pipe", "-N=2", "--shell-command=x"],
         ),
