@@ -235,7 +235,11 @@ pub(super) fn by_name(name: &Word, arguments: &[Word], context: &Context<'_>) ->
             both(&fault::EVALUATED, &fault::CALCULATED)
         }
         value if EVALUATING.contains(&value) => {
-            let program = |w: &Word| w.as_program(&fault::EVALUATED);
+            let why = match value {
+                b"eval" => &fault::RUN_AGAIN,
+                _ => &fault::EVALUATED,
+            };
+            let program = |w: &Word| w.as_program(why);
             arguments.iter().filter_map(program).collect()
         }
         value if NAMING.contains(&value) => both(&fault::VARIABLE_NAME, &fault::NAME_HOLDS),

@@ -128,7 +128,7 @@ const fn doubt(what: &'static str, tip: &'static str) -> Why {
     }
 }
 
-const DIGITS: &str = "take its digits alone: m=$(printf %s \"$n\" | tr -cd 0-9); … $((m + 1)); or let a program calculate: expr \"$n\" + 1; or let dash read the text";
+const DIGITS: &str = "take its digits alone: m=$(printf %s \"$n\" | tr -cd 0-9); … $((m + 1)); or let a program calculate: expr \"$n\" + 1; or let dash read the text (--shell, or the variable PARALLEL_SHELL)";
 const USE_VARIABLE: &str = "give the line a name first: x={}; … \"$x\" …";
 const HAND_OVER: &str = "hand the line over as a parameter: sh -c '… \"$1\" …' sh {}";
 const SAY_PARAMETER: &str =
@@ -155,7 +155,7 @@ pub(super) static ARITHMETIC: Why = always(
 );
 pub(super) static COMPARED: Why = always(
     "is to be a number here, and the shell that reads this text evaluates it as arithmetic",
-    "see that it is one: case $x in ''|*[!0-9]*) exit 1;; esac, and let dash or bash read the text",
+    "bash and dash read [ {} -gt 3 ] and exit {} as they are meant: --shell names one, or the variable PARALLEL_SHELL",
 );
 pub(super) static PARAMETER: Why = always(
     "stands within ${…}",
@@ -180,6 +180,10 @@ pub(super) static SHELL_TEXT: Why = always(
 pub(super) static EVALUATED: Why = always(
     "would be read as program text by the command that it is given to",
     "give the line a name, and let the text say the name: x={}; trap 'rm \"$x\"' EXIT",
+);
+pub(super) static RUN_AGAIN: Why = always(
+    "would be read as program text by `eval`",
+    "leave out eval: the shell reads the rest of the text anyway; to run lines that are commands, give no command",
 );
 pub(super) static VARIABLE_NAME: Why = always(
     "would be the name of a variable, which some shells evaluate",

@@ -198,7 +198,7 @@ fn places_where_the_line_would_not_stay_data_are_refused() {
         ("echo $\"a {}\"", "dollar sign"),
         ("cat <<E\na {}\nE", "here-document"),
         ("cat <<'E'\na\n{}\nE\nls", "here-document"),
-        ("eval 'ls {}'", "program text"),
+        ("eval 'ls {}'", "program text by `eval`"),
         ("eval \"$(ls {})\"", "program text"),
         ("x && command eval {}", "program text"),
         ("command -p eval {}", "program text"),
