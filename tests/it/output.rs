@@ -379,6 +379,33 @@ fn with_a_run_file_what_was_shown_live_is_recorded() {
 }
 
 #[test]
+fn a_block_is_no_tag_when_results_are_shown_again() {
+    let env = TestEnv::new();
+    let args = ["-q", "-k", "--tag", "--run-file", "r", "--pipe", "-N2"];
+    let done = run(&env, &[&args[..], &["--", "cat"]].concat(), "a\nb\nc\n");
+    assert_eq!(done.stdout(), "\ta\n\tb\n\tc\n");
+    let mut results = env.command(ORCHESTRATOR);
+    results.args(["results", "r"]);
+    assert_eq!(env.run(results, "").stdout(), done.stdout());
+}
+
+#[test]
+fn results_are_shown_again_in_the_order_of_the_input_when_the_run_has_kept_it() {
+    let env = TestEnv::new();
+    // The first job ends when the last one has.
+    let text = "test {} = c && touch done; \
+                while test {} = a && ! test -e done; do sleep 0.01; done; echo {}";
+    let args = ["-q", "-k", "-j3", "--run-file", "r", "-c", text];
+    let done = run(&env, &args, "a\nb\nc\n");
+    assert_eq!(done.stdout(), "a\nb\nc\n");
+    for options in [&[][..], &["--format", "text"]] {
+        let mut results = env.command(ORCHESTRATOR);
+        results.args(["results", "r"]).args(options);
+        assert_eq!(env.run(results, "").stdout(), done.stdout());
+    }
+}
+
+#[test]
 fn what_functions_print_comes_live_on_stderr() {
     let env = TestEnv::new();
     for mode in MODES {

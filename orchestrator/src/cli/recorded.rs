@@ -21,7 +21,9 @@ use super::program::Lookup;
 use super::summary;
 use crate::pool::{Capture, Spill};
 use crate::run::output;
-use crate::run::runfile::{self, Access, Configuration, History, RunFileError, State, Which};
+use crate::run::runfile::{
+    self, Access, Asked, Configuration, History, RunFileError, State, Which,
+};
 use crate::run::sink::render::{Columns, Page, Renderer};
 use crate::run::text;
 
@@ -233,7 +235,7 @@ pub(super) fn renderer(plan: &Plan, room: &Arc<Spill>) -> Renderer {
         tip_given: true,
         terse: false,
         manner: plan.batch.manner.for_show(),
-        fields: plan.batch.fields,
+        fields: plan.batch.shown_fields(),
         names: plan.batch.manner.names.clone(),
         columns: Columns::default(),
         slots: None,
@@ -248,7 +250,11 @@ fn show(plan: &Plan, path: &Path, failed: bool) -> Result<(), NotShown> {
     let recipe = plan.batch.recipe();
     let mut page = renderer.page();
     let mut out = io::stdout().lock();
-    runfile::outcomes::<NotShown>(path, &plan.purpose, &room, failed, |shown| {
+    let asked = Asked {
+        failed,
+        by_seq: plan.batch.keep_order,
+    };
+    runfile::outcomes::<NotShown>(path, &plan.purpose, &room, asked, |shown| {
         let told = output::again(&mut renderer, &mut page, &recipe, shown);
         let told = told.map_err(NotShown::Kept)?;
         if page.is_full() || !told.printed.is_empty() || !told.err.is_empty() {

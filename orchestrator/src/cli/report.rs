@@ -12,7 +12,7 @@ use super::recorded::{self, Named, Recorded};
 use crate::pool::Spill;
 use crate::run::output::{self, FailedJob};
 use crate::run::report::calendar;
-use crate::run::runfile::{self, FailedCall, RunFileError, State};
+use crate::run::runfile::{self, Asked, FailedCall, RunFileError, State};
 use crate::run::text;
 use crate::run::view::{self, Model};
 
@@ -96,7 +96,11 @@ fn failures(path: &Path) -> Result<Vec<FailedJob>, NotRead> {
     let renderer = recorded::renderer(&plan, &room);
     let recipe = plan.batch.recipe();
     let mut all = Vec::new();
-    let read = runfile::outcomes::<NotRead>(path, &plan.purpose, &room, true, |shown| {
+    let asked = Asked {
+        failed: true,
+        by_seq: false,
+    };
+    let read = runfile::outcomes::<NotRead>(path, &plan.purpose, &room, asked, |shown| {
         all.extend(output::failed(&renderer, &recipe, &shown));
         if all.len() < SHOWN {
             Ok(())

@@ -123,6 +123,15 @@ impl Record {
 }
 
 impl Config {
+    /// What items are to whoever shows jobs.
+    pub(crate) fn shown_fields(&self) -> Fields {
+        match self.pipe {
+            // What a block holds is no argument.
+            Some(_) => Fields::None,
+            None => self.fields,
+        }
+    }
+
     /// How its lines become jobs.
     pub(crate) fn recipe(&self) -> Recipe {
         Recipe {

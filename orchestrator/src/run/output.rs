@@ -33,7 +33,6 @@ use super::sink::render::{Columns, Entry, Page, Renderer, Told};
 use super::sink::shown;
 use super::sink::slots::Slots;
 use super::sink::writer::Writer;
-use super::source::item::Fields;
 use super::source::work::Ticket;
 use crate::pool::{Capture, JobReport, Pool};
 use crate::scheduler::Verdict;
@@ -99,11 +98,7 @@ impl<'a> Output<'a> {
                 verbose: config.manner.verbose && !config.manner.mode.is_live(),
                 ..config.manner.clone()
             },
-            // What a block holds is no argument.
-            fields: match config.pipe {
-                Some(_) => Fields::None,
-                None => config.fields,
-            },
+            fields: config.shown_fields(),
             names: config.manner.names.clone(),
             columns: Columns::default(),
             slots: (config.manner.names_slots() || config.terse && config.halt.is_some())

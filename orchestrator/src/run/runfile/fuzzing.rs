@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::key::Keys;
-use super::{Access, Pages, Purpose, Request, Which, configuration, open, outcomes, state};
+use super::{Access, Asked, Pages, Purpose, Request, Which, configuration, open, outcomes, state};
 use crate::pool::Spill;
 use crate::run::runfile::RunFileError;
 use crate::run::view;
@@ -43,7 +43,13 @@ pub fn read_run_file(path: &Path) -> bool {
         view::write(&mut io::sink(), &model, "").ok();
     }
     let purpose = request(Access::Resume).purpose;
-    outcomes::<RunFileError>(path, &purpose, &room, false, |_| Ok(())).ok();
+    for by_seq in [false, true] {
+        let asked = Asked {
+            by_seq,
+            ..Asked::default()
+        };
+        outcomes::<RunFileError>(path, &purpose, &room, asked, |_| Ok(())).ok();
+    }
     let all = Which {
         open: true,
         failed: true,

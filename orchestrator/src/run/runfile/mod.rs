@@ -42,8 +42,8 @@ pub(crate) use light::{Light, LightRequest, Remembered};
 pub(crate) use look::{End, Look, RunSeen, Try};
 pub(crate) use open::{Access, Gaps, Request, RunFile, open};
 pub(crate) use read::{
-    Configuration, FailedCall, Pages, Shown, State, Which, configuration, failed_calls, outcomes,
-    state,
+    Asked, Configuration, FailedCall, Pages, Shown, State, Which, configuration, failed_calls,
+    outcomes, state,
 };
 pub(super) use recorder::Committed;
 pub(crate) use recorder::{Recorder, Starter};

@@ -309,8 +309,7 @@ impl RunFile {
     ) -> Result<Option<(Vec<Shown>, u64)>, RunFileError> {
         let read = Wanted {
             after,
-            failed: false,
-            keys: self.keys,
+            ..Wanted::pages(false, self.keys)
         };
         let page = read::page(&self.writable.connection, self.path(), room, &read);
         page.map_err(|e| e.of(&self.writable.name))

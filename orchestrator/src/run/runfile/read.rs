@@ -225,6 +225,15 @@ pub(crate) struct Shown {
     pub(crate) report: JobReport,
 }
 
+/// Which outcomes are shown again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// Only those that are not `ok`.
+    pub(crate) failed: bool,
+    /// In the order of the input, not in that in which they came.
+    pub(crate) by_seq: bool,
+}
+
 /// Which outcomes are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -234,6 +243,27 @@ pub(super) struct Wanted {
     pub(super) failed: bool,
     /// Only those of jobs that these are for.
     pub(super) keys: Keys,
+    /// How many are looked at.
+    pub(super) limit: i64,
+}
+
+impl Wanted {
+    /// All of these, a page at a time.
+    pub(super) fn pages(failed: bool, keys: Keys) -> Wanted {
+        Wanted {
+            after: 0,
+            failed,
+            keys,
+            limit: PAGE,
+        }
+    }
+
+    fn condition(&self) -> &'static str {
+        match self.failed {
+            true => "o.verdict <> 'ok'",
+            false => "true",
+        }
+    }
 }
 
 /// Some of these outcomes, in the order in which they came, and the number of the last
@@ -245,16 +275,13 @@ pub(super) fn page(
     wanted: &Wanted,
 ) -> Result<Option<(Vec<Shown>, u64)>, Fault> {
     let blobs = Blobs::of(path);
-    let which = if wanted.failed {
-        "o.verdict <> 'ok'"
-    } else {
-        "true"
-    };
+    let which = wanted.condition();
     let mut query = connection.prepare_cached(&format!(
         "select o.*, j.key, j.seq, j.line, j.item from outcome o join job j using (job) \
-         where n > ? and {which} order by n limit {PAGE}"
+         where n > ? and {which} order by n limit ?"
     ))?;
-    let mut rows = query.query([i64::try_from(wanted.after).unwrap_or(i64::MAX)])?;
+    let after = i64::try_from(wanted.after).unwrap_or(i64::MAX);
+    let mut rows = query.query([after, wanted.limit])?;
     let (mut all, mut last, mut size) = (Vec::new(), None, 0);
     while let Some(row) = rows.next()? {
         let n = row.get::<_, i64>("n")?.unsigned_abs();
@@ -287,8 +314,7 @@ pub(super) fn count_failed(connection: &Connection, keys: Keys) -> Result<u64, F
     Ok(count)
 }
 
-/// Gives all outcomes of jobs of this purpose, or those that are not `ok`, in the order
-/// in which they came.
+/// Gives all outcomes of jobs of this purpose that are asked for.
 ///
 /// # Errors
 /// When the file cannot be read, or `show` says so.
@@ -296,23 +322,43 @@ pub(crate) fn outcomes<E: From<RunFileError>>(
     path: &Path,
     purpose: &Purpose,
     room: &Arc<Spill>,
-    failed: bool,
+    asked: Asked,
     mut show: impl FnMut(Shown) -> Result<(), E>,
 ) -> Result<(), E> {
     let opened = file::open_to_read(path).map_err(|e| e.of(path))?;
-    let mut wanted = Wanted {
-        after: 0,
-        failed,
-        keys: Keys::of(purpose),
-    };
+    let connection = &opened.connection;
+    let mut wanted = Wanted::pages(asked.failed, Keys::of(purpose));
+    if asked.by_seq {
+        wanted.limit = 1;
+        let all = in_order_of_input(connection, &wanted).map_err(|e| e.of(path))?;
+        return all.into_iter().try_for_each(|n| {
+            wanted.after = n - 1;
+            let read = page(connection, &opened.path, room, &wanted);
+            let found = read.map_err(|e| e.of(path))?;
+            // It may have been replaced meanwhile.
+            let found = found.into_iter().flat_map(|(shown, _)| shown);
+            found.filter(|shown| shown.n == n).try_for_each(&mut show)
+        });
+    }
     loop {
-        let read = page(&opened.connection, &opened.path, room, &wanted);
+        let read = page(connection, &opened.path, room, &wanted);
         let Some((shown, last)) = read.map_err(|e| e.of(path))? else {
             return Ok(());
         };
         wanted.after = last;
         shown.into_iter().try_for_each(&mut show)?;
     }
+}
+
+/// The numbers of these outcomes, in the order of their jobs in the input.
+fn in_order_of_input(connection: &Connection, wanted: &Wanted) -> Result<Vec<u64>, Fault> {
+    let which = wanted.condition();
+    let mut query = connection.prepare(&format!(
+        "select n from outcome o join job j using (job) where n > 0 and {which} order by seq, job"
+    ))?;
+    let rows = query.query_map([], |row| row.get::<_, i64>(0))?;
+    let numbers = rows.map(|n| n.map(i64::unsigned_abs));
+    Ok(numbers.collect::<Result<_, _>>()?)
 }
 
 /// What a run file says about its run.
