@@ -251,7 +251,7 @@ class Engine:
         self._encoder = _encoder.Encoder(self._segments, self._new_blob)
         try:
             init, self._init_lease = _payload.encode_init(
-                preparation, self._segments, settings.initializer, settings.initargs, True
+                preparation, self._segments, settings.initializer, settings.initargs, _prepare.by_value()
             )
         except Exception as error:
             self._segments.close()

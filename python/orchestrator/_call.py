@@ -132,7 +132,7 @@ def _of_user(traceback):
 
 
 def _undecodable(error):
-    from orchestrator._prepare import NoGuard
+    from orchestrator._prepare import NoGuard, has_main
 
     if type(error) is NoGuard:  # which says all that there is to say
         return _wire.REJECTED, _wire.task_error(_wire.UNDECODABLE, str(error))
@@ -140,4 +140,9 @@ def _undecodable(error):
 
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     message = "cannot unpickle the job: %s: %s" % (type(error).__name__, _payload.text_of(error))
+    if isinstance(error, AttributeError) and "__main__" in message and not has_main():
+        message += (
+            ": the program cannot be imported here, as it is an interactive session or the like; what it defines travels with"
+            " the package cloudpickle installed"
+        )
     return _wire.REJECTED, _wire.task_error(_wire.UNDECODABLE, message, None, [text])

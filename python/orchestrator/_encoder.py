@@ -16,6 +16,7 @@ _BY_VALUE_WORTH = 512
 """From this size on, a function is sent as a blob: once per worker instead of with every job."""
 _modules = sys.modules
 _TRACKER = "multiprocessing.resource_tracker"
+_REFUSED = (_payload.pickle.PicklingError, AttributeError, TypeError)
 _PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
 
 # Typed.
@@ -31,7 +32,7 @@ class Encoder:
         self.large_expected = 0
         """Jobs that are looked through for large buffers before they are pickled, since one before them was large."""
         self._by_name: dict[Callable[..., Any], int] = {}
-        self._main_by_value = not _prepare.main_can_be_imported()
+        self._by_value = _prepare.by_value()
 
     def call(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bytes, _segments.Lease | None]:
         """The input of one call. Functions that pickle writes as a name are sent once, as a blob: to look the name up is
@@ -50,19 +51,16 @@ class Encoder:
                     if len(data) < _segments.LARGE:
                         return data, None
                 return self.encode(_payload.CALL_BLOB, blob, (args, kwargs))
-        if self._main_by_value and getattr(fn, "__module__", None) == "__main__":
-            return self._by_value(fn, (args, kwargs), "always")
-        try:
-            return self.encode(_payload.CALL, 0, (fn, args, kwargs))
-        except (_payload.pickle.PicklingError, AttributeError, TypeError) as error:
-            return self._retry(error, fn, (args, kwargs))
+        if self._by_value == "main" and getattr(fn, "__module__", None) == "__main__":
+            return self._with_blob(fn, (args, kwargs))
+        return self.encode(_payload.CALL, 0, (fn, args, kwargs))
 
     def _blob_of_name(self, fn: Callable[..., Any]) -> int:
         """The blob of a function of a module; 0 for all others, and when there are too many."""
         module = sys.modules.get(getattr(fn, "__module__", None) or "")
         if module is None or getattr(module, fn.__qualname__, None) is not fn:
             return 0  # a method, a closure, a lambda: not to be kept
-        if self._main_by_value and module.__name__ == "__main__":
+        if self._by_value == "main" and module.__name__ == "__main__":
             return 0
         number = self._by_name[fn] = self._new_blob(_payload.encode_blob(fn)) or 0
         return number
@@ -79,9 +77,8 @@ class Encoder:
 
     def function_blob(self, fn: Callable[..., Any]) -> int:
         """The number of the function's blob, if it is better sent so; otherwise, and if it has no pickle, 0."""
-        always = self._main_by_value and getattr(fn, "__module__", None) == "__main__"
         try:
-            data = _payload.encode_blob(fn, "always" if always else True)
+            data = _payload.encode_blob(fn, self._by_value)
         except Exception:
             return 0  # the jobs will say so
         # What pickle writes as a name alone is short.
@@ -92,14 +89,25 @@ class Encoder:
         jobs that turn out to be large, and for those that follow one."""
         if self.large_expected > 0:
             self.large_expected -= 1
-            return _encode_call(kind, blob, value, self.segments)
+            return self._encode_large(kind, blob, value)
         # This is `encode_call` for a small value.
         table = _payload._reducers()
-        pickled = _dumps(value, 5) if table is None else _payload._dumps_with(table, value, None)
+        try:
+            pickled = _dumps(value, 5) if table is None else _payload._dumps_with(table, value, None)
+        except _REFUSED as error:
+            return self._retry(error, kind, blob, value)
         if len(pickled) >= _segments.LARGE and self.segments.enabled:
             self.large_expected = 64
-            return _encode_call(kind, blob, value, self.segments)
+            return self._encode_large(kind, blob, value)
+        if self._by_value == "main" and b"__main__" in pickled:
+            return self._encode_large(kind, blob, value)
         return _payload.HEAD.pack(kind, blob) + pickled, None
+
+    def _encode_large(self, kind: int, blob: int, value: Any) -> tuple[bytes, _segments.Lease | None]:
+        try:
+            return _encode_call(kind, blob, value, self.segments, self._by_value == "main" and "main")
+        except _REFUSED as error:
+            return self._retry(error, kind, blob, value)
 
     def saw_result(self, size: int) -> None:
         """Tells the size of a result that came by the link."""
@@ -117,21 +125,21 @@ class Encoder:
             tracker.ensure_running()  # a job may be the first to make some
         self.segments.show_tracker(tracker._fd)
 
-    def _retry(self, error: Exception, fn: Callable[..., Any], rest: Any) -> tuple[bytes, _segments.Lease | None]:
+    def _retry(self, error: Exception, kind: int, blob: int, value: Any) -> tuple[bytes, _segments.Lease | None]:
         if _payload._cloudpickle() is None:
             if hasattr(error, "add_note"):
                 error.add_note("With the package cloudpickle installed, lambdas and closures can be sent as well.")
             raise error
         try:
-            return self._by_value(fn, rest, True)
+            if kind == _payload.CALL:
+                return self._with_blob(value[0], value[1:])
+            return _encode_call(kind, blob, value, self.segments, self._by_value)
         except Exception:
             raise error from None  # it says more to somebody who knows pickle
 
-    def _by_value(
-        self, fn: Callable[..., Any], rest: Any, by_value: bool | str
-    ) -> tuple[bytes, _segments.Lease | None]:
-        data = _payload.encode_blob(fn, by_value)
-        blob = self._new_blob(data)
+    def _with_blob(self, fn: Callable[..., Any], rest: Any) -> tuple[bytes, _segments.Lease | None]:
+        """A call of a function that travels by value: once."""
+        blob = self._new_blob(_payload.encode_blob(fn, self._by_value))
         if blob is None:
-            return _encode_call(_payload.CALL, 0, (fn, *rest), self.segments, by_value)
-        return _encode_call(_payload.CALL_BLOB, blob, rest, self.segments, by_value)
+            return _encode_call(_payload.CALL, 0, (fn, *rest), self.segments, self._by_value)
+        return _encode_call(_payload.CALL_BLOB, blob, rest, self.segments, self._by_value)

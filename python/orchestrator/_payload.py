@@ -49,16 +49,12 @@ _VALUE = bytes((VALUE,))
 
 def dumps(value, buffers=None, by_value=False):
     """The pickle of a value. Large buffers are appended to the list `buffers` instead, if there is one. `by_value`: what
-    plain pickle refuses (lambdas, closures), or cannot be imported elsewhere, is left to cloudpickle if that is installed;
-    otherwise, and if that fails as well, the error is plain pickle's."""
+    plain pickle refuses (lambdas, closures) is left to cloudpickle if that is installed; otherwise, and if that fails as
+    well, the error is plain pickle's. With `"main"`, so is what names the main module: it cannot be imported elsewhere."""
     keep = None if buffers is None else _keeper(buffers)
     table = _reducers()
-    if by_value == "always":
-        cloudpickle = _cloudpickle()
-        if cloudpickle is not None:
-            return cloudpickle.dumps(value, _PROTOCOL, buffer_callback=keep)
     try:
-        return pickle.dumps(value, _PROTOCOL, buffer_callback=keep) if table is None else _dumps_with(table, value, keep)
+        data = pickle.dumps(value, _PROTOCOL, buffer_callback=keep) if table is None else _dumps_with(table, value, keep)
     except (pickle.PicklingError, AttributeError, TypeError):
         cloudpickle = _cloudpickle() if by_value else None
         if cloudpickle is None:
@@ -70,6 +66,12 @@ def dumps(value, buffers=None, by_value=False):
         except Exception:
             pass  # the first error says more to somebody who knows pickle
         raise
+    cloudpickle = _cloudpickle() if by_value == "main" and b"__main__" in data else None
+    if cloudpickle is None:
+        return data
+    if buffers:
+        buffers.clear()
+    return cloudpickle.dumps(value, _PROTOCOL, buffer_callback=keep)
 
 
 def loads(data, at, buffers=()):

@@ -113,8 +113,23 @@ def main_can_be_imported():
     if name:
         # `multiprocessing` does not run a package's `__main__` again, which would start the program once more.
         return name != "__main__" and not name.endswith(".__main__")
-    path = getattr(main, "__file__", None)
-    return path is not None and os.path.exists(path)
+    return _is_program(getattr(main, "__file__", None))
+
+
+def by_value():
+    """What travels by value from this program, as `_payload.dumps` is told."""
+    return True if main_can_be_imported() else "main"
+
+
+def has_main():
+    """Whether this worker can make its client's main module."""
+    return bool(_LazyMain._kept)
+
+
+def _is_program(path):
+    """Whether there is a file to be run again. What a shell hands on (`/dev/stdin`, `<(…)`) has been read, and is another
+    thing in another process."""
+    return path is not None and os.path.isfile(path) and not path.startswith(("/dev/", "/proc/"))
 
 
 # ---- In the worker
@@ -240,7 +255,7 @@ class _LazyMain(ModuleType):
         if name is not None:
             if name == "__main__" or name.endswith(".__main__"):
                 return  # such modules have no main part to be left out
-        elif path is None or not os.path.exists(path) or os.path.splitext(os.path.basename(path))[0] == "ipython":
+        elif not _is_program(path) or os.path.splitext(os.path.basename(path))[0] == "ipython":
             return
         main = cls("__main__")
         main.__dict__["_source"] = name, path

@@ -63,7 +63,7 @@ def _prepare_connection(client: Client) -> None:
     client.segments = _segments.Segments()
     try:
         init, client.init_lease = _payload.encode_init(
-            preparation, client.segments, client.settings.initializer, client.settings.initargs, True
+            preparation, client.segments, client.settings.initializer, client.settings.initargs, _prepare.by_value()
         )
     except Exception as error:
         client.segments.close()

@@ -8,6 +8,10 @@ import sys
 import time
 
 
+def call(function, *args):
+    return function(*args)
+
+
 def echo(value):
     return value
 

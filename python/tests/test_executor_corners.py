@@ -1,18 +1,120 @@
 """Exceptions of unusual classes, and ends at unusual moments: each of these once lost a future or stopped a thread."""
 
 import asyncio
+import functools
 import gc
+import importlib.util
+import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 import unittest
 
 import executor_jobs as jobs
-from executor_case import LONG_S, ExecutorCase, wait_until
+from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, wait_until
 
 from orchestrator import AsyncPool, QueueTimeout
 from orchestrator._errors import AgentFailed, RemoteError, ResultUnreadable
+
+
+HAVE_CLOUDPICKLE = importlib.util.find_spec("cloudpickle") is not None
+
+
+class ByValue(ExecutorCase):
+    """What cannot be imported by a worker travels by value, as whatever part of a call it comes."""
+
+    PROGRAM = """
+import functools
+from orchestrator import Executor
+class Box:
+    def __init__(self, content): self.content = content
+    def __repr__(self): return "Box(%r)" % self.content
+def put(content): return Box(content)
+def set_up(): Box.lid = True
+def lid(): return Box.lid
+if __name__ == "__main__":
+    with Executor(1) as pool:
+        print(pool.submit(put, 1).result(), pool.submit(repr, Box(2)).result(), list(pool.map(repr, [Box(3)])))
+        print(pool.submit(functools.partial(put, 4)).result(), pool.submit(str, "__main__").result())
+        print(pool.submit(repr, [Box(5), b"x" * 1_000_000]).result()[:6], list(pool.map(repr, [Box(6)] * 2)))
+"""
+    PRINTS = "Box(1) Box(2) ['Box(3)']\nBox(4) __main__\n[Box(5 ['Box(6)', 'Box(6)']\n"
+
+    def run_program(self, *command, **kwargs):
+        done = subprocess.run(
+            [sys.executable, *command],
+            capture_output=True,
+            text=True,
+            timeout=LONG_S,
+            check=False,
+            cwd=self.folder,
+            env=dict(os.environ, PYTHONPATH=os.pathsep.join((PACKAGE, HERE))),
+            **kwargs,
+        )
+        return done.stdout, done.stderr
+
+    @unittest.skipUnless(HAVE_CLOUDPICKLE, "cloudpickle is not installed")
+    def test_lambdas_as_arguments(self):
+        pool = self.pool(1)
+        self.assertEqual(pool.submit(functools.reduce, lambda a, b: a - b, [5, 1, 1]).result(LONG_S), 3)
+        self.assertEqual(pool.submit(sorted, [1, 3, 2], key=lambda x: -x).result(LONG_S), [3, 2, 1])
+        self.assertEqual(list(pool.map(jobs.call, [lambda: 1, lambda: 2])), [1, 2])
+        large = bytearray(1_000_000)
+        for _ in range(2):  # the second finds that large ones are expected
+            length = pool.submit(jobs.call, lambda data: len(data), large).result(LONG_S)
+            self.assertEqual(length, len(large))
+
+        async def alone():
+            async with AsyncPool(1) as pool:
+                return [await pool.run(jobs.call, lambda: 3), [x async for x in pool.map(jobs.call, [lambda: 4])]]
+
+        self.assertEqual(asyncio.run(asyncio.wait_for(alone(), LONG_S)), [3, [4]])
+
+    @unittest.skipUnless(HAVE_CLOUDPICKLE, "cloudpickle is not installed")
+    def test_objects_of_a_program_that_cannot_be_imported(self):
+        os.mkdir(self.path("package"))
+        for name in "package/__main__.py", "script.py":
+            with open(self.path(name), "w") as file:
+                file.write(self.PROGRAM)
+        self.assertEqual(self.run_program("-", input=self.PROGRAM), (self.PRINTS, ""))
+        self.assertEqual(self.run_program("-c", self.PROGRAM), (self.PRINTS, ""))
+        self.assertEqual(self.run_program("-m", "package"), (self.PRINTS, ""))
+        self.assertEqual(self.run_program("package"), (self.PRINTS, ""))
+        self.assertEqual(self.run_program("-m", "cProfile", "-o", os.devnull, "script.py"), (self.PRINTS, ""))
+
+    @unittest.skipUnless(HAVE_CLOUDPICKLE, "cloudpickle is not installed")
+    def test_a_program_that_a_shell_hands_on(self):
+        with open(self.path("script.py"), "w") as file:
+            file.write(self.PROGRAM)
+        with open(self.path("script.py")) as script:
+            self.assertEqual(self.run_program("/dev/stdin", stdin=script), (self.PRINTS, ""))
+        read, write = os.pipe()
+        os.write(write, self.PROGRAM.encode())
+        os.close(write)
+        self.addCleanup(os.close, read)
+        self.assertEqual(self.run_program("/dev/fd/%d" % read, pass_fds=[read]), (self.PRINTS, ""))
+
+    @unittest.skipUnless(HAVE_CLOUDPICKLE, "cloudpickle is not installed")
+    def test_an_initializer_of_such_a_program(self):
+        program = self.PROGRAM.split("if __name__")[0] + """
+with Executor(1, initializer=set_up) as pool:
+    print(pool.submit(lid).result())
+"""
+        self.assertEqual(self.run_program("-", input=program), ("True\n", ""))
+
+    def test_without_cloudpickle_it_is_named(self):
+        program = """
+import sys
+sys.modules["cloudpickle"] = None
+from orchestrator import Executor
+def double(x): return 2 * x
+with Executor(1) as pool:
+    print(pool.submit(double, 1).exception())
+"""
+        stdout, stderr = self.run_program("-", input=program)
+        self.assertIn("the package cloudpickle", stdout, stderr)
 
 
 class Exceptions(ExecutorCase):

@@ -102,7 +102,7 @@ class Calls(unittest.TestCase):
         with mock.patch.dict(sys.modules, {"cloudpickle": None}):
             with self.assertRaises((pickle.PicklingError, AttributeError)):
                 payload.dumps(lambda: None, None, True)
-            self.assertEqual(pickle.loads(payload.dumps(3, None, "always")), 3)
+            self.assertEqual(pickle.loads(payload.dumps(3, None, "main")), 3)
 
 
 class Reducers(unittest.TestCase):

@@ -623,7 +623,7 @@ class Surroundings(WorkerCase):
             def swap(pair): return Pair(pair.b, pair.a)
             factor = 3
             with Link(init=payload.encode_init(prepare.gather())[0]) as link:
-                link.run(payload.encode_call(payload.CALL, 0, (swap, (Pair(1, 2),), {}), None, "always")[0])
+                link.run(payload.encode_call(payload.CALL, 0, (swap, (Pair(1, 2),), {}), None, "main")[0])
                 tag, pair = link.result()
                 print(tag, type(pair) is Pair, pair.a, pair.b)
                 link.run(payload.encode_call(payload.CALL, 0, (lambda x: factor * x, (2,), {}), None, True)[0])
