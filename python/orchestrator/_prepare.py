@@ -158,6 +158,11 @@ def apply(data, neighbour, number):
     _LazyMain.put_in_place(data)
 
 
+def is_loading_main():
+    """Whether this worker is just running its client's main module."""
+    return _LazyMain.loading
+
+
 class _AfterImport:
     """A finder that finds nothing by itself, and calls a function when one of some modules has been imported."""
 

@@ -15,7 +15,7 @@ import struct
 import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections import OrderedDict, deque
-from time import monotonic
+from time import monotonic, sleep
 
 from orchestrator import _wire
 from orchestrator._job import Input, Usage
@@ -31,6 +31,7 @@ except ImportError:
 EX_SOFTWARE, EX_OSERR, EX_PROTOCOL = 70, 71, 76
 
 _SMALL_JOB_S = 0.0005  # behind jobs that take longer than this, answers do not wait at all
+_IMPORT_S = 0.005  # how long a job that is to be interrupted and is importing is left alone
 _READ = 64 * 1024
 # One that nothing else uses, where there are such.
 _CANCEL_SIGNAL = signal.SIGRTMIN + 5 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
@@ -339,11 +340,21 @@ class Worker:
 
     # ---- Cancelling
 
-    def _on_cancel(self, _signal, _frame):
+    def _on_cancel(self, _signal, frame):
         """In the main thread, between two of the job's instructions."""
-        if self._interrupt is not None and self._interrupt == self.interruptible:
-            self._interrupt = None
-            raise JobCancelled
+        pair = self._interrupt
+        if pair is None or pair != self.interruptible:
+            return
+        if _is_importing(frame):
+            start_new_thread(self._interrupt_later, (pair,))
+            return
+        self._interrupt = None
+        raise JobCancelled
+
+    def _interrupt_later(self, pair):
+        sleep(_IMPORT_S)
+        if pair == self._interrupt and pair == self.interruptible:
+            signal.pthread_kill(self._main, _CANCEL_SIGNAL)
 
     def _cancel(self, pair: "tuple[int, int]"):
         if self.queue.pop(pair, None) is not None:
@@ -458,6 +469,19 @@ class Worker:
         if type(job[2]) is not Input:
             raise _wire.Violation("more input than announced")
         job[2].add(data)
+
+
+def _is_importing(frame):
+    """Whether the job is just importing a module. Half of one would stay, and fail the jobs that follow: it is interrupted
+    behind that, or ends with its worker when that is too long."""
+    prepare = sys.modules.get("orchestrator._prepare")
+    if prepare is not None and prepare.is_loading_main():
+        return True
+    while frame is not None and frame.f_code is not Worker._run.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _ignore(_signal, _frame):

@@ -278,6 +278,25 @@ class WhileAJobRuns(WorkerCase):
         self.touch("end")
         self.assertEqual(link.result(), (wire.CANCELLED, b""))
 
+    def test_an_import_is_not_cancelled_halfway(self):
+        # As packages do: what one part of it has brought in cannot be brought in again.
+        os.mkdir(self.path("package"))
+        started, end = self.path("started"), self.path("end")
+        with open(self.path("package/part.py"), "w"):
+            pass
+        with open(self.path("package/__init__.py"), "w") as file:
+            file.write("from .part import *\nimport worker_jobs\nopen(%r, 'w').close()\n" % started)
+            file.write("worker_jobs.wait(%r)\nname = part.__name__\n" % end)
+        link = self.worker()
+        link.call(eval, "__import__('sys').path.insert(0, %r)" % self.folder)
+        (job,) = link.run(call(eval, "__import__('package') and __import__('time').sleep(1000)"))
+        wait_for(lambda: os.path.exists(started))
+        link.send(wire.cancel(job, 1) + wire.ping(1))
+        link.wait(wire.PONG)
+        self.touch("end")
+        self.assertEqual(link.result(), (wire.CANCELLED, b""))  # behind the import
+        self.assertEqual(link.call(eval, "__import__('package').name"), (payload.VALUE, "package.part"))
+
     def test_cancel_is_for_one_job_only(self):
         link = self.worker()
         for _ in range(200):
