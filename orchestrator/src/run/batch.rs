@@ -4,6 +4,7 @@
 mod doubting;
 mod drive;
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -39,7 +40,9 @@ use super::source::place::Total;
 use super::source::reader::Source;
 use super::source::values::ReadError;
 use super::source::work::{Recipe, Work};
-use crate::pool::{self, EventStream, Pool, PoolConfig, PoolError, Printed, Reports};
+use crate::pool::{
+    self, Event, EventKind, EventStream, Pool, PoolConfig, PoolError, Printed, Reports,
+};
 
 /// How many entries go to the writer at once.
 pub(super) const GROUP: usize = 256;
@@ -410,6 +413,11 @@ impl Ends {
     }
 }
 
+/// When no host can be used and that is certain so soon, all is said in one error.
+const AT_ONCE: Duration = Duration::from_secs(5);
+/// Of what launchers print before the first host is there, so many lines are shown: the last.
+const LATER: usize = 256;
+
 /// Before any input is read: do the workers know the task?
 async fn check_task(pool: &Pool, work: &Work) -> Result<(), Failure> {
     if let Work::Jobs { tasks: true } = work {
@@ -428,6 +436,46 @@ async fn check_task(pool: &Pool, work: &Work) -> Result<(), Failure> {
     })
 }
 
+/// The same. The first host may be there in an hour: what is wrong with others is told meanwhile.
+/// The events that are for later: who is there first is recorded, when there is a record, and of
+/// what launchers print nothing is lost that matters; of those that failed it is in what is wrong.
+async fn check_meanwhile(
+    pool: &Pool,
+    work: &Work,
+    events: &mut EventStream,
+    output: &mut Output<'_>,
+) -> Result<VecDeque<Event>, Failure> {
+    let mut later = VecDeque::new();
+    let mut check = pin!(check_task(pool, work));
+    tokio::select! {
+        checked = &mut check => return checked.map(|()| later),
+        () = tokio::time::sleep(AT_ONCE) => {}
+    }
+    loop {
+        let event = tokio::select! {
+            biased;
+            checked = &mut check => return checked.map(|()| later),
+            Some(event) = events.next() => event,
+        };
+        match event.kind {
+            EventKind::WorkerReady { .. } => {
+                later.push_back(event);
+                return check.await.map(|()| later);
+            }
+            EventKind::WorkerPrinted { .. } => {
+                if later.len() == LATER {
+                    later.pop_front();
+                }
+                later.push_back(event);
+            }
+            _ => {
+                output.event(event).await?;
+                output.flush().await?;
+            }
+        }
+    }
+}
+
 /// Whether all of the input was taken.
 async fn run_in(
     config: &Config,
@@ -437,10 +485,6 @@ async fn run_in(
     // Bounded by the pool: a job keeps its room until its report is taken.
     (sender, mut news): (Reports, News),
 ) -> Result<bool, Failure> {
-    if let Err(failure) = check_task(&pool, &config.work).await {
-        pool.shutdown_now().await.ok();
-        return Err(failure);
-    }
     let Ends {
         source,
         writer,
@@ -453,6 +497,14 @@ async fn run_in(
     output.failed = failed;
     output.joblog = joblog;
     output.watchers = watchers;
+    let checked = check_meanwhile(&pool, &config.work, &mut news.events, &mut output).await;
+    let early = match checked {
+        Ok(early) => early,
+        Err(failure) => {
+            pool.shutdown_now().await.ok();
+            return Err(failure);
+        }
+    };
     let ledger = match record {
         Record::Nothing => None,
         Record::Light(request) => {
@@ -469,6 +521,12 @@ async fn run_in(
             }
         },
     };
+    for event in early {
+        if let Err(failure) = output.event(event).await {
+            pool.shutdown_now().await.ok();
+            return Err(failure);
+        }
+    }
     let source = source.read(ledger);
     let driven = drive(config, reins, source, &pool, sender, &mut news, &mut output).await;
     if reins.summary.borrow().jobs() > 0

@@ -85,6 +85,12 @@ impl Places {
         }
     }
 
+    /// Whether this is an agent that was asked for, and of which nothing has come yet.
+    pub(crate) fn waits(&self, worker: WorkerId) -> bool {
+        let place = self.agents.get(&worker).map(|&at| self.places[at]);
+        place == Some(Place::Pending)
+    }
+
     /// How many there are; nothing where all is on this machine.
     pub(crate) fn hosts(&self) -> Option<Hosts> {
         let count = |what| self.places.iter().filter(|&&place| place == what).count();

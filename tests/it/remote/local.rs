@@ -185,6 +185,67 @@ fn each_host_that_cannot_be_used_is_told_in_one_line_and_the_others_do_all() {
 }
 
 #[test]
+fn what_is_wrong_with_a_host_is_told_while_no_other_is_there_yet() {
+    let env = TestEnv::new();
+    let go = env.path().join("told");
+    let script = format!(
+        "case $0 in \
+         away) echo 'ssh: connect to host away port 22: No route to host' >&2; exit 255;; \
+         *) until [ -e {} ]; do sleep 0.05; done; exec \"$@\";; \
+         esac",
+        go.display()
+    );
+    let script = env.file("start", script);
+    let template = format!("--launch=sh -c '. {}' {{host}} {{agent}}", script.display());
+    let all = [
+        "--hosts=away,2/slow",
+        &template,
+        "--agent",
+        ORCHESTRATOR,
+        "--run-file=r",
+        "--summary=full",
+        "-k",
+        "echo",
+    ];
+    let expected = ["warning: host away cannot be reached: ssh: connect to host away"];
+    let (done, said) = told_first(&env, command(&env, &all), lines(5), &expected);
+    assert_eq!((done.code(), done.stdout()), (0, &*lines(5)), "{said}");
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    assert!(said.contains("2 workers on 1 of 2 hosts"), "{said}");
+    // Who was never there was not lost.
+    assert!(!said.contains("lost and replaced"), "{said}");
+    // What was seen before there was a record is in it.
+    let file = rusqlite::Connection::open(env.path().join("r")).unwrap();
+    let host = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let host: (String, u32) = file
+        .query_row("select host, slots from host", [], host)
+        .unwrap();
+    assert_eq!(host, ("slow".into(), 2));
+}
+
+#[test]
+fn what_workers_of_a_host_print_in_vain_is_told_once() {
+    let env = TestEnv::new();
+    let all = [
+        "--hosts=a",
+        "--launch=env AT={host} {agent}",
+        "--agent",
+        ORCHESTRATOR,
+        "--worker=sh -c 'echo nothing works >&2; exit 1'",
+        "--task=t",
+    ];
+    let done = run(&env, &all, lines(5));
+    assert_eq!(done.code(), 125);
+    let what = "a has no agent: its launcher ended with status 125: nothing works";
+    assert!(done.stderr.contains(what), "{}", done.stderr);
+    assert!(
+        !done.stderr.contains("\nnothing works\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
 fn when_no_host_can_be_used_each_is_told_and_nothing_is_lost() {
     let env = TestEnv::new();
     let all = [

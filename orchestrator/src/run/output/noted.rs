@@ -73,6 +73,13 @@ impl Output<'_> {
     /// Counts what the pool says beside reports.
     pub(super) fn note_event(&self, event: &EventKind) {
         let mut summary = self.reins.summary.borrow_mut();
+        // Who calls at a host in vain has lost nobody.
+        let lost = match event {
+            EventKind::WorkerEnded { worker, unexpected } => {
+                unexpected.is_some() && !summary.places.waits(*worker)
+            }
+            _ => false,
+        };
         match event {
             // Its slots come in addition to those here.
             EventKind::WorkerReady { host: Some(_), .. } => {
@@ -83,13 +90,7 @@ impl Output<'_> {
             }
             _ => summary.places.note(event),
         }
-        match event {
-            EventKind::JobRetried { .. } => summary.retries += 1,
-            EventKind::WorkerEnded {
-                unexpected: Some(_),
-                ..
-            } => summary.workers_died += 1,
-            _ => {}
-        }
+        summary.workers_died += u64::from(lost);
+        summary.retries += u64::from(matches!(event, EventKind::JobRetried { .. }));
     }
 }
