@@ -67,10 +67,12 @@ fn died(how: &str, ending: &Ending) -> String {
     }
 }
 
-/// The last line that says something.
+/// The last line that says something. What to try next, as this program and others advise, says
+/// little without the line before it.
 fn last(ending: &Ending) -> String {
+    let advises = |line: &str| line.starts_with("tip: ") || line.starts_with("Try ");
     let mut lines = ending.stderr.lines().map(str::trim);
-    match lines.rfind(|line| !line.is_empty()) {
+    match lines.rfind(|line| !line.is_empty() && !advises(line)) {
         Some(line) => format!(": {line}"),
         None => String::new(),
     }
@@ -124,6 +126,20 @@ mod tests {
             (
                 died(1, "head: write error: No space left on device"),
                 "has no space left on a disk: head: write error: No space left on device",
+            ),
+            (
+                died(
+                    125,
+                    "error: 20 files may be open here\n  tip: raise the limit: ulimit -n\n",
+                ),
+                "has no agent: its launcher ended with status 125: error: 20 files may be open here",
+            ),
+            (
+                died(
+                    255,
+                    "srun: unrecognized option '--part'\nTry \"srun --help\" for more information\n",
+                ),
+                "cannot be reached: srun: unrecognized option '--part'",
             ),
             (
                 died(2, ""),
