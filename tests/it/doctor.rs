@@ -168,3 +168,17 @@ fn a_limit_of_address_space_and_few_processes_are_told() {
     assert_eq!(memory["facts"]["address_space"], 900_000 * 1024);
     assert_eq!(check(&found, "processes")["state"], "warn");
 }
+
+#[test]
+fn hosts_of_which_none_is_another_machine_are_refused() {
+    let env = TestEnv::new();
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["doctor", "--hosts", ":"]);
+    let done = env.run(command, "");
+    assert_eq!((done.code(), done.stdout()), (2, ""));
+    assert!(
+        done.stderr.contains("no other machine is named"),
+        "{}",
+        done.stderr
+    );
+}

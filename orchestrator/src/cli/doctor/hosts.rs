@@ -33,6 +33,10 @@ struct Known {
 pub(super) fn examine(args: HostsArgs, lookup: &Lookup) -> Result<Vec<Check>, Message> {
     let (launch, _) = plan::launch(WorkerArgs::default(), lookup)?;
     let agents = plan::hosts::agents(args, lookup)?;
+    if agents.is_empty() {
+        return Err(Message::new("no other machine is named")
+            .tip("without --hosts, `orchestrator doctor` looks at this one"));
+    }
     let names: Vec<Arc<str>> = agents.iter().map(|agent| Arc::clone(&agent.host)).collect();
     let found = runtime()?.block_on(async {
         let mut all = JoinSet::new();
