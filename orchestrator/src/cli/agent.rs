@@ -118,9 +118,21 @@ fn variable(word: &OsString) -> Option<(OsString, OsString)> {
     Some((of(&bytes[..end]), of(&bytes[end + 1..])))
 }
 
-/// How many CPUs Slurm gives to this job on this node.
-fn cpus_of_slurm() -> Option<NonZero<usize>> {
-    std::env::var("SLURM_CPUS_ON_NODE").ok()?.parse().ok()
+/// How many CPUs Slurm gives to this job on this node, of which this process may use so many.
+fn cpus_of_slurm(usable: usize) -> Option<usize> {
+    let cpus = |name| std::env::var(name).ok()?.parse().ok();
+    slurm_cpus(
+        cpus("SLURM_CPUS_ON_NODE"),
+        cpus("SLURM_JOB_CPUS_PER_NODE"),
+        usable,
+    )
+}
+
+/// The step of `srun --exclusive` is counted as one CPU, though its job has all of the node. Some
+/// clusters confine it to that one, others do not.
+fn slurm_cpus(step: Option<usize>, job: Option<usize>, usable: usize) -> Option<usize> {
+    let unconfined = job.map(|cpus| cpus.min(usable));
+    step.max(unconfined).filter(|&cpus| cpus > 0)
 }
 
 /// Goes to the directory of all jobs.
@@ -174,9 +186,10 @@ fn plan(args: AgentArgs) -> Result<PoolConfig, Message> {
     let (mut launch, worker) = plan::launch(worker, &lookup())?;
     launch.env = setenv.iter().filter_map(variable).collect();
     let defaults = PoolConfig::new(launch);
-    let given = workers.or_else(|| cpus_of_slurm().filter(|_| slurm));
+    let given = workers.map(NonZero::get);
+    let of_slurm = || cpus_of_slurm(defaults.workers).filter(|_| slurm);
     Ok(PoolConfig {
-        workers: given.map_or(defaults.workers, NonZero::get),
+        workers: given.or_else(of_slurm).unwrap_or(defaults.workers),
         grace: grace.unwrap_or(defaults.grace),
         memory_per_worker: memory_limit,
         nice,
@@ -197,4 +210,21 @@ fn plan(args: AgentArgs) -> Result<PoolConfig, Message> {
         },
         ..defaults
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slurm_cpus;
+
+    #[test]
+    fn an_agent_with_a_node_of_its_own_uses_all_that_it_may() {
+        // `srun --exclusive`, not confined to the one CPU of its step, and confined to it.
+        assert_eq!(slurm_cpus(Some(1), Some(16), 16), Some(16));
+        assert_eq!(slurm_cpus(Some(1), Some(16), 1), Some(1));
+        // Slurm may give more than there are.
+        assert_eq!(slurm_cpus(Some(16), Some(16), 2), Some(16));
+        assert_eq!(slurm_cpus(Some(1), Some(2), 64), Some(2));
+        assert_eq!(slurm_cpus(Some(4), None, 64), Some(4));
+        assert_eq!(slurm_cpus(None, None, 64), None);
+    }
 }

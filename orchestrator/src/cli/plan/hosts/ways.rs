@@ -102,7 +102,8 @@ impl Maker {
             let now = Clock::start().wall.duration_since(UNIX_EPOCH);
             let now = now.unwrap_or_default();
             let salt = now.as_micros() % 1_000_000_000_000;
-            start.extend(["--exclusive", "--signal=TERM@60"].map(OsString::from));
+            let whole = ["--exclusive", "--cpu-bind=none", "--signal=TERM@60"];
+            start.extend(whole.map(OsString::from));
             start.extend(options.iter().cloned());
             let agents = (1..=nodes).map(|n| {
                 let name = format!("orchestrator-{salt}-{n}");
