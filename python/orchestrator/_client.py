@@ -84,6 +84,7 @@ class Client(Sending):
         self.broken: Callable[[], BaseException] | None = None  # makes the error of all that is left, and of later jobs
         self.terminated = False  # by terminate
         self.interrupted = False  # by Ctrl-C
+        self.reading = False  # the reader has begun
         self.ended = False  # the reader is about to leave
         self.forked = False  # this is another process
 

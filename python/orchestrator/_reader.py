@@ -32,6 +32,10 @@ class Reader:
 
     def run(self) -> None:
         """The thread's whole life."""
+        with self._client.lock:
+            if self._client.ended:
+                return  # whoever has started it was interrupted, and has ended the pool
+            self._client.reading = True
         reason = None
         try:
             self._read()

@@ -77,12 +77,14 @@ def _start_reader(client: Client, agent: _agent.Agent) -> None:
     try:
         client.thread.start()
     except BaseException as error:
-        client.thread = None
-        _ending.clients.discard(client)
         with client.lock:
+            if client.reading:
+                raise  # Ctrl-C, while its start was waited for: nothing is wrong with the pool
             client.ended = True
             client.broken = _ending.agent_failed(f"the reader cannot be started: {error}")
             lost = client.lose_all()
+        client.thread = None
+        _ending.clients.discard(client)
         agent.end()
         client.release_all()
         for work in lost:

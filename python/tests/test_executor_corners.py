@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 import unittest
+from unittest import mock
 
 import executor_jobs as jobs
 from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, wait_until
 
-from orchestrator import AsyncPool, QueueTimeout
+from orchestrator import AsyncPool, Executor, QueueTimeout
 from orchestrator._errors import AgentFailed, RemoteError, ResultUnreadable
 
 
@@ -231,6 +232,33 @@ if __name__ == "__main__":
         self.assertIsInstance(self.outcome(late), QueueTimeout)
         self.touch("go")
         self.assertEqual((self.outcome(running), self.outcome(after)), (None, 2))
+
+    def test_ctrl_c_while_the_reader_starts(self):
+        start = threading.Thread.start
+
+        def interrupted_behind(thread):
+            start(thread)
+            wait_until(lambda: pool._client.reading, "the reader's start")
+            raise KeyboardInterrupt
+
+        def interrupted_before(thread):
+            late.append(thread)
+            raise KeyboardInterrupt
+
+        late = []
+        pool = self.pool(1)
+        with mock.patch.object(threading.Thread, "start", interrupted_behind):
+            self.assertRaises(KeyboardInterrupt, pool.submit, jobs.echo, 1)
+        self.assertEqual(pool.submit(jobs.echo, 2).result(LONG_S), 2)
+        pool = Executor(1)
+        with mock.patch.object(threading.Thread, "start", interrupted_before):
+            self.assertRaises(KeyboardInterrupt, pool.submit, jobs.echo, 1)
+        with mock.patch.object(threading, "excepthook") as shown:
+            start(late[0])
+            late[0].join(LONG_S)
+        shown.assert_not_called()
+        self.assertRaises(AgentFailed, pool.submit, jobs.echo, 2)
+        pool.shutdown()
 
     def test_an_agent_that_leaves_an_idle_loop(self):
         async def main():
