@@ -17,6 +17,9 @@ const MOST: u64 = 256 << 20;
 /// How much is read at once.
 const READ: usize = 256 << 10;
 
+/// How much of that is looked at item by item if any item of it may be blank.
+const PART: usize = 4 << 10;
+
 /// The number of items in a file, once it is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counted(Arc<OnceLock<u64>>);
@@ -83,33 +86,92 @@ impl ToCount {
     fn count(&self) -> io::Result<u64> {
         let mut buffer = vec![0; READ];
         let (mut at, mut items) = (self.from, 0);
-        // Of the item that has begun: whether it has, and whether it is blank so far.
-        let (mut begun, mut blank) = (false, true);
+        let mut open = Open::default();
         loop {
             let read = match self.file.read_at(&mut buffer, at) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
             if read == 0 {
-                let last = begun && !(blank && self.blanks.is_some());
-                return Ok(items + u64::from(last));
+                return Ok(items + open.end(self.blanks));
             }
             at += read as u64;
-            let mut rest = &buffer[..read];
-            let Some(blanks) = self.blanks else {
-                items += memchr::memchr_iter(self.delimiter, rest).count() as u64;
-                begun = rest.last() != Some(&self.delimiter);
-                continue;
-            };
-            let is_blank = |bytes: &[u8]| bytes.iter().all(|byte| blanks.contains(byte));
-            while let Some(end) = memchr::memchr(self.delimiter, rest) {
-                items += u64::from(!(blank && is_blank(&rest[..end])));
-                (begun, blank) = (false, true);
-                rest = &rest[end + 1..];
+            for part in buffer[..read].chunks(PART) {
+                items += open.take(part, self.delimiter, self.blanks);
             }
-            begun |= !rest.is_empty();
-            blank &= is_blank(rest);
         }
+    }
+}
+
+/// The item that has begun and has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Whether there is one.
+    begun: bool,
+    /// Whether it is blank so far.
+    blank: bool,
+}
+
+impl Default for Open {
+    fn default() -> Open {
+        Open {
+            begun: false,
+            blank: true,
+        }
+    }
+}
+
+impl Open {
+    /// How many items end in this part of the file, which goes on behind what was taken before.
+    fn take(&mut self, part: &[u8], delimiter: u8, blanks: Option<&[u8]>) -> u64 {
+        match blanks {
+            Some(blanks) if self.may_be_blank(part, delimiter, blanks) => {
+                self.take_each(part, delimiter, blanks)
+            }
+            _ => {
+                self.begun = part.last().map_or(self.begun, |&last| last != delimiter);
+                self.blank = !self.begun;
+                memchr::memchr_iter(delimiter, part).count() as u64
+            }
+        }
+    }
+
+    /// How many items end with the file.
+    fn end(self, blanks: Option<&[u8]>) -> u64 {
+        u64::from(self.begun && !(self.blank && blanks.is_some()))
+    }
+
+    /// Whether any item of this part may be blank: one begins with such a byte, or with its end.
+    fn may_be_blank(self, part: &[u8], delimiter: u8, blanks: &[u8]) -> bool {
+        let Some((&first, rest)) = part.split_first() else {
+            return false;
+        };
+        // Every byte is looked at, without a branch: so the compiler takes many at once, and it is
+        // much cheaper than to look for the end of each item.
+        debug_assert!(blanks.len() <= 4, "the others would not be looked for");
+        let set: [u8; 4] = std::array::from_fn(|at| *blanks.get(at).unwrap_or(&delimiter));
+        let is_blank = |byte: u8| {
+            set.iter()
+                .fold(byte == delimiter, |is, &b| is | (byte == b))
+        };
+        let begins = part.iter().zip(rest).fold(false, |any, (&before, &byte)| {
+            any | ((before == delimiter) & is_blank(byte))
+        });
+        begins || self.blank && is_blank(first)
+    }
+
+    /// The same as `take`, an item at a time.
+    fn take_each(&mut self, part: &[u8], delimiter: u8, blanks: &[u8]) -> u64 {
+        let is_blank = |bytes: &[u8]| bytes.iter().all(|byte| blanks.contains(byte));
+        let (mut rest, mut items) = (part, 0);
+        while let Some(end) = memchr::memchr(delimiter, rest) {
+            items += u64::from(!(self.blank && is_blank(&rest[..end])));
+            (self.begun, self.blank) = (false, true);
+            rest = &rest[end + 1..];
+        }
+        self.begun |= !rest.is_empty();
+        self.blank &= is_blank(rest);
+        items
     }
 }
 
@@ -155,7 +217,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_what_reading_makes_of_it(text in "[a \t\n]{0,60}", skips in any::<bool>()) {
+        fn it_is_what_reading_makes_of_it(
+            text in "[a \t\n]{0,60}|([ab ]{1,4}\n)*\t?",
+            skips in any::<bool>(),
+            part in 1..9usize,
+        ) {
             let blanks: Option<&[u8]> = skips.then_some(b" \t\n");
             let mut file = tempfile::tempfile().unwrap();
             file.write_all(text.as_bytes()).unwrap();
@@ -168,6 +234,10 @@ mod tests {
             }
             let counted = to_count(&file, blanks).count().unwrap();
             prop_assert_eq!(counted, lines.len() as u64);
+            let mut open = Open::default();
+            let parts = text.as_bytes().chunks(part);
+            let ended: u64 = parts.map(|part| open.take(part, b'\n', blanks)).sum();
+            prop_assert_eq!(ended + open.end(blanks), lines.len() as u64, "in parts");
         }
     }
 }
