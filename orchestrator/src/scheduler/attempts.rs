@@ -13,7 +13,8 @@ use super::retry::{self, Next};
 use super::timer::Timer;
 
 impl Scheduler {
-    /// The pause before a job's next attempt is over.
+    /// The job waits for its next attempt, at its place in the queue; one that may have killed its
+    /// worker, among those that run alone.
     pub(super) fn requeue(&mut self, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
@@ -65,13 +66,7 @@ impl Scheduler {
                 self.timers.set(Timer::Retry(id), self.now + time);
                 continue;
             }
-            job.place = Place::Queued;
-            let priority = job.terms.priority;
-            if job.is_suspect() {
-                self.queue.push_suspect(id, priority);
-            } else {
-                self.queue.put_back(id, job);
-            }
+            self.requeue(id);
         }
     }
 

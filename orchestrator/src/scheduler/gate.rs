@@ -115,13 +115,7 @@ impl Scheduler {
         job.come_back();
         job.ending = None;
         job.since = None;
-        job.place = Place::Queued;
-        let priority = job.terms.priority;
-        if job.is_suspect() {
-            self.queue.push_suspect(id, priority);
-        } else {
-            self.queue.put_back(id, job);
-        }
+        self.requeue(id);
         self.actions.push_back(Action::PutBack { job: id });
     }
 }
