@@ -321,6 +321,14 @@ pub struct Usage {
     pub leaked: u32,
 }
 
+impl Usage {
+    /// Whether it was measured at all: it is all zero when nobody was left who could, as when a
+    /// worker died. What is over within a microsecond has taken none, and was measured.
+    pub fn is_measured(&self) -> bool {
+        *self != Usage::default()
+    }
+}
+
 /// Where a job wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stream {

@@ -84,6 +84,26 @@ fn log(path: &Path) -> Vec<Vec<String>> {
 }
 
 #[test]
+fn jobs_of_less_than_a_microsecond_are_as_short_in_a_trace() {
+    let env = TestEnv::new();
+    let options = ["--trace", "t.json", "--format", "jsonl", "-k"];
+    let task = ["--worker", WORKER, "--task", "noop", "-j1"];
+    let done = run(&env, &[&options[..], &task].concat(), "null\n".repeat(3000));
+    assert_eq!(done.code(), 0, "{}", done.stderr);
+    let events = events(&env.path().join("t.json"));
+    let traced: BTreeMap<_, _> = slices(&events)
+        .into_iter()
+        .map(|slice| (slice["args"]["id"].as_u64(), slice["dur"].as_u64()))
+        .collect();
+    let micros = |job: &Value| (job["duration"].as_f64().unwrap() * 1e6).round() as u64;
+    let told = objects(done.stdout());
+    let told = told
+        .iter()
+        .map(|job| (job["seq"].as_u64(), Some(micros(job))));
+    assert_eq!(traced, told.collect());
+}
+
+#[test]
 fn every_attempt_is_a_slice_as_long_as_the_other_records_say() {
     let env = TestEnv::new();
     let script = "case {} in *7) exit 3;; *9) kill -TERM $$;; esac";

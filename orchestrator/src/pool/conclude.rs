@@ -209,7 +209,7 @@ fn limit(entry: &Entry, config: &PoolConfig, usual: Option<Duration>) -> Duratio
 fn began(now: Duration, sent: Option<Duration>, usage: Usage) -> Option<Duration> {
     let wall = Duration::from_micros(usage.wall_us);
     match sent {
-        Some(_) if usage.wall_us > 0 => Some(now.saturating_sub(wall)),
+        Some(_) if usage.is_measured() => Some(now.saturating_sub(wall)),
         sent => sent,
     }
 }
@@ -294,6 +294,23 @@ mod tests {
     use protocol::TaskErrorKind;
 
     use super::*;
+
+    #[test]
+    fn an_attempt_began_as_long_ago_as_it_took_even_if_that_is_nothing() {
+        let (sent, now) = (Duration::from_millis(3), Duration::from_millis(50));
+        let of = |wall_us, max_rss_kib| {
+            let usage = Usage {
+                wall_us,
+                max_rss_kib,
+                ..Usage::default()
+            };
+            began(now, Some(sent), usage)
+        };
+        assert_eq!(of(2_000, 900), Some(Duration::from_millis(48)));
+        assert_eq!(of(0, 900), Some(now));
+        assert_eq!(of(0, 0), Some(sent), "nobody was left to measure it");
+        assert_eq!(began(now, None, Usage::default()), None);
+    }
 
     #[test]
     fn an_error_of_an_unknown_kind_is_shown_as_one_that_cannot_be_read() {

@@ -269,7 +269,7 @@ impl Trace {
             places: worker.places,
             queued: end.queued.map(micros),
             start: micros(started),
-            length: Some(end.usage.wall_us).filter(|&us| us > 0),
+            length: end.usage.is_measured().then_some(end.usage.wall_us),
             heard: micros(end.at),
             said: self.said.len(),
         });
@@ -429,7 +429,7 @@ fn say(out: &mut Vec<u8>, end: &End<'_>) -> io::Result<()> {
         }
     }
     let usage = end.usage;
-    if usage.wall_us > 0 {
+    if usage.is_measured() {
         let cpu = usage.user_us.saturating_add(usage.system_us);
         write!(out, ",\"cpu_us\":{cpu},\"rss_kib\":{}", usage.max_rss_kib)?;
     }

@@ -262,7 +262,7 @@ impl<'c> Statements<'c> {
             )
         };
         // All zero when there was nobody left to measure it.
-        let usage = Some(report.usage).filter(|usage| *usage != Usage::default());
+        let usage = Some(report.usage).filter(Usage::is_measured);
         let began = report.started.and_then(|at| started.checked_add(at));
         // Then it ended about now.
         let ended = (began.is_some() && usage.is_none()).then(|| since_1970(calendar()));
@@ -350,7 +350,7 @@ impl<'c> Statements<'c> {
         let stderr = (!row.stderr.is_empty())
             .then(|| row.stderr.tail(STDERR_TAIL))
             .transpose()?;
-        let usage = Some(row.usage).filter(|usage| *usage != Usage::default());
+        let usage = Some(row.usage).filter(Usage::is_measured);
         let began = row.started.and_then(|time| zero.checked_add(time));
         let ended = row.ended_us.filter(|_| began.is_some() && usage.is_none());
         self.attempt.execute(named_params! {

@@ -36,10 +36,10 @@ impl Times {
     fn of(self, started: Option<Duration>, usage: Usage) -> (SystemTime, Duration) {
         let start = started.and_then(|at| self.zero.checked_add(at));
         let start = start.unwrap_or(self.now);
-        let runtime = match usage.wall_us {
+        let runtime = match usage.is_measured() {
+            true => Duration::from_micros(usage.wall_us),
             // There was nobody left to measure it.
-            0 => self.now.duration_since(start).unwrap_or_default(),
-            us => Duration::from_micros(us),
+            false => self.now.duration_since(start).unwrap_or_default(),
         };
         (start, runtime)
     }
@@ -150,5 +150,12 @@ mod tests {
             Facts::new(times, (at, usage), ended, 7).runtime_s(),
             "1.235"
         );
+        // Over within a microsecond.
+        let usage = Usage {
+            max_rss_kib: 900,
+            ..Usage::default()
+        };
+        let short = Facts::new(times, (at, usage), ended, 7);
+        assert_eq!(short.runtime_s(), "0.000");
     }
 }

@@ -132,7 +132,7 @@ fn write_usage(out: &mut impl Write, renderer: &Renderer, report: &JobReport) ->
         .and_then(|at| renderer.started.checked_add(at));
     let start = start.map(|at| format!("\"{}\"", humantime::format_rfc3339_micros(at)));
     // All zero when there was nobody left to measure it.
-    let usage = Some(report.usage).filter(|usage| *usage != Usage::default());
+    let usage = Some(report.usage).filter(Usage::is_measured);
     let seconds = |us: u64| us as f64 / 1e6;
     write!(
         out,

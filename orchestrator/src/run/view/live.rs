@@ -331,7 +331,7 @@ fn as_try(seen: &Seen) -> Try {
     };
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let usage = seen.usage;
-    let is_measured = usage.wall_us > 0;
+    let is_measured = usage.is_measured();
     // A worker of anybody's making has measured it: nothing takes longer than the run.
     let wall_us = number(usage.wall_us).min(us(seen.ended));
     let watched = seen

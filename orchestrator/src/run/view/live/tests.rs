@@ -43,6 +43,23 @@ fn stand(succeeded: u64, failed: u64) -> Stand {
 }
 
 #[test]
+fn what_is_over_within_a_microsecond_took_none_and_was_measured() {
+    let mut live = Live::new(Base::default());
+    live.take(Told::Sits(1));
+    live.take(Told::Sits(2));
+    let mut short = seen(1, Verdict::Ok);
+    short.usage.wall_us = 0;
+    live.take(Told::Ended(short));
+    let mut dead = seen(2, Verdict::Crashed);
+    dead.usage = Usage::default();
+    live.take(Told::Ended(dead));
+    let model = live.model();
+    let run = &model.figures.run;
+    assert_eq!((run.count, run.min, run.max), (2, 0, 5_000));
+    assert_eq!(model.figures.cpu_us, 2_000);
+}
+
+#[test]
 fn a_run_that_goes_on_has_the_model_of_a_report() {
     let mut live = Live::new(Base::default());
     live.take(Told::Sits(1));
