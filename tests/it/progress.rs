@@ -254,6 +254,36 @@ fn what_has_no_line_feed_is_never_overwritten() {
 }
 
 #[test]
+fn in_a_log_what_is_told_never_stands_behind_what_has_no_line_feed() {
+    let env = TestEnv::new();
+    let args = ["--summary", "json", "-c", "printf %s {} >&2"];
+    let done = run(&env, &args, "a\nb\n");
+    let (printed, summary) = done.stderr.split_once('\n').unwrap();
+    assert_eq!(printed.len(), 2, "{printed}");
+    let summary: Value = serde_json::from_str(summary).unwrap();
+    assert_eq!(summary["succeeded"], 2);
+    let whole = run(&env, &["--summary", "line", "-c", "echo {} >&2"], "a\n");
+    assert_eq!(whole.stderr.lines().count(), 2, "{}", whole.stderr);
+    // Results in the same file.
+    let script = "exec 2>&1; printf a | \"$0\" run --summary line -- printf";
+    let mut command = env.command("sh");
+    command.args(["-c", script, ORCHESTRATOR]).env_remove("CI");
+    let done = env.run(command, "");
+    let said = done
+        .stdout()
+        .strip_prefix("a\norchestrator: 1 job succeeded");
+    assert!(said.is_some(), "{}", done.stdout());
+    // In another one, they are nothing to it.
+    let elsewhere = run(&env, &["--summary", "line", "--", "printf"], "a");
+    assert_eq!(elsewhere.stdout(), "a");
+    assert!(
+        elsewhere.stderr.starts_with("orchestrator: "),
+        "{}",
+        elsewhere.stderr
+    );
+}
+
+#[test]
 fn gnu_parallels_names_of_it_show_it() {
     let env = TestEnv::new();
     let line = "sleep 1.2; echo {}";

@@ -2,15 +2,16 @@
 //!
 //! While there is such a line, everything that goes to that terminal comes through here: the
 //! line is taken away, what is to be shown is shown, and the line stands below it again, all
-//! of that in one write. Where there is none, nothing is changed and nothing is locked.
+//! of that in one write. Where there is none, nothing is changed and nothing is locked; but what
+//! is said begins a line of its own there, too.
 //!
 //! A program has one terminal, hence one of this; no mode of the terminal is changed, and the
 //! cursor is left at the beginning of the line, so that whoever is killed leaves it usable.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -41,6 +42,12 @@ static ACTIVE: AtomicBool = AtomicBool::new(false);
 
 /// Whether results go to the same terminal. Others wait for nobody who shows the line.
 static HAS_RESULTS: AtomicBool = AtomicBool::new(false);
+
+/// How what was printed to stderr has ended since something was said there: this, or nothing was.
+static PRINTED: AtomicU8 = AtomicU8::new(NOTHING);
+const NOTHING: u8 = 0;
+const WHOLE: u8 = 1;
+const OPEN: u8 = 2;
 
 static SCREEN: Mutex<Screen> = Mutex::new(Screen::new());
 
@@ -193,6 +200,15 @@ impl Screen {
         [clear, text.as_bytes()].concat()
     }
 
+    /// So has ended what was printed meanwhile and did not come through here.
+    fn catch_up(&mut self, printed: u8) {
+        match printed {
+            WHOLE => self.is_open = false,
+            OPEN => self.is_open = true,
+            _ => {}
+        }
+    }
+
     /// What stands behind text without an end gets a line of its own.
     fn separated(&self, text: &str) -> String {
         let feed = if self.is_open { "\n" } else { "" };
@@ -210,8 +226,10 @@ pub(crate) fn begin(clock: Clock) {
     let (out, err) = (io::stdout(), io::stderr());
     let has_results = out.is_terminal() && device(out.as_fd()) == device(err.as_fd());
     let mut screen = lock();
+    screen.catch_up(PRINTED.swap(NOTHING, Ordering::Relaxed));
     *screen = Screen {
         clock: Some(clock),
+        is_open: screen.is_open,
         ..Screen::new()
     };
     HAS_RESULTS.store(has_results, Ordering::Relaxed);
@@ -279,20 +297,44 @@ pub(crate) fn pass(
 ) -> io::Result<()> {
     let is_elsewhere = stream == Stream::Out && !HAS_RESULTS.load(Ordering::Relaxed);
     if is_elsewhere || !ACTIVE.load(Ordering::Relaxed) {
+        note(stream, bytes);
         return put(bytes);
     }
     let mut screen = lock();
     if screen.clock.is_none() {
         drop(screen);
+        note(stream, bytes);
         return put(bytes);
     }
     let now = screen.now();
     put(&screen.around(bytes, now))
 }
 
+/// Remembers how that ends, if what is said comes behind it.
+fn note(stream: Stream, bytes: &[u8]) {
+    let Some(last) = bytes.last() else {
+        return;
+    };
+    if stream == Stream::Err || are_one() {
+        let printed = if *last == b'\n' { WHOLE } else { OPEN };
+        PRINTED.store(printed, Ordering::Relaxed);
+    }
+}
+
+/// Whether results and messages go to the same file, pipe or terminal.
+fn are_one() -> bool {
+    static ARE_ONE: OnceLock<bool> = OnceLock::new();
+    *ARE_ONE.get_or_init(|| {
+        let place = |fd: BorrowedFd<'_>| fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino));
+        let err = place(io::stderr().as_fd());
+        err.is_some() && place(io::stdout().as_fd()) == err
+    })
+}
+
 /// Writes to stderr at once, above the line. When that fails there is nobody left to be told.
 pub(crate) fn say(text: &str) {
     let mut screen = lock();
+    screen.catch_up(PRINTED.swap(NOTHING, Ordering::Relaxed));
     let text = screen.separated(text);
     let now = screen.now();
     put(&screen.around(text.as_bytes(), now));
@@ -314,7 +356,10 @@ pub(crate) fn say_at_once(text: &str) {
         thread::sleep(LOOK);
     }
     let bytes = match &mut screen {
-        Some(screen) => screen.instead(text),
+        Some(screen) => {
+            screen.catch_up(PRINTED.swap(NOTHING, Ordering::Relaxed));
+            screen.instead(text)
+        }
         None if ACTIVE.load(Ordering::Relaxed) => [CLEAR, text.as_bytes()].concat(),
         None => text.into(),
     };
@@ -420,6 +465,12 @@ mod tests {
             text(screen.around(b" but now\n", 3 * LATER)),
             " but now\n\r1/2\x1b[K\r"
         );
+        screen.catch_up(OPEN);
+        assert_eq!(screen.separated("said\n"), "\nsaid\n");
+        screen.catch_up(NOTHING);
+        assert_eq!(screen.separated("said\n"), "\nsaid\n");
+        screen.catch_up(WHOLE);
+        assert_eq!(screen.separated("said\n"), "said\n");
         screen.is_hidden = true;
         screen.clear();
         assert_eq!(screen.draw("2/2".into(), None, 4 * LATER), None);
