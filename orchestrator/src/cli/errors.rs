@@ -164,6 +164,15 @@ pub(crate) fn failure(failure: &Failure, worker: &WorkerName) -> (Option<Message
         }
         Failure::Write(e @ WriteError::Died) => Message::new(format!("internal error: {e}")),
         Failure::Spill(e) => spill(&text::reason(e)),
+        Failure::RunFile(e) if matches!(e.error, Error::Full) && !is_record(e) => {
+            let name = summary::quoted(e.path());
+            Message::new(e.to_string())
+                .fact("what is recorded is safe; jobs that were running were ended")
+                .tip("make room, then go on: the same command and input, with --resume")
+                .tip(format!(
+                    "if all of the input was read, also: orchestrator resume {name}"
+                ))
+        }
         Failure::RunFile(e) => run_file(e),
         Failure::FailedTo(e) => {
             let what = "lines of failed jobs could not be written (--failed-to)";
@@ -218,7 +227,6 @@ pub(super) fn no_directory(path: &Path, why: &io::Error) -> Message {
     Message::new(format!("{what}: {}", text::reason(why)))
 }
 
-/// A run file cannot be used.
 /// What is missing in a light record whose jobs are run.
 pub(super) fn gaps(gaps: &Gaps) -> String {
     let mut said = String::new();
@@ -274,6 +282,7 @@ pub(super) fn no_record(dir: Option<&Path>) -> Message {
     }
 }
 
+/// A run file cannot be used.
 pub(super) fn run_file(e: &RunFileError) -> Message {
     let name = summary::quoted(e.path());
     let message = Message::new(e.to_string());
@@ -296,11 +305,8 @@ pub(super) fn run_file(e: &RunFileError) -> Message {
         Error::Full if is_record(e) => {
             message.tip(format!("make room, then orchestrator retry {name}"))
         }
-        Error::Full => message
-            .fact("what is recorded is safe; jobs that were running were ended")
-            .tip(format!(
-                "make room, then go on with --resume, or orchestrator resume {name}"
-            )),
+        // Nothing has begun.
+        Error::Full => message.tip("make room, then give the same command again"),
         Error::Locked(_) => message.tip(format!("see how far it is: orchestrator status {name}")),
         _ => message,
     }

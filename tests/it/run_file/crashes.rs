@@ -177,7 +177,10 @@ fn f106_a_full_disk_ends_the_run_and_the_rest_is_run_when_there_is_room() {
     let ended = env.run(command, "");
     let codes = std::fs::read_to_string(env.path().join("code")).unwrap();
     assert_eq!(codes, "125\n0\n", "{}", ended.stderr);
-    let said = "error: run file small/r: no space left on device\n";
+    let said = "error: run file small/r: no space left on device
+  what is recorded is safe; jobs that were running were ended
+  tip: make room, then go on: the same command and input, with --resume
+  tip: if all of the input was read, also: orchestrator resume small/r\n";
     assert!(ended.stderr.starts_with(said), "{}", ended.stderr);
     complete(&env, 2000);
     // At most what was running and not recorded was run twice.
@@ -186,6 +189,33 @@ fn f106_a_full_disk_ends_the_run_and_the_rest_is_run_when_there_is_room() {
     // All results came out, those of the first run that had been recorded too.
     let out = std::fs::read_to_string(env.path().join("out")).unwrap();
     assert!(out.lines().count() >= 2000 * 200);
+}
+
+#[test]
+fn where_there_is_no_room_for_a_run_file_the_same_command_makes_it_when_there_is() {
+    let env = TestEnv::new();
+    // For its first page alone, for what is shared as well, and for a part of its tables.
+    let script = "mkdir small; for size in 16k 32k 64k; do \
+            mount -t tmpfs -o size=$size none small; \
+            seq 3 | \"$0\" run --summary none --run-file small/r -- echo; echo $?; \
+            mount -o remount,size=64m small; \
+            seq 3 | \"$0\" run -k --summary none --run-file small/r -- echo; echo $?; \
+            umount small; done";
+    let mut command = env.command("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.arg("-r");
+    }
+    command.args(["-m", "sh", "-c", script, ORCHESTRATOR]);
+    let ended = env.run(command, "");
+    assert_eq!(
+        ended.stdout(),
+        "125\n1\n2\n3\n0\n".repeat(3),
+        "{}",
+        ended.stderr
+    );
+    let said = "error: run file small/r: no space left on device
+  tip: make room, then give the same command again\n";
+    assert_eq!(ended.stderr, said.repeat(3));
 }
 
 #[test]

@@ -101,6 +101,11 @@ impl From<rusqlite::Error> for Error {
         let Some(code) = error.sqlite_error_code() else {
             return Error::Sqlite(error);
         };
+        // What the write-ahead log shares could not be made as large as it must be.
+        let extended = error.sqlite_error().map(|error| error.extended_code);
+        if extended == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE) {
+            return Error::Full;
+        }
         match code {
             ErrorCode::DiskFull => Error::Full,
             ErrorCode::NotADatabase => Error::Foreign,
