@@ -122,6 +122,12 @@ pub(crate) fn plan(args: RunArgs, lookup: &Lookup) -> Result<Plan, Message> {
         inputs.form.trim_names = Trim::default();
         inputs.divide_words();
     }
+    output::check_are_files([
+        ("--run-file", run_file.as_deref()),
+        ("--failed-to", failed_to.as_deref()),
+        ("--trace", observe.trace_file.as_deref()),
+        ("--log-file", observe.log_file.as_deref()),
+    ])?;
     let (watching, log, dashboard) = observe::observe(observe, &words, run_file.as_deref())?;
     if worker.worker.is_some() {
         habits::check_options(&words)?;

@@ -196,6 +196,23 @@ pub(super) fn no_such_place(option: &str, text: &OsStr, error: TemplateError) ->
     }
 }
 
+/// Elsewhere `-` is stdout; but that is for results.
+///
+/// # Errors
+/// When one of these options, which write a file, has this name for it.
+pub(super) fn check_are_files<const N: usize>(
+    named: [(&str, Option<&Path>); N],
+) -> Result<(), Message> {
+    let is_stdout = |&(_, path): &(&str, Option<&Path>)| path == Some(Path::new("-"));
+    match named.into_iter().find(is_stdout) {
+        None => Ok(()),
+        Some((option, _)) => Err(Message::new(format!(
+            "{option} `-`: what it writes is not for stdout, where results are"
+        ))
+        .tip("name a file; one that is called so is `./-`")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{planned, refused};
@@ -265,6 +282,10 @@ mod tests {
                 "--joblog `/dev` cannot be read: ",
             ),
             (&["--joblog", "-", "true"], "--joblog `-`: its lines would"),
+            (&["--trace", "-", "true"], "--trace `-`: what it writes"),
+            (&["--log-file", "-", "true"], "--log-file `-`: what it"),
+            (&["--failed-to", "-", "true"], "--failed-to `-`: what it"),
+            (&["--run-file", "-", "true"], "--run-file `-`: what it"),
         ] {
             let said = refused(words);
             assert!(said.starts_with(&format!("error: {what}")), "{said}");
