@@ -5,7 +5,9 @@ mod hosts;
 mod verdicts;
 mod versions;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use orchestrator_tests::{Done, TestEnv, eventually};
 use rusqlite::Connection;
@@ -271,6 +273,39 @@ fn a_light_record_says_what_it_does_not_hold() {
     assert!(page.contains("orchestrator retry last"));
     assert!(page.contains("cannot read fail 1") && !page.contains("data-figure=\"workers-busy\""));
     assert!(page.contains("\"draw_jobs\":false"));
+}
+
+#[test]
+fn a_light_record_of_a_run_that_has_not_ended_claims_nothing_of_jobs_that_succeeded() {
+    let env = TestEnv::new();
+    let mut command = env.command(ORCHESTRATOR);
+    command.args(["run", "-j1", "--"]).args(JOB);
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"a\nb\nfail 1\n").unwrap();
+    let recorded = || {
+        let status = orchestrator(&env, &["status", "last"]);
+        status.stdout().contains("failed    1\n")
+    };
+    eventually("a record", recorded);
+    let page = |headline: &str| {
+        let page = orchestrator(&env, &["report", "last", "-o", "-"]);
+        let page = page.stdout();
+        assert!(page.contains(&format!(">{headline}</h1>")), "{page}");
+        assert!(page.contains("data-figure=\"failed\""));
+        for figure in ["wall-time", "throughput"] {
+            assert!(
+                !page.contains(&format!("data-figure=\"{figure}\"")),
+                "{figure}"
+            );
+        }
+    };
+    page("Running: 1 job did not succeed so far");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(stdin);
+    page("1 job did not succeed; how many did is not known");
 }
 
 #[test]

@@ -191,6 +191,14 @@ pub(crate) struct About {
     pub(super) notes: Vec<Note>,
 }
 
+impl About {
+    /// Whether it is not known how many jobs have succeeded: a light record is told at the end.
+    pub(super) fn lacks_counts(&self) -> bool {
+        let first = self.runs.first();
+        self.kind == Kind::Light && first.is_some_and(|run| run.ended_us.is_none())
+    }
+}
+
 /// Whose record it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Kind {

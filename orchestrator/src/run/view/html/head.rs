@@ -20,6 +20,13 @@ pub(super) fn verdict(model: &Model) -> String {
     if figures.jobs == 0 {
         return "No jobs".into();
     }
+    if model.about.lacks_counts() {
+        let bad = text::counted(figures.jobs - figures.ok, "job");
+        return match model.about.running {
+            Some(_) => format!("Running: {bad} did not succeed so far"),
+            None => format!("{bad} did not succeed; how many did is not known"),
+        };
+    }
     if model.about.running.is_some() {
         let ended = text::count(figures.ended);
         return format!("Running: {ended} of {jobs} done");
@@ -119,20 +126,23 @@ pub(super) fn tiles(model: &Model) -> String {
         ..=1 => String::new(),
         _ => format!("in {}", text::counted(runs, "run")),
     };
-    tile(
-        "Wall time",
-        time(figures.wall_us),
-        figures.wall_us.to_string(),
-        "",
-        several,
-    );
-    tile(
-        "Throughput",
-        rate(figures),
-        format!("{:.3}", figures.rate()),
-        "",
-        "jobs ended".into(),
-    );
+    let lacks_counts = model.about.lacks_counts();
+    if !lacks_counts {
+        tile(
+            "Wall time",
+            time(figures.wall_us),
+            figures.wall_us.to_string(),
+            "",
+            several,
+        );
+        tile(
+            "Throughput",
+            rate(figures),
+            format!("{:.3}", figures.rate()),
+            "",
+            "jobs ended".into(),
+        );
+    }
     if let Some(busy) = figures.busy() {
         let who = match model.lanes_are_workers {
             true => text::counted(figures.workers, "worker"),
@@ -150,6 +160,7 @@ pub(super) fn tiles(model: &Model) -> String {
     let class = if figures.bad > 0 { "poor" } else { "" };
     let share = match figures.bad {
         0 => "none".to_owned(),
+        _ if lacks_counts => "that are recorded".to_owned(),
         bad => format!(
             "{:.2} % of those that ended",
             bad as f64 / figures.ended.max(1) as f64 * 100.0
