@@ -308,6 +308,33 @@ fn who_never_reads_holds_up_nothing() {
 }
 
 #[test]
+fn who_asks_nothing_keeps_nobody_out() {
+    let env = TestEnv::new();
+    let (mut child, port) = jobs(&env, &[]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"wait\n").unwrap();
+    // More than are let in at once, each with half of a request.
+    let silent: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(b"GET /metrics HT").unwrap();
+            stream
+        })
+        .collect();
+    let mut events = follow(port, "/api/events");
+    let first = events.next().expect("those have been sent away");
+    // Who follows is not, however long that lasts.
+    let longer = events.take_while(|event| {
+        let lasted = |event: &Value| event["elapsed_us"].as_u64().unwrap();
+        lasted(event) < lasted(&first) + 12_000_000
+    });
+    assert!(longer.count() >= 5);
+    env.file("go", "");
+    drop((stdin, silent));
+    assert_eq!(finish(child, Vec::new()).code(), 0);
+}
+
+#[test]
 fn where_jobs_run_is_seen_while_they_do() {
     let env = TestEnv::new();
     let hosts = [
