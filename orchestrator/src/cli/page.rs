@@ -1,7 +1,9 @@
 //! Where a report goes: to stdout, or into a file, which a browser may be shown.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,6 +13,7 @@ use super::args::ReportArgs;
 use super::errors::Message;
 use super::exit::Exit;
 use super::main::{fail, say};
+use super::words;
 use crate::run::text;
 
 /// Where it goes.
@@ -146,8 +149,9 @@ pub(super) fn show(target: &Target) -> Exit {
     let browser = std::env::var_os("BROWSER").filter(|browser| !browser.is_empty());
     let browser = browser.unwrap_or_else(|| "xdg-open".into());
     let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-    let child = std::process::Command::new(&browser)
-        .arg(path)
+    let words = words_with(&browser, &path);
+    let child = std::process::Command::new(&words[0])
+        .args(&words[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -178,9 +182,46 @@ pub(super) fn show(target: &Target) -> Exit {
     )
 }
 
+/// The command line that shows a page: words of `$BROWSER`, in which `%s` is the page, else the
+/// last word is. A program whose path has blanks is one word.
+fn words_with(browser: &OsStr, page: &Path) -> Vec<OsString> {
+    let split = words::split(browser.as_bytes()).filter(|words| !words.is_empty());
+    let mut words: Vec<OsString> = match split {
+        Some(words) if !Path::new(browser).exists() => {
+            words.into_iter().map(OsString::from_vec).collect()
+        }
+        _ => vec![browser.to_owned()],
+    };
+    match words.iter_mut().skip(1).find(|word| *word == "%s") {
+        Some(place) => *place = page.into(),
+        None => words.push(page.into()),
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_may_have_arguments() {
+        let shown = |browser: &str| words_with(OsStr::new(browser), Path::new("/tmp/a b"));
+        assert_eq!(shown("firefox"), ["firefox", "/tmp/a b"]);
+        assert_eq!(
+            shown("firefox --new-window"),
+            ["firefox", "--new-window", "/tmp/a b"]
+        );
+        assert_eq!(
+            shown("w3m -T '%s' %s -x"),
+            ["w3m", "-T", "/tmp/a b", "%s", "-x"]
+        );
+        assert_eq!(shown("it's"), ["it's", "/tmp/a b"]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("my browser");
+        fs::write(&path, "").unwrap();
+        let path = path.to_str().unwrap();
+        assert_eq!(shown(path), [path, "/tmp/a b"]);
+    }
 
     fn args(output: Option<&Path>, open: bool) -> ReportArgs {
         ReportArgs {

@@ -452,6 +452,10 @@ fn a_page_is_shown_in_the_browser_that_is_wanted() {
     );
     use std::os::unix::fs::MetadataExt;
     assert_eq!(std::fs::metadata(path).unwrap().mode() & 0o777, 0o600);
+    std::fs::remove_file(env.path().join("shown")).unwrap();
+    let with_arguments = format!("{} %s --new", browser.display());
+    assert_eq!(show(Path::new(&with_arguments), &[]).code(), 0);
+    assert!(env.path().join("shown").exists());
     let broken = show(&script("broken", "exit 3"), &["-o", "here.html"]);
     assert_eq!(broken.code(), 125);
     assert!(
