@@ -340,6 +340,7 @@ fn f091_quit_says_what_ran_and_kills() {
         "{}",
         done.stderr
     );
+    assert!(!done.stderr.contains("lost"), "{}", done.stderr);
     env.no_process_left();
 }
 

@@ -106,7 +106,12 @@ impl Driver {
             }
             Command::Interrupt => self.end_with(Input::Interrupt),
             Command::Stop => self.end_with(Input::Stop),
-            Command::Kill => self.end_with(Input::Kill),
+            Command::Kill => {
+                // No end from now on is a loss.
+                let workers = self.workers.values_mut();
+                workers.for_each(|hired| hired.asked_to_end = true);
+                self.end_with(Input::Kill);
+            }
         }
     }
 
