@@ -270,12 +270,7 @@ impl Summary {
             return "no jobs: the input was empty".into();
         }
         let seconds = self.wall.as_secs_f64().max(1e-6);
-        let rate = jobs as f64 / seconds;
-        let rate = if rate < 10.0 {
-            format!("{rate:.1}")
-        } else {
-            text::count(rate.round() as u64)
-        };
+        let rate = text::rate(jobs as f64 / seconds);
         let mut result = if self.succeeded == jobs {
             format!("{} succeeded", text::counted(jobs, "job"))
         } else {
@@ -293,7 +288,7 @@ impl Summary {
         let speed_up = self.speed_up();
         let speed_up = speed_up.map(|times| format!(", speed-up {times:.1}"));
         format!(
-            "{result} in {} ({rate}/s, {workers}{cpu}{})",
+            "{result} in {} ({rate}, {workers}{cpu}{})",
             text::duration(self.wall),
             speed_up.unwrap_or_default(),
         )
@@ -380,7 +375,7 @@ mod tests {
         };
         assert_eq!(
             one.line(),
-            "1 job succeeded in 1m 30s (0.0/s, 1 worker, CPU 392%)"
+            "1 job succeeded in 1m 30s (0.67/min, 1 worker, CPU 392%)"
         );
         let short = Summary {
             wall: Duration::from_millis(10),

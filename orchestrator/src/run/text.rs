@@ -147,6 +147,23 @@ pub(crate) fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{s}", count(number))
 }
 
+/// How many in a second, or in a minute or an hour where that is next to nothing; with as many
+/// digits as matter.
+pub(crate) fn rate(per_second: f64) -> String {
+    const LITTLE: f64 = 0.1;
+    let per_minute = per_second * 60.0;
+    let (rate, unit) = match () {
+        () if per_second >= LITTLE || per_second <= 0.0 => (per_second, "s"),
+        () if per_minute >= LITTLE => (per_minute, "min"),
+        () => (per_minute * 60.0, "h"),
+    };
+    match rate {
+        ..1.0 => format!("{rate:.2}/{unit}"),
+        ..10.0 => format!("{rate:.1}/{unit}"),
+        _ => format!("{}/{unit}", count(rate.round() as u64)),
+    }
+}
+
 /// A length of time, with as many digits as matter.
 pub(crate) fn duration(time: Duration) -> String {
     let ms = time.as_millis();
@@ -182,6 +199,23 @@ pub(crate) fn about(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_has_the_digits_that_matter() {
+        for (per_second, text) in [
+            (1_234.5, "1,235/s"),
+            (10.0, "10/s"),
+            (3.21, "3.2/s"),
+            (0.5, "0.50/s"),
+            (0.067, "4.0/min"),
+            (0.0123, "0.74/min"),
+            (0.001, "3.6/h"),
+            (1.0 / 36_000.0, "0.10/h"),
+            (0.0, "0.00/s"),
+        ] {
+            assert_eq!(rate(per_second), text);
+        }
+    }
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_shown() {

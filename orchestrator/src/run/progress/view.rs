@@ -129,7 +129,7 @@ impl View {
             None => add(3, about(sample.at), None),
         }
         if let Some(rate) = self.rate {
-            add(4, format!("{}/s", per_second(rate)), None);
+            add(4, text::rate(rate), None);
         }
         let running = text::count(sample.at_work.running as u64);
         add(5, format!("{running} running"), None);
@@ -183,7 +183,7 @@ impl View {
             parts.push(format!("{} retried", text::count(sample.retries)));
         }
         if let Some(rate) = self.rate {
-            parts.push(format!("{}/s", per_second(rate)));
+            parts.push(text::rate(rate));
         }
         if let Some(cpus) = self.cpus {
             parts.push(format!("CPU {:.0}%", cpus * 100.0));
@@ -321,16 +321,6 @@ fn about(time: Duration) -> String {
     }
 }
 
-/// With as many digits as matter.
-pub(crate) fn per_second(rate: f64) -> String {
-    match rate {
-        ..0.1 => format!("{rate:.3}"),
-        ..1.0 => format!("{rate:.2}"),
-        ..10.0 => format!("{rate:.1}"),
-        _ => text::count(rate.round() as u64),
-    }
-}
-
 fn rounded(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
@@ -458,8 +448,6 @@ mod tests {
         assert_eq!([34, 99].map(about), ["34s", "99s"]);
         assert_eq!([240, 4_200].map(about), ["4m", "70m"]);
         assert_eq!([7_800, 400_000].map(about), ["2h 10m", "4d 15h"]);
-        let rates = [0.0123, 0.5, 3.21, 1_234.5].map(per_second);
-        assert_eq!(rates, ["0.012", "0.50", "3.2", "1,235"]);
         let badge = |failed, total| {
             let sample = Sample {
                 succeeded: 3,

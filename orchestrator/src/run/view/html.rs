@@ -153,10 +153,7 @@ fn memory(kib: i64) -> String {
 
 /// How many in each second.
 fn rate(figures: &Figures) -> String {
-    match figures.rate() {
-        rate if rate < 10.0 => format!("{rate:.1}/s"),
-        rate => format!("{}/s", text::count(rate.round() as u64)),
-    }
+    text::rate(figures.rate())
 }
 
 /// Text with words in back-quotes, which are typed or named.

@@ -21,14 +21,8 @@ pub(crate) fn lines(model: &Model) -> String {
             };
             format!(", {who} {:.0}% busy", busy * 100.0)
         });
-        let rate = match figures.rate() {
-            rate if rate < 10.0 => format!("{rate:.1}"),
-            rate => text::count(rate.round() as u64),
-        };
-        line(
-            "took",
-            format!("{} ({rate}/s{busy})", time(figures.wall_us)),
-        );
+        let rate = text::rate(figures.rate());
+        line("took", format!("{} ({rate}{busy})", time(figures.wall_us)));
         for (name, measured) in [("run time", &figures.run), ("waited", &figures.wait)] {
             if measured.count > 0 {
                 let parts = [
