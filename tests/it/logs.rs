@@ -26,6 +26,27 @@ fn with<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
 }
 
 #[test]
+fn a_label_of_any_length_is_told_in_short() {
+    let env = TestEnv::new();
+    let args = [
+        "-q",
+        "--input",
+        "jsonl",
+        "--log-file",
+        "log",
+        "--log-level",
+        "debug",
+    ];
+    let label = "é".repeat(100_000);
+    let job = format!("{{\"shell\": \"true\", \"label\": \"{label}\"}}\n");
+    assert_eq!(run(&env, &args, job).code(), 0);
+    let lines = log(&env);
+    let ended = with(&lines, "job ended");
+    let told = ended[0]["span"]["label"].as_str().unwrap();
+    assert_eq!(told, "é".repeat(200));
+}
+
+#[test]
 fn a_log_tells_of_workers_and_of_jobs_that_fail() {
     let env = TestEnv::new();
     let script = "echo '\x1b[31m{}' >&2; exit {}";

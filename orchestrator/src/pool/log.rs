@@ -77,7 +77,7 @@ impl Driver {
             job = job.0,
             attempt = attempt.0,
             worker = worker.0,
-            label = label.as_deref(),
+            label = label.as_deref().map(clipped),
         );
         debug!(parent: &span, "job sent");
         self.spans.jobs.insert(job, span);
@@ -139,4 +139,11 @@ impl Driver {
     pub(super) fn log_broken(&self, why: &PoolError) {
         error!(parent: None, error = %why, "the pool is broken");
     }
+}
+
+/// As much of a job's label as is told each time that something is told of the job.
+fn clipped(label: &str) -> &str {
+    const MOST: usize = 200;
+    let end = label.char_indices().nth(MOST);
+    end.map_or(label, |(end, _)| &label[..end])
 }
