@@ -59,7 +59,7 @@ class _Jobs(_Base):
         Inputs are read as results are taken, some ahead, so that they may be endless. `chunksize` items make one job;
         without it, chunks are made so that small items cost little and a result is held back for at most a millisecond.
         `buffersize` bounds how many inputs are read ahead. With `timeout`, taking a result raises `TimeoutError` when so
-        many seconds have passed since the call.
+        many seconds have passed since the call. In a subclass that overrides `submit`, each item goes through that.
         """
         if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
@@ -68,13 +68,23 @@ class _Jobs(_Base):
         if buffersize is not None and buffersize < 1:
             raise ValueError("buffersize must be None or > 0")
         client = self._client
+        end_time = None if timeout is None else timeout + time.monotonic()
+        if getattr(self.submit, "__func__", None) is not _Jobs.submit:
+            from ._plain_map import plain_map
+
+            return plain_map(self.submit, fn, iterables, end_time, buffersize)
+        try:
+            client.check()
+        except RuntimeError:
+            for _ in zip(*iterables):
+                raise
+            return (_ for _ in ())  # nothing can be had of a pool in any state, as in the standard library
         if client.run_file is not None:
             chunksize = 1
         elif client.new_call is None:
             client.start()  # before anything else: it takes a while, and there is more to import
         from ._map import LazyMap
 
-        end_time = None if timeout is None else timeout + time.monotonic()
         return LazyMap(client, fn, iterables, self._options, chunksize, buffersize).results(end_time)
 
     def options(self, **changes: Unpack[Changes]) -> _Jobs:

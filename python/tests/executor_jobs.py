@@ -16,6 +16,16 @@ def echo(value):
     return value
 
 
+def twice(fn, *args):
+    return 2 * fn(*args)
+
+
+def fail_at_3(value):
+    if value == 3:
+        raise ValueError("three")
+    return value
+
+
 def add(x, y=0):
     return x + y
 

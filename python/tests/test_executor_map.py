@@ -3,6 +3,7 @@
 import concurrent.futures
 import gc
 import itertools
+import os
 import resource
 import threading
 import time
@@ -13,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 import executor_jobs as jobs
 from executor_case import LONG_S, ExecutorCase, wait_until
 
-from orchestrator import WorkerDied
+from orchestrator import Executor, WorkerDied
 
 
 class Inputs:
@@ -34,6 +35,57 @@ class Inputs:
         return self.make(self.read - 1)
 
 
+class Counting(Executor):
+    """What programs make of executors: one that looks at all that is submitted, and changes it."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.seen = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.seen.append(args)
+        return super().submit(jobs.twice, fn, *args, **kwargs)
+
+
+class Overridden(ExecutorCase):
+    """A subclass that overrides `submit` sees the jobs of `map`, as with all executors of the standard library."""
+
+    def test_it_sees_them(self):
+        with Counting(2) as pool:
+            results = pool.map(pow, range(40), [2] * 50, chunksize=5)
+            self.assertEqual(pool.seen, [(n, 2) for n in range(40)])
+        self.assertEqual(list(results), [2 * n * n for n in range(40)])
+        with self.assertRaisesRegex(RuntimeError, "after shutdown"):
+            pool.map(abs, [1])
+
+    def test_one_that_was_changed_for_one_pool(self):
+        pool, seen = self.pool(1), []
+        submit = pool.submit
+        pool.submit = lambda fn, *args: seen.append(args) or submit(fn, *args)
+        first = itertools.count()
+        self.assertEqual(list(pool.map(pow, first, [1, 1])), [0, 1])
+        self.assertEqual((seen, next(first)), ([(0, 1), (1, 1)], 3))
+
+    def test_errors_and_time(self):
+        with Counting(2) as pool:
+            results = pool.map(jobs.fail_at_3, range(6))
+            self.assertEqual([next(results) for _ in range(3)], [0, 2, 4])
+            with self.assertRaisesRegex(ValueError, "three"):
+                next(results)
+            with self.assertRaises(concurrent.futures.TimeoutError):
+                list(pool.map(time.sleep, [LONG_S], timeout=0))
+            pool.terminate_workers()
+
+    def test_buffersize(self):
+        with Counting(1) as pool:
+            inputs = Inputs()
+            results = pool.map(abs, inputs, buffersize=3)
+            self.assertEqual(inputs.read, 3)
+            self.assertEqual([next(results) for _ in range(10)], [2 * n for n in range(10)])
+            self.assertEqual(inputs.read, 13)
+            results.close()
+
+
 class Mapping(ExecutorCase):
     def test_results_in_order(self):
         pool = self.pool(2)
@@ -45,6 +97,20 @@ class Mapping(ExecutorCase):
             self.assertEqual(list(pool.map(jobs.echo, range(500), chunksize=size)), list(range(500)))
         self.assertEqual(list(pool.map(jobs.add, range(5), [10, 20, 30])), [10, 21, 32])
         self.assertEqual(list(pool.map(jobs.count_arguments, range(3), range(3), range(3))), [3, 3, 3])
+
+    def test_nothing_of_a_pool_that_has_ended(self):
+        used, broken = self.pool(1), self.pool(1, on_crash="break")
+        self.outcome(used.submit(abs, 1))
+        self.outcome(broken.submit(os._exit, 1))
+        for pool in self.pool(1), used:
+            pool.shutdown()
+        for pool, kind in (pool, RuntimeError), (used, RuntimeError), (broken, BrokenProcessPool):
+            for results in pool.map(abs, []), pool.map(pow, [], [1]), pool.map(abs), pool.options(retries=1).map(abs, ()):
+                self.assertEqual(list(results), [])
+                results.close()
+            for items in [1], itertools.count():
+                with self.assertRaises(kind):
+                    pool.map(abs, items)
 
     def test_arguments_are_checked(self):
         pool = self.pool(1)
