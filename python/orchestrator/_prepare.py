@@ -40,9 +40,19 @@ class NoGuard(RuntimeError):
 
 
 def worker_command():
-    """The command line of a worker, as a list. It takes this package from where it is, and nothing else from there."""
+    """The command line of a worker, as a list. It takes this package from where it is, and nothing else from there. Raises
+    `FileNotFoundError`."""
     place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    return [sys.executable, *_interpreter_flags(), "-c", _START, place]
+    return [_interpreter(), *_interpreter_flags(), "-c", _START, place]
+
+
+def _interpreter():
+    """The interpreter's path: programs that have another one inside of them tell it to multiprocessing."""
+    spawn = sys.modules.get("multiprocessing.spawn")
+    path = sys.executable if spawn is None else spawn.get_executable()
+    if not path:
+        raise FileNotFoundError("sys.executable is empty; multiprocessing.set_executable(PATH) says which Python workers run")
+    return os.fsdecode(path)
 
 
 def _interpreter_flags():

@@ -395,6 +395,36 @@ if __name__ == "__main__":
         )
         self.assertEqual(done.stdout, "")
 
+    def test_the_interpreter_that_multiprocessing_was_told(self):
+        wrapper = self.path("python")
+        with open(wrapper, "w") as file:
+            file.write('#!/bin/sh\nWRAPPED=yes exec "%s" "$@"\n' % sys.executable)
+        os.chmod(wrapper, 0o755)
+        script = """
+import multiprocessing, os
+from orchestrator import Executor
+multiprocessing.set_executable(sys.argv[1])
+if __name__ == "__main__":
+    with Executor(1) as pool:
+        print(pool.submit(os.getenv, "WRAPPED").result())
+"""
+        self.assertEqual(self.run_script(script, wrapper).stdout, "yes\n")
+
+    def test_a_program_that_does_not_know_its_interpreter(self):
+        script = """
+from orchestrator import AgentFailed, Executor
+for nothing in None, "":
+    sys.executable = nothing
+    try:
+        Executor(1).submit(abs, 1)
+    except AgentFailed as error:
+        print(error)
+"""
+        told = self.run_script(script).stdout.splitlines()
+        self.assertEqual(len(told), 2)
+        for line in told:
+            self.assertIn("sys.executable is empty", line)
+
     def test_pools_leave_nothing(self):
         def one_pool():
             with Executor(1) as pool:
