@@ -146,16 +146,18 @@ def join(client: Client) -> None:
         raise
 
 
-def is_interrupt(kind: type[BaseException] | None) -> bool:
+def is_interrupt(error: BaseException | None) -> bool:
     """Whether an exception that leaves a `with` block comes from Ctrl-C. Under asyncio it is the cancellation of the main
-    task, and `asyncio.Runner` counts what it comes from."""
-    if kind is None:
+    task: `asyncio.Runner` counts what it comes from; before Python 3.11, all tasks are cancelled while Ctrl-C leaves `run`."""
+    if error is None:
         return False
-    if issubclass(kind, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt):
         return True
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None or not issubclass(kind, asyncio.CancelledError):
+    if asyncio is None or not isinstance(error, asyncio.CancelledError):
         return False
+    if isinstance(error.__context__, KeyboardInterrupt):
+        return True
     if threading.current_thread() is not threading.main_thread():
         return False
     import signal

@@ -217,7 +217,7 @@ class Executor(_Jobs):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Literal[False]:
-        if _ending.is_interrupt(kind):
+        if _ending.is_interrupt(error):
             # The standard library's workers get Ctrl-C from the terminal; ours do not.
             _ending.terminate(self._client, True)
         self.shutdown(wait=True)

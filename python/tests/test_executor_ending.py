@@ -250,8 +250,6 @@ if __name__ == "__main__":
 """,
         }
         for name, text in programs.items():
-            if name == "asyncio" and sys.version_info < (3, 11):
-                continue
             with self.subTest(name):
                 # In a session of its own, as at a terminal: the signal goes to all of its group.
                 process = self.start('if __name__ == "__main__":' + text, name, start_new_session=True)
