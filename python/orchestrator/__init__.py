@@ -47,7 +47,21 @@ _HOME = {
     "WorkerDied": "_errors",
 }
 
-__all__ = list(_HOME)
+__all__ = [
+    "AgentFailed",
+    "AsyncPool",
+    "BrokenProcessPool",
+    "Executor",
+    "InitializerFailed",
+    "JobTimeout",
+    "JobUnreadable",
+    "QueueTimeout",
+    "RemoteError",
+    "ResultUnreadable",
+    "RunFileError",
+    "Stats",
+    "WorkerDied",
+]
 
 
 def __getattr__(name: str) -> "Any":

@@ -130,7 +130,8 @@ class Chunk(Job):
     count: int
 
     def encode(self, encoder: _encoder.Encoder) -> bytes:
-        columns, self.args = self.args, None
+        columns: Any = self.args
+        self.args = None
         data, self.lease = encoder.columns(self.fn, self.blob, columns)
         self.size.learn_bytes(self.count, len(data))
         return data

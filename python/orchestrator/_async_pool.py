@@ -19,9 +19,11 @@ from ._async_map import results
 from ._options import JobOptions, Settings, workers_of
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import ParamSpec, Unpack
 
     from ._options import Changes
+
+    _P = ParamSpec("_P")
 
 _T = TypeVar("_T")
 
@@ -31,11 +33,11 @@ class _Jobs:
     _pool: AsyncPool
     _options: JobOptions
 
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> asyncio.Future[_T]:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> asyncio.Future[_T]:
         """Runs `fn(*args, **kwargs)` in a worker. The future has its result; to cancel it ends the job."""
         return self._pool._take(Job, fn, args, kwargs, self._options)
 
-    async def run(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
+    async def run(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """The result of `fn(*args, **kwargs)`, which runs in a worker. When the caller is cancelled, by
         `asyncio.timeout` for example, the job is ended."""
         return await self._pool._take(Job, fn, args, kwargs, self._options)

@@ -193,13 +193,12 @@ def _at_exit() -> None:
 def _import_errors() -> None:
     """Errors of jobs that end from now on need `concurrent.futures.process`, which at its import wants to be called at the
     end of the program; that is refused by now. It has no pools that it would have to end."""
-    if "concurrent.futures.process" not in sys.modules and hasattr(threading, "_register_atexit"):
-        register = threading._register_atexit
-        threading._register_atexit = lambda *_, **__: None
+    if "concurrent.futures.process" not in sys.modules and _register is not None:
+        setattr(threading, "_register_atexit", lambda *_, **__: None)
         try:
             from . import _errors  # noqa: F401
         finally:
-            threading._register_atexit = register
+            setattr(threading, "_register_atexit", _register)
 
 
 def _finish(client: Client) -> None:
@@ -217,9 +216,10 @@ def _forget_all() -> None:
     clients.clear()
 
 
-if hasattr(threading, "_register_atexit"):
+_register: Any = getattr(threading, "_register_atexit", None)
+if _register is not None:
     # As the standard library: `atexit` proper comes after threads have been waited for.
-    threading._register_atexit(_at_exit)
+    _register(_at_exit)
 else:
     import atexit
 

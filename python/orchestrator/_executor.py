@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
 
-    from typing_extensions import Unpack
+    from typing_extensions import ParamSpec, Unpack
 
     from ._options import Changes
     from ._processes import WorkerProcess
     from ._run_file import RunFile
     from ._stats import Stats
 
+    _P = ParamSpec("_P")
     _T = TypeVar("_T")
 
 
@@ -33,7 +34,7 @@ class _Jobs(_Base):
     _client: Client
     _options: JobOptions
 
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Runs `fn(*args, **kwargs)` in a worker; the future has its result."""
         future: Future[_T] = Future()
         client = self._client

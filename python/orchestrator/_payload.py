@@ -47,7 +47,7 @@ _VALUE = bytes((VALUE,))
 # ---- Pickling
 
 
-def dumps(value, buffers=None, by_value=False):
+def dumps(value, buffers=None, by_value: "bool | str" = False):
     """The pickle of a value. Large buffers are appended to the list `buffers` instead, if there is one. `by_value`: what
     plain pickle refuses (lambdas, closures) is left to cloudpickle if that is installed; otherwise, and if that fails as
     well, the error is plain pickle's. With `"main"`, so is what names the main module: it cannot be imported elsewhere."""
@@ -162,18 +162,18 @@ def _new_pickler(table, keep):
 # ---- Inputs
 
 
-def encode_blob(function, by_value=False):
+def encode_blob(function, by_value: "bool | str" = False):
     """The data of a function's blob."""
     return dumps(function, None, by_value)
 
 
-def encode_call(kind, blob, value, segments=None, by_value=False):
+def encode_call(kind, blob, value, segments=None, by_value: "bool | str" = False):
     """A job's input, and its lease of a segment or None. `value` is what the kind's pickle holds. Raises what pickle raises.
     The lease has to be released when the job has ended, however."""
     if segments is None or not segments.enabled:
         data = dumps(value, None, by_value) if by_value or _reducers() is not None else pickle.dumps(value, _PROTOCOL)
         return (_PLAIN_CALL if kind == CALL else HEAD.pack(kind, blob)) + data, None
-    buffers = []
+    buffers: "list[object]" = []
     pickled = dumps(_with_borrowed(kind, value), buffers, by_value)
     lease = segments.lease(buffers)
     if lease is None:
@@ -233,7 +233,7 @@ def encode_value(value, segment=None):
             except (pickle.PicklingError, AttributeError, TypeError):
                 pass  # once more, with everything that may help
         return _VALUE + dumps(value, None, _may_be_foreign())
-    buffers = []
+    buffers: "list[object]" = []
     if _is_large(value):
         borrowed = _segments.Borrowed(value)
     else:
@@ -344,14 +344,14 @@ def with_cause(exception, text):
     """The exception with a traceback that was only text as its cause, as the standard library shows it."""
     from concurrent.futures.process import _RemoteTraceback
 
-    BaseException.__cause__.__set__(exception, _RemoteTraceback(text))  # as above
+    BaseException.__dict__["__cause__"].__set__(exception, _RemoteTraceback(text))  # as above
     return exception
 
 
 # ---- Init
 
 
-def encode_init(preparation, segments=None, initializer=None, initargs=(), by_value=False):
+def encode_init(preparation, segments=None, initializer=None, initargs=(), by_value: "bool | str" = False):
     """(data of Init, its lease or None, to be released, not clean, when the pool ends). `preparation` comes from `_prepare.gather`.
     Raises what pickle raises for the initializer."""
     start = None if initializer is None else dumps((initializer, tuple(initargs)), None, by_value)

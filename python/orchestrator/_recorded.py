@@ -25,6 +25,7 @@ class RecordedCall(_work.Call):
     """Whether its future is a map's chunk: its result is ([result] or [], exception or None)."""
 
     def answer(self, client: Client, data: bytes, wall_us: int) -> bool:
+        pickled = b""
         try:
             tag, value = _payload.decode_result(data, self.lease)
             if tag == _payload.VALUE:

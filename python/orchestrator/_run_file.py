@@ -325,7 +325,7 @@ class RunFile:
             last = time.monotonic()
             for end in ends:
                 _work.Work.resolve(end.then, self.broken)
-            del ends, end
+            del ends, end  # pyright: ignore[reportPossiblyUnboundVariable]  # there was one
             _work.Work.resolve(self.committed)
 
     def _commit(self, ends: list[_End]) -> None:

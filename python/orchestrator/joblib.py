@@ -45,7 +45,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
 
     _executor: Executor | None = None
 
-    def effective_n_jobs(self, n_jobs: int | None) -> int:
+    def effective_n_jobs(self, n_jobs: int | None) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """How many workers `n_jobs` means: negative ones count from the number of CPUs."""
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
@@ -53,7 +53,7 @@ class Backend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # 
             return 1
         return max(cpu_count() + 1 + n_jobs, 1) if n_jobs < 0 else n_jobs
 
-    def configure(
+    def configure(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, n_jobs: int = 1, parallel: Any = None, prefer: Any = None, require: Any = None, **options: Any
     ) -> int:
         """Gets the workers, and returns how many."""

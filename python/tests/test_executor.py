@@ -95,6 +95,11 @@ class Construction(unittest.TestCase):
         with open(manifest) as file:
             self.assertIn('\nversion = "%s"\n' % orchestrator.__version__, file.read())
 
+    def test_all_names(self):
+        self.assertEqual(sorted(orchestrator.__all__), sorted(orchestrator._HOME))
+        for name in orchestrator.__all__:
+            self.assertEqual(getattr(orchestrator, name).__name__, name)
+
     def test_it_is_an_executor(self):
         pool = Executor(3)
         self.assertIsInstance(pool, concurrent.futures.Executor)
