@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from ._options import Settings
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__))
+try:
+    directory: str | None = os.getcwd()
+    """Where this program was when it imported the package: what its relative paths mean."""
+except OSError:
+    directory = None  # it is gone
 _PROGRAM = "orchestrator"
 _THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _EXIT_WAIT_S = 10.0

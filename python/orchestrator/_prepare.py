@@ -19,11 +19,6 @@ _FLAGS = (
 )  # fmt: skip
 
 _authkey = None
-_DIRECTORY: "str | None" = None
-try:
-    _DIRECTORY = os.getcwd()
-except OSError:
-    pass  # it is gone
 
 
 class NoGuard(RuntimeError):
@@ -86,6 +81,8 @@ def gather():
 def _gather_without_multiprocessing():
     """The same in a program that has not imported it, and need not for this: that takes as long as a worker's own part of
     its start. If it does later, it finds the key that workers have."""
+    from ._agent import directory
+
     global _authkey
     if _authkey is None:
         _authkey = os.urandom(32)
@@ -93,9 +90,9 @@ def _gather_without_multiprocessing():
     data = {
         "name": "SpawnProcess",
         "authkey": _authkey,
-        "sys_path": [path or _DIRECTORY or path for path in sys.path],
+        "sys_path": [path or directory or path for path in sys.path],
         "sys_argv": sys.argv,
-        "orig_dir": _DIRECTORY,
+        "orig_dir": directory,
     }
     try:
         data["dir"] = os.getcwd()
@@ -108,7 +105,7 @@ def _gather_without_multiprocessing():
     if name is not None:
         data["init_main_from_name"] = name
     elif path is not None:
-        data["init_main_from_path"] = os.path.normpath(os.path.join(_DIRECTORY or "", path))
+        data["init_main_from_path"] = os.path.normpath(os.path.join(directory or "", path))
     return data
 
 
@@ -123,7 +120,12 @@ def main_can_be_imported():
     if name:
         # `multiprocessing` does not run a package's `__main__` again, which would start the program once more.
         return name != "__main__" and not name.endswith(".__main__")
-    return _is_program(getattr(main, "__file__", None))
+    path = getattr(main, "__file__", None)
+    if path is None:
+        return False
+    from ._agent import directory
+
+    return _is_program(os.path.join(directory or "", path))
 
 
 def by_value():

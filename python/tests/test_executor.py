@@ -6,6 +6,7 @@ import functools
 import gc
 import multiprocessing
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -399,6 +400,31 @@ if __name__ == "__main__":
             "an argument",
         )
         self.assertEqual(done.stdout, "")
+
+    def test_a_program_that_has_gone_elsewhere_before_its_first_job(self):
+        """What its relative paths meant when it began they mean in workers, as with the standard library."""
+        with open(self.path("beside.py"), "w") as file:
+            file.write("def here():\n    return 'beside'\n")
+        with open(self.path("main.py"), "w") as file:
+            file.write("def here():\n    return __name__\n")
+        program = f"""
+import sys
+sys.modules["cloudpickle"] = None
+sys.path.append({PACKAGE!r})
+from orchestrator import Executor
+import beside, os, types
+main = types.ModuleType("__main__")  # as programs that run another one, a debugger for example, make it
+main.__file__ = "main.py"
+exec(compile(open("main.py").read(), "main.py", "exec"), main.__dict__)
+sys.modules["__main__"] = main
+os.chdir("/")
+with Executor(1) as pool:
+    print(pool.submit(beside.here).result(), pool.submit(main.here).result(), pool.submit(os.getcwd).result())
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LONG_S
+        )
+        self.assertEqual((done.stdout, done.stderr), ("beside __mp_main__ /\n", ""))
 
     def test_the_interpreter_that_multiprocessing_was_told(self):
         wrapper = self.path("python")
