@@ -32,6 +32,12 @@ class Backlog:
         else:
             self._others.setdefault(priority, deque()).append(work)
 
+    def recount(self) -> int:
+        """Puts right what Ctrl-C has left in the middle of `append`. How many of them are said to be running."""
+        queues = [self._usual, *self._others.values()]
+        self.size = sum(map(len, queues))
+        return sum(work.running for queue in queues for work in queue)
+
     def popleft(self) -> Work:
         self.size -= 1
         if not self._others:

@@ -126,23 +126,30 @@ class Client(Sending):
                     work.release(True)
                     work.future.cancel()  # nobody has it; its deadline, if it has one, is over
                     raise
-            self.counts["submitted"] += 1
-            if error is not None:
-                self.counts["failed"] += 1
-            elif data is not None and not self.backlog.size and self._room() > 0:
-                # Nobody else has seen this future.
-                work.future._state = "RUNNING"
-                self._launch(((work, data),), work.options)
-                self.write()
-            else:
-                work.data = data
-                if len(self.flight) + self._encoding + self._ahead <= self.workers:
-                    # The first ones run from the beginning, for all that can be seen.
+            try:
+                self.counts["submitted"] += 1
+                if error is not None:
+                    self.counts["failed"] += 1
+                elif data is not None and not self.backlog.size and self._room() > 0:
+                    # Nobody else has seen this future.
                     work.future._state = "RUNNING"
-                    work.running = True
-                    self._ahead += 1
-                self.backlog.append(work)
-                refill = self._room() > 0
+                    self._launch(((work, data),), work.options)
+                    self.write()
+                else:
+                    work.data = data
+                    if len(self.flight) + self._encoding + self._ahead <= self.workers:
+                        # The first ones run from the beginning, for all that can be seen.
+                        work.future._state = "RUNNING"
+                        work.running = True
+                        self._ahead += 1
+                    self.backlog.append(work)
+                    refill = self._room() > 0
+            except BaseException:
+                # Ctrl-C: nobody gets this future. If the job has been sent, its answer interests nobody.
+                self.flight.pop(work.job, None)
+                self._ahead = self.backlog.recount()
+                work.release(False)
+                raise
         if error is not None:
             work.future.set_running_or_notify_cancel()
             work.fail_pickling(error)

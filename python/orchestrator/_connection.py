@@ -185,9 +185,11 @@ class Connection:
         while done < len(outgoing) and count >= len(outgoing[done]):
             count -= len(outgoing[done])
             done += 1
-        del outgoing[:done]
+        # In one step, as Ctrl-C may come between two.
         if count:
-            outgoing[0] = memoryview(outgoing[0])[count:]
+            outgoing[: done + 1] = [memoryview(outgoing[done])[count:]]
+        else:
+            del outgoing[:done]
 
     # ---- Bytes in
 

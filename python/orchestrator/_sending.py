@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 64
 """Jobs that are pickled before those among them that are ready are sent."""
 _MOST_PIECES = 64
+_ONCE = (_agent.WRITE,)
 
 
 class Sending:
@@ -60,9 +61,10 @@ class Sending:
         """Enters jobs (work, data) with the same options, and sends them."""
         entries = []
         for work, data in jobs:
-            work.job = self._next_job
-            self._next_job += 1
-            self.flight[work.job] = work
+            number = self._next_job
+            self._next_job = number + 1  # first: after Ctrl-C in between, no two have the same
+            work.job = number
+            self.flight[number] = work
             entries.append((work.job, data))
         self.connection.run(entries, options.wire)
 
@@ -72,16 +74,26 @@ class Sending:
         outgoing = connection.outgoing
         if not connection.greeted or agent is None:
             return
+        sent: list[int] = []
+        first, pieces = None, 0
         try:
             while outgoing:
-                if len(outgoing) == 1:
-                    connection.wrote(agent.link.send(outgoing[0], _agent.WRITE))
+                sent.clear()
+                first, pieces = outgoing[0], len(outgoing)
+                # To send, and to know how much: one step, in which no signal's handler can raise.
+                if pieces == 1:
+                    sent.extend(map(agent.link.send, outgoing, _ONCE))
                 else:
-                    connection.wrote(agent.link.sendmsg(outgoing[:_MOST_PIECES], (), _agent.WRITE))
+                    sent.extend(map(agent.link.sendmsg, (outgoing[:_MOST_PIECES],), ((),), _ONCE))
+                connection.wrote(sent[0])
         except BlockingIOError:
             pass
         except OSError:
             outgoing.clear()  # it has gone; the reader reads that
+        except BaseException:  # Ctrl-C
+            if sent and len(outgoing) == pieces and outgoing[0] is first:
+                connection.wrote(sent[0])
+            raise
 
     # ---- Writing, outside of the lock
 
@@ -107,22 +119,44 @@ class Sending:
         try:
             while True:
                 works: list[Work] = []
-                with self.lock:
-                    while self.backlog.size and self._room() > 0 and len(works) < _AT_ONCE:
-                        work = self.backlog.popleft()
-                        if work.running:
-                            self._ahead -= 1
-                        self._encoding += 1
-                        works.append(work)
-                    if not works:
-                        self.end_if_idle()
-                        break
-                self._send(works)
+                work, whole = None, False
+                try:
+                    with self.lock:
+                        while self.backlog.size and self._room() > 0 and len(works) < _AT_ONCE:
+                            work = self.backlog.popleft()
+                            if work.running:
+                                self._ahead -= 1
+                            self._encoding += 1
+                            works.append(work)
+                        if not works:
+                            whole = True
+                            self.end_if_idle()
+                            break
+                    interrupt = self._send(works)
+                    whole = True
+                finally:
+                    if not whole:
+                        self._torn(works if work is None else [*works, work])
+                if interrupt is not None:
+                    raise interrupt
         finally:
             if self.connection.outgoing:
                 self.push()
 
-    def _send(self, works: list[Work]) -> None:
+    def _torn(self, works: list[Work]) -> None:
+        """Ctrl-C has come while these jobs were handed over, and nobody knows how far they have come. The pool ends: it would
+        wait for them for ever."""
+        with self.lock:
+            if self.broken is None:
+                self.broken = _ending.agent_failed("Ctrl-C came while jobs were being handed over")
+            if self.agent is not None:
+                self.agent.hang_up()
+        for work in works:
+            if not work.future.done() and (work.running or work.job or work.future.running() or work.begin()):
+                work.resolve(work.fail, self.broken())
+
+    def _send(self, works: list[Work]) -> KeyboardInterrupt | None:
+        """Sends them. Ctrl-C that came while one was being pickled is returned: it is the caller's."""
         jobs: list[tuple[Work, bytes]] = []
         failed: list[tuple[Work, BaseException]] = []
         cancelled = 0
@@ -169,5 +203,4 @@ class Sending:
         for work in lost:
             work.release(True)
             work.resolve(work.fail, _ending.loss(self))
-        if interrupt is not None:
-            raise interrupt
+        return interrupt

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import gc
+import linecache
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 import executor_jobs as jobs
 from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, alive, wait_until
 
-from orchestrator import Executor
+from orchestrator import AgentFailed, Executor, _backlog, _client, _connection, _executor, _sending
 
 PROLOGUE = "import sys\nsys.path[:0] = %r\nimport executor_jobs as jobs\nfrom orchestrator import Executor\n" % (
     [PACKAGE, HERE],
@@ -349,6 +350,80 @@ if __name__ == "__main__":
         process.kill()
         wait_until(lambda: not any(map(alive, pids)))
         self.assertTrue(alive(child))
+
+
+class Interrupts(ExecutorCase):
+    """Ctrl-C at a prompt, which leaves a pool that is used further. It is made to come before each line in turn."""
+
+    def interrupted(self, number, call):
+        """Calls, with Ctrl-C before the line of that number. False: there are not so many."""
+        left = number
+        places = [module.__file__ for module in (_backlog, _client, _connection, _executor, _sending)]
+
+        def trace(frame, event, _):
+            nonlocal left
+            if frame.f_code.co_filename not in places:
+                return None
+            # Not where the tracer, but no signal, would keep a `with` block from releasing its lock.
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+            if event == "line" and not line.startswith(("with ", "try:")):
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            call()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        return left <= 0
+
+    def test_in_submit_with_idle_workers(self):
+        pool = self.pool(2)
+        self.assertEqual(pool.submit(jobs.echo, 0).result(LONG_S), 0)
+        number = 1
+        while self.interrupted(number, lambda: pool.submit(jobs.echo, 1)):
+            self.assertEqual(pool.submit(jobs.echo, number).result(LONG_S), number)
+            number += 1
+        self.assertGreater(number, 20)
+        wait_until(lambda: pool.stats().running == pool.stats().pending == 0)
+
+    def test_in_submit_behind_others(self):
+        pool = self.pool(1)
+        self.assertEqual(pool.submit(jobs.echo, 0).result(LONG_S), 0)
+        number, more = 1, True
+        while more:
+            futures = [pool.submit(time.sleep, 0.01) for _ in range(5)]
+            more = self.interrupted(number, lambda: pool.submit(jobs.echo, 1))
+            futures.append(pool.submit(jobs.echo, None))
+            self.assertEqual([future.result(LONG_S) for future in futures], [None] * 6)
+            number += 1
+        self.assertGreater(number, 15)
+
+    def test_in_handing_over_what_has_waited(self):
+        """Here the pool may end, but nobody waits for ever."""
+        number, more, ended = 1, True, 0
+        while more:
+            pool = Executor(1)
+            self.assertEqual(pool.submit(jobs.echo, 0).result(LONG_S), 0)
+            futures = [pool.submit(jobs.wait_for_file, self.path("go"))]
+            futures += [pool.submit(jobs.echo, None) for _ in range(3)]
+            more = self.interrupted(number, lambda: pool.resize(3))
+            self.touch("go")
+            for future in futures:
+                error = future.exception(LONG_S)
+                if error is not None:
+                    self.assertIsInstance(error, (AgentFailed, KeyboardInterrupt))
+            ended += error is not None
+            self.check_end(pool)
+            os.remove(self.path("go"))
+            number += 4
+        self.assertGreater(number, 20)
+        self.assertLess(ended, number)
 
 
 class Threads(ExecutorCase):
