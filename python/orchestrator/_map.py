@@ -212,8 +212,7 @@ class LazyMap:
         try:
             items.extend(islice(inputs, size))
         except BaseException as raised:
-            if not self._begun:
-                raise
+            self._raise_at_once(raised)
             error = raised
         if items:
             count = len(items)
@@ -223,8 +222,7 @@ class LazyMap:
             try:
                 self._client.submit(chunk, self._begun)
             except BaseException as raised:
-                if not self._begun:
-                    raise
+                self._raise_at_once(raised)
                 error = raised
             else:
                 self._chunks.append((future, count))
@@ -246,12 +244,19 @@ class LazyMap:
         except StopIteration:
             self._stop(None)
         except BaseException as raised:
-            if not self._begun:
-                raise
+            self._raise_at_once(raised)
             self._stop(raised)
         else:
             self._chunks.append((future, 1))
             self._items_out += 1
+
+    def _raise_at_once(self, error: BaseException) -> None:
+        """Raises it in the call itself, and Ctrl-C always. Errors of further inputs come behind the results before them."""
+        if not self._begun:
+            raise error
+        if not isinstance(error, Exception):
+            self._stop(error)
+            raise error
 
     def _stop(self, error: BaseException | None) -> None:
         if self._inputs is not None:

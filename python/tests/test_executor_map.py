@@ -112,6 +112,18 @@ class Mapping(ExecutorCase):
                 with self.assertRaises(kind):
                     pool.map(abs, items)
 
+    def test_ctrl_c_while_inputs_are_read_waits_for_no_result(self):
+        def inputs():
+            yield LONG_S
+            raise KeyboardInterrupt
+
+        pool = self.pool(1)
+        results = pool.map(time.sleep, inputs(), buffersize=1)
+        with self.assertRaises(KeyboardInterrupt):
+            next(results)
+        self.assertEqual(list(results), [])
+        pool.terminate_workers()
+
     def test_arguments_are_checked(self):
         pool = self.pool(1)
         for size in 0, -1:
