@@ -223,7 +223,8 @@ Written by `python/bench/executor.py --markdown docs/performance-python.md`. Run
 of the rows to measure only those.
 
 Two workers each, the same functions, in turns in one run. `map` of the others is that with the best `chunksize` of a
-search; ours has none. Ratios are what to look at: absolute figures are this machine's.
+search; ours has none. Ratios are what to look at, each the median of the rounds' ratios: absolute figures are this
+machine's.
 """
 
 BEHIND_THE_FIGURES = """## Behind the figures
@@ -271,7 +272,12 @@ def measure(rounds, names):
             for name, take in contestants.items():
                 figures[name].append(take(name if starts else pools[name]))
         medians = {name: statistics.median(values) for name, values in figures.items()}
-        ratios = {name: medians["ours"] / median for name, median in medians.items() if name != "ours"}
+        # Of each round, since machines are slower for a while, for all of them.
+        ratios = {
+            name: statistics.median(ours / other for ours, other in zip(figures["ours"], values))
+            for name, values in figures.items()
+            if name != "ours"
+        }
         held = {
             name: demanded is None or (ratios[name] >= demanded if more_is_better else ratios[name] <= demanded)
             for name, demanded in demands.items()
