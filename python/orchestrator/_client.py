@@ -1,9 +1,9 @@
 """A pool from the parent's side: one agent, the jobs that wait for it and those it has, and a thread that reads.
 
 A job waits in the backlog, where it can be cancelled, until the window has room. Then its future is RUNNING, it is pickled
-and sent: by `submit` itself while there is room, otherwise by the reader, many in one write, when answers have come. The
-window is one more than the workers, as in the standard library; it grows while jobs are so short that the workers would
-wait for the link.
+and sent: by `submit` itself while there is room, otherwise by the reader and by it alone, many in one write, when answers
+have come. The window is one more than the workers, as in the standard library; it grows while jobs are so short that the
+workers would wait for the link.
 
 One lock guards all state. It is never held while foreign code runs: pickling, unpickling, and setting a future's result
 (which runs callbacks) happen outside, so that all of these may submit. The reader never blocks on writing, since the agent
@@ -49,7 +49,7 @@ class Client(Sending):
         self.settings = settings
         self.run_file = run_file
         if run_file is not None:
-            run_file.committed = self.refill
+            run_file.committed = self.wake
         self.workers = settings.workers
         self._bounded = settings.max_pending is not None
         self.lock = threading.Lock()
@@ -69,7 +69,7 @@ class Client(Sending):
         self._deadlines: Deadlines | None = None
         self._owner: weakref.ref[Executor] | None = None
         self.ready = False
-        self._encoding = 0  # jobs out of the backlog and not yet in flight
+        self._handing: Sequence[Work] = ()  # out of the backlog and not yet in flight
         self._ahead = 0  # jobs in the backlog whose futures say that they run
         self._next_job = 1
         self.blobs: dict[bytes, int] = {}
@@ -107,7 +107,7 @@ class Client(Sending):
     def submit(self, work: Work, of_map: bool = False) -> None:
         """Takes a job, once started. `of_map`: one of a map that began when there was no end in sight."""
         data, error = None, None
-        if self.ready and not self.backlog.size and len(self.flight) + self._encoding < self.window.size:
+        if self.ready and not self.backlog.size and len(self.flight) + len(self._handing) < self.window.size:
             try:
                 data = work.encode(self)
             except KeyboardInterrupt:
@@ -116,7 +116,6 @@ class Client(Sending):
                 error = raised
         if work.options.queue_timeout is not None:
             self._watch(work, work.options.queue_timeout)
-        refill = False
         with self.lock:
             if self._bounded or self.shut or self.draining or self.broken or _ending.is_exiting or self.forked:
                 try:
@@ -126,8 +125,9 @@ class Client(Sending):
                     work.release(True)
                     work.future.cancel()  # nobody has it; its deadline, if it has one, is over
                     raise
+            submitted = self.counts["submitted"]
             try:
-                self.counts["submitted"] += 1
+                self.counts["submitted"] = submitted + 1
                 if error is not None:
                     self.counts["failed"] += 1
                 elif data is not None and not self.backlog.size and self._room() > 0:
@@ -137,24 +137,24 @@ class Client(Sending):
                     self.write()
                 else:
                     work.data = data
-                    if len(self.flight) + self._encoding + self._ahead <= self.workers:
+                    if len(self.flight) + len(self._handing) + self._ahead <= self.workers:
                         # The first ones run from the beginning, for all that can be seen.
                         work.future._state = "RUNNING"
                         work.running = True
                         self._ahead += 1
                     self.backlog.append(work)
-                    refill = self._room() > 0
+                    self._nudge()
             except BaseException:
                 # Ctrl-C: nobody gets this future. If the job has been sent, its answer interests nobody.
+                self.counts["submitted"] = submitted
                 self.flight.pop(work.job, None)
+                self.backlog.remove(lambda other: other is work)
                 self._ahead = self.backlog.recount()
                 work.release(False)
                 raise
         if error is not None:
             work.future.set_running_or_notify_cancel()
             work.fail_pickling(error)
-        elif refill:
-            self.refill()
         elif self.connection.outgoing:
             self.push()
 
@@ -212,7 +212,7 @@ class Client(Sending):
         else:
             work.release(True)
             work.resolve(work.end_late)
-            self.refill()
+            self.wake()
         return True
 
     def resize(self, workers: int) -> None:
@@ -221,8 +221,7 @@ class Client(Sending):
             self.workers = workers
             self.window.resize(workers)
             self._say(lambda connection: connection.resize(workers))
-        if self.agent is not None:
-            self.refill()
+        self.wake()
 
     def stats(self) -> Stats:
         from ._stats import Stats
@@ -231,7 +230,7 @@ class Client(Sending):
             return Stats(
                 workers=self.workers,
                 pending=self.backlog.size - self._ahead,
-                running=len(self.flight) + self._encoding + self._ahead,
+                running=len(self.flight) + len(self._handing) + self._ahead,
                 **self.counts,
             )
 
@@ -318,7 +317,7 @@ class Client(Sending):
         self.thread = None
         if self.agent is not None:
             self.agent.drop()
-        for work in self.flight.values():
+        for work in (*self.flight.values(), *self._handing):
             work.release(False)
         if self.segments is not None:
             self.segments.close()
@@ -328,8 +327,9 @@ class Client(Sending):
 
     def lose_all(self) -> list[Work]:
         """Under the lock: takes out all jobs. Their futures are for the caller to end."""
-        lost = list(self.flight.values()) + self.backlog.remove(lambda _: True)
+        lost = [*self.flight.values(), *self._handing, *self.backlog.remove(lambda _: True)]
         self.flight.clear()
+        self._handing = ()
         self._ahead = 0
         self.space.notify_all()
         self.counts["crashed"] += len(lost)
@@ -370,7 +370,7 @@ class Client(Sending):
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _has_work(self) -> bool:
-        return bool(self.flight or self.backlog.size or self._encoding or self.maps)
+        return bool(self.flight or self.backlog.size or self._handing or self.maps)
 
     def _take_waiting(self, wanted: Callable[[Work], bool]) -> Work | None:
         found = self.backlog.remove(wanted)
@@ -392,7 +392,7 @@ class Client(Sending):
         most = self.settings.max_pending
         if most is None or threading.current_thread() is self.thread:
             return  # in a callback it would wait for itself
-        while self.backlog.size + len(self.flight) + self._encoding >= most:
+        while self.backlog.size + len(self.flight) + len(self._handing) >= most:
             self.space.wait()
             self._check(of_map)
 

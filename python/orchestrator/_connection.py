@@ -167,6 +167,10 @@ class Connection:
         self._recalls += 1
         self.outgoing.append(_wire.recall([(job, ATTEMPT) for job in jobs]))
 
+    def ping(self) -> None:
+        """Asks for a sign of life, which is no event, but something to `receive`."""
+        self.outgoing.append(_wire.ping(0))
+
     def resize(self, workers: int) -> None:
         self.outgoing.append(_wire.resize(workers))
 

@@ -44,7 +44,7 @@ class Sending:
     ended: bool
     _ahead: int
     _bounded: bool
-    _encoding: int
+    _handing: Sequence[Work]
     _next_job: int
 
     def end_if_idle(self) -> None:
@@ -55,7 +55,7 @@ class Sending:
     def _room(self) -> int:
         if self.run_file is not None and self.run_file.is_full():
             return 0
-        return self.window.size - len(self.flight) - self._encoding if self.ready else 0
+        return self.window.size - len(self.flight) - len(self._handing) if self.ready else 0
 
     def _launch(self, jobs: Sequence[tuple[Work, bytes]], options: JobOptions) -> None:
         """Enters jobs (work, data) with the same options, and sends them."""
@@ -114,73 +114,62 @@ class Sending:
             with self.lock:
                 self.write()
 
-    def refill(self) -> None:
-        """Sends jobs from the backlog while the window has room."""
-        try:
-            while True:
-                works: list[Work] = []
-                work, whole = None, False
-                try:
-                    with self.lock:
-                        while self.backlog.size and self._room() > 0 and len(works) < _AT_ONCE:
-                            work = self.backlog.popleft()
-                            if work.running:
-                                self._ahead -= 1
-                            self._encoding += 1
-                            works.append(work)
-                        if not works:
-                            whole = True
-                            self.end_if_idle()
-                            break
-                    interrupt = self._send(works)
-                    whole = True
-                finally:
-                    if not whole:
-                        self._torn(works if work is None else [*works, work])
-                if interrupt is not None:
-                    raise interrupt
-        finally:
-            if self.connection.outgoing:
-                self.push()
-
-    def _torn(self, works: list[Work]) -> None:
-        """Ctrl-C has come while these jobs were handed over, and nobody knows how far they have come. The pool ends: it would
-        wait for them for ever."""
+    def wake(self) -> None:
+        """Sees to it that jobs of the backlog are handed over if there is room now, and that the pool ends if that was all it
+        waited for."""
         with self.lock:
-            if self.broken is None:
-                self.broken = _ending.agent_failed("Ctrl-C came while jobs were being handed over")
-            if self.agent is not None:
-                self.agent.hang_up()
-        for work in works:
-            if not work.future.done() and (work.running or work.job or work.future.running() or work.begin()):
-                work.resolve(work.fail, self.broken())
+            if self.backlog.size:
+                self._nudge()
+            else:
+                self.end_if_idle()
+        if self.agent is not None and self.connection.outgoing:
+            self.push()
 
-    def _send(self, works: list[Work]) -> KeyboardInterrupt | None:
-        """Sends them. Ctrl-C that came while one was being pickled is returned: it is the caller's."""
+    def _nudge(self) -> None:
+        """Under the lock: if there is room for jobs of the backlog, asks for a sign of life. When it comes, the reader hands
+        them over. Nobody else does: Ctrl-C may come between any two steps of the main thread, and would leave jobs of which
+        nobody knows how far they have come."""
+        if self._room() > 0 and threading.current_thread() is not self.thread:
+            self.connection.ping()
+            self.write()
+
+    # ---- By the reader
+
+    def refill(self) -> None:
+        """Hands over jobs of the backlog while the window has room."""
+        while True:
+            with self.lock:
+                works: list[Work] = []
+                self._handing = works
+                while self.backlog.size and self._room() > 0 and len(works) < _AT_ONCE:
+                    work = self.backlog.popleft()
+                    if work.running:
+                        self._ahead -= 1
+                    works.append(work)
+                if not works:
+                    self.end_if_idle()
+                    return
+            self._send(works)
+
+    def _send(self, works: list[Work]) -> None:
         jobs: list[tuple[Work, bytes]] = []
         failed: list[tuple[Work, BaseException]] = []
         cancelled = 0
-        interrupt: KeyboardInterrupt | None = None
         for work in works:
-            if not work.running and not work.begin():
-                cancelled += 1
-                work.release(True)
-                continue
+            if not work.running:
+                if not work.begin():
+                    cancelled += 1
+                    work.release(True)
+                    continue
+                work.running = True
             try:
-                try:
-                    data = work.encode(self) if work.data is None else work.data
-                except KeyboardInterrupt as raised:
-                    if interrupt is not None or threading.current_thread() is not threading.main_thread():
-                        raise
-                    # Ctrl-C is about the caller, not about a job of which a pickle was just being made.
-                    interrupt = raised
-                    data = work.encode(self)
+                data = work.encode(self) if work.data is None else work.data
                 jobs.append((work, data))
                 work.data = None
             except BaseException as raised:
                 failed.append((work, raised))
         with self.lock:
-            self._encoding -= len(works)
+            self._handing = ()
             self.counts["cancelled"] += cancelled
             self.counts["failed"] += len(failed)
             if self.ended or self.broken is not None:
@@ -203,4 +192,3 @@ class Sending:
         for work in lost:
             work.release(True)
             work.resolve(work.fail, _ending.loss(self))
-        return interrupt

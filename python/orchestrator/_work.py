@@ -166,12 +166,8 @@ class Call(Work):
     def encode(self, client: Sending) -> bytes:
         try:
             data, self.lease = client.encoder.call(self.fn, self.args, self.kwargs)
-        except KeyboardInterrupt:
-            raise  # perhaps it is tried again
-        except BaseException:
+        finally:
             self.args = self.kwargs = None
-            raise
-        self.args = self.kwargs = None
         return data
 
     def answer(self, client: Client, data: bytes, wall_us: int) -> bool:

@@ -337,18 +337,6 @@ def make_bytes(size):
     return os.urandom(size)
 
 
-class InterruptsOnce:
-    """Stands for Ctrl-C at the moment when it is pickled. Unpickled, it is 1."""
-
-    done = False
-
-    def __reduce__(self):
-        if not self.done:
-            self.done = True
-            raise KeyboardInterrupt
-        return int, (1,)
-
-
 def fail_once(mark, log):
     append(log, "x\n")
     if not os.path.exists(mark):

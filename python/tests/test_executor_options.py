@@ -45,17 +45,6 @@ class Options(ExecutorCase):
         self.assertEqual(self.outcome(pool.submit(jobs.echo, "next")), "next")
         self.assertEqual(len(self.lines("pid")), 1)
 
-    def test_ctrl_c_while_another_job_is_pickled_is_the_callers(self):
-        pool = self.pool(1)
-        blocking = [pool.submit(jobs.wait_for_file, self.path("go")) for _ in range(2)]
-        wait_until(lambda: pool._client.ready, "the start")
-        once = jobs.InterruptsOnce()
-        waiting = [pool.submit(jobs.echo, once), pool.submit(jobs.echo, 2)]
-        with self.assertRaises(KeyboardInterrupt):
-            pool.resize(4)  # which sends them, in this thread
-        self.touch("go")
-        self.assertEqual([self.outcome(future) for future in blocking + waiting], [None, None, 1, 2])
-
     def test_cancelled_and_late_at_the_same_time(self):
         pool = self.pool(1)
         blocking = pool.submit(jobs.wait_for_file, self.path("go"))
