@@ -156,7 +156,7 @@ fn the_table_is_searched_and_sorted_and_the_timeline_zooms() {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
-    let started = started - began as f64;
+    let started = started - began;
     assert!(
         to - from < all && from <= started && started + took <= to,
         "{from} {to} of {all}: {started} {took}"
