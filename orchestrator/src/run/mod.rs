@@ -39,3 +39,4 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod text;
 pub(crate) mod view;
+pub(crate) mod width;

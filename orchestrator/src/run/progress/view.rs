@@ -9,6 +9,7 @@ use super::sample::Sample;
 use crate::run::places::Hosts;
 use crate::run::screen::Badge;
 use crate::run::text;
+use crate::run::width;
 
 /// Between two parts of a line.
 const GAP: usize = 2;
@@ -62,7 +63,7 @@ impl View {
         let mut shown = vec![false; parts.len()];
         for i in order {
             let gap = if used == 0 { 0 } else { GAP };
-            let width = gap + width(&parts[i].text);
+            let width = gap + width::of(&parts[i].text);
             if parts[i].rank != BAR_RANK && used + width <= room {
                 used += width;
                 shown[i] = true;
@@ -72,8 +73,8 @@ impl View {
         let left = room.saturating_sub(used);
         if let Some((name, time)) = self.longest() {
             let text = longest(name, time, left.saturating_sub(GAP));
-            if !text.is_empty() && used > 0 && GAP + width(&text) <= left {
-                used += GAP + width(&text);
+            if !text.is_empty() && used > 0 && GAP + width::of(&text) <= left {
+                used += GAP + width::of(&text);
                 parts.push(Part {
                     rank: 0,
                     text,
@@ -256,38 +257,12 @@ struct Longest<'a> {
 /// some of its name.
 fn longest(name: &str, time: Duration, columns: usize) -> String {
     let time = about(time);
-    let around = width("longest: ") + 1 + width(&time);
+    let around = width::of("longest: ") + 1 + width::of(&time);
     let room = columns.saturating_sub(around);
-    if room < NAME.min(width(name)) {
+    if room < NAME.min(width::of(name)) {
         return String::new();
     }
-    format!("longest: {} {time}", cut(name, room))
-}
-
-/// As much of a name as fits.
-fn cut(name: &str, columns: usize) -> String {
-    if width(name) <= columns {
-        return name.to_owned();
-    }
-    let mut room = columns.saturating_sub(width("…"));
-    let fits = |c: &char| {
-        let fits = room >= char_width(*c);
-        room = room.saturating_sub(char_width(*c));
-        fits
-    };
-    let mut shown: String = name.chars().take_while(fits).collect();
-    shown.push('…');
-    shown
-}
-
-/// How many columns a text takes at most.
-pub(crate) fn width(text: &str) -> usize {
-    text.chars().map(char_width).sum()
-}
-
-/// Terminals differ in what they make wide: none makes anything wider than this.
-fn char_width(c: char) -> usize {
-    if c.is_ascii() { 1 } else { 2 }
+    format!("longest: {} {time}", width::cut(name, room))
 }
 
 impl View {
@@ -502,7 +477,7 @@ mod tests {
             };
             let line = view.line(columns, colour);
             let plain = line.replace(RED, "").replace(PLAIN, "");
-            prop_assert!(width(&plain) < columns.max(1), "{plain:?}");
+            prop_assert!(width::of(&plain) < columns.max(1), "{plain:?}");
             prop_assert!(!plain.contains(char::is_control), "{plain:?}");
         }
     }
