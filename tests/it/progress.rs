@@ -84,6 +84,35 @@ fn at_40_columns_nothing_wraps_whatever_jobs_are_called() {
 }
 
 #[test]
+fn at_40_columns_the_summary_is_folded_between_words() {
+    let env = TestEnv::new();
+    let job = "echo cannot read the third of four files that are too long for this >&2; exit 3";
+    let args = ["run", "-j2", "--summary", "full", "--", "sh", "-c", job];
+    let mut terminal = Terminal::wide(&env, 40, ORCHESTRATOR, &[&args[..], &[":::", "a"]].concat());
+    assert_eq!(terminal.ended().code(), Some(1));
+    terminal.shows("run those again");
+    let screen = terminal.screen();
+    let (_, summary) = screen.split_once("0 of 1 job succeeded").unwrap();
+    for line in summary.lines() {
+        let width: usize = line.chars().map(|c| 1 + usize::from(!c.is_ascii())).sum();
+        assert!(width < 40, "{line:?}");
+    }
+    for line in [
+        "              | cannot read the third",
+        "              | of four files that are",
+        "              | too long for this",
+        "  next      orchestrator report last",
+        "            # which have failed, and",
+        "            # why",
+    ] {
+        assert!(
+            summary.lines().any(|told| told.trim_end() == line),
+            "{line:?}: {summary}"
+        );
+    }
+}
+
+#[test]
 fn a_log_holds_no_escape_and_a_short_run_leaves_its_verdict_alone() {
     let env = TestEnv::new();
     let wait = ["-j2", "--", "sh", "-c", "sleep 2.3; test $1 != bad", "sh"];
@@ -144,7 +173,7 @@ fn after_an_interrupt_the_terminal_is_as_before() {
     shows(&terminal, "2 running");
     terminal.press("\x03");
     terminal.shows("(Ctrl-C again to kill them now)");
-    terminal.shows("2 interrupted or not started");
+    terminal.shows("interrupted or");
     terminal.shows("orchestrator retry last");
     terminal.child.wait().unwrap();
     assert!(tcgetattr(&path).unwrap() == before, "modes have changed");

@@ -11,8 +11,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use terminal_size::{Width, terminal_size_of};
-
 use crate::run::progress::pace::Pace;
 use crate::run::progress::sample::{AtWork, Sample};
 use crate::run::progress::usage::Usage;
@@ -247,9 +245,7 @@ impl Painter {
         match self.form {
             Form::Nothing => {}
             Form::Bar { colour, badge } => {
-                let size = terminal_size_of(io::stderr());
-                let width = size.map(|(Width(width), _)| usize::from(width));
-                let width = width.filter(|&width| width > 0).unwrap_or(WIDTH);
+                let width = screen::columns().unwrap_or(WIDTH);
                 screen::draw(view.line(width, colour), badge.then(|| view.badge()));
             }
             Form::Lines { every } => {

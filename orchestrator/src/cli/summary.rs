@@ -10,6 +10,7 @@ use super::plan::Plan;
 use crate::run::batch::{Failure, Outcome};
 use crate::run::recap::{self, Ended, Next};
 use crate::run::runfile::{History, Remembered};
+use crate::run::screen;
 use crate::run::sink::command_line;
 use crate::run::sink::writer::WriteError;
 use crate::run::text;
@@ -48,23 +49,22 @@ pub(super) fn tell(plan: &Plan, outcome: &Outcome, stopped: bool, next: &[Next])
             say(&format!("{}\n", recap::json(summary, ended, next)));
         }
         SummaryArg::Line if !is_worth_it => {}
-        _ if !is_worth_it => say(&recap::steps(next)),
+        _ if !is_worth_it => say(&recap::steps(next, screen::columns())),
         SummaryArg::Auto | SummaryArg::Full | SummaryArg::Line => {
             let prefix = prefix();
             let line = match stopped && failure.is_none() {
                 true => summary.stopped_line(),
                 false => summary.line(),
             };
-            let resumed = summary.resumed_line();
-            let resumed = resumed.map(|line| format!("{prefix}{line}\n"));
-            let lines = match form {
-                SummaryArg::Line => String::new(),
-                form => recap::lines(summary, next, form == SummaryArg::Full),
-            };
-            say(&format!(
-                "{}{prefix}{line}\n{lines}",
-                resumed.unwrap_or_default()
-            ));
+            let columns = screen::columns();
+            let mut told = String::new();
+            for line in summary.resumed_line().into_iter().chain([line]) {
+                told += &recap::headline(&format!("{prefix}{line}"), columns);
+            }
+            if form != SummaryArg::Line {
+                told += &recap::lines(summary, next, form == SummaryArg::Full, columns);
+            }
+            say(&told);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What is told of a run at its end, beside the line that says what it came to: what stands
 //! out, and what can be done next. In lines for a person, or as one JSON object.
 
+mod layout;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use serde::Serialize;
 use super::highlights::Failure;
 use super::report::Summary;
 use super::text;
+use layout::{BAR, told};
+
+pub(crate) use layout::headline;
 
 /// What the JSON object looks like.
 const VERSION: u32 = 1;
@@ -44,12 +49,18 @@ pub(crate) struct Ended<'a> {
     pub(crate) failure: Option<&'a str>,
 }
 
-/// Lines about what stands out: none when all is well, unless it is to be all.
-pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool) -> String {
-    let mut rows: Vec<(&str, String)> = Vec::new();
+/// Lines about what stands out: none when all is well, unless it is to be all. On a terminal,
+/// none is longer than its columns.
+pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool, columns: Option<usize>) -> String {
     if summary.bad.is_empty() && summary.all_failed() == 0 && !all {
-        return told(&rows, next);
+        return told(&[], next, columns);
     }
+    told(&rows(summary, all), next, columns)
+}
+
+/// What stands out, with what each is about, if that is not what the one before is about.
+fn rows(summary: &Summary, all: bool) -> Vec<(&'static str, String)> {
+    let mut rows: Vec<(&str, String)> = Vec::new();
     if let Some(verdicts) = verdicts(summary, all) {
         rows.push(("verdicts", verdicts));
     }
@@ -90,19 +101,19 @@ pub(crate) fn lines(summary: &Summary, next: &[Next], all: bool) -> String {
         let head = if i == 0 { "failed" } else { "" };
         rows.push((head, what(failure)));
         for line in &failure.stderr {
-            rows.push(("", format!("  | {}", text::clipped(line))));
+            rows.push(("", format!("{BAR}{}", text::clipped(line))));
         }
     }
     let more = summary.failed.saturating_sub(failures.len() as u64);
     if more > 0 && !failures.is_empty() {
         rows.push(("", format!("… and {} more", text::count(more))));
     }
-    told(&rows, next)
+    rows
 }
 
 /// Lines about what can be done next, and nothing else.
-pub(crate) fn steps(next: &[Next]) -> String {
-    told(&[], next)
+pub(crate) fn steps(next: &[Next], columns: Option<usize>) -> String {
+    told(&[], next, columns)
 }
 
 /// What limited the run, and what would help: at most so much, and only what matters.
@@ -168,24 +179,6 @@ fn what(failure: &Failure) -> String {
         0 | 1 => failure.what.clone(),
         attempts => format!("{} ({attempts} attempts)", failure.what),
     }
-}
-
-/// Rows with their heads, and what can be done.
-fn told(rows: &[(&str, String)], next: &[Next]) -> String {
-    let mut told = String::new();
-    for (head, row) in rows {
-        told += &format!("  {head:<9} {row}\n");
-    }
-    let commands = next.iter().filter_map(|next| next.command.as_deref());
-    let width = commands.map(|c| c.chars().count()).max().unwrap_or(0);
-    for (i, Next { command, what }) in next.iter().enumerate() {
-        let head = if i == 0 { "next" } else { "" };
-        told += &match command {
-            Some(command) => format!("  {head:<9} {command:<width$}   # {what}\n"),
-            None => format!("  {head:<9} {what}\n"),
-        };
-    }
-    told
 }
 
 /// One object, as documented in `docs/progress.md`.
@@ -306,6 +299,7 @@ struct Failed<'a> {
 mod tests {
     use super::*;
     use crate::run::highlights::{Highlights, Slow};
+    use crate::run::width;
     use crate::scheduler::Verdict;
 
     fn failed() -> Summary {
@@ -355,7 +349,7 @@ mod tests {
     #[test]
     fn what_stands_out_is_told_and_what_to_do() {
         assert_eq!(
-            lines(&failed(), &next(), false),
+            lines(&failed(), &next(), false, None),
             "  verdicts  6 failed, 3 timeout\n  \
                time      CPU 5m 52s, all jobs one after the other 22m 4s\n  \
                slowest    9.00s  img-009850 (line 9850)\n  \
@@ -370,6 +364,52 @@ mod tests {
     }
 
     #[test]
+    fn on_a_narrow_terminal_nothing_is_wrapped_in_the_middle() {
+        let mut next = next().to_vec();
+        next.push(Next {
+            command: None,
+            what: "the same command and input, with --resume, goes on".into(),
+        });
+        let told = lines(&failed(), &next, false, Some(40));
+        assert_eq!(
+            told,
+            "  verdicts  6 failed, 3 timeout\n  \
+               time      CPU 5m 52s, all jobs one\n            \
+                         after the other 22m 4s\n  \
+               slowest    9.00s  img-009850 (line\n            \
+                         9850)\n  \
+               retries   18 attempts repeated, 1\n            \
+                         worker lost and replaced\n  \
+               failed    line 30: command failed\n              \
+                           | cannot\\u{1b}[2J decode\n            \
+                         line 377: command failed (3\n            \
+                         attempts)\n            \
+                         … and 7 more\n  \
+               next      orchestrator report last\n            \
+                         # which failed, and why\n            \
+                         orchestrator retry last\n            \
+                         # run them again\n            \
+                         the same command and input,\n            \
+                         with --resume, goes on\n"
+        );
+        assert!(told.lines().all(|line| width::of(line) < 40));
+        let folded = lines(&failed(), &next, false, Some(30));
+        assert!(
+            folded.contains("\n              | cannot\\u{1b}[\n              | 2J decode\n"),
+            "{folded}"
+        );
+        // Where there is hardly a terminal, nothing is folded.
+        assert_eq!(
+            lines(&failed(), &next, false, Some(20)),
+            lines(&failed(), &next, false, None)
+        );
+        let line = "9,991 of 10,000 jobs succeeded, 9 failed, in 1m 30s";
+        let parts = "9,991 of 10,000 jobs succeeded, 9\n  failed, in 1m 30s\n";
+        assert_eq!(headline(line, Some(40)), parts);
+        assert_eq!(headline(line, None), format!("{line}\n"));
+    }
+
+    #[test]
     fn where_all_is_well_nothing_is_told_that_nobody_asked_for() {
         let fine = Summary {
             succeeded: 3,
@@ -377,13 +417,13 @@ mod tests {
             highlights: failed().highlights,
             ..Summary::default()
         };
-        assert_eq!(lines(&fine, &[], false), "");
-        assert!(lines(&fine, &[], true).starts_with("  verdicts  3 ok\n  time "));
+        assert_eq!(lines(&fine, &[], false, None), "");
+        assert!(lines(&fine, &[], true, None).starts_with("  verdicts  3 ok\n  time "));
         let step = Next {
             command: None,
             what: "do it".into(),
         };
-        assert_eq!(lines(&fine, &[step], false), "  next      do it\n");
+        assert_eq!(lines(&fine, &[step], false, None), "  next      do it\n");
     }
 
     #[test]
@@ -430,10 +470,10 @@ mod tests {
         summary.retries = 1;
         summary.bad.remove("oom");
         assert_eq!(notes(&summary).len(), 1);
-        let told = lines(&summary, &[], false);
+        let told = lines(&summary, &[], false, None);
         assert!(told.contains("\n  note      a job took 0.9 ms"), "{told}");
         summary.interrupted = 1;
-        assert!(!lines(&summary, &[], false).contains("note"));
+        assert!(!lines(&summary, &[], false, None).contains("note"));
     }
 
     #[test]
@@ -445,7 +485,7 @@ mod tests {
             bad: BTreeMap::from([("failed", 9)]),
             ..failed()
         };
-        assert!(lines(&brief, &[], false).starts_with("  failed    line 30"));
+        assert!(lines(&brief, &[], false, None).starts_with("  failed    line 30"));
     }
 
     #[test]

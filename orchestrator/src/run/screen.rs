@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::fstat;
 use nix::unistd::{getpgrp, tcgetpgrp, write};
+use terminal_size::{Width, terminal_size_of};
 
 use super::report::Clock;
 
@@ -91,6 +92,13 @@ struct Screen {
     is_open: bool,
     /// When the line was shown last.
     shown_at: Duration,
+}
+
+/// How many columns the terminal has that messages go to; none where there is no terminal, or it
+/// does not say.
+pub(crate) fn columns() -> Option<usize> {
+    let (Width(columns), _) = terminal_size_of(io::stderr())?;
+    Some(columns.into()).filter(|&columns| columns > 0)
 }
 
 /// Where something goes.
