@@ -1,10 +1,7 @@
-//! Where a run is recorded, and in what words.
+//! Where a run is recorded.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::super::args::{InputArg, WorkerArgs};
 use crate::run::runfile::{Access, History, LightRequest, Purpose, Request};
 
 /// Where a run is to be recorded.
@@ -53,46 +50,4 @@ pub(super) fn record(
         }),
         (None, None) => Record::Nothing,
     }
-}
-
-/// What is done with every line, in the words that say so.
-pub(super) fn purpose(
-    worker: &WorkerArgs,
-    shell_command: Option<&OsStr>,
-    task: Option<&str>,
-    input: InputArg,
-    pipe: bool,
-    words: &[Vec<u8>],
-) -> Vec<Vec<u8>> {
-    let mut all: Vec<Vec<u8>> = Vec::new();
-    let mut add = |word: &OsStr| all.push(word.as_bytes().to_vec());
-    if let Some(program) = &worker.worker {
-        add("--worker".as_ref());
-        add(program);
-        for arg in &worker.worker_arg {
-            add("--worker-arg".as_ref());
-            add(arg);
-        }
-    }
-    if pipe {
-        add("--pipe".as_ref());
-    }
-    if let Some(task) = task {
-        add("--task".as_ref());
-        add(task.as_ref());
-        if input == InputArg::Jsonl {
-            add("--input".as_ref());
-            add("jsonl".as_ref());
-        }
-    } else if let Some(text) = shell_command {
-        add("-c".as_ref());
-        add(text);
-    } else if !words.is_empty() {
-        add("--".as_ref());
-        words.iter().for_each(|word| add(OsStr::from_bytes(word)));
-    } else if input == InputArg::Jsonl {
-        add("--input".as_ref());
-        add("jsonl".as_ref());
-    }
-    all
 }

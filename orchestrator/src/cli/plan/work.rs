@@ -89,7 +89,7 @@ pub(super) fn replace_after(
 }
 
 pub(super) fn work(
-    task: Option<String>,
+    task: Option<&str>,
     input: InputArg,
     words: &[Vec<u8>],
     places: &Places,
@@ -101,7 +101,7 @@ pub(super) fn work(
     };
     match (task, words.is_empty()) {
         (Some(name), true) => Ok(Work::Task {
-            name: name.leak(),
+            name: name.to_owned().leak(),
             shape,
         }),
         (Some(_), false) => Err(Message::new("a command and --task exclude each other")
