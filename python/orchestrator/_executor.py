@@ -6,14 +6,16 @@ import os
 import threading
 import time
 import warnings
-from concurrent.futures import Executor as _Base, Future
+from concurrent.futures import Executor as _Base
 
 from . import _ending
 from ._client import Client
+from ._future import new_future
 from ._options import JobOptions, Settings, workers_of
 
 TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from types import TracebackType
     from typing import Any, Callable, Iterable, Iterator, Literal, TypeVar
 
@@ -36,7 +38,7 @@ class _Jobs(_Base):
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Runs `fn(*args, **kwargs)` in a worker; the future has its result."""
-        future: Future[_T] = Future()
+        future: Future[_T] = new_future()
         client = self._client
         if client.run_file is not None:
             from ._recorded import submit

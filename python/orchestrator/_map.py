@@ -19,15 +19,17 @@ import threading
 import time
 import weakref
 from collections import deque
-from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import CancelledError, InvalidStateError
 from itertools import islice, repeat
 
 from . import _payload, _work
 from ._chunk_size import ChunkSize
+from ._future import new_future
 from ._options import JobOptions
 
 TYPE_CHECKING = False  # type checkers know the name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from typing import Any, Callable, Iterable, Iterator
 
     from ._client import Client
@@ -111,25 +113,25 @@ class LazyMap:
         self._used = False  # something has been taken
         self._error: BaseException | None = None  # of the inputs, or of sending them, behind what was read before
         self._iterator: weakref.ref[Iterator[Any]] | None = None
-        client.add_map(self)
 
     def results(self, end_time: float | None) -> Iterator[Any]:
         """The iterator for the program. Inputs are read now, as far ahead as is usual."""
         try:
+            self._client.add_map(self)
             self._read(False)
+            self._begun = True
+            iterator = self._iterate(end_time)
+            if self._inputs is not None and not self._bounded:
+                # A generator that was never used does not run its `finally`.
+                self._iterator = weakref.ref(iterator, self._dropped)
         except BaseException:
             self.close()
             raise
-        self._begun = True
-        iterator = self._iterate(end_time)
-        if self._inputs is not None and not self._bounded:
-            # A generator that was never used does not run its `finally`.
-            self._iterator = weakref.ref(iterator, self._dropped)
         return iterator
 
     def _iterate(self, end_time: float | None) -> Iterator[Any]:
-        self._used = True
         try:
+            self._used = True
             while True:
                 self._read(False)
                 if not self._chunks:
@@ -216,7 +218,7 @@ class LazyMap:
             error = raised
         if items:
             count = len(items)
-            future: Future[Any] = Future()
+            future = new_future()
             chunk = Chunk(future, self, [items] if self._single else [list(column) for column in zip(*items)])
             del items
             try:
@@ -236,7 +238,7 @@ class LazyMap:
         """The same with a run file, where each item is a job of its own."""
         from ._recorded import submit
 
-        future: Future[Any] = Future()
+        future = new_future()
         try:
             item = next(inputs)
             args = (item,) if self._single else item
@@ -260,6 +262,6 @@ class LazyMap:
 
     def _stop(self, error: BaseException | None) -> None:
         if self._inputs is not None:
-            self._inputs = None
             self._error = error
             self._client.remove_map(self)
+            self._inputs = None  # last: after Ctrl-C in between, it is done once more

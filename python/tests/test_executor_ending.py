@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import gc
+import itertools
 import linecache
 import os
 import signal
@@ -15,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 import executor_jobs as jobs
 from executor_case import HERE, LONG_S, PACKAGE, ExecutorCase, alive, wait_until
 
-from orchestrator import Executor, _backlog, _client, _connection, _executor, _sending
+from orchestrator import Executor, _backlog, _client, _connection, _executor, _map, _sending
 
 PROLOGUE = "import sys\nsys.path[:0] = %r\nimport executor_jobs as jobs\nfrom orchestrator import Executor\n" % (
     [PACKAGE, HERE],
@@ -358,7 +359,7 @@ class Interrupts(ExecutorCase):
     def interrupted(self, number, call):
         """Calls, with Ctrl-C before the line of that number. False: there are not so many."""
         left = number
-        places = [module.__file__ for module in (_backlog, _client, _connection, _executor, _sending)]
+        places = [module.__file__ for module in (_backlog, _client, _connection, _executor, _map, _sending)]
 
         def trace(frame, event, _):
             nonlocal left
@@ -420,6 +421,73 @@ class Interrupts(ExecutorCase):
             os.remove(self.path("go"))
             number += 1
         self.assertGreater(number, 10)
+
+    def test_in_map(self):
+        pool = self.pool(1)
+        self.assertEqual(list(pool.map(abs, range(3))), [0, 1, 2])
+        number, more = 1, True
+        while more:
+            # One in use: what is left of it when it is dropped is not read.
+            more = self.interrupted(number, lambda: next(pool.map(abs, itertools.count())))
+            wait_until(lambda: not pool._client.maps)
+            self.assertEqual(pool.submit(jobs.echo, number).result(LONG_S), number)
+            number += 7
+        self.assertGreater(number, 100)
+
+    def test_in_looking_at_a_future(self):
+        """It comes when a lock has been taken, and the `with` statement has not begun yet."""
+
+        def trace(frame, event, _):
+            code = frame.f_code
+            if event == "return" and code.co_name == "__enter__" and code.co_filename == threading.__file__:
+                raise KeyboardInterrupt
+            return trace
+
+        pool = self.pool(1)
+        futures = [pool.submit(jobs.wait_for_file, self.path("go")), pool.submit(jobs.echo, 1)]
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            futures[0].done()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        self.touch("go")
+        wait_until(futures[1].done)
+        self.assertEqual([future.result(0) for future in futures], [None, 1])
+
+    def test_in_waiting_for_a_future(self):
+        """At any step, it is that and nothing else which comes out."""
+        pool = self.pool(1)
+        future = pool.submit(jobs.wait_for_file, self.path("go"))
+        for at in itertools.count():
+            left = at
+
+            def trace(frame, event, _):
+                nonlocal left
+                if frame.f_code.co_name != "wait" or frame.f_code.co_filename != threading.__file__:
+                    return trace if frame.f_code.co_name == "result" else None
+                if event == "line":
+                    left -= 1
+                    if left < 0:
+                        sys.settrace(None)
+                        raise KeyboardInterrupt
+                return trace
+
+            sys.settrace(trace)
+            try:
+                future.result(0.01)
+            except KeyboardInterrupt:
+                continue
+            except concurrent.futures.TimeoutError:
+                break
+            finally:
+                sys.settrace(None)
+        self.assertGreater(at, 5)
+        self.touch("go")
+        wait_until(future.done)
+        self.assertEqual(pool.submit(jobs.echo, 1).result(LONG_S), 1)
 
     def test_in_submit_when_there_is_just_room(self):
         """When it looked first there was none: the job takes the way of those that wait."""
