@@ -32,7 +32,6 @@ pub(crate) fn rogues(steps: &str) -> PoolConfig {
     config.launch.args = steps.split(' ').map(Into::into).collect();
     config.workers = 1;
     config.printed = Printed::Capture;
-    config.start_timeout = Duration::from_millis(300);
     config.backoff = Duration::from_millis(1);
     config.grace = Duration::from_millis(200);
     config

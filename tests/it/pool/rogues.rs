@@ -10,8 +10,12 @@ use super::{ROGUE, block_on, cancelled, ends, rogues};
 
 /// What a pool of rogues says about itself.
 fn broken(steps: &str) -> PoolError {
+    broken_pool(rogues(steps))
+}
+
+fn broken_pool(config: PoolConfig) -> PoolError {
     block_on(async {
-        let pool = Pool::start(rogues(steps)).unwrap();
+        let pool = Pool::start(config).unwrap();
         let error = pool.tasks().await.unwrap_err();
         // The reason stays, whoever asks.
         let again = pool.run(Fib, 1).await.unwrap_err();
@@ -52,10 +56,13 @@ fn f007_another_protocol_version_is_refused_with_both() {
 
 #[test]
 fn f005_a_worker_that_hangs_before_it_is_ready_is_given_up() {
-    match broken("stderr:loading greet hello hang") {
+    let mut config = rogues("stderr:loading greet hello hang");
+    // Enough for its first words, each time.
+    config.start_timeout = Duration::from_secs(2);
+    match broken_pool(config) {
         PoolError::StartTimeout { stderr, after, .. } => {
             assert_eq!(stderr, "loading\n");
-            assert_eq!(after, Duration::from_millis(300));
+            assert_eq!(after, Duration::from_secs(2));
         }
         other => panic!("{other:?}"),
     }
