@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{FlowArg, tcflow, tcgetattr};
 use nix::unistd::Pid;
-use orchestrator_tests::{Done, Terminal, TestEnv, eventually};
+use orchestrator_tests::{Done, Terminal, TestEnv, eventually, pty};
 use serde_json::Value;
 
 use super::run::{ORCHESTRATOR, sorted};
@@ -339,9 +339,9 @@ fn gnu_parallels_names_of_it_show_it() {
 #[test]
 fn a_terminal_that_stands_still_holds_up_no_results_that_go_elsewhere() {
     let env = TestEnv::new();
-    let pair = nix::pty::openpty(None, None).unwrap();
+    let (_ours, terminal, _) = pty::pair();
     // As Ctrl-S does it.
-    tcflow(&pair.slave, FlowArg::TCOOFF).unwrap();
+    tcflow(&terminal, FlowArg::TCOOFF).unwrap();
     let numbers: String = (1..=40).map(|n| format!("{n}\n")).collect();
     let input = env.file("in", numbers);
     let mut command = env.command(ORCHESTRATOR);
@@ -351,13 +351,13 @@ fn a_terminal_that_stands_still_holds_up_no_results_that_go_elsewhere() {
         .env("TERM", "xterm");
     command.stdin(fs::File::open(input).unwrap());
     command.stdout(fs::File::create(env.path().join("out")).unwrap());
-    command.stderr(pair.slave.try_clone().unwrap());
+    command.stderr(terminal.try_clone().unwrap());
     let mut child = command.spawn().unwrap();
     eventually("all results are there", || {
         let out = fs::read_to_string(env.path().join("out")).unwrap();
         out.lines().count() == 40
     });
-    tcflow(&pair.slave, FlowArg::TCOON).unwrap();
+    tcflow(&terminal, FlowArg::TCOON).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

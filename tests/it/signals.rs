@@ -237,8 +237,7 @@ fn f088_a_stop_that_gets_stuck_ends_after_its_time() {
 fn f088_a_terminal_that_nobody_reads_keeps_no_run_from_ending() {
     for options in [&["--progress", "bar"][..], &["-q"]] {
         let env = TestEnv::new();
-        let terminal = nix::pty::openpty(None, None).unwrap();
-        let slave = File::from(terminal.slave);
+        let (ours, slave, _) = orchestrator_tests::pty::pair();
         let mut command = command(&env, &["-j2", "--grace", "0.1"]);
         // More than a terminal keeps for somebody who does not look.
         let script =
@@ -257,7 +256,7 @@ fn f088_a_terminal_that_nobody_reads_keeps_no_run_from_ending() {
             kill(pid, Signal::SIGINT).ok();
             child.try_wait().unwrap().is_some()
         });
-        drop(terminal.master);
+        drop(ours);
         let ended = child.wait().unwrap().signal();
         assert_eq!(ended, Some(Signal::SIGINT as i32), "{options:?}");
     }

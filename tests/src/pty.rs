@@ -2,16 +2,36 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use nix::pty::{Winsize, openpty};
-use nix::unistd::ttyname;
+use nix::fcntl::OFlag;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use crate::TestEnv;
 use crate::env::eventually;
+
+/// Both ends of a terminal, and the path of the second, where programs are. Nobody inherits
+/// them unasked: another test's process would keep the terminal alive, and have two
+/// descriptors more than it knows of.
+///
+/// # Panics
+/// When there is no terminal left.
+pub fn pair() -> (PtyMaster, File, PathBuf) {
+    let flags = OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let ours = posix_openpt(OFlag::O_RDWR | flags).expect("a terminal");
+    grantpt(&ours).expect("a terminal of ours");
+    unlockpt(&ours).expect("a terminal without a lock");
+    let path = PathBuf::from(ptsname_r(&ours).expect("its name"));
+    let mut options = File::options();
+    options.read(true).write(true).custom_flags(flags.bits());
+    let theirs = options.open(&path).expect("its other end");
+    (ours, theirs, path)
+}
 
 /// A terminal, and the program that was started in it.
 pub struct Terminal {
@@ -31,7 +51,8 @@ impl Terminal {
     /// # Panics
     /// When there is no terminal left, or no `setsid`.
     pub fn start(env: &TestEnv, program: &str, args: &[&str]) -> Terminal {
-        Terminal::open(env.command("setsid"), None, program, args)
+        let size = "";
+        Terminal::open(env.command("setsid"), size, program, args)
     }
 
     /// The same with so many columns, and a program that finds in its environment what it
@@ -40,12 +61,7 @@ impl Terminal {
     /// # Panics
     /// When there is no terminal left, or no `setsid`.
     pub fn wide(env: &TestEnv, columns: u16, program: &str, args: &[&str]) -> Terminal {
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size = format!("stty rows 24 cols {columns}; ");
         let mut command = env.command("setsid");
         command.env("TERM", "xterm");
         for name in [
@@ -57,24 +73,19 @@ impl Terminal {
         ] {
             command.env_remove(name);
         }
-        Terminal::open(command, Some(&size), program, args)
+        Terminal::open(command, &size, program, args)
     }
 
-    fn open(
-        mut command: Command,
-        size: Option<&Winsize>,
-        program: &str,
-        args: &[&str],
-    ) -> Terminal {
-        let pair = openpty(size, None).expect("a terminal");
-        let path = ttyname(&pair.slave).expect("its name");
-        let slave = File::from(pair.slave);
-        let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
-        command.args(["--ctty", "--wait", program]).args(args);
+    fn open(mut command: Command, size: &str, program: &str, args: &[&str]) -> Terminal {
+        let (ours, theirs, path) = pair();
+        let end = || Stdio::from(theirs.try_clone().expect("a descriptor"));
+        let text = format!("{size}exec \"$0\" \"$@\"");
+        command.args(["--ctty", "--wait", "sh", "-c", &text, program]);
+        command.args(args);
         command.stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().expect("setsid");
-        drop((command, slave));
-        let keyboard = File::from(pair.master);
+        drop((command, theirs));
+        let keyboard = File::from(OwnedFd::from(ours));
         let mut output = keyboard.try_clone().expect("a descriptor");
         let screen = Arc::new(Mutex::new(Vec::new()));
         let shown = Arc::clone(&screen);

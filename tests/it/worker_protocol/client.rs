@@ -4,15 +4,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, ChildStderr, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use nix::fcntl::OFlag;
-use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::PtyMaster;
 use nix::sys::termios::{OutputFlags, SetArg, tcgetattr, tcsetattr};
 use protocol::{
     Answer, Assignment, Attempt, Codec, CommandSpec, Encoding, FromWorker, GreetingScan, Hello,
@@ -47,15 +45,9 @@ pub(crate) fn raw_terminal() -> (PtyMaster, File) {
     (ours, theirs)
 }
 
-/// A terminal as people have it. No process inherits its ends unasked.
+/// A terminal as people have it.
 pub(crate) fn terminal() -> (PtyMaster, File) {
-    let flags = OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let ours = posix_openpt(OFlag::O_RDWR | flags).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let mut options = File::options();
-    options.read(true).write(true).custom_flags(flags.bits());
-    let theirs = options.open(ptsname_r(&ours).unwrap()).unwrap();
+    let (ours, theirs, _) = orchestrator_tests::pty::pair();
     (ours, theirs)
 }
 
