@@ -53,8 +53,9 @@ tasks! {
     Progress: "progress", u64 => ();
     /// Length of a blob.
     BlobLength: "blob_length", u64 => Option<u64>;
-    /// Prints from a thread of its own after the job has ended.
-    PrintLater: "print_later", String => ();
+    /// Prints the first from a thread of its own when there is a file of the second's name,
+    /// which is to be after the job has ended.
+    PrintLater: "print_later", (String, String) => ();
     /// Which attempt this is.
     Which: "which", () => (u64, u32);
     /// A helper process that the task keeps: its process id, and whether it

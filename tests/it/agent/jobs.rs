@@ -166,8 +166,10 @@ fn what_jobs_print_comes_live_and_before_their_answers() {
     agent.cancel(1);
     agent.answer(1);
     // What belongs to no job passes as that.
-    agent.run(3, "print_later", "late");
+    let when = agent.env.path().join("ended");
+    agent.run(3, "print_later", &("late", when.to_str().unwrap()));
     agent.answer(3);
+    agent.env.file("ended", "");
     let late = agent.find(|m| match m {
         FromWorker::Output {
             job, stream, data, ..

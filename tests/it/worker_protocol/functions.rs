@@ -278,19 +278,21 @@ fn output_comes_live_and_before_the_answer() {
 #[test]
 fn output_between_jobs_belongs_to_no_job() {
     let mut client = Client::start();
-    client.ask("print_later", &"background");
-    match client.next() {
+    let dir = tempfile::tempdir().unwrap();
+    let when = dir.path().join("ended");
+    client.ask("print_later", &("background", when.to_str().unwrap()));
+    std::fs::write(when, "").unwrap();
+    let (whose, stream, data) = client.find(|m| match m {
         FromWorker::Output {
             job,
             attempt,
             stream,
             data,
-        } => {
-            assert_eq!((job, attempt), (JobId::NONE, Attempt(0)));
-            assert_eq!((stream, &data[..]), (Stream::Stdout, &b"background\n"[..]));
-        }
-        other => panic!("{other:?}"),
-    }
+        } => Some(((*job, *attempt), *stream, data.clone())),
+        _ => None,
+    });
+    assert_eq!(whose, (JobId::NONE, Attempt(0)));
+    assert_eq!((stream, &data[..]), (Stream::Stdout, &b"background\n"[..]));
     assert_eq!(value::<u64>(&client.ask("fib", &10u64)), 55);
 }
 

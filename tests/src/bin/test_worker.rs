@@ -45,9 +45,11 @@ fn main() -> ExitCode {
         .task_ctx(BlobLength, |hash, job: &JobContext| {
             job.blob(hash).map(|blob| blob.len() as u64)
         })
-        .task(PrintLater, |text: String| {
+        .task(PrintLater, |(text, when): (String, String)| {
             std::thread::spawn(move || {
-                sleep(Duration::from_millis(150));
+                while !std::path::Path::new(&when).exists() {
+                    sleep(Duration::from_millis(1));
+                }
                 print(&text);
             });
         })
