@@ -172,9 +172,13 @@ fn when_no_worker_can_be_kept_alive_its_jobs_are_lost_and_it_ends() {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&script, mode).unwrap();
     let mut agent = Agent::of(&[script.to_str().unwrap()], &["--workers", "1"]);
-    agent.run(1, "abort", &());
+    // Together: soon after the first it does not listen any more.
+    let jobs = [
+        agent.assignment(1, "abort", &()),
+        agent.assignment(2, "fib", &1_u64),
+    ];
+    agent.send(ToWorker::RunMany(jobs.into()));
     assert_eq!(outcome(&agent.answer(1)), Outcome::Crashed);
-    agent.run(2, "fib", &1_u64);
     let answer = agent.answer(2);
     assert_eq!(outcome(&answer), Outcome::Lost);
     assert_eq!(death(&answer).message, "was lost: the pool ended first");
