@@ -53,17 +53,17 @@ fn a_job_that_does_not_listen_is_killed_after_its_grace_and_no_other_is_harmed()
 #[test]
 fn a_time_limit_counts_from_the_start_and_says_so() {
     let mut agent = Agent::new(1);
-    let options = JobOptions {
-        time_limit_ms: Some(1000),
+    let options = |time_limit_ms| JobOptions {
+        time_limit_ms: Some(time_limit_ms),
         ..JobOptions::default()
     };
     // The second one's begins when the first one's has ended.
-    agent.ask_with(1, options, "sleep_blind", &60_000_u64);
-    agent.ask_with(2, options, "sleep_blind", &20_u64);
+    agent.ask_with(1, options(3000), "sleep_blind", &60_000_u64);
+    agent.ask_with(2, options(2000), "sleep_blind", &20_u64);
     let answer = agent.answer(1);
     assert_eq!(outcome(&answer), Outcome::TimedOut);
     let killed = death(&answer);
-    assert_eq!(killed.message, "timed out after 1s");
+    assert_eq!(killed.message, "timed out after 3s");
     let usage = answer.header.usage;
     assert_eq!(killed.signal, Some(libc::SIGKILL), "{killed:?} {usage:?}");
     assert_eq!(outcome(&agent.answer(2)), Outcome::Ok);
@@ -72,7 +72,7 @@ fn a_time_limit_counts_from_the_start_and_says_so() {
     let options = JobOptions {
         grace_ms: 20_000,
         retries: 1,
-        ..options
+        ..options(1000)
     };
     agent.ask_with(3, options, "sleep_ms", &60_000_u64);
     let answer = agent.answer(3);
