@@ -13,6 +13,7 @@ use nix::unistd::Pid as ProcessId;
 use orchestrator::{
     EventKind, EventStream, JobError, Launch, Pool, PoolConfig, Printed, Reports, Verdict,
 };
+use orchestrator_tests::TestEnv;
 use orchestrator_tests::tasks::*;
 use serde_bytes::ByteBuf;
 
@@ -143,14 +144,24 @@ fn shutdown_runs_what_was_accepted_and_reaps_every_worker() {
 
 #[test]
 fn events_tell_each_jobs_story_in_order() {
+    let env = TestEnv::new();
+    let gate = env.path().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     block_on(async {
-        let (pool, events) = Pool::start_observed(config(1)).unwrap();
-        let slow = pool.submit(SleepMs, 20).await.unwrap();
+        let (pool, mut events) = Pool::start_observed(config(1)).unwrap();
+        let waits = (Some(gate.to_str().unwrap().to_owned()), None);
+        let slow = pool.submit(Gate, waits).await.unwrap();
         let id = slow.id();
+        // A worker with much to do says it late, and of a job that has ended not at all.
+        let mut told = Vec::new();
+        while !matches!(told.last(), Some(EventKind::JobStarted { job, .. }) if *job == id) {
+            told.push(events.next().await.unwrap().kind);
+        }
+        std::fs::write(&gate, "").unwrap();
         slow.await.unwrap();
         pool.shutdown().await.unwrap();
-        let story: Vec<&str> = all(events)
-            .await
+        told.extend(all(events).await);
+        let story: Vec<&str> = told
             .iter()
             .filter_map(|event| match event {
                 EventKind::WorkerSpawned { .. } => Some("spawned"),
