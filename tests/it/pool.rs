@@ -11,7 +11,8 @@ use std::time::Duration;
 use nix::sys::signal::kill;
 use nix::unistd::Pid as ProcessId;
 use orchestrator::{
-    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, Printed, Reports, Verdict,
+    EventKind, EventStream, JobError, Launch, Pool, PoolConfig, Printed, Reports, TrySubmitError,
+    Verdict,
 };
 use orchestrator_tests::TestEnv;
 use orchestrator_tests::tasks::*;
@@ -187,14 +188,19 @@ fn an_unread_event_stream_holds_admission_back_instead_of_filling_memory() {
         config.max_pending = 10;
         let (pool, mut events) = Pool::start_observed(config).unwrap();
         let mut done = 0;
-        while let Ok(result) =
-            tokio::time::timeout(Duration::from_millis(200), pool.run(Noop, ())).await
-        {
-            result.unwrap();
+        loop {
+            match pool.try_submit(Noop, ()) {
+                Ok(job) => job.await.unwrap(),
+                Err(TrySubmitError::Full(())) => break,
+                Err(other) => panic!("{other:?}"),
+            }
             done += 1;
             assert!(done < 20, "{done} jobs, and none of their events was taken");
         }
         assert!(done >= 10, "{done}");
+        // Whoever waits for room waits on.
+        let waiting = tokio::time::timeout(Duration::from_millis(20), pool.run(Noop, ()));
+        assert!(waiting.await.is_err());
         while events.try_next().is_some() {}
         pool.run(Noop, ()).await.unwrap();
         // Nobody wants to know any more: nothing is held back.
