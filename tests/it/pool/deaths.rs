@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid as ProcessId;
-use orchestrator::{JobError, Pool, Reports, Verdict};
+use orchestrator::{EventKind, JobError, Pool, Reports, Verdict};
 use orchestrator_tests::tasks::*;
 use orchestrator_tests::{TestEnv, eventually};
 
@@ -73,18 +73,25 @@ fn a_job_that_was_done_when_its_worker_died_is_not_done_again() {
 #[test]
 fn f001_sigkill_from_outside_costs_one_job() {
     block_on(async {
-        let pool = Pool::start(config(1)).unwrap();
+        let (pool, mut events) = Pool::start_observed(config(1)).unwrap();
         let pid = pool.run(Pid, ()).await.unwrap();
         let (reports, mut verdicts) = Reports::channel();
+        let mut first = None;
         for n in 0..1_000 {
             let job = if n == 0 {
                 orchestrator::RawJob::new(&SleepBlind, &60_000).unwrap()
             } else {
                 orchestrator::RawJob::new(&Fib, &20).unwrap()
             };
-            pool.submit_to(job, &reports).await.unwrap();
+            let id = pool.submit_to(job, &reports).await.unwrap();
+            first.get_or_insert(id);
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        // A job that it has not begun would cost nothing.
+        while !matches!(
+            events.next().await.unwrap().kind,
+            EventKind::JobStarted { job, .. } if Some(job) == first
+        ) {}
+        drop(events);
         kill(ProcessId::from_raw(pid as i32), Signal::SIGKILL).unwrap();
         let mut crashed = 0;
         for _ in 0..1_000 {
