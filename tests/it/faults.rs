@@ -38,7 +38,7 @@ pub(crate) fn not_tested(name: &str, reason: &str) {
 /// A copy of the orchestrator, for whoever wants to replace it. Made by another
 /// process: a descriptor of ours that writes to it could be in a child that is
 /// just being started by another test, and then it could not be run.
-fn copy_of_orchestrator(env: &TestEnv) -> std::path::PathBuf {
+pub(crate) fn copy_of_orchestrator(env: &TestEnv) -> std::path::PathBuf {
     let copy = env.path().join("orchestrator");
     let mut cp = env.command("cp");
     cp.arg(ORCHESTRATOR).arg(&copy);

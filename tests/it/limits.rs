@@ -12,6 +12,8 @@ use orchestrator_tests::{Done, TestEnv};
 use protocol::Task;
 use serde_json::Value;
 
+use crate::faults::copy_of_orchestrator;
+
 const ORCHESTRATOR: &str = env!("CARGO_BIN_EXE_test-orchestrator");
 const WORKER: &str = env!("CARGO_BIN_EXE_test-worker");
 const ROGUE: &str = env!("CARGO_BIN_EXE_rogue");
@@ -342,12 +344,14 @@ fn f031_a_run_goes_on_with_the_processes_that_the_system_allows() {
         return;
     }
     let env = TestEnv::new();
-    let program = everyones(&env, ORCHESTRATOR);
+    open_to_all(&env);
+    let program = copy_of_orchestrator(&env);
     let limited = |processes: u32, uid: u32| {
         let mut command = env.command("setpriv");
         let uid = uid.to_string();
         command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"]);
-        command.args(["prlimit", &format!("--nproc={processes}"), &program]);
+        command.args(["prlimit", &format!("--nproc={processes}")]);
+        command.arg(&program);
         command.args(["run", "-j8", "--timeout", "20", "--", "true"]);
         env.run(command, "1\n2\n3\n4\n5\n6\n")
     };
@@ -363,14 +367,11 @@ fn f031_a_run_goes_on_with_the_processes_that_the_system_allows() {
     assert!(done.stderr.contains("ulimit -u"), "{}", done.stderr);
 }
 
-/// A copy of a program that every user may run.
-fn everyones(env: &TestEnv, program: &str) -> String {
+/// A directory that every user may write to.
+fn open_to_all(env: &TestEnv) {
     use std::os::unix::fs::PermissionsExt;
     let all = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(env.path(), all).unwrap();
-    let copy = env.path().join("program");
-    std::fs::copy(program, &copy).unwrap();
-    copy.to_str().unwrap().to_owned()
 }
 
 #[test]
