@@ -119,13 +119,17 @@ fn f008_f009_a_function_that_never_ends_costs_its_worker_and_no_other_job() {
         let mut config = quick(Launch::program(WORKER));
         config.workers = 2;
         config.timeout = Some(200 * MS);
+        // Whoever listens has time to answer.
+        config.grace = 2_000 * MS;
         let (pool, mut events) = Pool::start_observed(config).unwrap();
         // One listens, one does not.
         let hears = pool.submit_raw(job(SleepMs, 60_000)).await.unwrap();
         let deaf = pool.submit_raw(job(SleepBlind, 60_000)).await.unwrap();
         let mut others = Vec::new();
         for n in 0..100 {
-            others.push(pool.submit(Fib, n % 50).await.unwrap());
+            // It is not about these, which may have to wait for a processor.
+            let other = pool.job(Fib, n % 50).timeout(60_000 * MS);
+            others.push(other.submit().await.unwrap());
         }
         for handle in [hears, deaf] {
             let report = handle.await.unwrap();
