@@ -201,11 +201,14 @@ fn f012_a_frame_that_does_not_go_on_is_a_crash() {
 fn f027_a_worker_that_somebody_stopped_is_told_from_a_slow_one() {
     block_on(async {
         let mut config = quick(Launch::program(WORKER));
-        config.timeout = Some(300 * MS);
+        // It has time to answer when it goes on.
+        config.grace = 10_000 * MS;
         let pool = Pool::start(config).unwrap();
         let pid = pool.run(Pid, ()).await.unwrap();
         kill(ProcessId::from_raw(pid as i32), Signal::SIGSTOP).unwrap();
-        let (verdict, error) = end(&pool, job(SleepMs, 60_000)).await;
+        let mut late = job(SleepMs, 60_000);
+        late.timeout = Some(300 * MS);
+        let (verdict, error) = end(&pool, late).await;
         assert_eq!(verdict, Verdict::Timeout);
         assert_eq!(error, "after 300ms; its worker had been stopped");
         // It goes on, and is as good as before.
