@@ -384,12 +384,16 @@ fn open_to_all(env: &TestEnv) {
 
 #[test]
 fn a_pool_can_stand_still_and_be_looked_at() {
+    let env = TestEnv::new();
+    let gate = env.path().join("gate");
+    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).unwrap();
     block_on(async {
         let mut config = quick(Launch::program(WORKER));
-        config.timeout = Some(Duration::from_secs(20));
+        config.timeout = Some(Duration::from_secs(120));
         let (pool, mut events) = Pool::start_observed(config).unwrap();
         let control = pool.control();
-        let long = pool.submit(SleepMs, 300).await.unwrap();
+        let waits = (Some(gate.to_str().unwrap().to_owned()), None);
+        let long = pool.submit(Gate, waits).await.unwrap();
         let next = pool.submit(Noop, ()).await.unwrap();
         // Its turn is not enough: the worker would not start it in a pause.
         let started = |kind| matches!(kind, EventKind::JobStarted { job, .. } if job == long.id());
@@ -398,6 +402,7 @@ fn a_pool_can_stand_still_and_be_looked_at() {
         assert!(!control.status().await.running.is_empty());
         control.pause().await;
         // A function runs on, but nothing is started behind it.
+        std::fs::write(&gate, "").unwrap();
         long.await.unwrap();
         let status = control.status().await;
         assert_eq!(status.workers, 1);
