@@ -174,7 +174,7 @@ fn a_worker_that_computes_and_answers_nothing_is_left_alone_without_a_limit() {
         let mut config = rogue("greet hello ready:t recv spin:1500 done eof");
         // Every other deadline is short.
         config.frame_timeout = 100 * MS;
-        config.start_timeout = 500 * MS;
+        config.start_timeout = 1_200 * MS;
         let pool = Pool::start(config).unwrap();
         let job = RawJob::encoded("t", vec![].into(), Encoding::Raw);
         assert_eq!(end(&pool, job).await.0, Verdict::Ok);
