@@ -46,7 +46,7 @@ fn block_on<T>(test: impl Future<Output = T>) -> T {
         .build()
         .unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), test)
+        tokio::time::timeout(Duration::from_secs(180), test)
             .await
             .expect("the test hung")
     })
