@@ -304,9 +304,10 @@ fn who_never_reads_holds_up_nothing() {
         (&figures["ok"], &figures["jobs"]),
         (&JOBS.into(), &JOBS.into())
     );
-    // Fewer rows than jobs, but not few; fewer bars than these would be.
+    // Fewer rows than jobs, but not few; fewer bars than these would be, the fewer the longer
+    // it has taken.
     assert!((25_000..=60_000).contains(&rows), "{rows}");
-    assert!((1_000..=80_000).contains(&bars), "{bars}");
+    assert!((1..=80_000).contains(&bars), "{bars}");
     assert!(most < 200, "{most} MiB");
     drop(stuck);
 }
