@@ -52,8 +52,9 @@ fn the_log_has_jobs_that_were_killed_timed_out_and_ended_by_halt() {
         "-j1",
         "--joblog",
         "log",
+        // What does not sleep is done by then.
         "--timeout",
-        "0.3",
+        "3",
         "-c",
         script,
     ];
