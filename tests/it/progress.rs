@@ -498,13 +498,13 @@ fn the_summary_of_a_recorded_run_names_commands_that_work_whatever_the_file_is_c
 #[test]
 fn the_summary_for_scripts_says_what_came_of_it() {
     let env = TestEnv::new();
-    let script = "case $1 in a) sleep 0.05;; b) echo no >&2; exit 3;; c) sleep 60;; esac";
+    let script = "case $1 in a) sleep 1;; b) echo no >&2; exit 3;; c) sleep 60;; esac";
     let args = [
         "--summary",
         "json",
         "-j2",
         "--timeout",
-        "0.5",
+        "5",
         "--",
         "sh",
         "-c",
