@@ -247,7 +247,7 @@ fn a_job_that_takes_many_times_as_long_as_others_is_ended() {
         "-q",
         "-j1",
         "--timeout",
-        "400%",
+        "1500%",
         "--format",
         "jsonl",
         "-c",
