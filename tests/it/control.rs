@@ -91,13 +91,21 @@ fn libraries_are_told_how_many_threads_a_job_has() {
 
 #[test]
 fn jobs_run_at_a_niceness_and_never_at_a_better_one() {
-    for nice in ["7", "0"] {
-        let text = "nice; : {}";
-        let done = Line::new(&["--nice", nice, text])
-            .ours(&["run", "-q", "--nice", nice, "-c", text])
+    let env = TestEnv::new();
+    // That of the tests themselves.
+    let ours = env.run(env.command("nice"), "");
+    let ours: i32 = ours.stdout().trim().parse().unwrap();
+    for nice in [7, 0] {
+        let (text, nice) = ("nice; : {}", nice.to_string());
+        let (done, theirs) = Line::new(&["--nice", &nice, text])
+            .ours(&["run", "-q", "--nice", &nice, "-c", text])
             .stdin("1\n")
-            .same();
-        assert!(!done.stdout.is_empty(), "{}", done.stderr);
+            .both();
+        let expected = ours.max(nice.parse().unwrap());
+        assert_eq!(done.stdout(), format!("{expected}\n"), "{}", done.stderr);
+        if let Some(theirs) = theirs.filter(|_| ours == 0) {
+            assert_eq!(theirs.stdout(), done.stdout());
+        }
     }
 }
 
