@@ -411,8 +411,8 @@ fn a_command_is_made_to_stop_by_the_signals_that_were_asked_for() {
                 while :; do sleep 0.05; done; : {}";
     let words = |termseq| ["--timeout", "1", "--termseq", termseq];
     for termseq in [
-        "INT,200,USR1,200,TERM,100,KILL,25",
-        "2,200,SIGUSR1,200,KILL",
+        "INT,200,USR1,1000,TERM,100,KILL,25",
+        "2,200,SIGUSR1,1000,KILL",
     ] {
         let ours = ["run", "-q"]
             .iter()
