@@ -332,7 +332,9 @@ fn gnu_parallels_names_of_it_show_it() {
         let frames = frames(&terminal.screen());
         assert_eq!(!frames.is_empty(), is_shown, "{options:?}");
         assert_eq!(seen(&terminal, 70), ["x"], "{options:?}");
-        assert!(frames.iter().all(|frame| frame.contains("/1")));
+        // The first may come before it is known how many jobs there are.
+        let last = frames.last();
+        assert!(last.is_none_or(|frame| frame.contains("/1")), "{last:?}");
     }
 }
 
