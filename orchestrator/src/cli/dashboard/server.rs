@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -27,6 +28,7 @@ pub(super) struct Desk {
     board: Arc<Mutex<Board>>,
     /// Changes when there is more to tell; has a receiver for everybody who follows.
     pub(super) news: watch::Sender<()>,
+    told: Arc<AtomicU64>,
 }
 
 type Events = Sse<Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>>>;
@@ -36,7 +38,13 @@ impl Desk {
         Desk {
             board: Arc::new(Mutex::new(board)),
             news: watch::Sender::new(()),
+            told: Arc::default(),
         }
+    }
+
+    /// How much those who follow have been told, together.
+    pub(super) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
     }
 
     /// The board; only the serving thread takes it, so nobody waits for it.
@@ -127,6 +135,7 @@ impl Follower {
             self.news.changed().await.ok()?;
         }
         self.news.mark_unchanged();
+        self.desk.told.fetch_add(1, Ordering::Relaxed);
         Some(())
     }
 
