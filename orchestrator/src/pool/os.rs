@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, FdFlag, fallocate, fcntl};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::stat::Mode;
@@ -36,14 +36,19 @@ pub(crate) fn unlinked_file(dir: Option<&Path>) -> io::Result<File> {
         .open(&dir);
     match unnamed {
         // Not every file system knows O_TMPFILE.
-        Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-            let (fd, path) = nix::unistd::mkstemp(&dir.join("orchestrator-XXXXXX"))?;
-            nix::unistd::unlink(&path)?;
-            nix::sys::stat::fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
-            Ok(File::from(fd))
-        }
+        Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => named_for_a_moment(&dir),
         other => other,
     }
+}
+
+/// Such a file where one cannot be made without a name.
+fn named_for_a_moment(dir: &Path) -> io::Result<File> {
+    let (fd, path) = nix::unistd::mkstemp(&dir.join("orchestrator-XXXXXX"))?;
+    // No worker that is started later is to have it, nor its place on the disk.
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    nix::unistd::unlink(&path)?;
+    nix::sys::stat::fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    Ok(File::from(fd))
 }
 
 /// How much memory this process has taken at most so far, in KiB; 0 when that
@@ -316,6 +321,19 @@ mod tests {
         file.write_all_at(&len.to_le_bytes(), 24).unwrap();
         file.write_all_at(held, 4096).unwrap();
         StatusPage(file)
+    }
+
+    #[test]
+    fn nobody_inherits_a_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for made in [
+            unlinked_file(Some(dir.path())),
+            named_for_a_moment(dir.path()),
+        ] {
+            let flags = fcntl(made.unwrap(), FcntlArg::F_GETFD).unwrap();
+            assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     /// A process that leads a group of its own in this test's session, and says
