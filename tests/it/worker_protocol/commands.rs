@@ -161,7 +161,8 @@ fn a_command_starts_from_a_clean_state() {
 fn f038_a_job_that_ignores_term_is_killed_after_its_grace() {
     let mut client = Client::start();
     let spec = CommandSpec {
-        time_limit_ms: Some(50),
+        // Time enough to say what becomes of the signal.
+        time_limit_ms: Some(1_000),
         grace_ms: 100,
         ..sh("trap 'echo term' TERM; echo on; while :; do sleep 0.01; done")
     };
@@ -169,7 +170,7 @@ fn f038_a_job_that_ignores_term_is_killed_after_its_grace() {
     assert_eq!(ran.outcome(), Outcome::TimedOut);
     assert!(ran.stdout.starts_with(b"on\nterm\n"));
     let wall = ran.answer.header.usage.wall_us;
-    assert!((150_000..5_000_000).contains(&wall), "{wall}");
+    assert!(wall >= 1_100_000, "{wall}");
 }
 
 #[test]
