@@ -290,6 +290,17 @@ impl Client {
         answer
     }
 
+    /// The answer to a job, if it is there already.
+    pub(crate) fn answered(&mut self, job: u64) -> Option<Answer> {
+        self.skipped.extend(self.messages.try_iter());
+        let is_it = |a: &Answer| a.header.job.0 == job;
+        let there = self
+            .skipped
+            .iter()
+            .any(|m| matches!(m, FromWorker::DoneMany(answers) if answers.iter().any(is_it)));
+        there.then(|| self.answer(job))
+    }
+
     pub(crate) fn cancel(&mut self, job: u64) {
         self.send(ToWorker::Cancel {
             job: JobId(job),
