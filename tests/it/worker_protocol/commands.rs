@@ -1,15 +1,13 @@
 //! The `command` task: external programs, and whatever they leave behind.
 
 use std::fs::{self, File, Permissions};
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::pipe2;
 use orchestrator_tests::LifePipe;
-use protocol::{CommandSpec, Encoding, EnvChange, FromWorker, Outcome, Program, ToWorker};
+use protocol::{
+    CommandSpec, Encoding, EnvChange, FromWorker, LinkKind, Outcome, Program, ToWorker,
+};
 use serde_bytes::ByteBuf;
 
 use super::client::{Client, Ran, argv, error, eventually, now, sh, value};
@@ -513,23 +511,18 @@ fn f047_a_flood_of_output_passes_through() {
 
 #[test]
 fn f059_descriptors_of_the_orchestrator_are_not_inherited() {
-    // A pipe that a careless orchestrator would leave open in its worker.
-    let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    fcntl(&write_end, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-    let number = write_end.as_raw_fd();
-    let mut client = Client::start();
-    fcntl(&write_end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-    let check = sh(&format!("test ! -e /proc/self/fd/{number}"));
+    // A pipe that a careless orchestrator would leave open in its worker; no other process is
+    // to get it.
+    let life = LifePipe::new();
+    #[expect(clippy::disallowed_methods, reason = "a test starts its own worker")]
+    let mut worker = std::process::Command::new("/bin/sh");
+    worker.args(["-c", &format!("{}exec \"$0\"", life.open())]);
+    worker.arg(env!("CARGO_BIN_EXE_test-worker"));
+    let mut client = Client::of(&mut worker).met(LinkKind::Local, None);
+    assert_eq!(life.holders(), [client.ready.pid]);
+    let check = sh("test ! -e /proc/self/fd/9");
     assert_eq!(client.command(&check).outcome(), Outcome::Ok);
-    drop(write_end);
     client.close();
     client.wait();
-    assert!(is_at_end(&read_end));
-}
-
-/// Other tests' workers may hold the pipe for as long as they live.
-fn is_at_end(fd: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(fd), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::from(20_000u16)).unwrap();
-    fds[0].revents().unwrap().contains(PollFlags::POLLHUP)
+    assert!(life.is_over());
 }
