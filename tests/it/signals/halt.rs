@@ -1,28 +1,31 @@
 //! Runs that end themselves by `--halt`.
 
-use std::process::Stdio;
+use std::fs::File;
 
 use orchestrator_tests::TestEnv;
-use orchestrator_tests::env::finish;
 
 use super::command;
 
 #[test]
 fn halt_now_ends_the_running_and_halt_soon_waits_for_them() {
     let env = TestEnv::new();
+    // What the first prints is shown when it has failed, and the halt is decided then.
     let script = "touch up.$1; until test $(ls up.* | wc -l) -ge 2; do sleep 0.01; done; \
-                  test $1 = 1 && exit 9; sleep ${0}; echo lived";
-    for (halt, wait, lived) in [
-        ("now,fail=1", "1000", ""),
-        ("soon,fail=1", "0.05", "lived\n"),
+                  test $1 = 1 && { echo failed; exit 9; }; \
+                  until test -s $0; do sleep 0.01; done; echo lived";
+    for (halt, wait, shown) in [
+        ("now,fail=1", "never", "failed\n"),
+        ("soon,fail=1", "out", "failed\nlived\n"),
     ] {
         for file in ["up.1", "up.2"] {
             std::fs::remove_file(env.path().join(file)).ok();
         }
         let args = ["-j2", "--halt", halt, "--", "sh", "-c", script, wait, "{}"];
-        let child = command(&env, &args).stdin(Stdio::piped()).spawn().unwrap();
-        let done = finish(child, b"1\n2\n3\n4\n5\n".to_vec());
-        assert_eq!((done.code(), done.stdout()), (1, lived), "{halt}");
+        let mut command = command(&env, &args);
+        command.stdout(File::create(env.path().join("out")).unwrap());
+        let done = env.run(command, "1\n2\n3\n4\n5\n");
+        let out = std::fs::read_to_string(env.path().join("out")).unwrap();
+        assert_eq!((done.code(), &*out), (1, shown), "{halt}");
         assert!(done.stderr.contains("1 failed"), "{}", done.stderr);
         assert!(!env.path().join("up.5").exists());
     }
@@ -70,12 +73,19 @@ fn nothing_starts_behind_the_job_that_decides_though_workers_are_still_starting(
     use std::os::unix::fs::PermissionsExt;
     let env = TestEnv::new();
     let worker = env!("CARGO_BIN_EXE_test-worker");
-    let script = format!("#!/bin/sh\nmkdir first 2>/dev/null || sleep 0.3\nexec {worker}\n");
+    // The others come when the first job is over, which is when its output is shown.
+    let script = format!(
+        "#!/bin/sh\nmkdir first 2>/dev/null || until test -s out; do sleep 0.01; done\n\
+         exec {worker}\n"
+    );
     let path = env.file("worker", script);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let args = ["-j4", "-q", "--halt", "soon,done=1", "--worker", "./worker"];
-    let args = [&args[..], &["--", "sh", "-c", "touch up.$1", "sh"]].concat();
-    let done = env.run(command(&env, &args), "1\n2\n3\n4\n5\n6\n");
+    let job = "touch up.$1; echo $1";
+    let args = [&args[..], &["--", "sh", "-c", job, "sh"]].concat();
+    let mut command = command(&env, &args);
+    command.stdout(File::create(env.path().join("out")).unwrap());
+    let done = env.run(command, "1\n2\n3\n4\n5\n6\n");
     assert_eq!(done.code(), 0, "{}", done.stderr);
     let up = |n: u32| env.path().join(format!("up.{n}")).exists();
     assert!(up(1) && !up(2), "{}", up(3));
