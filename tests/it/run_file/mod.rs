@@ -35,7 +35,12 @@ fn orchestrator(env: &TestEnv, args: &[&str]) -> Done {
 
 /// What was run so far, and how often.
 fn ran(env: &TestEnv) -> HashMap<String, usize> {
-    let text = std::fs::read_to_string(env.path().join("ran")).unwrap_or_default();
+    counts(env, "ran")
+}
+
+/// The same of a copy.
+fn counts(env: &TestEnv, name: &str) -> HashMap<String, usize> {
+    let text = std::fs::read_to_string(env.path().join(name)).unwrap_or_default();
     let mut counts = HashMap::new();
     for line in text.lines() {
         *counts.entry(line.to_owned()).or_default() += 1;
@@ -45,7 +50,11 @@ fn ran(env: &TestEnv) -> HashMap<String, usize> {
 
 /// Asks the run file, as a user would.
 fn query(env: &TestEnv, sql: &str) -> Vec<String> {
-    let file = Connection::open(env.path().join("r")).unwrap();
+    query_in(env, "r", sql)
+}
+
+fn query_in(env: &TestEnv, name: &str, sql: &str) -> Vec<String> {
+    let file = Connection::open(env.path().join(name)).unwrap();
     let mut query = file.prepare(sql).unwrap();
     let columns = query.column_count();
     let rows = query.query_map([], |row| {
