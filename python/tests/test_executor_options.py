@@ -26,8 +26,16 @@ class LateLink:
 
 
 class Options(ExecutorCase):
+    def warm(self, pool, workers):
+        """Its workers have started and imported what jobs need, which is no part of the next ones' time."""
+        first = [pool.submit(jobs.wait_for_file, self.path("warm")) for _ in range(workers)]
+        wait_until(lambda: len(self.lines("warm.started")) == workers, "the start")
+        self.touch("warm")
+        wait(first, LONG_S)
+
     def test_timeout(self):
         pool = self.pool(2, timeout=LONG_S)
+        self.warm(pool, 2)
         slow = pool.options(timeout=0.6).submit(jobs.start_and_resist, self.path("pid"))  # time enough to leave its number
         others = [pool.submit(jobs.echo, n) for n in range(10)]
         error = self.outcome(slow)
@@ -40,6 +48,7 @@ class Options(ExecutorCase):
 
     def test_the_worker_stays_or_is_replaced_behind_a_job_that_ends_when_its_time_is_over(self):
         pool = self.pool(1)
+        self.warm(pool, 1)
         slow = pool.options(timeout=0.6).submit(jobs.start_and_sleep, self.path("pid"))
         self.assertIsInstance(self.outcome(slow), JobTimeout)
         self.assertEqual(self.outcome(pool.submit(jobs.echo, "next")), "next")
@@ -133,7 +142,7 @@ class Options(ExecutorCase):
         pool = self.pool(1)
         blocking = pool.submit(jobs.wait_for_file, self.path("go"))
         wait_until(lambda: self.lines("go.started"))
-        view = pool.options(queue_timeout=0.2)
+        view = pool.options(queue_timeout=1)  # what is said of its jobs below is said sooner
         sent = view.submit(jobs.append, self.path("ran"), "sent")
         self.assertTrue(sent.running())
         waiting = [view.submit(jobs.append, self.path("ran"), "waiting") for _ in range(3)]
