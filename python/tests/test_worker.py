@@ -475,7 +475,7 @@ class Ends(WorkerCase):
             with self.subTest(bad[:30]):
                 link = self.worker()
                 if bad.startswith(wire.drain()):  # it would be gone before the rest comes
-                    link.run(call(jobs.sleep, 0.05))
+                    link.run(call(jobs.wait, self.path("never")))
                     link._jobs = 1
                 link.send(bad)
                 self.assertEqual(link.process.wait(10), 76)
