@@ -217,7 +217,7 @@ if __name__ == "__main__":
                 process.kill()
                 killed = time.monotonic()
                 wait_until(lambda: not any(map(alive, pids)))
-                self.assertLess(time.monotonic() - killed, 5)  # a second, on a machine with nothing else to do
+                self.assertLess(time.monotonic() - killed, 10)  # a second, on a machine with nothing else to do; with all graces it were 12
                 os.remove(self.path("pids"))
 
     def test_ctrl_c(self):
