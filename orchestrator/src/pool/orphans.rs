@@ -52,10 +52,11 @@ pub fn adopt_orphans() -> io::Result<()> {
 pub fn meet_strangers() {
     let workers = workers();
     worker::tree::reap_all_but(&workers);
-    // One that has died has left its orphans to us, until they are swept up.
+    let mut children = worker::tree::children();
+    children.retain(|child| !workers.contains(child));
+    // One that has died has left its orphans to us, until they are swept up. Looked at behind the
+    // children: whoever lives now had not left anybody to us when these were listed.
     if workers.iter().all(|&worker| os::is_alive(worker)) {
-        let mut children = worker::tree::children();
-        children.retain(|child| !workers.contains(child));
         *lock(&STRANGERS) = children;
     }
 }

@@ -10,6 +10,7 @@ use orchestrator_tests::env::finish;
 use orchestrator_tests::{TestEnv, eventually};
 
 use super::{ORCHESTRATOR, WAITING, children, ended_by, insist, send, up};
+use crate::faults::syscalls::strace_works;
 
 #[test]
 fn f105_a_hangup_that_is_ignored_stays_ignored() {
@@ -167,4 +168,29 @@ fn what_strangers_leave_to_this_program_is_left_alone() {
     assert_eq!(done.code(), 1);
     env.file("go", "");
     eventually("the stranger lives", || env.path().join("lived").exists());
+}
+
+/// A story: between a look at whether all workers live and one at who this program's children are,
+/// a worker was killed, and what it left was taken for a stranger's and spared for ever.
+#[test]
+fn what_a_worker_leaves_that_is_killed_while_strangers_are_met_is_none_of_theirs() {
+    if !strace_works("what_a_worker_leaves") {
+        return;
+    }
+    let env = TestEnv::new();
+    // A stranger's end has this program look at its children, who are listed after a while: once
+    // for those that have ended, and once more. The worker dies before the second time.
+    let job = "setsid sh -c \"touch up; sleep 20; touch lived\" >/dev/null 2>&1 & \
+               until test -e ended; do sleep 0.01; done; sleep 0.45; kill -9 $PPID";
+    let script = format!(
+        "sh -c 'until test -e up; do sleep 0.01; done; touch ended' >/dev/null 2>&1 & \
+         exec {ORCHESTRATOR} run -q -j1 -- sh -c '{job}'"
+    );
+    let mut strace = env.command("strace");
+    let delay = "inject=openat:delay_enter=300000";
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-P", "/proc/self/task"]);
+    strace.args(["-e", delay, "-e", "signal=none", "sh", "-c", &script]);
+    let done = env.run(strace, "1\n");
+    assert_eq!(done.code(), 1, "{}", done.stderr);
+    assert!(!env.path().join("lived").exists());
 }
