@@ -156,11 +156,15 @@ fn f088_f102_the_first_process_of_a_container_leaves_as_well() {
 #[test]
 fn what_strangers_leave_to_this_program_is_left_alone() {
     let env = TestEnv::new();
-    // The child that it is born with ends, and leaves one of its own.
+    // The child that it is born with ends, and leaves one of its own. That has been noticed, or
+    // is just being, when the child is off the process table.
+    let child = "echo $$ > child; (until test -e go; do sleep 0.01; done; touch lived) & \
+                 until test -e up; do sleep 0.01; done";
+    let job = "touch up; while kill -0 $(cat child) 2>/dev/null; do sleep 0.01; done; \
+               sleep 0.1; kill -9 $PPID";
     let script = format!(
-        "sh -c '(until test -e go; do sleep 0.01; done; touch lived) & until test -e up; do sleep 0.01; done; touch left' >/dev/null 2>&1 & \
-         exec {ORCHESTRATOR} run -q -j1 -- sh -c 'touch up; until test -e left; do sleep 0.01; done; \
-         sleep 0.1; kill -9 $PPID'"
+        "sh -c '{child}' >/dev/null 2>&1 & until test -s child; do sleep 0.01; done; \
+         exec {ORCHESTRATOR} run -q -j1 -- sh -c '{job}'"
     );
     let mut shell = env.command("sh");
     shell.args(["-c", &script]);
