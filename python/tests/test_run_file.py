@@ -213,6 +213,7 @@ class Recording(RunFileCase):
             except RuntimeError:
                 pass  # all was there, and the callbacks have shut it down
             self.assertTrue(done.wait(LONG_S))
+            pool.shutdown()  # the callback could not wait for the thread that it was called in
 
 
 class Asynchronous(RunFileCase):
