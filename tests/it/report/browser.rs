@@ -103,7 +103,7 @@ fn the_table_is_searched_and_sorted_and_the_timeline_zooms() {
     browser.run("document.querySelector('[data-sort=dur]').click()");
     let longest: String = file
         .query_row(
-            "select label from verdict order by duration desc limit 1",
+            "select label from verdict order by duration desc, seq limit 1",
             [],
             |row| row.get(0),
         )
