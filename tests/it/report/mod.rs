@@ -83,7 +83,7 @@ fn figures_are_those_of_the_run_file() {
     let env = TestEnv::new();
     let mut lines: String = (10..40).map(|n| format!("nap0{n}\n")).collect();
     lines += "fail1\nfail2\nfail3\nkill\nflaky1\nflaky2\nslow\n";
-    let done = recorded(&env, &["-j4", "--retries", "1", "--timeout", "1"], lines);
+    let done = recorded(&env, &["-j4", "--retries", "1", "--timeout", "2"], lines);
     assert_eq!(done.code(), 1, "{}", done.stderr);
     let (page, _) = page(&env);
     let file = open(&env);
