@@ -125,7 +125,7 @@ fn retries_are_attempts_in_all() {
 
 #[test]
 fn a_time_limit_ends_a_job_that_counts_as_failed() {
-    let done = Line::new(&["--timeout", "0.5s", "sleep"])
+    let done = Line::new(&["--timeout", "2s", "sleep"])
         .stdin("0\n1000\n")
         .same();
     assert_eq!(done.code(), 1);
@@ -156,7 +156,7 @@ fn nothing_is_printed_but_what_jobs_print() {
 
 #[test]
 fn jobs_that_still_run_after_a_hangup_are_told() {
-    let text = "sleep 0.3; kill -HUP $PARALLEL_PID; sleep 0.5; echo";
+    let text = "sleep 0.3; kill -HUP $PARALLEL_PID; sleep 1.5; echo";
     let line = Line::new(&["-j1", text]).stdin("a\nb\n");
     let (ours, theirs) = line.both();
     assert_eq!((ours.code(), ours.stdout()), (128 + 1, "a\n"));
