@@ -285,6 +285,7 @@ class Asynchronous(RunFileCase):
 
         pool = self.run_async(main)
         wait_until(lambda: pool._run_file._closed, "the end")
+        pool._run_file.close()  # behind whoever is just at it
         with self.open_pool(1):
             pass
 
