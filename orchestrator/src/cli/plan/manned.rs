@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::args::HostsArgs;
 use super::super::args::control::{ControlArgs, JobsArg};
-use super::super::args::{WearArgs, WorkerArgs};
+use super::super::args::{HostsArgs, WearArgs, WorkerArgs};
 use super::super::errors::{Message, WorkerName};
 use super::super::program::Lookup;
 use super::control::{self, Controlled};
